@@ -1,0 +1,55 @@
+package event
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors a store answers with. Test with errors.Is; a clash carries details (errors.As).
+var (
+	// ErrWrongVersion: the stream is not at the expected revision.
+	ErrWrongVersion = errors.New("wrong expected version")
+	// ErrStreamNotFound: a read of a stream without events.
+	ErrStreamNotFound = errors.New("stream not found")
+	// ErrUnknownOutcome: the append may or may not have happened (a time-out, a lost
+	// connection). Repeat it with the same ids and the same expected revision.
+	ErrUnknownOutcome = errors.New("outcome of the append is unknown")
+	// ErrTooLarge: an event or an append is over the store's limit. Nothing was written.
+	ErrTooLarge = errors.New("append too large")
+	// ErrUnavailable: the store does not answer, is closed or is read-only. Nothing was written.
+	ErrUnavailable = errors.New("event store unavailable")
+	// ErrInvalid: the request itself is malformed (empty stream name, bad id, no events).
+	ErrInvalid = errors.New("invalid request to the event store")
+)
+
+// WrongVersion is the error of an append whose expectation did not hold.
+// It is durable knowledge: Actual was synced before it was told.
+type WrongVersion struct {
+	Stream   string
+	Expected Expected
+	Actual   Revision
+	NoStream bool // the stream has no events; Actual is meaningless
+}
+
+func (e *WrongVersion) Error() string {
+	actual := "no stream"
+	if !e.NoStream {
+		actual = fmt.Sprintf("revision %d", e.Actual)
+	}
+	return fmt.Sprintf("%v: %s is at %s, not %s", ErrWrongVersion, e.Stream, actual, e.Expected)
+}
+
+// Is makes errors.Is(err, ErrWrongVersion) hold.
+func (e *WrongVersion) Is(target error) bool { return target == ErrWrongVersion }
+
+func (e Expected) String() string {
+	switch {
+	case e.IsAny():
+		return "any"
+	case e.IsNoStream():
+		return "no stream"
+	case e.IsStreamExists():
+		return "stream exists"
+	}
+	return fmt.Sprintf("revision %d", e.revision)
+}
