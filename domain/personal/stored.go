@@ -1,0 +1,119 @@
+package personal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Errors of a value's stored form.
+var (
+	// ErrNoSealer: a clear value met a codec without a sealer.
+	ErrNoSealer = errors.New("no sealer for a personal value")
+	// ErrMovedSealed: a value that is still sealed stands in another stream or field
+	// than the one it was sealed for.
+	ErrMovedSealed = errors.New("sealed personal value in another place than its own")
+	// ErrNotSealed: JSON that is neither a sealed nor an erased value.
+	ErrNotSealed = errors.New("not a sealed personal value")
+)
+
+// stored is a value as JSON: one object, either sealed or erased. Moved is written
+// and honoured only round an upcast (see MovedMember).
+type stored struct {
+	Erased bool `json:"erased,omitempty"`
+	Sealed
+	Moved string `json:"moved_from,omitempty"`
+}
+
+// erased is what stays of a value that is stored again after its key was destroyed.
+type erased struct {
+	Erased bool `json:"erased"`
+	Ref
+}
+
+// Seal answers the stored JSON of a value; only the codec calls it. associated names
+// the stream and field and is authenticated with the value. A value still sealed is
+// answered as it is if it stands where it was sealed for, else with ErrMovedSealed.
+func (v Value) Seal(ctx context.Context, s Sealer, tenant, associated string) ([]byte, error) {
+	switch v.state() {
+	case stateClear:
+		if v.c.ref.Person == "" || v.c.ref.Key == "" {
+			return nil, ErrNoPerson
+		}
+		if s == nil {
+			return nil, ErrNoSealer
+		}
+		sealed, err := s.Seal(ctx, tenant, v.c.ref, []byte(associated), []byte(v.c.clear))
+		if err != nil {
+			return nil, fmt.Errorf("sealing a personal value: %w", err)
+		}
+		return json.Marshal(sealed)
+	case stateErased:
+		return json.Marshal(erased{Erased: true, Ref: v.c.ref})
+	case stateSealed:
+		if v.c.associated != associated {
+			return nil, ErrMovedSealed
+		}
+		return json.Marshal(v.c.sealed)
+	case stateZero:
+	}
+	return []byte("null"), nil
+}
+
+// Open answers a decoded value in clear, or erased if its key was destroyed; only the
+// codec calls it. Without a sealer the value stays sealed and knows its place.
+func (v Value) Open(ctx context.Context, s Sealer, tenant, associated string) (Value, error) {
+	if v.state() != stateSealed {
+		return v, nil
+	}
+	c := *v.c
+	c.associated, c.moved = associated, ""
+	if s == nil {
+		return Value{c: &c}, nil
+	}
+	clear, gone, err := s.Open(ctx, tenant, c.sealed, []byte(associated))
+	switch {
+	case err != nil:
+		return Value{}, fmt.Errorf("opening a personal value: %w", err)
+	case gone:
+		return Erased(c.ref), nil
+	}
+	return Value{c: &content{state: stateClear, ref: c.ref, clear: string(clear)}}, nil
+}
+
+// UnmarshalJSON reads a sealed or an erased value; null is the zero Value. It never
+// reads a clear one, so nothing personal can come in unnoticed as JSON.
+func (v *Value) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		*v = Value{}
+		return nil
+	}
+	var in stored
+	if len(data) == 0 || data[0] != '{' || json.Unmarshal(data, &in) != nil {
+		return ErrNotSealed // without the cause: it could quote what stands there
+	}
+	switch {
+	case in.Ref.Person == "" || in.Key == "":
+		return ErrNotSealed
+	case in.Erased:
+		*v = Erased(in.Ref)
+	case len(in.Ciphertext) == 0:
+		return ErrNotSealed
+	default:
+		*v = Value{c: &content{state: stateSealed, ref: in.Ref, sealed: in.Sealed, moved: in.Moved}}
+	}
+	return nil
+}
+
+// MovedMember is the member by which the codec tells a sealed value, before an
+// upcast may move it, the path it was sealed for. In any other event it means nothing.
+const MovedMember = "moved_from"
+
+// MovedFrom answers the path that the codec marked the value with, if any.
+func (v Value) MovedFrom() (path string, ok bool) {
+	if v.state() != stateSealed {
+		return "", false
+	}
+	return v.c.moved, v.c.moved != ""
+}
