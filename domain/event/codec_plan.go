@@ -211,5 +211,7 @@ func escapePointer(name string) string {
 	if !strings.ContainsAny(name, "~/") {
 		return name
 	}
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return pointerEscapes.Replace(name)
 }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")

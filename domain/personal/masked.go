@@ -17,11 +17,27 @@ import (
 // Values are compared with Equal (go-cmp uses it); == does not compile.
 type Value struct {
 	_ [0]func() // not comparable: == would compare addresses
-	// The content stands behind a pointer because fmt does not call the methods of
-	// unexported fields: it would print a string there, but of a pointer only the
-	// address.
-	c *content
+	// The content stands behind two pointers because fmt does not call the methods of
+	// unexported fields: it would print a string that stood here; of a pointer it
+	// prints the address, but under a verb it does not know what the pointer leads to.
+	box **content
 }
+
+// hold makes the value of a content.
+func hold(c content) Value {
+	at := &c
+	return Value{box: &at}
+}
+
+// content is what a value holds; that of the zero Value is the zero content.
+func (v Value) content() *content {
+	if v.box == nil {
+		return &nothing
+	}
+	return *v.box
+}
+
+var nothing content // never written to
 
 type content struct {
 	state      state
@@ -57,11 +73,11 @@ func New(ref Ref, clear string) Value {
 	if clear == "" && ref == (Ref{}) {
 		return Value{}
 	}
-	return Value{c: &content{state: stateClear, ref: ref, clear: clear}}
+	return hold(content{state: stateClear, ref: ref, clear: clear})
 }
 
 // Erased makes the value that stands for one whose key was destroyed.
-func Erased(ref Ref) Value { return Value{c: &content{state: stateErased, ref: ref}} }
+func Erased(ref Ref) Value { return hold(content{state: stateErased, ref: ref}) }
 
 // WithRef answers a clear value as one of the given person. Any other value is
 // answered as it is: whose it is cannot change any more.
@@ -69,7 +85,7 @@ func (v Value) WithRef(ref Ref) Value {
 	if v.state() != stateClear {
 		return v
 	}
-	return New(ref, v.c.clear)
+	return New(ref, v.content().clear)
 }
 
 // Clear answers the value in clear; not ok if there is none to show (zero, erased,
@@ -78,7 +94,7 @@ func (v Value) Clear() (clear string, ok bool) {
 	if v.state() != stateClear {
 		return "", false
 	}
-	return v.c.clear, true
+	return v.content().clear, true
 }
 
 // IsZero says whether there is no value; `omitzero` leaves such a field out.
@@ -91,23 +107,16 @@ func (v Value) IsErased() bool { return v.state() == stateErased }
 func (v Value) IsSealed() bool { return v.state() == stateSealed }
 
 // Ref names the person and the key.
-func (v Value) Ref() Ref {
-	if v.c == nil {
-		return Ref{}
-	}
-	return v.c.ref
-}
+func (v Value) Ref() Ref { return v.content().ref }
 
 // Person answers the id of the person, empty if there is none.
 func (v Value) Person() PersonID { return v.Ref().Person }
 
 // Equal compares state, person, key and content.
 func (v Value) Equal(w Value) bool {
-	if v.c == nil || w.c == nil || v.c == w.c {
-		return v.state() == w.state()
-	}
-	return v.c.state == w.c.state && v.c.ref == w.c.ref && v.c.clear == w.c.clear &&
-		v.c.associated == w.c.associated && v.c.moved == w.c.moved && v.c.sealed.equal(w.c.sealed)
+	a, b := v.content(), w.content()
+	return a.state == b.state && a.ref == b.ref && a.clear == b.clear &&
+		a.associated == b.associated && a.moved == b.moved && a.sealed.equal(b.sealed)
 }
 
 func (s Sealed) equal(t Sealed) bool {
@@ -115,12 +124,7 @@ func (s Sealed) equal(t Sealed) bool {
 		bytes.Equal(s.Ciphertext, t.Ciphertext) && bytes.Equal(s.Commitment, t.Commitment)
 }
 
-func (v Value) state() state {
-	if v.c == nil {
-		return stateZero
-	}
-	return v.c.state
-}
+func (v Value) state() state { return v.content().state }
 
 // String answers the mask.
 func (v Value) String() string {

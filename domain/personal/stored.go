@@ -2,9 +2,11 @@ package personal
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Errors of a value's stored form.
@@ -36,29 +38,49 @@ type erased struct {
 // the stream and field and is authenticated with the value. A value still sealed is
 // answered as it is if it stands where it was sealed for, else with ErrMovedSealed.
 func (v Value) Seal(ctx context.Context, s Sealer, tenant, associated string) ([]byte, error) {
-	switch v.state() {
+	c := v.content()
+	switch c.state {
 	case stateClear:
-		if v.c.ref.Person == "" || v.c.ref.Key == "" {
+		if c.ref.Person == "" || c.ref.Key == "" {
 			return nil, ErrNoPerson
 		}
 		if s == nil {
 			return nil, ErrNoSealer
 		}
-		sealed, err := s.Seal(ctx, tenant, v.c.ref, []byte(associated), []byte(v.c.clear))
+		sealed, err := s.Seal(ctx, tenant, c.ref, []byte(associated), []byte(c.clear))
 		if err != nil {
 			return nil, fmt.Errorf("sealing a personal value: %w", err)
 		}
-		return json.Marshal(sealed)
+		return sealed.appendJSON(nil)
 	case stateErased:
-		return json.Marshal(erased{Erased: true, Ref: v.c.ref})
+		return json.Marshal(erased{Erased: true, Ref: c.ref})
 	case stateSealed:
-		if v.c.associated != associated {
+		if c.associated != associated {
 			return nil, ErrMovedSealed
 		}
-		return json.Marshal(v.c.sealed)
+		return c.sealed.appendJSON(nil)
 	case stateZero:
 	}
 	return []byte("null"), nil
+}
+
+// appendJSON writes what encoding/json would, without its cost: it is done for every
+// value of every event.
+func (s Sealed) appendJSON(b []byte) ([]byte, error) {
+	ref, err := json.Marshal(s.Ref) // ids come from outside and may need escaping
+	if err != nil {
+		return nil, err
+	}
+	const names = len(`,"nonce":"","ciphertext":"","commitment":""}`)
+	b = slices.Grow(b, len(ref)+names+2*(len(s.Nonce)+len(s.Ciphertext)+len(s.Commitment)))
+	b = append(b, ref[:len(ref)-1]...)
+	b = append(b, `,"nonce":"`...)
+	b = base64.StdEncoding.AppendEncode(b, s.Nonce)
+	b = append(b, `","ciphertext":"`...)
+	b = base64.StdEncoding.AppendEncode(b, s.Ciphertext)
+	b = append(b, `","commitment":"`...)
+	b = base64.StdEncoding.AppendEncode(b, s.Commitment)
+	return append(b, `"}`...), nil
 }
 
 // Open answers a decoded value in clear, or erased if its key was destroyed; only the
@@ -67,10 +89,10 @@ func (v Value) Open(ctx context.Context, s Sealer, tenant, associated string) (V
 	if v.state() != stateSealed {
 		return v, nil
 	}
-	c := *v.c
+	c := *v.content()
 	c.associated, c.moved = associated, ""
 	if s == nil {
-		return Value{c: &c}, nil
+		return hold(c), nil
 	}
 	clear, gone, err := s.Open(ctx, tenant, c.sealed, []byte(associated))
 	switch {
@@ -79,7 +101,7 @@ func (v Value) Open(ctx context.Context, s Sealer, tenant, associated string) (V
 	case gone:
 		return Erased(c.ref), nil
 	}
-	return Value{c: &content{state: stateClear, ref: c.ref, clear: string(clear)}}, nil
+	return hold(content{state: stateClear, ref: c.ref, clear: string(clear)}), nil
 }
 
 // UnmarshalJSON reads a sealed or an erased value; null is the zero Value. It never
@@ -101,7 +123,7 @@ func (v *Value) UnmarshalJSON(data []byte) error {
 	case len(in.Ciphertext) == 0:
 		return ErrNotSealed
 	default:
-		*v = Value{c: &content{state: stateSealed, ref: in.Ref, sealed: in.Sealed, moved: in.Moved}}
+		*v = hold(content{state: stateSealed, ref: in.Ref, sealed: in.Sealed, moved: in.Moved})
 	}
 	return nil
 }
@@ -112,8 +134,6 @@ const MovedMember = "moved_from"
 
 // MovedFrom answers the path that the codec marked the value with, if any.
 func (v Value) MovedFrom() (path string, ok bool) {
-	if v.state() != stateSealed {
-		return "", false
-	}
-	return v.c.moved, v.c.moved != ""
+	moved := v.content().moved
+	return moved, moved != ""
 }
