@@ -1,0 +1,19 @@
+// Package kafka is the bus: Watermill over a Kafka broker, either the embedded one
+// (StartEmbedded, the default) or a cluster named by its brokers. Everything else in
+// the package is the same code for both: EnsureTopics, Open, NewRouter, Generation.
+//
+// It promises that a message is delivered at least once: Publish answers nil only when
+// the broker has the message, and a message is delivered again until its handler
+// has acknowledged it or NewRouter has put it on the dead-letter topic. Messages of one
+// partition key arrive in the order they were published as long as nothing fails; after
+// a lost connection, a crash or a rebalance they may come twice or out of order, and
+// consumers must cope.
+//
+// It does not promise that a message outlives the broker's folder, its retention, or a
+// power loss: the embedded broker writes without fsync, so a killed process loses
+// nothing, a machine that loses power may. The bus can be rebuilt from the event store;
+// Generation tells that it has to be.
+//
+// Messages carry identifiers only, never personal data, so that topics and dead
+// letters may be kept and looked at.
+package kafka
