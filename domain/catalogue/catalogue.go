@@ -1,0 +1,26 @@
+// Package catalogue knows every event of every aggregate and builds the one codec.
+package catalogue
+
+import (
+	"slices"
+
+	"recapito/domain/deadline"
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
+	"recapito/domain/tenant"
+)
+
+// Definitions lists every event there is, aggregate by aggregate.
+func Definitions() []event.Definition {
+	return slices.Concat(
+		notification.Definitions(),
+		receipt.Definitions(),
+		tenant.Definitions(),
+		deadline.Definitions(),
+	)
+}
+
+// NewCodec builds the codec over every event. It errs only if two definitions clash,
+// which a test excludes.
+func NewCodec() (*event.Codec, error) { return event.NewCodec(Definitions()...) }

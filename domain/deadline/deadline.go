@@ -1,0 +1,77 @@
+// Package deadline holds the operational events of durable deadlines: streams by
+// minute and shard, deadline-<yyyymmddThhmmZ>-<shard>. A deadline wakes the process
+// manager for one notification; one overtaken by events decides nothing. A bucket is
+// closed by an event at an expected revision once all of its minute has been fired.
+package deadline
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"recapito/domain/event"
+)
+
+// StreamPrefix is the category of deadline streams (operational: not ledger events).
+const StreamPrefix = "deadline-"
+
+// Bucket is one minute of one shard.
+type Bucket struct {
+	Minute time.Time // UTC, truncated to the minute
+	Shard  int
+}
+
+const minuteLayout = "20060102T1504Z"
+
+// BucketOf answers the bucket that a time falls into.
+func BucketOf(at time.Time, shard int) Bucket {
+	return Bucket{Minute: at.UTC().Truncate(time.Minute), Shard: shard}
+}
+
+// Stream names the bucket's stream.
+func (b Bucket) Stream() string {
+	return StreamPrefix + b.Minute.UTC().Format(minuteLayout) + "-" + strconv.Itoa(b.Shard)
+}
+
+// ParseStream takes a stream name apart.
+func ParseStream(stream string) (Bucket, error) {
+	rest, ok := strings.CutPrefix(stream, StreamPrefix)
+	minute, shard, ok2 := strings.Cut(rest, "-")
+	if !ok || !ok2 {
+		return Bucket{}, fmt.Errorf("%q is not a deadline stream", stream)
+	}
+	at, err := time.Parse(minuteLayout, minute)
+	n, err2 := strconv.Atoi(shard)
+	if err != nil || err2 != nil || n < 0 {
+		return Bucket{}, fmt.Errorf("%q is not a deadline stream", stream)
+	}
+	return Bucket{Minute: at, Shard: n}, nil
+}
+
+// Event is one of the events below.
+//
+//sumtype:decl
+type Event interface{ deadlineEvent() }
+
+// DeadlineSet: wake the notification at At (millisecond precision).
+type DeadlineSet struct {
+	At           time.Time `json:"at"`
+	Notification string    `json:"notification"`
+	// Attempt is the attempt watched; 0 for the notification itself (enrichment, expiry).
+	Attempt int `json:"attempt,omitempty"`
+}
+
+// BucketClosed: everything in this bucket was fired; later deadlines go elsewhere.
+type BucketClosed struct{}
+
+func (DeadlineSet) deadlineEvent()  {}
+func (BucketClosed) deadlineEvent() {}
+
+// Definitions registers the events under their stored names.
+func Definitions() []event.Definition {
+	return []event.Definition{
+		event.Define[DeadlineSet]("DeadlineSet"),
+		event.Define[BucketClosed]("DeadlineBucketClosed"),
+	}
+}

@@ -1,0 +1,216 @@
+// Package delivery is the process manager of delivery as a pure function: given a
+// notification's own folded state and an input, it answers what to do. The runner in
+// commands carries the intents out and only then is done with the input. Inputs come
+// at least once and in any order between streams, so every intent is idempotent.
+package delivery
+
+import (
+	"time"
+
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
+)
+
+// Input is what the process manager reacts to.
+//
+//sumtype:decl
+type Input interface{ deliveryInput() }
+
+// Recorded is an event of the notification itself.
+type Recorded struct{ Event notification.Event }
+
+// Matched is a receipt that was joined to an attempt of the notification.
+type Matched struct{ Receipt receipt.ReceiptMatched }
+
+// Fired is a deadline of the notification that has come: of an attempt, or (0) of the
+// notification itself.
+type Fired struct{ Attempt int }
+
+func (Recorded) deliveryInput() {}
+func (Matched) deliveryInput()  {}
+func (Fired) deliveryInput()    {}
+
+// Intent is something to be done.
+//
+//sumtype:decl
+type Intent interface{ deliveryIntent() }
+
+// Gather asks for the enrichment snapshot; the runner issues Enrich with it.
+type Gather struct{}
+
+// Tell issues a command to the notification.
+type Tell struct{ Command notification.Command }
+
+// Register issues RegisterSubmission for a part that a provider accepted.
+type Register struct {
+	Route      string
+	ProviderID string
+	Submission receipt.Submission
+}
+
+// Dispatch puts an attempt on its channel's dispatch topic.
+type Dispatch struct {
+	Attempt  int
+	Channel  string
+	Priority string
+}
+
+// Schedule wakes the process manager for an attempt (0: the notification) at At.
+type Schedule struct {
+	Attempt int
+	At      time.Time
+}
+
+func (Gather) deliveryIntent()   {}
+func (Tell) deliveryIntent()     {}
+func (Register) deliveryIntent() {}
+func (Dispatch) deliveryIntent() {}
+func (Schedule) deliveryIntent() {}
+
+// refusedAgain is how soon an expiry that something in flight held up comes again.
+const refusedAgain = 2 * time.Second
+
+// React answers what an input asks for. s is the notification folded at least up to
+// the input; now is the runner's clock.
+func React(id string, s notification.State, in Input, now time.Time) []Intent {
+	switch in := in.(type) {
+	case Recorded:
+		return onEvent(id, s, in.Event, now)
+	case Matched:
+		return []Intent{Tell{confirm(in.Receipt, now)}}
+	case Fired:
+		return onDeadline(s, in.Attempt, now)
+	}
+	return nil
+}
+
+func onEvent(id string, s notification.State, e notification.Event, now time.Time) []Intent {
+	switch e := e.(type) {
+	case notification.NotificationRequested:
+		intents := []Intent{Gather{}}
+		if !e.ExpiresAt.IsZero() {
+			intents = append(intents, Schedule{At: e.ExpiresAt})
+		}
+		return intents
+	case notification.NotificationScheduled:
+		if e.Due.After(now) {
+			return []Intent{Schedule{Attempt: e.Attempt, At: e.Due}}
+		}
+		return watch(s, e.Attempt, now, Dispatch{Attempt: e.Attempt, Channel: e.Channel, Priority: e.Priority})
+	case notification.NotificationDispatched:
+		return watch(s, e.Attempt, now)
+	case notification.NotificationSent:
+		return watch(s, e.Attempt, now, register(id, s, e.Facts, e.Token, e.TokenKey, e.Accepted)...)
+	case notification.NotificationOutcomeUnknown:
+		return watch(s, e.Attempt, now, register(id, s, e.Facts, e.Token, e.TokenKey, e.Accepted)...)
+	case notification.NotificationUndelivered:
+		return register(id, s, e.Facts, e.Token, e.TokenKey, e.Accepted)
+	case notification.NotificationDelivered:
+		return watch(s, e.Attempt, now) // only a wanted read still has a limit
+	case notification.NotificationEnriched, notification.NotificationRead, notification.NotificationReceiptKept,
+		notification.NotificationRetried, notification.NotificationFailedOver, notification.NotificationGivenUp,
+		notification.NotificationAttemptWithdrawn, notification.NotificationRejected, notification.NotificationSuppressed,
+		notification.NotificationExpired, notification.NotificationCancelled, notification.NotificationExhausted,
+		notification.NotificationReplied, notification.NotificationPaid:
+		return nil
+	}
+	return nil
+}
+
+// watch adds the deadline of the attempt's present status, whatever that is by now:
+// an input seen late must not arm less than what is needed.
+func watch(s notification.State, attempt int, now time.Time, intents ...Intent) []Intent {
+	if at, ok := next(&s, attempt, now); ok {
+		intents = append(intents, Schedule{Attempt: attempt, At: at})
+	}
+	return intents
+}
+
+// next answers when the attempt must be looked at again, if ever.
+func next(s *notification.State, attempt int, now time.Time) (time.Time, bool) {
+	a, ok := s.Attempt(attempt)
+	if !ok || settled(s, a) {
+		return time.Time{}, false
+	}
+	limit, ok := s.Limit(a)
+	if !ok {
+		return time.Time{}, false
+	}
+	if a.Status == notification.Scheduled {
+		if a.Due.After(now) {
+			return a.Due, true
+		}
+		again := now.Add(time.Duration(s.Target(a).Policy.Redispatch))
+		if again.Before(limit) {
+			limit = again
+		}
+	}
+	return limit, true
+}
+
+// settled says that no limit of the attempt matters any more. A dispatched one always
+// matters: it must come to an end for the notification to be final.
+func settled(s *notification.State, a *notification.Attempt) bool {
+	switch a.Status {
+	case notification.Dispatched, notification.Scheduled:
+		return false
+	case notification.OutcomeUnknown, notification.Sent, notification.Delivered:
+		return s.Over() || a.Step != s.Step
+	case notification.None, notification.Undelivered, notification.Read, notification.Withdrawn:
+		return true
+	}
+	return true
+}
+
+func onDeadline(s notification.State, attempt int, now time.Time) []Intent {
+	if attempt == 0 {
+		return onNotificationDeadline(&s, now)
+	}
+	a, ok := s.Attempt(attempt)
+	if !ok || settled(&s, a) {
+		return nil
+	}
+	limit, ok := s.Limit(a)
+	switch {
+	case !ok:
+		return nil
+	case !now.Before(limit):
+		return []Intent{Tell{notification.EnforceLimit{Attempt: attempt, At: now}}}
+	case a.Status == notification.Scheduled && !a.Due.After(now):
+		return watch(s, attempt, now, Dispatch{Attempt: attempt, Channel: a.Channel, Priority: a.Priority})
+	}
+	return watch(s, attempt, now)
+}
+
+func onNotificationDeadline(s *notification.State, now time.Time) []Intent {
+	switch {
+	case !s.Exists || s.Over():
+		return nil
+	case !s.ExpiryPassed(now):
+		if !s.Enriched {
+			return []Intent{Gather{}} // a slow source's retry
+		}
+		return nil
+	case s.InFlight(now):
+		return []Intent{Schedule{At: now.Add(refusedAgain)}}
+	}
+	return []Intent{Tell{notification.Expire{At: now}}}
+}
+
+func register(id string, s notification.State, f notification.Facts, token, tokenKey string, accepted []notification.Accepted) []Intent {
+	var intents []Intent
+	for _, part := range accepted {
+		intents = append(intents, Register{Route: f.Route, ProviderID: part.ProviderID, Submission: receipt.Submission{
+			Tenant: s.Requested.Tenant, Notification: id, Attempt: f.Attempt, Part: part.Part,
+			Token: token, TokenKey: tokenKey, AcceptedAt: part.At,
+		}})
+	}
+	return intents
+}
+
+func confirm(r receipt.ReceiptMatched, now time.Time) notification.Confirm {
+	return notification.Confirm{
+		ReceiptID: r.ReceiptID, Attempt: r.Attempt, Part: r.Part, Says: notification.Says(r.Says), Code: r.Code,
+		Basis: string(r.Basis), DoneAt: r.DoneAt, ReceivedAt: r.ReceivedAt, At: now,
+	}
+}

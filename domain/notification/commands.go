@@ -1,0 +1,196 @@
+package notification
+
+import (
+	"time"
+
+	"recapito/domain/event"
+	"recapito/domain/personal"
+)
+
+// Command is one of the commands below. Each carries the time at which it is decided.
+//
+//sumtype:decl
+type Command interface{ notificationCommand() }
+
+// Request accepts a notification. Repeating it with the same HMAC decides nothing;
+// another HMAC is ErrKeyReused.
+type Request struct {
+	Tenant         string
+	Scenario       string
+	Version        string
+	Person         personal.Ref
+	To             map[string][]personal.Value
+	Fields         map[string]personal.Value
+	OpenFields     map[string]string
+	Priority       string
+	SendAt         time.Time
+	ExpiresAt      time.Time
+	Test           bool
+	Reference      string
+	IdempotencyKey string
+	RequestHMAC    []byte
+	At             time.Time
+}
+
+// Enrich gives the snapshot and the plan; the first step is scheduled in the same append.
+type Enrich struct {
+	Scenario string
+	Version  string
+	Plan     Plan
+	Why      []Consideration
+	At       time.Time
+}
+
+// Reject says that the request turned out invalid before anything was scheduled.
+type Reject struct {
+	Code   string
+	Detail string
+	Why    []Consideration
+	At     time.Time
+}
+
+// Suppress says that policy forbids sending, before anything was scheduled.
+type Suppress struct {
+	Code   string
+	Detail string
+	Why    []Consideration
+	At     time.Time
+}
+
+// Claim takes a scheduled attempt for one worker, before anything goes on the wire.
+type Claim struct {
+	Attempt  int
+	Claim    string // random
+	Token    string
+	TokenKey string
+	At       time.Time
+}
+
+// RecordOutcome tells what became of a claimed attempt's parts.
+type RecordOutcome struct {
+	Attempt int
+	Claim   string
+	Parts   []PartOutcome // in order
+	At      time.Time
+}
+
+// PartOutcome is the fate of one part.
+type PartOutcome struct {
+	Fate       Fate
+	ProviderID string // of an accepted part
+	Code       string // of a refused part
+	Transient  bool
+	At         time.Time
+}
+
+// Fate of a part.
+type Fate string
+
+// The fates of a part.
+const (
+	NotSent     Fate = "not_sent"
+	PartTaken   Fate = "accepted"
+	PartRefused Fate = "refused"
+	PartUnknown Fate = "unknown"
+)
+
+// Confirm accounts for one receipt that was matched to an attempt.
+type Confirm struct {
+	ReceiptID  string
+	Attempt    int
+	Part       int // from 1
+	Says       Says
+	Code       string
+	Basis      string
+	DoneAt     time.Time
+	ReceivedAt time.Time
+	At         time.Time
+}
+
+// Says is what a receipt says.
+type Says string
+
+// What a receipt can say.
+const (
+	SaysIntermediate Says = "intermediate"
+	SaysDelivered    Says = "delivered"
+	SaysUndelivered  Says = "undelivered"
+	SaysRead         Says = "read"
+)
+
+// EnforceLimit is the watchdog: it settles an attempt whose status has lasted longer
+// than its limit, and decides nothing before.
+type EnforceLimit struct {
+	Attempt int
+	At      time.Time
+}
+
+// Expire stops what is unsent once expires_at has passed.
+type Expire struct{ At time.Time }
+
+// Cancel stops what is unsent.
+type Cancel struct {
+	Reason string
+	At     time.Time
+}
+
+// ResendHeld sends a held attempt again, by a person's decision.
+type ResendHeld struct {
+	Attempt int
+	At      time.Time
+}
+
+// GiveUpHeld counts a held attempt as failed, by a person's decision.
+type GiveUpHeld struct {
+	Attempt int
+	Reason  string
+	At      time.Time
+}
+
+// RecordReply keeps a person's answer.
+type RecordReply struct {
+	Attempt int
+	Channel string
+	ReplyID string
+	Text    personal.Value
+	DoneAt  time.Time
+	At      time.Time
+}
+
+// RecordPayment keeps that it was paid.
+type RecordPayment struct {
+	PaymentID string
+	DoneAt    time.Time
+	At        time.Time
+}
+
+func (Request) notificationCommand()       {}
+func (Enrich) notificationCommand()        {}
+func (Reject) notificationCommand()        {}
+func (Suppress) notificationCommand()      {}
+func (Claim) notificationCommand()         {}
+func (RecordOutcome) notificationCommand() {}
+func (Confirm) notificationCommand()       {}
+func (EnforceLimit) notificationCommand()  {}
+func (Expire) notificationCommand()        {}
+func (Cancel) notificationCommand()        {}
+func (ResendHeld) notificationCommand()    {}
+func (GiveUpHeld) notificationCommand()    {}
+func (RecordReply) notificationCommand()   {}
+func (RecordPayment) notificationCommand() {}
+
+// Rules that a command can break. Compare with errors.Is.
+var (
+	ErrAbsent       = &event.Rule{Code: "not_found", Message: "there is no such notification"}
+	ErrKeyReused    = &event.Rule{Code: "idempotency_key_reused", Message: "the idempotency key was used with another request"}
+	ErrInFlight     = &event.Rule{Code: "in_flight", Message: "an attempt is being sent, or its outcome is not known yet; try again later"}
+	ErrFinal        = &event.Rule{Code: "final", Message: "the notification is already final"}
+	ErrNoAttempt    = &event.Rule{Code: "no_such_attempt", Message: "the notification has no such attempt"}
+	ErrNotScheduled = &event.Rule{Code: "not_scheduled", Message: "the attempt is not scheduled any more"}
+	ErrNotDue       = &event.Rule{Code: "not_due", Message: "the attempt is not due yet"}
+	ErrExpired      = &event.Rule{Code: "expired", Message: "expires_at has passed"}
+	ErrNotHeld      = &event.Rule{Code: "not_held", Message: "the attempt is not held for a decision"}
+	ErrWrongClaim   = &event.Rule{Code: "wrong_claim", Message: "the attempt was claimed by another worker"}
+	ErrBadPlan      = &event.Rule{Code: "bad_plan", Message: "the plan is not well formed"}
+	ErrPlanned      = &event.Rule{Code: "already_planned", Message: "the notification is planned already"}
+)

@@ -1,0 +1,337 @@
+package notification
+
+import (
+	"bytes"
+	"slices"
+	"time"
+)
+
+// Why things happened, as events say it.
+const (
+	whyRefused       = "refused"
+	whyNotSent       = "not_sent"
+	whyPartial       = "partial"
+	whyReceipt       = "receipt"
+	whyWantedReached = "wanted_reached"
+	whyCancelled     = "cancelled"
+	whyExpired       = "expired"
+	whyPatience      = "patience"
+	whyFirstSent     = "first_sent"
+	whyResend        = "resend"
+	whyAllFailed     = "all_failed"
+	whyNoAnswer      = "no_answer"
+	whyWireLimit     = "wire_limit"
+)
+
+// CodeNotSent is the code of an attempt that its worker dropped before the wire.
+const CodeNotSent = whyNotSent
+
+// Decide answers what a command changes; no events means that it holds already. All
+// events of one answer belong into one append.
+func Decide(s State, c Command) ([]Event, error) {
+	if c, ok := c.(Request); ok {
+		return decideRequest(s, c)
+	}
+	if !s.Exists {
+		return nil, ErrAbsent
+	}
+	t := &turn{s: s}
+	var err error
+	switch c := c.(type) {
+	case Request: // answered above
+	case Enrich:
+		err = t.enrich(c)
+	case Reject:
+		t.at = c.At
+		err = t.refuse(NotificationRejected{Code: c.Code, Detail: c.Detail, Why: c.Why, At: c.At}, s.Rejected)
+	case Suppress:
+		t.at = c.At
+		err = t.refuse(NotificationSuppressed{Code: c.Code, Detail: c.Detail, Why: c.Why, At: c.At}, s.Suppressed)
+	case Claim:
+		err = t.claim(c)
+	case RecordOutcome:
+		err = t.recordOutcome(c)
+	case Confirm:
+		err = t.confirm(c)
+	case EnforceLimit:
+		err = t.enforceLimit(c)
+	case Expire:
+		err = t.expire(c)
+	case Cancel:
+		err = t.cancel(c)
+	case ResendHeld:
+		err = t.resendHeld(c)
+	case GiveUpHeld:
+		err = t.giveUpHeld(c)
+	case RecordReply:
+		if !slices.Contains(s.Replies, c.ReplyID) {
+			t.emit(NotificationReplied(c))
+		}
+	case RecordPayment:
+		if !slices.Contains(s.Payments, c.PaymentID) {
+			t.emit(NotificationPaid(c))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.events, nil
+}
+
+// turn collects the events of one decision and the state they lead to.
+type turn struct {
+	s      State
+	at     time.Time
+	events []Event
+}
+
+func (t *turn) emit(e Event) {
+	t.events = append(t.events, e)
+	t.s = Evolve(t.s, e)
+}
+
+// attempt answers an attempt of the state as it is now; its pointer is stale after
+// the next emit.
+func (t *turn) attempt(number int) (*Attempt, error) {
+	a, ok := t.s.Attempt(number)
+	if !ok {
+		return nil, ErrNoAttempt
+	}
+	return a, nil
+}
+
+func (t *turn) facts(a *Attempt) Facts {
+	f := a.Facts
+	f.From, f.At = a.Status, t.at
+	return f
+}
+
+func decideRequest(s State, c Request) ([]Event, error) {
+	if !s.Exists {
+		return []Event{NotificationRequested(c)}, nil
+	}
+	if !bytes.Equal(s.Requested.RequestHMAC, c.RequestHMAC) {
+		return nil, ErrKeyReused
+	}
+	return nil, nil
+}
+
+func (t *turn) enrich(c Enrich) error {
+	t.at = c.At
+	if t.s.Enriched || t.s.Over() {
+		return nil
+	}
+	if err := c.Plan.check(); err != nil {
+		return err
+	}
+	if t.s.ExpiryPassed(c.At) {
+		t.emit(NotificationExpired{At: c.At})
+		return nil
+	}
+	t.emit(NotificationEnriched(c))
+	t.scheduleStep(1)
+	return nil
+}
+
+// check refuses a plan that later rules could not work with.
+func (p Plan) check() error {
+	if len(p.Steps) == 0 || len(p.Steps) > MaxSteps {
+		return ErrBadPlan
+	}
+	for _, step := range p.Steps {
+		if len(step.Targets) == 0 || len(step.Targets) > MaxTargetsPerStep || step.Wait <= 0 ||
+			!slices.Contains([]Status{Sent, Delivered, Read}, step.Wanted) {
+			return ErrBadPlan
+		}
+		for _, target := range step.Targets {
+			if target.Parts < 1 || target.Parts > MaxParts || target.Policy.WireLimit <= 0 || target.Policy.Patience <= 0 {
+				return ErrBadPlan
+			}
+		}
+	}
+	return nil
+}
+
+func (t *turn) refuse(e Event, already bool) error {
+	if already || t.s.Over() {
+		return nil
+	}
+	if t.s.Enriched {
+		return ErrPlanned
+	}
+	t.emit(e)
+	return nil
+}
+
+// scheduleStep schedules every target of a step, unless expires_at has passed:
+// Expired is decided instead.
+func (t *turn) scheduleStep(step int) {
+	if t.s.ExpiryPassed(t.at) {
+		t.emit(NotificationExpired{At: t.at})
+		return
+	}
+	if step > 1 {
+		t.emit(NotificationFailedOver{FromStep: step - 1, ToStep: step, Why: whyAllFailed, At: t.at})
+	}
+	for i := range t.s.Plan.Steps[step-1].Targets {
+		due := t.at
+		if step == 1 {
+			due = firstTime(t.s.Requested.SendAt, t.at)
+			if due.Before(t.at) {
+				due = t.at
+			}
+		}
+		t.schedule(step, i+1, due, FirstTry, 0, 1)
+	}
+}
+
+func (t *turn) schedule(step, target int, due time.Time, kind TryKind, of, try int) {
+	to := &t.s.Plan.Steps[step-1].Targets[target-1]
+	t.emit(NotificationScheduled{
+		Facts: Facts{
+			Attempt: len(t.s.Attempts) + 1, Step: step, Target: target,
+			Channel: to.Channel, Route: to.Route, Sender: to.Sender,
+			Person: t.s.Requested.Person.Person, Day: due.UTC().Format(time.DateOnly),
+			Scenario: t.s.Scenario, Version: t.s.Version, Priority: t.s.Requested.Priority,
+			Country: to.Country, Operator: to.Operator, Parts: to.Parts, Test: t.s.Requested.Test,
+			RequestedAt: t.s.Requested.At, ScheduledAt: t.at, At: t.at,
+		},
+		Due: due, Kind: kind, Of: of, Try: try,
+	})
+}
+
+// follow schedules the retry or the resend of an attempt, and says why before it.
+func (t *turn) follow(number int, kind TryKind, due time.Time, try int, why string) {
+	a, _ := t.s.Attempt(number)
+	step, target := a.Step, a.Target
+	t.emit(NotificationRetried{Facts: t.facts(a), Next: len(t.s.Attempts) + 1, Why: why})
+	t.schedule(step, target, due, kind, number, try)
+}
+
+// settle fails the current step over, once all its attempts have failed.
+func (t *turn) settle() {
+	if t.s.Over() {
+		return
+	}
+	for i := range t.s.Attempts {
+		if a := &t.s.Attempts[i]; a.Step == t.s.Step && !t.s.failed(a, t.at) {
+			return
+		}
+	}
+	if t.s.Step < len(t.s.Plan.Steps) {
+		t.scheduleStep(t.s.Step + 1)
+		return
+	}
+	t.emit(NotificationExhausted{At: t.at})
+}
+
+// raised follows an event that may have reached the wanted status: then every
+// scheduled attempt is withdrawn in the same append.
+func (t *turn) raised(before bool) {
+	if !before && t.s.Reached {
+		t.withdrawAll(whyWantedReached)
+	}
+}
+
+func (t *turn) withdrawAll(why string) {
+	for i := range t.s.Attempts {
+		if a := &t.s.Attempts[i]; a.Status == Scheduled {
+			t.emit(NotificationAttemptWithdrawn{Facts: t.facts(a), Why: why})
+		}
+	}
+}
+
+func (t *turn) enforceLimit(c EnforceLimit) error {
+	t.at = c.At
+	a, err := t.attempt(c.Attempt)
+	if err != nil {
+		return err
+	}
+	if !t.s.past(a, c.At) {
+		return nil
+	}
+	switch a.Status {
+	case Scheduled:
+		t.emit(NotificationAttemptWithdrawn{Facts: t.facts(a), Why: whyPatience})
+		t.settle()
+	case Dispatched:
+		t.unknown(c.Attempt, whyWireLimit, nil)
+	case OutcomeUnknown, Sent, Delivered:
+		if a.Step == t.s.Step {
+			t.settle()
+		}
+	case None, Undelivered, Read, Withdrawn: // settled themselves
+	}
+	return nil
+}
+
+func (t *turn) expire(c Expire) error {
+	t.at = c.At
+	if t.s.Over() || !t.s.ExpiryPassed(c.At) {
+		return nil
+	}
+	if t.s.InFlight(c.At) {
+		return ErrInFlight
+	}
+	t.emit(NotificationExpired{At: c.At})
+	t.withdrawAll(whyExpired)
+	return nil
+}
+
+func (t *turn) cancel(c Cancel) error {
+	t.at = c.At
+	if t.s.Cancelled {
+		return nil
+	}
+	if t.s.Over() {
+		return ErrFinal
+	}
+	if t.s.InFlight(c.At) {
+		return ErrInFlight
+	}
+	t.emit(NotificationCancelled{Reason: c.Reason, Sent: t.s.SentAttempts(), At: c.At})
+	t.withdrawAll(whyCancelled)
+	return nil
+}
+
+// SentAttempts lists the attempts that were, or may have been, on the wire.
+func (s *State) SentAttempts() []int {
+	var sent []int
+	for i := range s.Attempts {
+		a := &s.Attempts[i]
+		if a.Status != Scheduled && a.Status != Withdrawn && (a.Status != Undelivered || len(a.Accepted) > 0) {
+			sent = append(sent, a.Attempt)
+		}
+	}
+	return sent
+}
+
+func (t *turn) resendHeld(c ResendHeld) error {
+	t.at = c.At
+	a, err := t.attempt(c.Attempt)
+	if err != nil {
+		return err
+	}
+	if !t.s.Held(a, c.At) || !t.mayResend(a) {
+		return ErrNotHeld
+	}
+	t.follow(c.Attempt, Resend, c.At, a.Try, whyResend)
+	return nil
+}
+
+func (t *turn) giveUpHeld(c GiveUpHeld) error {
+	t.at = c.At
+	a, err := t.attempt(c.Attempt)
+	if err != nil {
+		return err
+	}
+	if a.GivenUp {
+		return nil
+	}
+	if !t.s.Held(a, c.At) {
+		return ErrNotHeld
+	}
+	t.emit(NotificationGivenUp{Facts: t.facts(a), Reason: c.Reason})
+	t.settle()
+	return nil
+}

@@ -1,0 +1,104 @@
+package notification
+
+// Why a receipt was kept without raising the status.
+const (
+	keptPart         = "part"         // the attempt waits for its other parts
+	keptWaits        = "waits"        // undelivered, while the attempt's own result is not known yet
+	keptDouble       = "double"       // says what is known
+	keptContradicts  = "contradicts"  // says less than what is known
+	keptIntermediate = "intermediate" // not final
+	keptNoSuchPart   = "no_such_part"
+	keptNotSent      = "not_sent" // of an attempt that never was on the wire
+)
+
+// confirm accounts for a matched receipt, once by its id.
+func (t *turn) confirm(c Confirm) error {
+	t.at = c.At
+	a, err := t.attempt(c.Attempt)
+	if err != nil {
+		return err
+	}
+	if t.s.accounted(c.ReceiptID) {
+		return nil
+	}
+	r := ReceiptFacts{ReceiptID: c.ReceiptID, Part: c.Part, Code: c.Code, DoneAt: c.DoneAt, Basis: c.Basis, ReceivedAt: c.ReceivedAt}
+	switch {
+	case c.Part < 1 || c.Part > len(a.PartSays):
+		t.keep(a, r, c.Says, keptNoSuchPart)
+	case a.Status == Scheduled || a.Status == Withdrawn:
+		t.keep(a, r, c.Says, keptNotSent)
+	case c.Says == SaysDelivered:
+		t.confirmDelivered(a, r)
+	case c.Says == SaysUndelivered:
+		t.confirmUndelivered(a, r)
+	case c.Says == SaysRead:
+		t.confirmRead(a, r)
+	default:
+		t.keep(a, r, c.Says, keptIntermediate)
+	}
+	return nil
+}
+
+func (t *turn) keep(a *Attempt, r ReceiptFacts, says Says, why string) {
+	t.emit(NotificationReceiptKept{Facts: t.facts(a), ReceiptFacts: r, Says: string(says), Why: why})
+}
+
+func (t *turn) confirmDelivered(a *Attempt, r ReceiptFacts) {
+	if a.Status.Rank() >= Delivered.Rank() {
+		t.keep(a, r, SaysDelivered, keptDouble)
+		return
+	}
+	for i, says := range a.PartSays {
+		if i+1 != r.Part && saysRank(says) < saysRank(SaysDelivered) {
+			why := keptPart
+			if saysRank(a.PartSays[r.Part-1]) >= saysRank(SaysDelivered) {
+				why = keptDouble
+			}
+			t.keep(a, r, SaysDelivered, why)
+			return
+		}
+	}
+	before := t.s.Reached
+	t.emit(NotificationDelivered{Facts: t.facts(a), ReceiptFacts: r})
+	t.raised(before)
+}
+
+func (t *turn) confirmUndelivered(a *Attempt, r ReceiptFacts) {
+	switch {
+	case a.Status == Dispatched:
+		t.keep(a, r, SaysUndelivered, keptWaits)
+	case a.Status == Undelivered:
+		t.keep(a, r, SaysUndelivered, keptDouble)
+	case a.Status.Rank() > Undelivered.Rank():
+		t.keep(a, r, SaysUndelivered, keptContradicts)
+	default:
+		t.emit(NotificationUndelivered{Facts: t.facts(a), ReceiptFacts: r, Why: whyReceipt})
+		t.settle()
+	}
+}
+
+func (t *turn) confirmRead(a *Attempt, r ReceiptFacts) {
+	if a.Status == Read {
+		t.keep(a, r, SaysRead, keptDouble)
+		return
+	}
+	before := t.s.Reached
+	t.emit(NotificationRead{Facts: t.facts(a), ReceiptFacts: r})
+	t.raised(before)
+}
+
+// heldUndelivered counts an undelivered receipt that waited for the attempt's own result.
+func (t *turn) heldUndelivered(number int) bool {
+	a, _ := t.s.Attempt(number)
+	if a.Status.Rank() >= Undelivered.Rank() {
+		return false
+	}
+	for i, says := range a.PartSays {
+		if says == SaysUndelivered {
+			t.emit(NotificationUndelivered{Facts: t.facts(a), ReceiptFacts: ReceiptFacts{Part: i + 1}, Why: whyReceipt})
+			t.settle()
+			return true
+		}
+	}
+	return false
+}

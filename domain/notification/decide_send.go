@@ -1,0 +1,202 @@
+package notification
+
+import (
+	"crypto/sha1" //nolint:gosec // jitter, not secrecy
+	"encoding/binary"
+	"slices"
+	"strconv"
+	"time"
+)
+
+func (t *turn) claim(c Claim) error {
+	t.at = c.At
+	a, err := t.attempt(c.Attempt)
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.Status == Dispatched && a.Claim == c.Claim:
+		return nil
+	case a.Status != Scheduled || t.s.Over():
+		return ErrNotScheduled
+	case c.At.Before(a.Due):
+		return ErrNotDue
+	case t.s.ExpiryPassed(c.At):
+		return ErrExpired
+	}
+	t.emit(NotificationDispatched{Facts: t.facts(a), Claim: c.Claim, Token: c.Token, TokenKey: c.TokenKey})
+	return nil
+}
+
+// recordOutcome says what became of the parts: all accepted is Sent; any unknown is
+// OutcomeUnknown; none accepted is Undelivered; some of each is a permanent
+// Undelivered that carries the accepted ids.
+func (t *turn) recordOutcome(c RecordOutcome) error {
+	t.at = c.At
+	a, err := t.attempt(c.Attempt)
+	if err != nil {
+		return err
+	}
+	if a.Claim == "" || a.Claim != c.Claim {
+		return ErrWrongClaim
+	}
+	if a.Answered {
+		return nil
+	}
+	o := summarise(c.Parts)
+	switch {
+	case o.unknown > 0:
+		t.unknown(c.Attempt, whyNoAnswer, o.accepted)
+	case len(o.accepted) == len(c.Parts):
+		t.sent(c.Attempt, o.accepted)
+	default:
+		t.refused(c.Attempt, o)
+	}
+	return nil
+}
+
+type outcome struct {
+	accepted    []Accepted
+	unknown     int
+	refused     *PartOutcome // the first one refused
+	onlyNotSent bool
+	permanent   bool
+}
+
+func summarise(parts []PartOutcome) outcome {
+	o := outcome{onlyNotSent: true}
+	for i, p := range parts {
+		if p.Fate != NotSent {
+			o.onlyNotSent = false
+		}
+		switch p.Fate {
+		case PartTaken:
+			o.accepted = append(o.accepted, Accepted{Part: i + 1, ProviderID: p.ProviderID, At: p.At})
+		case PartUnknown:
+			o.unknown++
+		case PartRefused:
+			if o.refused == nil {
+				o.refused = &parts[i]
+			}
+			o.permanent = o.permanent || !p.Transient
+		case NotSent:
+		}
+	}
+	return o
+}
+
+func (t *turn) unknown(number int, reason string, accepted []Accepted) {
+	a, _ := t.s.Attempt(number)
+	was := a.Status
+	if was != Dispatched && len(accepted) <= len(a.Accepted) {
+		return // too late to raise, and no ids that were not known yet
+	}
+	t.emit(NotificationOutcomeUnknown{
+		Facts: t.facts(a), Token: a.Token, TokenKey: a.TokenKey, Reason: reason, Accepted: accepted,
+	})
+	if was != Dispatched || t.heldUndelivered(number) {
+		return
+	}
+	a, _ = t.s.Attempt(number)
+	if t.s.Target(a).Policy.Unknown == UnknownResend && t.mayFollow(a) && t.mayResend(a) {
+		t.follow(number, Resend, t.at, a.Try, whyResend)
+	}
+}
+
+func (t *turn) sent(number int, accepted []Accepted) {
+	a, _ := t.s.Attempt(number)
+	before := t.s.Reached
+	e := NotificationSent{Facts: t.facts(a), Claim: a.Claim, Token: a.Token, TokenKey: a.TokenKey, Accepted: accepted}
+	for _, part := range accepted {
+		if part.At.After(e.SentAt) {
+			e.SentAt = part.At
+		}
+	}
+	t.emit(e)
+	t.raised(before)
+	a, _ = t.s.Attempt(number)
+	if next, ok := t.s.Attempt(a.Successor); ok && next.Status == Scheduled && a.Status != Undelivered {
+		t.emit(NotificationAttemptWithdrawn{Facts: t.facts(next), Why: whyFirstSent})
+	}
+	t.heldUndelivered(number)
+}
+
+// refused: nothing was accepted, or not everything. What cannot raise the status is
+// appended only if it carries ids.
+func (t *turn) refused(number int, o outcome) {
+	a, _ := t.s.Attempt(number)
+	if a.Status.Rank() >= Undelivered.Rank() && len(o.accepted) == 0 {
+		return
+	}
+	e := NotificationUndelivered{
+		Facts: t.facts(a), Why: whyRefused, Claim: a.Claim, Token: a.Token, TokenKey: a.TokenKey, Accepted: o.accepted,
+	}
+	switch {
+	case o.refused != nil:
+		e.Code, e.Transient = o.refused.Code, !o.permanent && len(o.accepted) == 0
+	default:
+		e.Code, e.Transient = CodeNotSent, len(o.accepted) == 0
+	}
+	if o.onlyNotSent {
+		e.Why = whyNotSent
+	}
+	if len(o.accepted) > 0 {
+		e.Why = whyPartial
+	}
+	raises := a.Status.Rank() < Undelivered.Rank()
+	t.emit(e)
+	if !raises {
+		return
+	}
+	if e.Transient {
+		t.retry(number, o.onlyNotSent, e.Code)
+	}
+	t.settle()
+}
+
+func (t *turn) retry(number int, notSent bool, why string) {
+	a, _ := t.s.Attempt(number)
+	policy := &t.s.Target(a).Policy
+	try := a.Try + 1
+	if notSent { // it never was on the wire
+		try = a.Try
+	}
+	due := t.at.Add(t.backOff(a, policy))
+	if try > policy.Tries || !t.mayFollow(a) {
+		return
+	}
+	t.follow(number, Retry, due, try, why)
+}
+
+// mayFollow says whether an attempt may get a successor at all.
+func (t *turn) mayFollow(a *Attempt) bool {
+	return a.Successor == 0 && a.Step == t.s.Step && !t.s.Over() && !t.s.ExpiryPassed(t.at) && len(t.s.Attempts) < MaxAttempts
+}
+
+// mayResend says whether resends are left for the attempt's target.
+func (t *turn) mayResend(a *Attempt) bool {
+	resends := 0
+	for i := range t.s.Attempts {
+		if b := &t.s.Attempts[i]; b.Kind == Resend && b.Step == a.Step && b.Target == a.Target {
+			resends++
+		}
+	}
+	return resends < t.s.Target(a).Policy.Resends && !t.s.ExpiryPassed(t.at) && len(t.s.Attempts) < MaxAttempts
+}
+
+// backOff doubles with each attempt of the target and is spread by ±20 %, the same
+// for the same attempt, so that the decision stays pure.
+func (t *turn) backOff(a *Attempt, policy *Policy) time.Duration {
+	wait, bound := time.Duration(policy.BackOff), time.Duration(policy.BackOffMax)
+	for i := range t.s.Attempts {
+		if b := &t.s.Attempts[i]; b.Attempt < a.Attempt && b.Step == a.Step && b.Target == a.Target && wait < bound {
+			wait *= 2
+		}
+	}
+	if bound > 0 && wait > bound {
+		wait = bound
+	}
+	seed := sha1.Sum(strconv.AppendInt(slices.Clone(t.s.Requested.RequestHMAC), int64(a.Attempt), 10)) //nolint:gosec // jitter, not secrecy
+	share := float64(binary.BigEndian.Uint32(seed[:4]))/(1<<32)*0.4 - 0.2
+	return wait + time.Duration(float64(wait)*share)
+}

@@ -1,0 +1,289 @@
+package notification
+
+import (
+	"time"
+
+	"recapito/domain/event"
+	"recapito/domain/personal"
+)
+
+// THE NAMES AND FIELDS BELOW ARE THE STORAGE FORMAT. Never rename or reuse one:
+// define a new version and an upcast (domain/event), and keep the golden file.
+
+// Event is one of the events below.
+//
+//sumtype:decl
+type Event interface{ notificationEvent() }
+
+// Facts stand on every event of an attempt, so that its row in the EDR can be filed
+// from any of them, in any order.
+type Facts struct {
+	Attempt     int       `json:"attempt"` // from 1
+	Step        int       `json:"step"`    // from 1
+	Target      int       `json:"target"`  // within the step, from 1
+	Channel     string    `json:"channel"`
+	Route       string    `json:"route"`
+	Sender      string    `json:"sender,omitempty"`
+	From        Status    `json:"from,omitempty"` // the status it came from; what it has now is the higher of this and the event's
+	Person      string    `json:"person"`
+	Day         string    `json:"day"` // UTC date of the attempt's first due time, never changed
+	Scenario    string    `json:"scenario"`
+	Version     string    `json:"version"`
+	Priority    string    `json:"priority"`
+	Country     string    `json:"country,omitempty"`
+	Operator    string    `json:"operator,omitempty"`
+	Parts       int       `json:"parts"`
+	Test        bool      `json:"test,omitempty"`
+	RequestedAt time.Time `json:"requested_at"`
+	ScheduledAt time.Time `json:"scheduled_at"`
+	SentAt      time.Time `json:"sent_at,omitzero"`
+	At          time.Time `json:"at"` // when the ledger decided this
+}
+
+// AttemptFacts gives any attempt event's facts.
+func (f Facts) AttemptFacts() Facts { return f }
+
+// OccurredAt is when it happened, as far as the ledger knows.
+func (f Facts) OccurredAt() time.Time { return f.At }
+
+// AttemptEvent is any event of one attempt.
+type AttemptEvent interface {
+	Event
+	AttemptFacts() Facts
+	// Reached is the status that the event by itself stands for ("" for none).
+	Reached() Status
+}
+
+// NotificationRequested: accepted. The only event a 202 needs.
+type NotificationRequested struct {
+	Tenant         string                      `json:"tenant"`
+	Scenario       string                      `json:"scenario"`
+	Version        string                      `json:"version"` // of the scenario that checked the fields
+	Person         personal.Ref                `json:"person"`
+	To             map[string][]personal.Value `json:"to,omitempty"`     // channel → addresses
+	Fields         map[string]personal.Value   `json:"fields,omitempty"` // personal custom fields
+	OpenFields     map[string]string           `json:"open_fields,omitempty"`
+	Priority       string                      `json:"priority"`
+	SendAt         time.Time                   `json:"send_at,omitzero"`
+	ExpiresAt      time.Time                   `json:"expires_at,omitzero"`
+	Test           bool                        `json:"test,omitempty"`
+	Reference      string                      `json:"reference,omitempty"`
+	IdempotencyKey string                      `json:"idempotency_key,omitempty"`
+	RequestHMAC    []byte                      `json:"request_hmac"`
+	At             time.Time                   `json:"at"`
+}
+
+// NotificationEnriched: the snapshot used and the plan decided, with its reasons.
+type NotificationEnriched struct {
+	Scenario string          `json:"scenario"`
+	Version  string          `json:"version"`
+	Plan     Plan            `json:"plan"`
+	Why      []Consideration `json:"why"`
+	At       time.Time       `json:"at"`
+}
+
+// Consideration explains one choice of the plan.
+type Consideration struct {
+	Step    int    `json:"step"`
+	Channel string `json:"channel"`
+	Chosen  bool   `json:"chosen"`
+	Reason  string `json:"reason"`
+}
+
+// NotificationScheduled creates an attempt, due at Due.
+type NotificationScheduled struct {
+	Facts
+	Due  time.Time `json:"due"`
+	Kind TryKind   `json:"kind"`
+	Of   int       `json:"of,omitempty"`  // the attempt it follows (retry, resend)
+	Try  int       `json:"try,omitempty"` // how many sends of this target it makes, from 1
+}
+
+// TryKind says why an attempt exists.
+type TryKind string
+
+// Why an attempt exists.
+const (
+	FirstTry TryKind = "first"
+	Retry    TryKind = "retry"
+	Resend   TryKind = "resend"
+)
+
+// NotificationDispatched: a worker claimed the attempt. Durable before the wire.
+type NotificationDispatched struct {
+	Facts
+	Claim    string `json:"claim"`     // random, of this claim
+	Token    string `json:"token"`     // of the destination, under the route's key TokenKey
+	TokenKey string `json:"token_key"` //
+}
+
+// Accepted is a part the provider took.
+type Accepted struct {
+	Part       int       `json:"part"` // from 1
+	ProviderID string    `json:"provider_id"`
+	At         time.Time `json:"at"`
+}
+
+// NotificationSent: the provider took every part.
+type NotificationSent struct {
+	Facts
+	Claim    string     `json:"claim"`
+	Token    string     `json:"token"`
+	TokenKey string     `json:"token_key"`
+	Accepted []Accepted `json:"accepted"`
+}
+
+// NotificationOutcomeUnknown: on the wire, and nobody can know what became of it.
+type NotificationOutcomeUnknown struct {
+	Facts
+	Token    string     `json:"token"`
+	TokenKey string     `json:"token_key"`
+	Reason   string     `json:"reason"`             // no_answer, wire_limit
+	Accepted []Accepted `json:"accepted,omitempty"` // parts whose answer did come
+}
+
+// ReceiptFacts say which receipt brought an event.
+type ReceiptFacts struct {
+	ReceiptID  string    `json:"receipt_id,omitempty"`
+	Part       int       `json:"part,omitempty"`
+	Code       string    `json:"code,omitempty"`       // the provider's code
+	DoneAt     time.Time `json:"done_at,omitzero"`     // when, as the provider says
+	Basis      string    `json:"basis,omitempty"`      // submission, reference or fit
+	ReceivedAt time.Time `json:"received_at,omitzero"` // when it reached us
+}
+
+// NotificationDelivered: every part of the attempt has its delivered receipt.
+type NotificationDelivered struct {
+	Facts
+	ReceiptFacts
+}
+
+// NotificationUndelivered: refused, not sent, or reported undelivered.
+type NotificationUndelivered struct {
+	Facts
+	ReceiptFacts
+	Why       string     `json:"why"`                 // refused, not_sent, partial, receipt
+	Transient bool       `json:"transient,omitempty"` // trying again later may succeed
+	Claim     string     `json:"claim,omitempty"`
+	Token     string     `json:"token,omitempty"`
+	TokenKey  string     `json:"token_key,omitempty"`
+	Accepted  []Accepted `json:"accepted,omitempty"` // parts accepted all the same
+}
+
+// NotificationRead: the person opened it.
+type NotificationRead struct {
+	Facts
+	ReceiptFacts
+}
+
+// NotificationReceiptKept: a receipt that did not raise the attempt's status.
+type NotificationReceiptKept struct {
+	Facts
+	ReceiptFacts
+	Says string `json:"says"` // delivered, undelivered, read, intermediate
+	Why  string `json:"why"`  // part, waits, double, contradicts, late, intermediate, no_such_part
+}
+
+// NotificationRetried: the attempt failed and the next one is scheduled in the same append.
+type NotificationRetried struct {
+	Facts
+	Next int    `json:"next"`
+	Why  string `json:"why"` // the failure's code, or "resend"
+}
+
+// NotificationFailedOver: the step failed, the next one is scheduled in the same append.
+type NotificationFailedOver struct {
+	FromStep int       `json:"from_step"`
+	ToStep   int       `json:"to_step"`
+	Why      string    `json:"why"`
+	At       time.Time `json:"at"`
+}
+
+// NotificationGivenUp: a person gave up a held attempt.
+type NotificationGivenUp struct {
+	Facts
+	Reason string `json:"reason,omitempty"`
+}
+
+// NotificationAttemptWithdrawn: scheduled, and never to be sent.
+type NotificationAttemptWithdrawn struct {
+	Facts
+	Why string `json:"why"` // wanted_reached, cancelled, expired, patience, first_sent
+}
+
+// NotificationRejected: the request turned out invalid.
+type NotificationRejected struct {
+	Code   string          `json:"code"`
+	Detail string          `json:"detail"` // never personal data
+	Why    []Consideration `json:"why,omitempty"`
+	At     time.Time       `json:"at"`
+}
+
+// NotificationSuppressed: policy forbids it (consent, opt-out, cap, erasure).
+type NotificationSuppressed struct {
+	Code   string          `json:"code"`
+	Detail string          `json:"detail"`
+	Why    []Consideration `json:"why,omitempty"`
+	At     time.Time       `json:"at"`
+}
+
+// NotificationExpired: expires_at passed first.
+type NotificationExpired struct {
+	At time.Time `json:"at"`
+}
+
+// NotificationCancelled: a service or a person stopped it.
+type NotificationCancelled struct {
+	Reason string    `json:"reason,omitempty"`
+	Sent   []int     `json:"sent,omitempty"` // attempts that had been sent by then
+	At     time.Time `json:"at"`
+}
+
+// NotificationExhausted: every step failed.
+type NotificationExhausted struct {
+	At time.Time `json:"at"`
+}
+
+// NotificationReplied: the person answered. Engagement, beside the state.
+type NotificationReplied struct {
+	Attempt int            `json:"attempt,omitempty"`
+	Channel string         `json:"channel"`
+	ReplyID string         `json:"reply_id"`
+	Text    personal.Value `json:"text"`
+	DoneAt  time.Time      `json:"done_at,omitzero"`
+	At      time.Time      `json:"at"`
+}
+
+// NotificationPaid: what it asked for was paid. Beside the state.
+type NotificationPaid struct {
+	PaymentID string    `json:"payment_id"`
+	DoneAt    time.Time `json:"done_at,omitzero"`
+	At        time.Time `json:"at"`
+}
+
+// Definitions registers every event under its stored name.
+func Definitions() []event.Definition {
+	return []event.Definition{
+		event.Define[NotificationRequested]("NotificationRequested"),
+		event.Define[NotificationEnriched]("NotificationEnriched"),
+		event.Define[NotificationScheduled]("NotificationScheduled"),
+		event.Define[NotificationDispatched]("NotificationDispatched"),
+		event.Define[NotificationSent]("NotificationSent"),
+		event.Define[NotificationOutcomeUnknown]("NotificationOutcomeUnknown"),
+		event.Define[NotificationDelivered]("NotificationDelivered"),
+		event.Define[NotificationUndelivered]("NotificationUndelivered"),
+		event.Define[NotificationRead]("NotificationRead"),
+		event.Define[NotificationReceiptKept]("NotificationReceiptKept"),
+		event.Define[NotificationRetried]("NotificationRetried"),
+		event.Define[NotificationFailedOver]("NotificationFailedOver"),
+		event.Define[NotificationGivenUp]("NotificationGivenUp"),
+		event.Define[NotificationAttemptWithdrawn]("NotificationAttemptWithdrawn"),
+		event.Define[NotificationRejected]("NotificationRejected"),
+		event.Define[NotificationSuppressed]("NotificationSuppressed"),
+		event.Define[NotificationExpired]("NotificationExpired"),
+		event.Define[NotificationCancelled]("NotificationCancelled"),
+		event.Define[NotificationExhausted]("NotificationExhausted"),
+		event.Define[NotificationReplied]("NotificationReplied"),
+		event.Define[NotificationPaid]("NotificationPaid"),
+	}
+}

@@ -1,0 +1,99 @@
+package receipt
+
+import (
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+
+	"recapito/domain/event"
+)
+
+// Form is how a route's provider writes its message ids.
+type Form string
+
+// The forms of provider ids. Either is for providers that answer a submit in one
+// base and report in the other; it registers a submission under both readings.
+const (
+	Text    Form = "text"
+	Hex     Form = "hex"
+	Decimal Form = "decimal"
+	Either  Form = "either"
+)
+
+// maxID bounds a canonical id; longer ones (none are known) are cut to a digest.
+const maxID = 100
+
+// SubmissionIDs answers the canonical ids that a submission is registered under.
+func (f Form) SubmissionIDs(raw string) []string {
+	if f != Either {
+		return []string{f.ReceiptID(raw)}
+	}
+	ids := []string{Decimal.ReceiptID(raw)}
+	if hex := Hex.ReceiptID(raw); hex != ids[0] {
+		ids = append(ids, hex)
+	}
+	return ids
+}
+
+// ReceiptID answers the canonical id that a receipt is recorded under: numbers in
+// decimal without leading zeros, anything else as lower-case text.
+func (f Form) ReceiptID(raw string) string {
+	text := strings.ToLower(strings.Trim(raw, "\x00 "))
+	base := map[Form]int{Hex: 16, Decimal: 10, Either: 10}[f]
+	if base != 0 {
+		if n, ok := new(big.Int).SetString(text, base); ok && n.Sign() >= 0 && len(text) <= maxID {
+			return n.String()
+		}
+	}
+	if f == Either && len(text) <= maxID {
+		if n, ok := new(big.Int).SetString(text, 16); ok && n.Sign() >= 0 {
+			return n.String()
+		}
+	}
+	return printable(text)
+}
+
+// printable keeps letters, digits and -._ and writes every other byte as %xx.
+func printable(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		c := text[i]
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02x", c)
+		}
+	}
+	if b.Len() > maxID {
+		return event.UUIDv5(receiptNamespace, b.String())
+	}
+	return b.String()
+}
+
+const receiptNamespace = "1d5c8a52-5a0e-5b0e-8a0b-2f6d3f6b7c11"
+
+// ID gives a receipt its identity: what the provider said, and of what, as it said
+// it. The same report delivered again has the same id; a second report has another.
+func ID(route, rawProviderID, destinationToken, says, code string, doneAt time.Time) string {
+	return event.UUIDv5(receiptNamespace, strings.Join([]string{
+		route, rawProviderID, destinationToken, says, code, doneAt.UTC().Format(time.RFC3339Nano),
+	}, "\n"))
+}
+
+// Reference is what we give a provider that echoes it: it names a part of an attempt.
+func Reference(notification string, attempt, part int) string {
+	return fmt.Sprintf("%s/%d/%d", notification, attempt, part)
+}
+
+// ParseReference takes a reference apart.
+func ParseReference(ref string) (notification string, attempt, part int, ok bool) {
+	fields := strings.Split(ref, "/")
+	if len(fields) != 3 || fields[0] == "" {
+		return "", 0, 0, false
+	}
+	if n, err := fmt.Sscanf(fields[1]+" "+fields[2], "%d %d", &attempt, &part); n != 2 || err != nil || attempt < 1 || part < 1 {
+		return "", 0, 0, false
+	}
+	return fields[0], attempt, part, true
+}
