@@ -86,7 +86,10 @@ type ProviderReceipt struct {
 	// ProviderID is the provider's message id as it came (NULs trimmed).
 	ProviderID string
 	// Reference is our client reference if the provider echoes it, else empty.
-	Reference   string
+	Reference string
+	// Part is which part of that reference's message the receipt is about, from 1; 0
+	// if it is not told.
+	Part        int
 	Destination string // in clear; only a token of it is kept
 	Sender      string // the sender the message was sent with, if told
 	Status      ReceiptStatus

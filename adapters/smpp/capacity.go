@@ -1,0 +1,159 @@
+package smpp
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"recapito/commands"
+)
+
+// capacity counts the parts that a route may have in hand at once: a window for each
+// live bind. Who waits is served in order, and no one while the route is paused.
+type capacity struct {
+	window                   int
+	throttleMin, throttleMax time.Duration
+
+	mu      sync.Mutex
+	binds   int
+	used    int
+	waiters []*waiter
+	// paused: the provider throttled. resume is its timer; backOff the next pause.
+	paused  bool
+	resume  *time.Timer
+	backOff time.Duration
+	closed  bool
+}
+
+type waiter struct {
+	parts   int
+	granted chan error // one answer
+}
+
+// acquire takes room for that many parts, waiting at most until ctx ends.
+func (c *capacity) acquire(ctx context.Context, parts int) (func(), error) {
+	parts = min(max(parts, 1), MaxParts)
+	c.mu.Lock()
+	if c.closed || c.binds == 0 {
+		c.mu.Unlock()
+		return nil, commands.ErrRouteDown
+	}
+	w := &waiter{parts: parts, granted: make(chan error, 1)}
+	c.waiters = append(c.waiters, w)
+	c.grant()
+	c.mu.Unlock()
+
+	var err error
+	select {
+	case err = <-w.granted:
+	case <-ctx.Done():
+		if !c.withdraw(w) {
+			err = <-w.granted // granted or refused at the same moment
+		} else {
+			err = commands.ErrRouteFull
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var once sync.Once
+	return func() { once.Do(func() { c.release(parts) }) }, nil
+}
+
+func (c *capacity) withdraw(w *waiter) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, o := range c.waiters {
+		if o == w {
+			c.waiters = append(c.waiters[:i], c.waiters[i+1:]...)
+			c.grant()
+			return true
+		}
+	}
+	return false
+}
+
+func (c *capacity) release(parts int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used -= parts
+	c.grant()
+}
+
+// grant serves the waiters that there is room for. The caller holds the lock.
+func (c *capacity) grant() {
+	for len(c.waiters) > 0 && !c.paused && c.used+c.waiters[0].parts <= c.binds*c.window {
+		w := c.waiters[0]
+		c.waiters = c.waiters[1:]
+		c.used += w.parts
+		w.granted <- nil
+	}
+}
+
+// bound and lost count the live binds. With none left nobody waits.
+func (c *capacity) bound() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.binds++
+	c.grant()
+}
+
+func (c *capacity) lost() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.binds--
+	if c.binds == 0 {
+		c.refuseAll()
+	}
+}
+
+func (c *capacity) refuseAll() {
+	for _, w := range c.waiters {
+		w.granted <- commands.ErrRouteDown
+	}
+	c.waiters = nil
+}
+
+// close ends the route's capacity for good.
+func (c *capacity) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.refuseAll()
+	if c.resume != nil {
+		c.resume.Stop()
+	}
+}
+
+// throttled pauses the route; answers to what was sent before the pause do not
+// lengthen it.
+func (c *capacity) throttled() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.paused || c.closed {
+		return
+	}
+	c.backOff = min(max(2*c.backOff, c.throttleMin), c.throttleMax)
+	c.paused = true
+	c.resume = time.AfterFunc(jitter(c.backOff), func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.paused = false
+		c.grant()
+	})
+}
+
+// accepted shortens the next pause: the provider takes messages.
+func (c *capacity) accepted() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.paused {
+		c.backOff = 0
+	}
+}
+
+// jitter spreads a wait over its second half, so that many do not come back at once.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(d/2+1)
+}
