@@ -1,0 +1,161 @@
+// Package scenariofile reads scenarios from a folder of YAML files, one a file:
+//
+//	name: appointment            # required
+//	tenant: default              # "default" if left out
+//	description: Reminds of an appointment.
+//	fields:
+//	  - name: day
+//	    type: date               # text (if left out), number, date, boolean
+//	    required: true           # false if left out
+//	    personal: true           # true if left out: sealed wherever it is stored
+//	    description: The day of the appointment.
+//	steps:
+//	  - channel: sms             # or channels: [sms, email], side by side
+//	    wanted: delivered        # sent, delivered (if left out), read
+//	    wait: 1h                 # how long for it; 1h if left out
+//	sender: Clinic               # the route's own if left out
+//	text: See you on {{ day }}.  # required; see domain/scenario for what it may hold
+//
+// Everything is checked before anything is used: a key that is not known, a broken
+// rule or a text that does not compile is an error naming file, line and rule, and
+// Load reports all of them at once. A scenario's version is the SHA-256 of its file,
+// shortened, so it changes exactly when the file does.
+//
+// Files are read once: a changed folder is seen at the next start.
+package scenariofile
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"recapito/domain/scenario"
+)
+
+// Limits of a folder.
+const (
+	MaxFiles      = 1_000
+	MaxFileBytes  = 64 << 10
+	versionLength = 12 // hexadecimal digits of the file's SHA-256
+)
+
+// Set is the scenarios of a folder. Safe for concurrent use.
+type Set struct {
+	byKey map[key]scenario.Definition
+}
+
+type key struct{ tenant, name string }
+
+// Load reads the folder dir on disk.
+func Load(dir string) (*Set, error) {
+	return LoadFS(os.DirFS(dir), dir)
+}
+
+// LoadFS reads the top folder of fsys; label is what errors call it.
+func LoadFS(fsys fs.FS, label string) (*Set, error) {
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return nil, fmt.Errorf("reading the scenario folder %s: %w", label, err)
+	}
+	var files []string
+	for _, e := range entries {
+		name := e.Name()
+		if ext := path.Ext(name); !strings.HasPrefix(name, ".") && (ext == ".yaml" || ext == ".yml") {
+			files = append(files, name)
+		}
+	}
+	if len(files) > MaxFiles {
+		return nil, fmt.Errorf("the scenario folder %s has more than %d files", label, MaxFiles)
+	}
+	set := &Set{byKey: make(map[key]scenario.Definition, len(files))}
+	from := map[key]string{}
+	var problems []error
+	for _, name := range files {
+		shown := filepath.Join(label, name)
+		content, err := read(fsys, name)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", shown, err))
+			continue
+		}
+		d, err := parse(shown, content)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		sum := sha256.Sum256(content)
+		d.Version = hex.EncodeToString(sum[:])[:versionLength]
+		k := key{d.Tenant, d.Name}
+		if other, taken := from[k]; taken {
+			problems = append(problems, fmt.Errorf("%s: the scenario %s of tenant %s is already in %s", shown, d.Name, d.Tenant, other))
+			continue
+		}
+		from[k], set.byKey[k] = shown, d
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return set, nil
+}
+
+func read(fsys fs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("opening the file: %w", err)
+	}
+	defer func() { _ = f.Close() }() // opened for reading only
+	content, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the file: %w", err)
+	}
+	if len(content) > MaxFileBytes {
+		return nil, fmt.Errorf("the file is larger than %d bytes", MaxFileBytes)
+	}
+	return content, nil
+}
+
+// Scenario answers the tenant's scenario of that name.
+func (s *Set) Scenario(tenant, name string) (scenario.Definition, bool) {
+	d, ok := s.byKey[key{tenant, name}]
+	return d, ok
+}
+
+// Version answers the tenant's scenario of that name if it stands at that version:
+// only the version that was in the folder at the last start is known.
+func (s *Set) Version(tenant, name, version string) (scenario.Definition, bool) {
+	d, ok := s.byKey[key{tenant, name}]
+	if !ok || d.Version != version {
+		return scenario.Definition{}, false
+	}
+	return d, true
+}
+
+// List answers the tenant's scenarios, by name.
+func (s *Set) List(tenant string) []scenario.Definition {
+	var out []scenario.Definition
+	for k, d := range s.byKey {
+		if k.tenant == tenant {
+			out = append(out, d)
+		}
+	}
+	slices.SortFunc(out, func(a, b scenario.Definition) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Tenants answers every tenant that has a scenario, sorted.
+func (s *Set) Tenants() []string {
+	var out []string
+	for k := range s.byKey {
+		out = append(out, k.tenant)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
