@@ -1,0 +1,33 @@
+// Package eventlog is the embedded event store: commands.Store on a Pebble database
+// in one folder, for one process.
+//
+// Promises:
+//   - An append that returned nil is synced to disk, whole.
+//   - Nothing that is not yet synced is shown: not to a read, a subscription, an
+//     idempotent or a wrong-version answer. Pebble itself shows a write before its sync
+//     returned, so the log keeps a durable watermark, a position in $all, and everything
+//     above it does not exist for a caller.
+//   - After a failed write or sync nothing more is acknowledged: appends whose fate is
+//     open are answered with event.ErrUnknownOutcome, later ones with
+//     event.ErrUnavailable, Healthy says why, and reads go on up to the watermark. Only a
+//     new Open, which reads back what the disk really has, leaves that state.
+//   - Every record carries a checksum over its position and content, verified when it is
+//     read. A corrupt record is an error (ErrCorrupt) that names it; it is neither
+//     skipped nor served.
+//   - Memory is bounded by the caches and the queue, whatever the number of streams and
+//     events. An idle log writes nothing.
+//
+// Not promised: an order between appends in flight at the same time; recognising a
+// repeated append with Any or StreamExists once recentIDs younger events were appended.
+//
+// How it is laid out (key.go, record.go): every event is one record under its position;
+// an index leads from stream and revision to the position; a head for each stream holds
+// its next revision. Positions are dense and start at 1 here, but readers must not
+// count on that: an import may set them, a scavenge leaves gaps.
+//
+// How appends flow: callers encode their events and queue them (append.go); one
+// goroutine takes what is queued, decides each against the stream heads, gives out
+// revisions and positions and applies all as one Pebble batch (writer.go, decide.go);
+// another waits for its sync, moves the watermark and answers, while the next batch is
+// already gathering.
+package eventlog

@@ -1,0 +1,99 @@
+package eventlog
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"recapito/domain/event"
+)
+
+// The key spaces. A name in a key ends with NUL, which no name contains, so that no
+// stream's keys lie between another's.
+//
+//	e <position>            record (record.go)
+//	h <stream>              head: next revision, last position, checksum
+//	m <name>                the log's own notes, e.g. its format
+//	s <stream> NUL <revision>  position
+const (
+	spaceEvents  = 'e'
+	spaceHeads   = 'h'
+	spaceMeta    = 'm'
+	spaceStreams = 's'
+)
+
+const (
+	positionKeySize = 1 + 8
+	indexValueSize  = 8
+	headValueSize   = 8 + 8 + 4
+)
+
+// formatKey names the layout; another version's folder is refused.
+var formatKey = append([]byte{spaceMeta}, "format"...)
+
+const format = "recapito-eventlog-1"
+
+func appendPositionKey(dst []byte, p event.Position) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, spaceEvents), uint64(p))
+}
+
+func appendIndexKey(dst []byte, stream string, r event.Revision) []byte {
+	dst = append(append(append(dst, spaceStreams), stream...), 0)
+	return binary.BigEndian.AppendUint64(dst, uint64(r))
+}
+
+// appendIndexEnd is the first key after all of the stream's index.
+func appendIndexEnd(dst []byte, stream string) []byte {
+	return append(append(append(dst, spaceStreams), stream...), 1)
+}
+
+func appendHeadKey(dst []byte, stream string) []byte {
+	return append(append(dst, spaceHeads), stream...)
+}
+
+// head is where a stream stands. Zero: it has no events.
+type head struct {
+	next event.Revision // of the next event
+	last event.Position // of the last event
+}
+
+func (h head) exists() bool { return h.next > 0 }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func appendHead(dst []byte, stream string, h head) []byte {
+	start := len(dst)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(h.next))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(h.last))
+	return binary.BigEndian.AppendUint32(dst, headSum(stream, dst[start:]))
+}
+
+func headSum(stream string, value []byte) uint32 {
+	return crc32.Update(crc32.Checksum([]byte(stream), castagnoli), castagnoli, value)
+}
+
+func decodeHead(stream string, value []byte) (head, error) {
+	if len(value) != headValueSize || binary.BigEndian.Uint32(value[16:]) != headSum(stream, value[:16]) {
+		return head{}, fmt.Errorf("%w: head of stream %q", ErrCorrupt, stream)
+	}
+	return head{
+		next: event.Revision(binary.BigEndian.Uint64(value)),
+		last: event.Position(binary.BigEndian.Uint64(value[8:])),
+	}, nil
+}
+
+func decodeIndex(stream string, r event.Revision, value []byte) (event.Position, error) {
+	if len(value) != indexValueSize {
+		return 0, fmt.Errorf("%w: index of stream %q at revision %d", ErrCorrupt, stream, r)
+	}
+	return event.Position(binary.BigEndian.Uint64(value)), nil
+}
+
+// revisionOf takes the revision off the end of an index key.
+func revisionOf(indexKey []byte) event.Revision {
+	return event.Revision(binary.BigEndian.Uint64(indexKey[len(indexKey)-8:]))
+}
+
+func positionOf(positionKey []byte) event.Position {
+	return event.Position(binary.BigEndian.Uint64(positionKey[1:]))
+}

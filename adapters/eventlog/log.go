@@ -1,0 +1,266 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable/block"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"recapito/domain/event"
+)
+
+// Sizes of Pebble's own memory.
+const (
+	defaultCacheBytes = 64 << 20
+	memTableBytes     = 32 << 20
+	bloomBitsPerKey   = 10
+)
+
+// Options of a log. Only Dir is required.
+type Options struct {
+	Dir        string // created if absent; locked while the log is open
+	CacheBytes int64  // block cache; 0 means 64 MiB
+	// Uncompressed stores blocks as they are, so that a test may search the files.
+	Uncompressed bool
+
+	FS     vfs.FS           // nil means the operating system's
+	Logger *slog.Logger     // nil means slog.Default
+	Now    func() time.Time // for Recorded.Created; nil means time.Now
+}
+
+// Log is an open event log. It implements commands.Store and is safe for use by many
+// goroutines.
+type Log struct {
+	db      *pebble.DB
+	logger  *slog.Logger
+	durable watermark
+	failure atomic.Pointer[error] // why the log is read-only
+
+	// mu guards closed: held for reading while queue or db is used, so that Close can
+	// wait for those who do.
+	mu     sync.RWMutex
+	closed bool
+	queue  chan *request
+	done   chan struct{} // the writer has ended
+	broken bool          // Pebble panicked inside a write; set before done is closed
+}
+
+// Open opens or creates the log in a folder.
+func Open(o Options) (*Log, error) {
+	if o.Dir == "" {
+		return nil, errors.New("open event log: no folder given")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	l := &Log{
+		logger: o.Logger,
+		queue:  make(chan *request, maxQueuedAppends),
+		done:   make(chan struct{}),
+	}
+	var err error
+	if l.db, err = pebble.Open(o.Dir, pebbleOptions(o, l)); err != nil {
+		if locked(o) {
+			return nil, fmt.Errorf("open event log in %s: is another recapito running on this folder? It is locked: %w", o.Dir, err)
+		}
+		return nil, fmt.Errorf("open event log in %s: %w", o.Dir, err)
+	}
+	w, err := l.start(o.Now)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, err), l.db.Close())
+	}
+	go w.run()
+	return l, nil
+}
+
+// locked says, after Open failed, whether that was because of the lock: Pebble has no
+// error of its own for it.
+func locked(o Options) bool {
+	fs := o.FS
+	if fs == nil {
+		fs = vfs.Default
+	}
+	if _, err := fs.Stat(o.Dir); err != nil {
+		return false
+	}
+	lock, err := pebble.LockDirectory(o.Dir, fs)
+	if err != nil {
+		return true
+	}
+	_ = lock.Close()
+	return false
+}
+
+// start finds where the log ends and makes that durable.
+func (l *Log) start(now func() time.Time) (*writer, error) {
+	// What Pebble found in its own log may be in the page cache only, if a process was
+	// killed between write and sync. Nothing is shown before it is in a synced table.
+	if err := l.db.Flush(); err != nil {
+		return nil, fmt.Errorf("make recovered events durable: %w", err)
+	}
+	if err := l.checkFormat(); err != nil {
+		return nil, err
+	}
+	w := newWriter(l, now)
+	last, err := w.recover()
+	if err != nil {
+		return nil, err
+	}
+	l.durable.advance(last)
+	return w, nil
+}
+
+func (l *Log) checkFormat() error {
+	value, closer, err := l.db.Get(formatKey)
+	switch {
+	case err == nil:
+		defer closer.Close()
+		if string(value) != format {
+			return fmt.Errorf("the folder has format %.40q, this program knows %q", value, format)
+		}
+		return nil
+	case !errors.Is(err, pebble.ErrNotFound):
+		return fmt.Errorf("read the format: %w", err)
+	}
+	it, err := l.db.NewIter(nil)
+	if err != nil {
+		return fmt.Errorf("look for foreign keys: %w", err)
+	}
+	foreign := it.First()
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return fmt.Errorf("look for foreign keys: %w", err)
+	}
+	if foreign {
+		return errors.New("the folder holds a Pebble database that is not an event log")
+	}
+	if err := l.db.Set(formatKey, []byte(format), pebble.Sync); err != nil {
+		return fmt.Errorf("write the format: %w", err)
+	}
+	return nil
+}
+
+// Close ends subscriptions, finishes the appends that were accepted, and releases the
+// folder. Later calls answer event.ErrUnavailable; a second Close does nothing.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	close(l.queue)
+	l.mu.Unlock()
+	<-l.done
+	l.durable.advance(l.durable.at())
+	if l.broken {
+		// Pebble holds locks for ever and cannot be closed. The end of the process
+		// releases the folder.
+		return fmt.Errorf("close event log: %w", l.readOnly())
+	}
+	if err := l.db.Close(); err != nil {
+		return fmt.Errorf("close event log: %w", err)
+	}
+	return nil
+}
+
+// Healthy answers nil if the log takes appends, else an error that wraps
+// event.ErrUnavailable and says why not.
+func (l *Log) Healthy() error {
+	l.mu.RLock()
+	closed := l.closed
+	l.mu.RUnlock()
+	if closed {
+		return errClosed
+	}
+	return l.readOnly()
+}
+
+// Last answers the position up to which everything is durable; 0 if there is nothing.
+func (l *Log) Last() event.Position { return l.durable.at() }
+
+var errClosed = fmt.Errorf("%w: event log is closed", event.ErrUnavailable)
+
+// enter keeps the log open until leave.
+func (l *Log) enter() error {
+	l.mu.RLock()
+	if l.closed {
+		l.mu.RUnlock()
+		return errClosed
+	}
+	return nil
+}
+
+func (l *Log) leave() { l.mu.RUnlock() }
+
+// fail makes the log read-only. The first reason stays.
+func (l *Log) fail(cause error) {
+	err := fmt.Errorf("%w: event log is read-only since a write failed: %w", event.ErrUnavailable, cause)
+	if l.failure.CompareAndSwap(nil, &err) {
+		l.logger.Error("event log became read-only: a write failed, nothing more is acknowledged", "cause", cause)
+	}
+}
+
+func (l *Log) readOnly() error {
+	if err := l.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func pebbleOptions(o Options, l *Log) *pebble.Options {
+	po := &pebble.Options{
+		FS:                 o.FS,
+		Logger:             pebbleLogger{l},
+		FormatMajorVersion: pebble.FormatNewest,
+		CacheSize:          o.CacheBytes,
+		MemTableSize:       memTableBytes,
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { o.Logger.Warn("event log: background work failed", "error", err) },
+			// The read that met it gets the error; Pebble's default would end the process.
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				o.Logger.Error("event log: corrupt file", "path", info.Path, "error", info.Details)
+			},
+			DiskSlow: func(info pebble.DiskSlowInfo) { o.Logger.Warn("event log: slow disk", "duration", info.Duration) },
+		},
+	}
+	if po.CacheSize == 0 {
+		po.CacheSize = defaultCacheBytes
+	}
+	for i := range po.Levels {
+		// Most appends create their stream: the filter spares looking for its head.
+		po.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
+		if o.Uncompressed {
+			po.Levels[i].Compression = func() *block.CompressionProfile { return block.NoCompression }
+		}
+	}
+	return po
+}
+
+// pebbleLogger passes on what an operator can use. Pebble's chatter about flushes and
+// compactions is dropped.
+type pebbleLogger struct{ log *Log }
+
+func (pebbleLogger) Infof(string, ...any) {}
+
+func (p pebbleLogger) Errorf(format string, args ...any) {
+	p.log.logger.Error("event log: pebble", "message", fmt.Sprintf(format, args...))
+}
+
+// Fatalf must not return: Pebble cannot go on after it, with locks held. To end the
+// process is safe, since everything acknowledged is on disk, and leaves no half-alive
+// store behind.
+func (p pebbleLogger) Fatalf(format string, args ...any) {
+	message := fmt.Sprintf(format, args...)
+	p.log.fail(errors.New(message))
+	panic("event log: pebble cannot go on: " + message)
+}

@@ -1,0 +1,278 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"recapito/domain/event"
+)
+
+// chunk is what a reader takes from Pebble in one go, copied, so that no iterator stays
+// open while a visitor is at work.
+type chunk struct {
+	events  []event.Recorded
+	bytes   int
+	scanned int
+}
+
+func (c *chunk) full() bool {
+	return len(c.events) >= chunkEvents || c.bytes >= chunkBytes || c.scanned >= chunkScanned
+}
+
+func (c *chunk) add(rec *record) {
+	c.events = append(c.events, rec.recorded())
+	c.bytes += len(rec.stored)
+}
+
+// ReadStream implements commands.Store. It ends with what was durable when it began.
+func (l *Log) ReadStream(ctx context.Context, read event.StreamRead, visit func(event.Recorded) error) error {
+	if err := checkStream(read.Stream); err != nil {
+		return err
+	}
+	if read.Limit < 0 || read.From > event.RevisionEnd {
+		return fmt.Errorf("%w: limit %d, from revision %d", event.ErrInvalid, read.Limit, read.From)
+	}
+	upTo := l.durable.at()
+	left := read.Limit
+	found := false
+	for {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("read stream %q: %w", read.Stream, context.Cause(ctx))
+		}
+		c, more, err := l.streamChunk(&read, upTo, left)
+		if err != nil {
+			return err
+		}
+		for _, e := range c.events {
+			if err := visit(e); err != nil {
+				return err
+			}
+		}
+		found = found || len(c.events) > 0
+		if read.Limit > 0 {
+			if left -= len(c.events); left == 0 {
+				return nil
+			}
+		}
+		if !more {
+			break
+		}
+	}
+	if found {
+		return nil
+	}
+	return l.streamExists(read.Stream, upTo)
+}
+
+// streamChunk reads on from read.From, moves it, and says whether there is more.
+func (l *Log) streamChunk(read *event.StreamRead, upTo event.Position, left int) (chunk, bool, error) {
+	var c chunk
+	if err := l.enter(); err != nil {
+		return c, false, err
+	}
+	defer l.leave()
+	it, err := l.db.NewIter(&pebble.IterOptions{
+		LowerBound: appendIndexKey(nil, read.Stream, 0),
+		UpperBound: appendIndexEnd(nil, read.Stream),
+	})
+	if err != nil {
+		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, err)
+	}
+	defer it.Close()
+	step, valid := it.Next, false
+	if read.Direction == event.Backwards {
+		step, valid = it.Prev, it.SeekLT(appendIndexKey(nil, read.Stream, read.From+1))
+	} else {
+		valid = it.SeekGE(appendIndexKey(nil, read.Stream, read.From))
+	}
+	for ; valid; valid = step() {
+		c.scanned++
+		r := revisionOf(it.Key())
+		position, err := decodeIndex(read.Stream, r, it.Value())
+		if err != nil {
+			return c, false, err
+		}
+		if position > upTo { // not there yet
+			if read.Direction == event.Forwards {
+				return c, false, nil
+			}
+			continue
+		}
+		if len(c.events) > 0 && read.From != r {
+			return c, false, fmt.Errorf("%w: stream %q has revision %d where %d should be", ErrCorrupt, read.Stream, r, read.From)
+		}
+		rec, closer, err := l.record(read.Stream, r, position)
+		if err != nil {
+			return c, false, err
+		}
+		c.add(&rec)
+		_ = closer.Close()
+		if read.Direction == event.Backwards {
+			if r == 0 {
+				return c, false, nil
+			}
+			read.From = r - 1
+		} else {
+			read.From = r + 1
+		}
+		if c.full() || len(c.events) == left {
+			return c, true, nil
+		}
+	}
+	if err := it.Error(); err != nil {
+		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, err)
+	}
+	return c, false, nil
+}
+
+// record reads the event that the index says stands there. The caller closes.
+func (l *Log) record(stream string, r event.Revision, p event.Position) (record, io.Closer, error) {
+	key := appendPositionKey(make([]byte, 0, positionKeySize), p)
+	value, closer, err := l.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return record{}, nil, fmt.Errorf("%w: event %d of stream %q is missing at position %d", ErrCorrupt, r, stream, p)
+	}
+	if err != nil {
+		return record{}, nil, fmt.Errorf("read event %d of stream %q at position %d: %w", r, stream, p, err)
+	}
+	rec, err := decodeRecord(key, value)
+	if err == nil && (string(rec.stream) != stream || rec.revision != r) {
+		err = fmt.Errorf("%w: another event stands at position %d", ErrCorrupt, p)
+	}
+	if err != nil {
+		_ = closer.Close()
+		return record{}, nil, fmt.Errorf("event %d of stream %q at position %d: %w", r, stream, p, err)
+	}
+	return rec, closer, nil
+}
+
+// streamExists answers event.ErrStreamNotFound if the stream has no durable event.
+func (l *Log) streamExists(stream string, upTo event.Position) error {
+	read := event.StreamRead{Stream: stream, Limit: 1}
+	c, _, err := l.streamChunk(&read, upTo, 1)
+	if err != nil {
+		return err
+	}
+	if len(c.events) == 0 {
+		return fmt.Errorf("%w: %q", event.ErrStreamNotFound, stream)
+	}
+	return nil
+}
+
+// ReadAll implements commands.Store. It ends with what was durable when it began.
+func (l *Log) ReadAll(ctx context.Context, read event.AllRead, visit func(event.Recorded) error) error {
+	if read.Limit < 0 || read.From > event.PositionEnd {
+		return fmt.Errorf("%w: limit %d, from position %d", event.ErrInvalid, read.Limit, read.From)
+	}
+	s := scan{next: read.From, upTo: l.durable.at(), filter: read.Filter, backwards: read.Direction == event.Backwards, left: read.Limit}
+	if s.backwards {
+		s.next = min(s.next, s.upTo+1)
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("read $all: %w", context.Cause(ctx))
+		}
+		c, more, err := l.allChunk(&s)
+		if err != nil {
+			return err
+		}
+		for _, e := range c.events {
+			if err := visit(e); err != nil {
+				return err
+			}
+		}
+		if !more {
+			return nil
+		}
+	}
+}
+
+// scan is a walk along $all.
+type scan struct {
+	next      event.Position // forwards the first to look at, backwards the one after that
+	upTo      event.Position // forwards only
+	filter    event.Filter
+	backwards bool
+	left      int // events still wanted; 0 means all
+}
+
+// allChunk reads on, moves s, and says whether there is more. Going forwards without
+// more, s.next is after s.upTo or the limit is reached.
+func (l *Log) allChunk(s *scan) (chunk, bool, error) {
+	var c chunk
+	if err := l.enter(); err != nil {
+		return c, false, err
+	}
+	defer l.leave()
+	bounds := &pebble.IterOptions{LowerBound: appendPositionKey(nil, s.next), UpperBound: appendPositionKey(nil, s.upTo+1)}
+	if s.backwards {
+		bounds.LowerBound, bounds.UpperBound = []byte{spaceEvents}, appendPositionKey(nil, s.next)
+	} else if s.next > s.upTo {
+		return c, false, nil
+	}
+	it, err := l.db.NewIter(bounds)
+	if err != nil {
+		return c, false, fmt.Errorf("read $all from position %d: %w", s.next, err)
+	}
+	defer it.Close()
+	step, valid := it.Next, false
+	if s.backwards {
+		step, valid = it.Prev, it.Last()
+	} else {
+		valid = it.First()
+	}
+	for ; valid; valid = step() {
+		c.scanned++
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return c, false, fmt.Errorf("read position %d: %w", positionOf(it.Key()), err)
+		}
+		rec, err := decodeRecord(it.Key(), value)
+		if err != nil {
+			return c, false, l.nameCorrupt(rec, err)
+		}
+		if s.backwards {
+			s.next = rec.position
+		} else {
+			s.next = rec.position + 1
+		}
+		if s.filter.IsEmpty() || s.filter.Passes(string(rec.stream), string(rec.typ)) {
+			c.add(&rec)
+			if s.left > 0 {
+				if s.left--; s.left == 0 {
+					return c, false, nil
+				}
+			}
+		}
+		if c.full() {
+			return c, true, nil
+		}
+	}
+	if err := it.Error(); err != nil {
+		return c, false, fmt.Errorf("read $all at position %d: %w", s.next, err)
+	}
+	if !s.backwards {
+		s.next = s.upTo + 1
+	}
+	return c, false, nil
+}
+
+// nameCorrupt adds the stream and revision to an error, if the index confirms what is
+// still readable of them.
+func (l *Log) nameCorrupt(rec record, err error) error {
+	stream, r := string(rec.stream), rec.revision
+	if checkStream(stream) == nil {
+		value, closer, getErr := l.db.Get(appendIndexKey(nil, stream, r))
+		if getErr == nil {
+			defer closer.Close()
+			if p, indexErr := decodeIndex(stream, r, value); indexErr == nil && p == rec.position {
+				return fmt.Errorf("event %d of stream %q at position %d: %w", r, stream, p, err)
+			}
+		}
+	}
+	return fmt.Errorf("position %d, stream unknown: %w", rec.position, err)
+}

@@ -1,0 +1,123 @@
+package eventlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/google/uuid"
+
+	"recapito/domain/event"
+)
+
+// ErrCorrupt is wrapped by every error about bytes that are not as they were written.
+var ErrCorrupt = errors.New("event log is corrupt")
+
+// A record is
+//
+//	version 1 | flags 1 | revision 8 | created 8 (Unix ns) | body | checksum 4
+//
+// and its body
+//
+//	id 16 | stream | type | data | metadata, each with its length as uvarint before it
+//
+// The checksum is CRC-32C over the position (8 bytes, from the key) and all before it.
+// Flags are for what the EventStoreDB protocol says of an event besides; 0 is JSON data.
+const (
+	recordVersion    = 1
+	recordHeaderSize = 1 + 1 + 8 + 8
+	recordSumSize    = 4
+)
+
+// encodeBody is done by the appender, so that the single writer has less to do.
+func encodeBody(stream string, id uuid.UUID, e event.New) []byte {
+	size := len(id) + 4*binary.MaxVarintLen32 + len(stream) + len(e.Type) + len(e.Data) + len(e.Metadata)
+	b := append(make([]byte, 0, size), id[:]...)
+	b = append(binary.AppendUvarint(b, uint64(len(stream))), stream...)
+	b = append(binary.AppendUvarint(b, uint64(len(e.Type))), e.Type...)
+	b = append(binary.AppendUvarint(b, uint64(len(e.Data))), e.Data...)
+	return append(binary.AppendUvarint(b, uint64(len(e.Metadata))), e.Metadata...)
+}
+
+func recordSize(body []byte) int { return recordHeaderSize + len(body) + recordSumSize }
+
+// putRecord fills dst, which has recordSize(body) bytes; key is the record's key.
+func putRecord(dst, key []byte, r event.Revision, created time.Time, body []byte) {
+	dst[0], dst[1] = recordVersion, 0
+	binary.BigEndian.PutUint64(dst[2:], uint64(r))
+	binary.BigEndian.PutUint64(dst[10:], uint64(created.UnixNano()))
+	n := recordHeaderSize + copy(dst[recordHeaderSize:], body)
+	binary.BigEndian.PutUint32(dst[n:], recordSum(key, dst[:n]))
+}
+
+func recordSum(key, record []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key[1:positionKeySize], castagnoli), castagnoli, record)
+}
+
+// record is a decoded record whose fields still point into the stored bytes.
+type record struct {
+	position               event.Position
+	revision               event.Revision
+	created                time.Time
+	id                     uuid.UUID
+	stream, typ            []byte
+	data, metadata, stored []byte
+}
+
+// decodeRecord verifies and takes apart. On error the fields read so far are kept, as
+// a hint of which record it is.
+func decodeRecord(key, value []byte) (record, error) {
+	if len(key) != positionKeySize {
+		return record{}, fmt.Errorf("%w: a key of %d bytes among the events", ErrCorrupt, len(key))
+	}
+	rec := record{position: positionOf(key), stored: value}
+	parsed := rec.parse(value)
+	n := len(value) - recordSumSize
+	if n < recordHeaderSize || binary.BigEndian.Uint32(value[n:]) != recordSum(key, value[:n]) {
+		return rec, fmt.Errorf("%w: checksum of the record at position %d", ErrCorrupt, rec.position)
+	}
+	if value[0] != recordVersion {
+		return rec, fmt.Errorf("record at position %d has version %d, this program knows %d", rec.position, value[0], recordVersion)
+	}
+	if !parsed {
+		return rec, fmt.Errorf("%w: form of the record at position %d", ErrCorrupt, rec.position)
+	}
+	return rec, nil
+}
+
+func (rec *record) parse(value []byte) bool {
+	if len(value) < recordHeaderSize+len(rec.id)+recordSumSize {
+		return false
+	}
+	rec.revision = event.Revision(binary.BigEndian.Uint64(value[2:]))
+	rec.created = time.Unix(0, int64(binary.BigEndian.Uint64(value[10:]))).UTC()
+	rest := value[recordHeaderSize : len(value)-recordSumSize]
+	rest = rest[copy(rec.id[:], rest):]
+	for _, field := range []*[]byte{&rec.stream, &rec.typ, &rec.data, &rec.metadata} {
+		size, n := binary.Uvarint(rest)
+		if n <= 0 || size > uint64(len(rest)-n) {
+			return false
+		}
+		*field, rest = rest[n:n+int(size)], rest[n+int(size):]
+	}
+	return len(rest) == 0
+}
+
+// recorded copies the record out of the store's memory.
+func (rec *record) recorded() event.Recorded {
+	payload := make([]byte, len(rec.data)+len(rec.metadata))
+	n := copy(payload, rec.data)
+	copy(payload[n:], rec.metadata)
+	return event.Recorded{
+		Stream:   string(rec.stream),
+		Revision: rec.revision,
+		Position: rec.position,
+		ID:       rec.id.String(),
+		Type:     string(rec.typ),
+		Data:     payload[:n:n],
+		Metadata: payload[n:],
+		Created:  rec.created,
+	}
+}

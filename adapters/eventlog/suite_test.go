@@ -1,0 +1,28 @@
+package eventlog_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"recapito/adapters/eventlog"
+	"recapito/commands"
+	"recapito/commands/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) commands.Store {
+		log, err := eventlog.Open(eventlog.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := log.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return log
+	})
+}

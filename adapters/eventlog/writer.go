@@ -1,0 +1,312 @@
+package eventlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/google/uuid"
+
+	"recapito/domain/event"
+)
+
+// writer is the one goroutine that decides appends and applies them. At most one batch
+// is applied and not yet synced; the next gathers meanwhile. So after a failed sync
+// nothing further reaches Pebble, which could not bear it.
+type writer struct {
+	log    *Log
+	now    func() time.Time
+	next   event.Position                   // to give out
+	heads  *generations[string, head]       // of applied batches
+	recent *generations[uuid.UUID, placed]  // for appends without an exact revision
+	synced chan struct{}                    // closed once the batch in flight is; nil if none is
+	syncs  chan *batch                      // to the acknowledging goroutine
+	key    [1 + MaxStreamBytes + 1 + 8]byte // scratch
+}
+
+// placed says where an event with some id went.
+type placed struct {
+	stream   string
+	revision event.Revision
+}
+
+// batch is what is applied and synced together.
+type batch struct {
+	pebble  *pebble.Batch
+	created time.Time
+	streams map[string]*pendingStream
+	size    int
+	last    event.Position // the last position given out, in this batch or before
+	answers []settled
+	synced  chan struct{}
+}
+
+// pendingStream is what a batch not yet applied adds to a stream.
+type pendingStream struct {
+	head  head
+	first event.Revision // of ids[0]
+	ids   []uuid.UUID
+	at    []event.Position
+}
+
+// settled is an answer that is true once the batch is durable.
+type settled struct {
+	request *request
+	answer  answer
+	writes  bool // the batch holds its events
+}
+
+func newWriter(l *Log, now func() time.Time) *writer {
+	return &writer{
+		log:    l,
+		now:    now,
+		heads:  newGenerations[string, head](cachedHeads),
+		recent: newGenerations[uuid.UUID, placed](recentIDs),
+		syncs:  make(chan *batch, 1),
+	}
+}
+
+// recover finds the last position and reads back the youngest ids.
+func (w *writer) recover() (event.Position, error) {
+	it, err := w.log.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceEvents}, UpperBound: []byte{spaceEvents + 1}})
+	if err != nil {
+		return 0, fmt.Errorf("find the last event: %w", err)
+	}
+	defer it.Close()
+	var last event.Position
+	if it.Last() {
+		last = positionOf(it.Key())
+	}
+	// The oldest of the youngest first, so that the cache forgets it first.
+	var records []record
+	for n := 0; it.Valid() && n < recentIDsAtOpen; n++ {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return 0, fmt.Errorf("read back the last events: %w", err)
+		}
+		// A corrupt record is reported to those who read it; here it is only not
+		// remembered.
+		if rec, err := decodeRecord(it.Key(), value); err == nil {
+			records = append(records, record{id: rec.id, stream: append([]byte(nil), rec.stream...), revision: rec.revision})
+		}
+		it.Prev()
+	}
+	if err := it.Error(); err != nil {
+		return 0, fmt.Errorf("find the last event: %w", err)
+	}
+	for i := len(records) - 1; i >= 0; i-- {
+		w.recent.put(records[i].id, placed{stream: string(records[i].stream), revision: records[i].revision})
+	}
+	w.next = last + 1
+	return last, nil
+}
+
+// run decides and applies until the queue is closed and empty.
+func (w *writer) run() {
+	go w.acknowledge()
+	for r := range w.log.queue {
+		b := w.newBatch()
+		w.take(b, r)
+		w.gather(b)
+		w.commit(b)
+	}
+	w.settle()
+	close(w.syncs)
+}
+
+func (w *writer) newBatch() *batch {
+	return &batch{
+		pebble:  w.log.db.NewBatch(),
+		created: w.now(),
+		streams: make(map[string]*pendingStream),
+		last:    w.next - 1,
+		synced:  make(chan struct{}),
+	}
+}
+
+// gather takes what is queued, and, as long as a batch is being synced, what comes.
+func (w *writer) gather(b *batch) {
+	for len(b.answers) < maxBatchAppends && b.size < maxBatchBytes {
+		if w.synced == nil {
+			select {
+			case r, ok := <-w.log.queue:
+				if !ok {
+					return
+				}
+				w.take(b, r)
+			default:
+				return
+			}
+			continue
+		}
+		select {
+		case r, ok := <-w.log.queue:
+			if !ok {
+				w.settle()
+				return
+			}
+			w.take(b, r)
+		case <-w.synced:
+			w.synced = nil
+		}
+	}
+	w.settle()
+}
+
+// settle waits for the batch in flight.
+func (w *writer) settle() {
+	if w.synced != nil {
+		<-w.synced
+		w.synced = nil
+	}
+}
+
+// take decides one append and puts its events into the batch.
+func (w *writer) take(b *batch, r *request) {
+	if !r.claimed.CompareAndSwap(false, true) {
+		return // its appender gave up
+	}
+	if err := w.log.readOnly(); err != nil {
+		r.answer <- answer{err: err}
+		return
+	}
+	v, err := w.decide(b, r)
+	switch {
+	case err != nil:
+		r.answer <- answer{err: err}
+	case v.write:
+		b.answers = append(b.answers, settled{request: r, answer: answer{appended: w.place(b, r, v.head)}, writes: true})
+	case v.head.last <= w.log.durable.at():
+		r.answer <- v.answer
+	default: // true only once what it speaks of is durable
+		b.answers = append(b.answers, settled{request: r, answer: v.answer})
+	}
+}
+
+// place gives out revisions and positions.
+func (w *writer) place(b *batch, r *request, h head) event.Appended {
+	s := b.streams[r.stream]
+	if s == nil {
+		s = &pendingStream{first: h.next}
+		b.streams[r.stream] = s
+	}
+	for i, body := range r.bodies {
+		key := appendPositionKey(w.key[:0], w.next)
+		op := b.pebble.SetDeferred(len(key), recordSize(body))
+		copy(op.Key, key)
+		putRecord(op.Value, key, h.next, b.created, body)
+		_ = op.Finish()
+		key = appendIndexKey(w.key[:0], r.stream, h.next)
+		op = b.pebble.SetDeferred(len(key), indexValueSize)
+		copy(op.Key, key)
+		binary.BigEndian.PutUint64(op.Value, uint64(w.next))
+		_ = op.Finish()
+		s.ids, s.at = append(s.ids, r.ids[i]), append(s.at, w.next)
+		w.recent.put(r.ids[i], placed{stream: r.stream, revision: h.next})
+		b.size += recordSize(body)
+		h = head{next: h.next + 1, last: w.next}
+		w.next++
+	}
+	s.head, b.last = h, h.last
+	return event.Appended{Revision: h.next - 1, Position: h.last}
+}
+
+// commit applies the batch and hands it to the acknowledging goroutine. No other batch
+// is in flight.
+func (w *writer) commit(b *batch) {
+	if len(b.answers) == 0 {
+		_ = b.pebble.Close()
+		return
+	}
+	if err := w.log.readOnly(); err != nil {
+		// What it builds upon may not be on disk. Of this batch nothing is.
+		_ = b.pebble.Close()
+		for _, s := range b.answers {
+			s.request.answer <- answer{err: err}
+		}
+		return
+	}
+	if len(b.streams) > 0 {
+		for stream, s := range b.streams {
+			key := appendHeadKey(w.key[:0], stream)
+			var value [headValueSize]byte
+			_ = b.pebble.Set(key, appendHead(value[:0], stream, s.head), nil)
+			w.heads.put(stream, s.head)
+		}
+		if err := w.apply(b); err != nil {
+			w.log.fail(err)
+			w.log.broken = true
+			b.unknown()
+			return
+		}
+	}
+	w.synced = b.synced
+	w.syncs <- b
+}
+
+// apply writes the batch to Pebble, which panics where its own log fails between syncs.
+func (w *writer) apply(b *batch) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("pebble gave up: %v", p)
+		}
+	}()
+	return w.log.db.ApplyNoSyncWait(b.pebble, pebble.Sync)
+}
+
+// acknowledge waits for syncs and answers.
+func (w *writer) acknowledge() {
+	defer close(w.log.done)
+	for b := range w.syncs {
+		if len(b.streams) > 0 {
+			if err := b.pebble.SyncWait(); err != nil {
+				w.log.fail(err)
+				close(b.synced)
+				b.unknown()
+				continue
+			}
+			w.log.durable.advance(b.last)
+		}
+		close(b.synced)
+		for _, s := range b.answers {
+			s.request.answer <- s.answer
+		}
+		_ = b.pebble.Close()
+	}
+}
+
+// unknown answers a batch whose write or sync failed: a restart may find it or not.
+func (b *batch) unknown() {
+	for _, s := range b.answers {
+		kind := event.ErrUnavailable
+		if s.writes || s.answer.err == nil {
+			kind = event.ErrUnknownOutcome
+		}
+		s.request.answer <- answer{err: fmt.Errorf("%w: the event log failed to write", kind)}
+	}
+}
+
+// head answers where a stream stands, with what the batch adds to it.
+func (w *writer) head(b *batch, stream string) (head, error) {
+	if s := b.streams[stream]; s != nil {
+		return s.head, nil
+	}
+	if h, ok := w.heads.get(stream); ok {
+		return h, nil
+	}
+	value, closer, err := w.log.db.Get(appendHeadKey(w.key[:0], stream))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return head{}, nil
+	}
+	if err != nil {
+		return head{}, fmt.Errorf("read head of stream %q: %w", stream, err)
+	}
+	defer closer.Close()
+	h, err := decodeHead(stream, value)
+	if err == nil {
+		w.heads.put(stream, h)
+	}
+	return h, err
+}
