@@ -1,0 +1,23 @@
+-- Every ledger event, one row. Personal values in data are ciphertext. Rows of one
+-- event are equal, so it does not matter which of them replaces the other.
+CREATE TABLE IF NOT EXISTS {table} (
+    tenant      LowCardinality(String),
+    stream      String,
+    revision    UInt64,
+    position    UInt64,
+    seq         UInt64,
+    type        LowCardinality(String),
+    id          String,
+    actor       String,
+    correlation String,
+    causation   String,
+    traceparent String,
+    occurred_at DateTime64(6, 'UTC'),
+    recorded_at DateTime64(6, 'UTC'),
+    test        Bool,
+    data        String CODEC(ZSTD(3)),
+    metadata    String CODEC(ZSTD(3))
+) ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(recorded_at)
+ORDER BY (tenant, stream, revision)
+SETTINGS non_replicated_deduplication_window = 400;
