@@ -179,7 +179,7 @@ const (
 	netTimeout        = 10 * time.Second
 	produceRetries    = 10
 	produceRetryPause = 250 * time.Millisecond
-	metadataRetries   = 8
+	metadataRetries   = 4
 
 	// A member that vanished without leaving keeps its partitions for the session
 	// timeout. The others hear of a rebalance with their next heartbeat, which is what

@@ -126,12 +126,11 @@ func TestOneBrokerAFolder(t *testing.T) {
 }
 
 func TestRetentionDropsWhatIsOld(t *testing.T) {
-	dir := t.TempDir()
-	e, err := kafka.StartEmbedded(t.Context(), kafka.EmbeddedOptions{Dir: dir, HouseKeeping: 10 * time.Millisecond})
+	e, err := kafka.StartEmbedded(t.Context(), kafka.EmbeddedOptions{Dir: t.TempDir(), HouseKeeping: 10 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.Close()
+	t.Cleanup(func() { _ = e.Close() })
 	topic := kafka.Topic{Name: "short", Partitions: 1, Retention: time.Hour, RetentionBytes: 8 << 10}
 	if err := kafka.EnsureTopics(t.Context(), e.Brokers(), topic); err != nil {
 		t.Fatal(err)

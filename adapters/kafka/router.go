@@ -97,7 +97,7 @@ func NewRouter(o RouterOptions) (*message.Router, error) {
 			Multiplier:          retryMultiplier,
 			RandomizationFactor: retryJitter,
 			ResetContextOnRetry: true,
-			Logger:              log,
+			Logger:              retryLog(o.Logger),
 		}.Middleware,
 		namePanic(o.Logger),
 		middleware.Recoverer,

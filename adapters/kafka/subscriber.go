@@ -13,6 +13,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
+// How long a message that was refused waits until it is delivered again.
+const redeliveryPause = 500 * time.Millisecond
+
 // subscriber adds to watermill's that closing drains. Watermill's own drops the messages
 // in hand: they are handled, but delivered again at the next start.
 type subscriber struct {
@@ -36,14 +39,16 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if s.closed {
 		return nil, errors.New("kafka: subscriber is closed")
 	}
+	logger := s.options.Logger.With(slog.String("topic", topic), slog.String("group", s.group))
 	open := newInHand()
 	inner, err := wkafka.NewSubscriber(wkafka.SubscriberConfig{
 		Brokers:               s.options.Brokers,
 		Unmarshaler:           wkafka.DefaultMarshaler{},
 		OverwriteSaramaConfig: consumerConfig(),
 		ConsumerGroup:         s.group,
+		NackResendSleep:       redeliveryPause,
 		Tracer:                open,
-	}, busLog(s.options.Logger))
+	}, newSubscriptionLog(logger))
 	if err != nil {
 		return nil, fmt.Errorf("kafka: subscriber of %s: %w", topic, err)
 	}
@@ -58,8 +63,7 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	s.stops = append(s.stops, stop)
 	sub := &subscription{
 		in: in, out: make(chan *message.Message), open: open,
-		drainTimeout: s.options.DrainTimeout,
-		logger:       s.options.Logger.With(slog.String("topic", topic), slog.String("group", s.group)),
+		drainTimeout: s.options.DrainTimeout, logger: logger,
 	}
 	s.wg.Go(func() {
 		defer close(sub.out)
