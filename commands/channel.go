@@ -36,7 +36,7 @@ var (
 type Message struct {
 	Notification string
 	Attempt      int
-	Reference    string // our client reference, echoed by some providers
+	Reference    string // names the attempt; a part's is this, "/" and its number from 1; some providers echo it
 	Sender       string
 	Destination  string // e.g. E.164 with +
 	Text         string

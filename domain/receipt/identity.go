@@ -81,12 +81,13 @@ func ID(route, rawProviderID, destinationToken, says, code string, doneAt time.T
 	}, "\n"))
 }
 
-// Reference is what we give a provider that echoes it: it names a part of an attempt.
-func Reference(notification string, attempt, part int) string {
-	return fmt.Sprintf("%s/%d/%d", notification, attempt, part)
+// AttemptReference names an attempt to a channel, which adds "/" and the part's number
+// (from 1) for a provider that echoes it with each part's receipt.
+func AttemptReference(notification string, attempt int) string {
+	return fmt.Sprintf("%s/%d", notification, attempt)
 }
 
-// ParseReference takes a reference apart.
+// ParseReference takes the reference of a part apart.
 func ParseReference(ref string) (notification string, attempt, part int, ok bool) {
 	fields := strings.Split(ref, "/")
 	if len(fields) != 3 || fields[0] == "" {

@@ -1,0 +1,177 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"recapito/domain/deadline"
+	"recapito/domain/delivery"
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
+)
+
+// Actors of what the ledger does by itself.
+const (
+	actorDelivery = "system:delivery"
+	actorDispatch = "system:dispatch"
+	actorMatcher  = "system:matcher"
+)
+
+// gatherAgain is how soon a source of enrichment that did not answer is asked again.
+const gatherAgain = 5 * time.Second
+
+// maxReactions bounds how often one input is reacted to again because the state had
+// moved between the reaction and its command.
+const maxReactions = 10
+
+// Manager carries out what delivery's process manager decides. Done with an input
+// means that all its intents are durable; any of them may be carried out again.
+type Manager struct {
+	n         *Notifications
+	planner   *Planner
+	queue     Queue
+	deadlines Deadlines
+	log       *slog.Logger
+}
+
+// NewManager binds the process manager to what it acts on.
+func NewManager(n *Notifications, q Queue, d Deadlines, log *slog.Logger) *Manager {
+	return &Manager{
+		n: n, queue: q, deadlines: d, log: log,
+		planner: &Planner{Scenarios: n.scenarios, Routes: n.routes, Now: n.ledger.Now},
+	}
+}
+
+// Filter is what the manager must be given of $all.
+func (m *Manager) Filter() event.Filter {
+	return event.Filter{StreamPrefixes: []string{notification.StreamPrefix, receipt.StreamPrefix}}
+}
+
+// OnEvent reacts to one event of $all. An error means that the input is not done.
+func (m *Manager) OnEvent(ctx context.Context, r event.Recorded) error {
+	decoded, err := m.n.ledger.Codec.Decode(ctx, nil, "", r)
+	if err != nil {
+		return fmt.Errorf("decoding the event at position %d: %w", r.Position, err)
+	}
+	switch e := decoded.(type) {
+	case notification.Event:
+		id := r.Stream[len(notification.StreamPrefix):]
+		l, err := m.n.handler.LoadAt(ctx, r.Stream, r.Revision)
+		if err != nil {
+			return err
+		}
+		return m.react(ctx, id, l, delivery.Recorded{Event: e}, r.ID)
+	case receipt.ReceiptMatched:
+		l, err := m.n.handler.Load(ctx, notification.Stream(e.Notification))
+		if err != nil {
+			return err
+		}
+		if _, ok := l.State.Attempt(e.Attempt); !ok {
+			m.log.Warn("a receipt names an attempt that is not there; it stays on its own stream", "position", r.Position)
+			return nil
+		}
+		return m.react(ctx, e.Notification, l, delivery.Matched{Receipt: e}, r.ID)
+	}
+	return nil
+}
+
+// OnDeadline reacts to a deadline that has come.
+func (m *Manager) OnDeadline(ctx context.Context, d deadline.DeadlineSet) error {
+	l, err := m.n.handler.Load(ctx, notification.Stream(d.Notification))
+	if err != nil {
+		return err
+	}
+	return m.react(ctx, d.Notification, l, delivery.Fired{Attempt: d.Attempt}, "")
+}
+
+// react carries out what an input asks for. A command that is refused because the
+// state has moved meanwhile is reacted to again, with the state as it is then.
+func (m *Manager) react(ctx context.Context, id string, l Loaded[notification.State], in delivery.Input, cause string) error {
+	for range maxReactions {
+		err := m.carryOut(ctx, id, l.State, delivery.React(id, l.State, in, m.n.ledger.Now()), cause)
+		if !errors.Is(err, notification.ErrInFlight) {
+			return err
+		}
+		if l, err = m.n.handler.Load(ctx, notification.Stream(id)); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("still in flight after %d reactions", maxReactions)
+}
+
+// carryOut does everything but the dispatches first: the deadline that watches over
+// a dispatch is durable before it, so a dispatch that fails may be forgotten.
+func (m *Manager) carryOut(ctx context.Context, id string, s notification.State, intents []delivery.Intent, cause string) error {
+	origin := Origin{Tenant: s.Requested.Tenant, Actor: actorDelivery, Correlation: id, Causation: cause, Test: s.Requested.Test}
+	var due []deadline.DeadlineSet
+	for _, intent := range intents {
+		switch i := intent.(type) {
+		case delivery.Gather:
+			again, err := m.gather(ctx, origin, id, s)
+			if err != nil {
+				return err
+			}
+			due = append(due, again...)
+		case delivery.Tell:
+			if _, err := m.n.handler.Handle(ctx, origin, notification.Stream(id), i.Command); err != nil {
+				return fmt.Errorf("telling a notification: %w", err)
+			}
+		case delivery.Register:
+			if err := m.register(ctx, origin, i); err != nil {
+				return err
+			}
+		case delivery.Schedule:
+			due = append(due, deadline.DeadlineSet{At: i.At, Notification: id, Attempt: i.Attempt})
+		case delivery.Dispatch: // below
+		}
+	}
+	if len(due) > 0 {
+		if err := m.deadlines.Set(ctx, due...); err != nil {
+			return fmt.Errorf("setting deadlines: %w", err)
+		}
+	}
+	for _, intent := range intents {
+		if d, ok := intent.(delivery.Dispatch); ok {
+			msg := DispatchMessage{Tenant: s.Requested.Tenant, Notification: id, Attempt: d.Attempt}
+			if err := m.queue.Dispatch(ctx, msg, d.Channel, d.Priority); err != nil {
+				m.log.Warn("an attempt could not be put on its queue; its watchdog will try again", "notification", id, "attempt", d.Attempt, "error", err)
+			}
+		}
+	}
+	return nil
+}
+
+// gather asks the sources and issues what follows; a source that does not answer
+// becomes a deadline.
+func (m *Manager) gather(ctx context.Context, o Origin, id string, s notification.State) ([]deadline.DeadlineSet, error) {
+	if s.Enriched || s.Over() {
+		return nil, nil
+	}
+	command, err := m.planner.Gather(ctx, s)
+	if err != nil {
+		m.log.Warn("enrichment will be tried again", "notification", id, "error", err)
+		return []deadline.DeadlineSet{{At: m.n.ledger.Now().Add(gatherAgain), Notification: id}}, nil
+	}
+	if _, err := m.n.handler.Handle(ctx, o, notification.Stream(id), command); err != nil {
+		return nil, fmt.Errorf("enriching a notification: %w", err)
+	}
+	return nil, nil
+}
+
+func (m *Manager) register(ctx context.Context, o Origin, i delivery.Register) error {
+	form := receipt.Text
+	if route, ok := m.n.routes.Named(i.Route); ok {
+		form = route.Form
+	}
+	for _, id := range form.SubmissionIDs(i.ProviderID) {
+		c := receipt.RegisterSubmission{Submission: i.Submission, At: m.n.ledger.Now()}
+		if _, err := m.n.receipts.Handle(ctx, o, receipt.Stream(i.Route, id), c); err != nil {
+			return fmt.Errorf("registering a submission: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+
+	"recapito/domain/event"
+	"recapito/domain/receipt"
+	"recapito/domain/tenant"
+)
+
+// ErrUnknownRoute: a receipt names a route that is not configured.
+var ErrUnknownRoute = &event.Rule{Code: "unknown_route", Message: "the receipt's route is not configured"}
+
+// Receiver records what providers report. It implements ReceiptSink: what it took is
+// durable.
+type Receiver struct{ n *Notifications }
+
+// NewReceiver binds a receiver to the command side.
+func NewReceiver(n *Notifications) *Receiver { return &Receiver{n: n} }
+
+var says = map[ReceiptStatus]string{
+	ReceiptIntermediate: "intermediate", ReceiptDelivered: "delivered",
+	ReceiptUndelivered: "undelivered", ReceiptRead: "read",
+}
+
+// Receive records one receipt on the stream of its provider id. The destination is
+// kept only as tokens under the route's keys.
+func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
+	route, ok := r.n.routes.Named(p.Route)
+	if !ok {
+		return ErrUnknownRoute
+	}
+	var tokens []receipt.Token
+	if p.Destination != "" {
+		var err error
+		if tokens, err = r.n.persons.DestinationTokens(ctx, p.Route, tokenForm(p.Destination), p.ReceivedAt); err != nil {
+			return fmt.Errorf("making the destination's tokens: %w", err)
+		}
+	}
+	rec := receipt.Receipt{
+		Route: p.Route, ProviderID: p.ProviderID, Tokens: tokens, Sender: p.Sender, Says: says[p.Status], Code: p.Code,
+		DoneAt: p.OccurredAt, ReceivedAt: p.ReceivedAt,
+	}
+	first := ""
+	if len(tokens) > 0 {
+		first = tokens[0].Token
+	}
+	rec.ID = receipt.ID(p.Route, p.ProviderID, first, rec.Says, p.Code, p.OccurredAt)
+	if id, attempt, part, ok := receipt.ParseReference(p.Reference); ok {
+		rec.Notification, rec.Attempt, rec.Part = id, attempt, part
+	}
+	stream := receipt.Stream(p.Route, route.Form.ReceiptID(p.ProviderID))
+	o := Origin{Tenant: tenant.System, Actor: "provider:" + p.Route, Correlation: rec.Notification}
+	if l, err := r.n.receipts.Load(ctx, stream); err == nil && len(l.State.Submissions) > 0 {
+		last := l.State.Submissions[len(l.State.Submissions)-1]
+		o.Tenant, o.Correlation = last.Tenant, last.Notification
+	}
+	if _, err := r.n.receipts.Handle(ctx, o, stream, receipt.RecordReceipt{Receipt: rec, At: r.n.ledger.Now()}); err != nil {
+		return fmt.Errorf("recording a receipt: %w", err)
+	}
+	return nil
+}

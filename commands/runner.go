@@ -1,0 +1,289 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"recapito/domain/checkpoint"
+	"recapito/domain/event"
+)
+
+// Limits of a runner.
+const (
+	runnerLanes     = 64   // inputs worked on side by side
+	runnerWindow    = 4096 // inputs taken and not yet done
+	laneDepth       = 64
+	checkpointEvery = 2000 // inputs done, or
+	checkpointPause = time.Second
+	retryPauseFirst = 50 * time.Millisecond
+	retryPauseMost  = 5 * time.Second
+)
+
+// Runner feeds a process manager from $all: inputs of one stream one after the other,
+// of different streams side by side, each at least once. Its checkpoint moves past an
+// input only when that and all before it are done. An input that fails is tried again
+// until it succeeds: nothing is skipped. An idle runner appends nothing.
+type Runner struct {
+	Name   string
+	Store  Store
+	Filter event.Filter
+	Handle func(context.Context, event.Recorded) error
+	Log    *slog.Logger
+
+	mu    sync.Mutex
+	state RunnerState
+}
+
+// RunnerState tells how a runner is doing.
+type RunnerState struct {
+	Live     bool           // has caught up since it started
+	Position event.Position // everything up to it is done
+	Failing  error          // the last input's last error, nil once it succeeded
+}
+
+// State answers how the runner is doing.
+func (r *Runner) State() RunnerState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state
+}
+
+// Run works until ctx ends; a lost subscription is taken up again.
+func (r *Runner) Run(ctx context.Context) error {
+	pause := retryPauseFirst
+	for {
+		began := time.Now()
+		err := r.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		r.Log.Warn("runner: subscription lost, will be taken up again", "runner", r.Name, "error", err)
+		if time.Since(began) > time.Minute {
+			pause = retryPauseFirst
+		}
+		sleep(ctx, pause)
+		pause = min(2*pause, retryPauseMost)
+	}
+}
+
+type input struct {
+	event.Recorded
+	index int64
+}
+
+// session is one subscription and the lanes that work on it.
+func (r *Runner) session(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	saved, revision, err := r.loadCheckpoint(ctx)
+	if err != nil {
+		return err
+	}
+	p := &progress{window: make(chan struct{}, runnerWindow), done: map[int64]bool{}, positions: map[int64]event.Position{}}
+	var lanes [runnerLanes]chan input
+	var working sync.WaitGroup
+	for i := range lanes {
+		lanes[i] = make(chan input, laneDepth)
+		working.Go(func() {
+			for in := range lanes[i] {
+				if r.work(ctx, in.Recorded) {
+					p.finish(in.index)
+				}
+			}
+		})
+	}
+	saver := make(chan error, 1)
+	go func() { saver <- r.saveLoop(ctx, p, revision) }()
+
+	var next int64
+	subscribed := r.Store.Subscribe(ctx, event.Subscription{After: saved, Filter: r.Filter}, event.Handler{
+		Event: func(e event.Recorded) error {
+			select {
+			case p.window <- struct{}{}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			p.take(next, e.Position)
+			select {
+			case lanes[laneOf(e.Stream)] <- input{e, next}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			next++
+			return nil
+		},
+		CaughtUp: func(event.Position) error {
+			r.set(func(s *RunnerState) { s.Live = true })
+			return nil
+		},
+	})
+	for i := range lanes {
+		close(lanes[i])
+	}
+	if ctx.Err() == nil { // lost, not told to end: finish what was taken
+		working.Wait()
+	}
+	cancel()
+	working.Wait()
+	return errors.Join(subscribed, <-saver)
+}
+
+func laneOf(stream string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(stream)) // a hash never errs
+	return int(h.Sum32() % runnerLanes)
+}
+
+// work handles one input until it succeeds or ctx ends.
+func (r *Runner) work(ctx context.Context, e event.Recorded) bool {
+	pause := retryPauseFirst
+	for try := 1; ; try++ {
+		err := r.Handle(ctx, e)
+		if err == nil {
+			if try > 1 {
+				r.set(func(s *RunnerState) { s.Failing = nil })
+			}
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		r.Log.Warn("runner: an input failed and will be tried again", "runner", r.Name, "type", e.Type, "position", e.Position, "try", try, "error", err)
+		r.set(func(s *RunnerState) { s.Failing = err })
+		sleep(ctx, pause)
+		pause = min(2*pause, retryPauseMost)
+	}
+}
+
+func (r *Runner) set(change func(*RunnerState)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.state)
+}
+
+// progress knows which inputs are done, and up to where all are.
+type progress struct {
+	window    chan struct{}
+	mu        sync.Mutex
+	first     int64 // not yet done
+	done      map[int64]bool
+	positions map[int64]event.Position
+	upTo      event.Position
+	moved     int // inputs done since the last save
+}
+
+func (p *progress) take(index int64, at event.Position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.positions[index] = at
+}
+
+func (p *progress) finish(index int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done[index] = true
+	for p.done[p.first] {
+		p.upTo = p.positions[p.first]
+		delete(p.done, p.first)
+		delete(p.positions, p.first)
+		p.first++
+		p.moved++
+	}
+	<-p.window
+}
+
+func (p *progress) unsaved(atLeast int) (event.Position, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.moved == 0 || p.moved < atLeast {
+		return 0, false
+	}
+	p.moved = 0
+	return p.upTo, true
+}
+
+// saveLoop saves the checkpoint while inputs get done, and once more at the end.
+func (r *Runner) saveLoop(ctx context.Context, p *progress, revision event.Expected) error {
+	tick := time.NewTicker(checkpointPause / 4)
+	defer tick.Stop()
+	last := time.Now()
+	save := func(ctx context.Context, atLeast int) error {
+		at, ok := p.unsaved(atLeast)
+		if !ok {
+			return nil
+		}
+		saved, err := r.saveCheckpoint(ctx, at, revision)
+		if err != nil {
+			return err
+		}
+		revision, last = event.Exact(saved), time.Now()
+		r.set(func(s *RunnerState) { s.Position = at })
+		return nil
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryPauseMost)
+			defer cancel()
+			return save(end, 1)
+		case <-tick.C:
+		}
+		atLeast := checkpointEvery
+		if time.Since(last) >= checkpointPause {
+			atLeast = 1
+		}
+		if err := save(ctx, atLeast); err != nil && ctx.Err() == nil {
+			r.Log.Warn("runner: the checkpoint could not be saved", "runner", r.Name, "error", err)
+			return err
+		}
+	}
+}
+
+func (r *Runner) loadCheckpoint(ctx context.Context) (*event.Position, event.Expected, error) {
+	var c checkpoint.RunnerCheckpointed
+	at, err := LoadLatest(ctx, r.Store, checkpoint.RunnerStream(r.Name), &c)
+	if err != nil {
+		return nil, at, fmt.Errorf("loading the checkpoint of %s: %w", r.Name, err)
+	}
+	if at.IsNoStream() {
+		return nil, at, nil
+	}
+	r.set(func(s *RunnerState) { s.Position = c.Position })
+	return &c.Position, at, nil
+}
+
+func (r *Runner) saveCheckpoint(ctx context.Context, at event.Position, expected event.Expected) (event.Revision, error) {
+	return AppendOperational(ctx, r.Store, checkpoint.RunnerStream(r.Name), expected, "RunnerCheckpointed", checkpoint.RunnerCheckpointed{Position: at})
+}
+
+// LoadLatest reads the newest event of an operational stream into v, and answers the
+// revision to expect of the next append.
+func LoadLatest(ctx context.Context, s Store, stream string, v any) (event.Expected, error) {
+	at := event.NoStream()
+	err := s.ReadStream(ctx, event.StreamRead{Stream: stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}, func(e event.Recorded) error {
+		at = event.Exact(e.Revision)
+		return json.Unmarshal(e.Data, v)
+	})
+	if err != nil && !errors.Is(err, event.ErrStreamNotFound) {
+		return at, err
+	}
+	return at, nil
+}
+
+// AppendOperational appends one event without personal data to an operational stream.
+func AppendOperational(ctx context.Context, s Store, stream string, expected event.Expected, name string, v any) (event.Revision, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return 0, fmt.Errorf("encoding %s: %w", name, err)
+	}
+	appended, err := s.Append(ctx, stream, expected, []event.New{{ID: uuid.NewString(), Type: name, Data: data}})
+	return appended.Revision, err
+}
