@@ -10,8 +10,8 @@ SELECT
     tupleElement(outcome, 4) AS code,
     requested_at, scheduled_at, due_at, dispatched_at, unknown_at, sent_at,
     undelivered_at, delivered_at, read_at, withdrawn_at, given_up_at,
-    dateDiff('millisecond', due_at, dispatched_at) AS queue_ms,
-    dateDiff('millisecond', dispatched_at, sent_at) AS submit_ms,
-    dateDiff('millisecond', sent_at, delivered_at) AS delivery_ms
+    intDiv(toUnixTimestamp64Micro(dispatched_at) - toUnixTimestamp64Micro(due_at), 1000) AS queue_ms,
+    intDiv(toUnixTimestamp64Micro(sent_at) - toUnixTimestamp64Micro(dispatched_at), 1000) AS submit_ms,
+    intDiv(toUnixTimestamp64Micro(delivered_at) - toUnixTimestamp64Micro(sent_at), 1000) AS delivery_ms
 FROM {table} FINAL
 SETTINGS optimize_move_to_prewhere_if_final = 0;

@@ -1,0 +1,165 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"recapito/domain/event"
+	"recapito/readmodels"
+)
+
+// Difference is a place where the read models are not what a fold of the store says.
+type Difference struct {
+	Table string // events or edr
+	Key   string // stream@revision, or tenant/day/notification/attempt
+	What  string // missing, extra, repeated, or the columns that differ
+}
+
+func (d Difference) String() string { return fmt.Sprintf("%s %s: %s", d.Table, d.Key, d.What) }
+
+// maxDifferences is how many are told; more say nothing new.
+const maxDifferences = 100
+
+var errEnough = errors.New("enough differences")
+
+// Compare holds every row of events and edr against a fold of the store, and answers
+// where they differ (at most 100). Both must stand still while it looks. It keeps the
+// whole ledger in memory: it is for tests and the sandbox.
+func Compare(ctx context.Context, source Source, codec *event.Codec, conn driver.Conn) ([]Difference, error) {
+	c := &comparison{}
+	var want []readmodels.EventRow
+	fold := newEDRFold(codec)
+	err := source.ReadAll(ctx, event.AllRead{Filter: ledgerFilter()}, func(r event.Recorded) error {
+		want = append(want, eventRow(LedgerEvent{Recorded: r, Seq: uint64(len(want))}))
+		return fold.add(r)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("folding the store: %w", err)
+	}
+	if err := c.events(ctx, conn, want); err != nil && !errors.Is(err, errEnough) {
+		return nil, err
+	}
+	got, err := readmodels.AllEDRs(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.edr(fold.rows(), got); err != nil && !errors.Is(err, errEnough) {
+		return nil, err
+	}
+	return c.found, nil
+}
+
+type comparison struct{ found []Difference }
+
+func (c *comparison) add(table, key, what string) error {
+	c.found = append(c.found, Difference{table, key, what})
+	if len(c.found) >= maxDifferences {
+		return errEnough
+	}
+	return nil
+}
+
+func (c *comparison) events(ctx context.Context, conn driver.Conn, want []readmodels.EventRow) error {
+	key := func(r readmodels.EventRow) string { return fmt.Sprintf("%s@%d", r.Stream, r.Revision) }
+	seen := make([]bool, len(want))
+	err := readmodels.AllEvents(ctx, conn, func(got readmodels.EventRow) error {
+		switch {
+		case got.Seq >= uint64(len(want)):
+			return c.add("events", key(got), "extra")
+		case seen[got.Seq]:
+			return c.add("events", key(got), "repeated")
+		}
+		seen[got.Seq] = true
+		if columns := differ(want[got.Seq], got); columns != "" {
+			return c.add("events", key(want[got.Seq]), columns)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, found := range seen {
+		if !found {
+			if err := c.add("events", key(want[i]), "missing"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *comparison) edr(want, got []readmodels.EDR) error {
+	key := func(r readmodels.EDR) string {
+		return fmt.Sprintf("%s/%s/%s/%d", r.Tenant, r.DayText, r.Notification, r.Attempt)
+	}
+	rest := make(map[string]readmodels.EDR, len(want))
+	for _, r := range want {
+		rest[key(r)] = r
+	}
+	seen := make(map[string]bool, len(got))
+	for _, r := range got {
+		w, ok := rest[key(r)]
+		delete(rest, key(r))
+		what := ""
+		switch {
+		case seen[key(r)]:
+			what = "repeated"
+		case !ok:
+			what = "extra"
+		default:
+			what = differ(w, r)
+		}
+		seen[key(r)] = true
+		if what == "" {
+			continue
+		}
+		if err := c.add("edr", key(r), what); err != nil {
+			return err
+		}
+	}
+	for _, r := range want {
+		if _, missing := rest[key(r)]; !missing {
+			continue
+		}
+		if err := c.add("edr", key(r), "missing"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// differ names the columns in which two rows of one type differ; never their content.
+func differ(want, got any) string {
+	return strings.Join(columnsThatDiffer(nil, reflect.ValueOf(want), reflect.ValueOf(got)), ", ")
+}
+
+func columnsThatDiffer(names []string, want, got reflect.Value) []string {
+	for i := range want.NumField() {
+		field := want.Type().Field(i)
+		if field.Anonymous {
+			names = columnsThatDiffer(names, want.Field(i), got.Field(i))
+			continue
+		}
+		if !same(want.Field(i).Interface(), got.Field(i).Interface()) {
+			names = append(names, field.Tag.Get("ch"))
+		}
+	}
+	return names
+}
+
+func same(a, b any) bool {
+	switch a := a.(type) {
+	case time.Time:
+		return a.Equal(b.(time.Time))
+	case *time.Time:
+		b := b.(*time.Time)
+		return a == nil && b == nil || a != nil && b != nil && a.Equal(*b)
+	}
+	return reflect.DeepEqual(a, b)
+}

@@ -1,0 +1,159 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/readmodels"
+)
+
+// edrProjection: a partial row for each event of an attempt.
+type edrProjection struct{ codec *event.Codec }
+
+func (edrProjection) kind() readmodels.Table { return readmodels.EDRTable }
+
+// edrIgnores are the large events of a notification that say nothing of an attempt;
+// decoding them would only cost. Others are told apart by their decoded type.
+var edrIgnores = map[string]bool{"NotificationRequested": true, "NotificationEnriched": true}
+
+func (p edrProjection) row(e LedgerEvent) (readmodels.Row, error) {
+	a, tenant, err := attemptEvent(p.codec, e.Recorded)
+	if a == nil || err != nil {
+		return nil, err
+	}
+	part, err := edrPart(e, a, tenant)
+	if err != nil {
+		return nil, err
+	}
+	return part, nil
+}
+
+// attemptEvent decodes an event of an attempt; nil if it is none, or of a type that
+// this binary does not know. *Corrupt if it is one and cannot be read.
+func attemptEvent(codec *event.Codec, r event.Recorded) (notification.AttemptEvent, string, error) {
+	if !strings.HasPrefix(r.Stream, notification.StreamPrefix) || edrIgnores[r.Type] {
+		return nil, "", nil
+	}
+	decoded, err := codec.Decode(context.Background(), nil, "", r)
+	if errors.Is(err, event.ErrUnknownType) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", corrupt(r, "its data cannot be decoded")
+	}
+	a, ok := decoded.(notification.AttemptEvent)
+	if !ok {
+		return nil, "", nil
+	}
+	m, err := event.DecodeMetadata(r.Metadata)
+	if err != nil || m.Tenant == "" {
+		return nil, "", corrupt(r, "its metadata name no tenant")
+	}
+	return a, m.Tenant, nil
+}
+
+func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (readmodels.EDRPart, error) {
+	f := a.AttemptFacts()
+	day, err := time.Parse(time.DateOnly, f.Day)
+	if err != nil || !day.Equal(storable(day)) {
+		return readmodels.EDRPart{}, corrupt(e.Recorded, "its day is not a date")
+	}
+	for _, n := range []int{f.Attempt, f.Step, f.Target, f.Parts} {
+		if n < 0 || n > 1<<16-1 {
+			return readmodels.EDRPart{}, corrupt(e.Recorded, "a number in it is out of range")
+		}
+	}
+	if f.Attempt == 0 {
+		return readmodels.EDRPart{}, corrupt(e.Recorded, "it names no attempt")
+	}
+	part := readmodels.EDRPart{
+		Tenant: tenant, Day: day, Notification: strings.TrimPrefix(e.Stream, notification.StreamPrefix),
+		Attempt: uint16(f.Attempt), Step: uint16(f.Step), Target: uint16(f.Target),
+		Channel: f.Channel, Route: f.Route, Sender: f.Sender, Scenario: f.Scenario, Version: f.Version,
+		Priority: f.Priority, Country: f.Country, Operator: f.Operator, Person: f.Person, Parts: uint16(f.Parts), Test: f.Test,
+		Times: readmodels.Times{
+			RequestedAt: known(f.RequestedAt), ScheduledAt: known(f.ScheduledAt), SentAt: known(f.SentAt),
+		},
+	}
+	if s := a.Reached(); s != notification.None {
+		part.Outcome = readmodels.Outcome{Rank: int8(s.Rank()), Seq: e.Seq, Status: string(s), Code: codeOf(a)}
+	}
+	at := known(occurred(a))
+	t := &part.Times
+	switch a := a.(type) {
+	case notification.NotificationScheduled:
+		part.Kind, part.Follows, t.DueAt = string(a.Kind), uint16(a.Of), known(a.Due)
+	case notification.NotificationDispatched:
+		t.DispatchedAt = at
+	case notification.NotificationOutcomeUnknown:
+		t.UnknownAt = at
+	case notification.NotificationSent:
+		if t.SentAt == nil {
+			t.SentAt = at
+		}
+	case notification.NotificationUndelivered:
+		t.UndeliveredAt = at
+	case notification.NotificationDelivered:
+		t.DeliveredAt = at
+	case notification.NotificationRead:
+		t.ReadAt = at
+	case notification.NotificationAttemptWithdrawn:
+		t.WithdrawnAt = at
+	case notification.NotificationGivenUp:
+		t.GivenUpAt = at
+	case notification.NotificationRetried, notification.NotificationReceiptKept:
+		// They tell the attempt's facts only.
+	}
+	return part, nil
+}
+
+// codeOf is the reason beside a status: the provider's code, or one of ours.
+func codeOf(a notification.AttemptEvent) string {
+	switch a := a.(type) {
+	case notification.NotificationUndelivered:
+		if a.Code != "" {
+			return a.Code
+		}
+		return a.Why
+	case notification.NotificationDelivered:
+		return a.Code
+	case notification.NotificationRead:
+		return a.Code
+	case notification.NotificationOutcomeUnknown:
+		return a.Reason
+	case notification.NotificationAttemptWithdrawn:
+		return a.Why
+	}
+	return ""
+}
+
+// occurred is when it happened out there, as far as it was told.
+func occurred(a notification.AttemptEvent) time.Time {
+	if o, ok := a.(interface{ OccurredAt() time.Time }); ok {
+		return o.OccurredAt()
+	}
+	return a.AttemptFacts().At
+}
+
+// Corrupt is a ledger event of a known type that cannot be read. It stops the
+// projections that need it, before that event. It never quotes the event.
+type Corrupt struct {
+	Stream   string
+	Revision event.Revision
+	Position event.Position
+	Type     string
+	Why      string
+}
+
+func (c *Corrupt) Error() string {
+	return fmt.Sprintf("corrupt event %s, %s@%d, position %d: %s", c.Type, c.Stream, c.Revision, c.Position, c.Why)
+}
+
+func corrupt(r event.Recorded, why string) error {
+	return &Corrupt{Stream: r.Stream, Revision: r.Revision, Position: r.Position, Type: r.Type, Why: why}
+}

@@ -1,0 +1,130 @@
+package projections
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/readmodels"
+)
+
+// FoldEDR folds ledger events, in the order of $all, to the rows that the view edr
+// must show, by tenant, day, notification and attempt. It goes event by event and
+// keeps the highest status so far, and so shares nothing with the merging of partial
+// rows that it is compared with but the reading of one event.
+func FoldEDR(codec *event.Codec, events []event.Recorded) ([]readmodels.EDR, error) {
+	f := newEDRFold(codec)
+	for _, r := range events {
+		if err := f.add(r); err != nil {
+			return nil, err
+		}
+	}
+	return f.rows(), nil
+}
+
+type attemptKey struct {
+	tenant, notification string
+	attempt              int
+}
+
+type edrFold struct {
+	codec    *event.Codec
+	attempts map[attemptKey]*readmodels.EDR
+}
+
+func newEDRFold(codec *event.Codec) *edrFold {
+	return &edrFold{codec: codec, attempts: map[attemptKey]*readmodels.EDR{}}
+}
+
+func (f *edrFold) add(r event.Recorded) error {
+	a, tenant, err := attemptEvent(f.codec, r)
+	if a == nil || err != nil {
+		return err
+	}
+	facts := a.AttemptFacts()
+	key := attemptKey{tenant, strings.TrimPrefix(r.Stream, notification.StreamPrefix), facts.Attempt}
+	row := f.attempts[key]
+	if row == nil {
+		day, err := time.Parse(time.DateOnly, facts.Day)
+		if err != nil {
+			return corrupt(r, "its day is not a date")
+		}
+		row = &readmodels.EDR{
+			Tenant: tenant, Day: day, DayText: facts.Day, Notification: key.notification, Attempt: uint16(facts.Attempt),
+			Step: uint16(facts.Step), Target: uint16(facts.Target), Channel: facts.Channel, Route: facts.Route,
+			Sender: facts.Sender, Scenario: facts.Scenario, Version: facts.Version, Priority: facts.Priority,
+			Country: facts.Country, Operator: facts.Operator, Person: facts.Person, Parts: uint16(facts.Parts), Test: facts.Test,
+		}
+		f.attempts[key] = row
+	}
+	first(&row.RequestedAt, facts.RequestedAt)
+	first(&row.ScheduledAt, facts.ScheduledAt)
+	first(&row.SentAt, facts.SentAt)
+	if s := a.Reached(); s.Rank() > notification.Status(row.Status).Rank() {
+		row.Status, row.Code = string(s), codeOf(a)
+	}
+	f.when(row, a)
+	return nil
+}
+
+func (f *edrFold) when(row *readmodels.EDR, a notification.AttemptEvent) {
+	at := occurred(a)
+	switch a := a.(type) {
+	case notification.NotificationScheduled:
+		row.Kind, row.Follows = string(a.Kind), uint16(a.Of)
+		first(&row.DueAt, a.Due)
+	case notification.NotificationDispatched:
+		first(&row.DispatchedAt, at)
+	case notification.NotificationOutcomeUnknown:
+		first(&row.UnknownAt, at)
+	case notification.NotificationSent:
+		if a.SentAt.IsZero() {
+			first(&row.SentAt, at)
+		}
+	case notification.NotificationUndelivered:
+		first(&row.UndeliveredAt, at)
+	case notification.NotificationDelivered:
+		first(&row.DeliveredAt, at)
+	case notification.NotificationRead:
+		first(&row.ReadAt, at)
+	case notification.NotificationAttemptWithdrawn:
+		first(&row.WithdrawnAt, at)
+	case notification.NotificationGivenUp:
+		first(&row.GivenUpAt, at)
+	}
+}
+
+// first keeps the earliest time known.
+func first(kept **time.Time, t time.Time) {
+	if k := known(t); k != nil && (*kept == nil || k.Before(**kept)) {
+		*kept = k
+	}
+}
+
+func (f *edrFold) rows() []readmodels.EDR {
+	rows := make([]readmodels.EDR, 0, len(f.attempts))
+	for _, r := range f.attempts {
+		r.QueueMs = between(r.DueAt, r.DispatchedAt)
+		r.SubmitMs = between(r.DispatchedAt, r.SentAt)
+		r.DeliveryMs = between(r.SentAt, r.DeliveredAt)
+		rows = append(rows, *r)
+	}
+	slices.SortFunc(rows, func(a, b readmodels.EDR) int {
+		return cmp.Or(
+			strings.Compare(a.Tenant, b.Tenant), a.Day.Compare(b.Day),
+			strings.Compare(a.Notification, b.Notification), cmp.Compare(a.Attempt, b.Attempt),
+		)
+	})
+	return rows
+}
+
+func between(from, to *time.Time) *int64 {
+	if from == nil || to == nil {
+		return nil
+	}
+	ms := (to.UnixMicro() - from.UnixMicro()) / 1000
+	return &ms
+}

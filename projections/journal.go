@@ -1,0 +1,114 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"recapito/domain/checkpoint"
+	"recapito/domain/event"
+)
+
+// book is a projection's checkpoint: what its newest event says, and how far the
+// tables have got since. It is written by one session at a time.
+type book struct {
+	journal Journal
+	codec   *event.Codec // of checkpoint events
+	stream  string
+
+	mu       sync.Mutex
+	state    checkpoint.ProjectionCheckpointed
+	expected event.Expected
+}
+
+func newBook(journal Journal, projection string) (*book, error) {
+	codec, err := event.NewCodec(checkpoint.Definitions()...)
+	if err != nil {
+		return nil, fmt.Errorf("making the codec of checkpoints: %w", err)
+	}
+	return &book{journal: journal, codec: codec, stream: checkpoint.ProjectionStream(projection)}, nil
+}
+
+// load reads the newest checkpoint; false if there is none.
+func (b *book) load(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.state, b.expected = checkpoint.ProjectionCheckpointed{}, event.NoStream()
+	found := false
+	newest := event.StreamRead{Stream: b.stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}
+	err := b.journal.ReadStream(ctx, newest, func(r event.Recorded) error {
+		decoded, err := b.codec.Decode(ctx, nil, "", r)
+		if err != nil {
+			return err
+		}
+		state, ok := decoded.(checkpoint.ProjectionCheckpointed)
+		if !ok {
+			return fmt.Errorf("%s@%d is a %s", r.Stream, r.Revision, r.Type)
+		}
+		b.state, b.expected, found = state, event.Exact(r.Revision), true
+		return nil
+	})
+	if err != nil && !errors.Is(err, event.ErrStreamNotFound) {
+		return false, fmt.Errorf("reading the checkpoint: %w", err)
+	}
+	return found, nil
+}
+
+// save changes the state and makes it durable, or neither. After an error the session
+// is over: what is durable must be loaded again.
+func (b *book) save(ctx context.Context, change func(*checkpoint.ProjectionCheckpointed)) error {
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	next := clone(b.state)
+	change(&next)
+	name, data, err := b.codec.Encode(ctx, nil, "", b.stream, next)
+	if err != nil {
+		return fmt.Errorf("encoding the checkpoint: %w", err)
+	}
+	e := event.New{ID: event.IDs(uuid.NewString(), 1)[0], Type: name, Data: data}
+	appended, err := b.journal.Append(ctx, b.stream, b.expected, []event.New{e})
+	if err != nil {
+		return fmt.Errorf("saving the checkpoint: %w", err)
+	}
+	b.state, b.expected = next, event.Exact(appended.Revision)
+	return nil
+}
+
+// note changes the state in memory; the next save makes it durable.
+func (b *book) note(change func(*checkpoint.ProjectionCheckpointed)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.state)
+}
+
+func (b *book) get() checkpoint.ProjectionCheckpointed {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return clone(b.state)
+}
+
+func clone(s checkpoint.ProjectionCheckpointed) checkpoint.ProjectionCheckpointed {
+	s.Live = cloneTable(s.Live)
+	if s.Building != nil {
+		b := cloneTable(*s.Building)
+		s.Building = &b
+	}
+	s.Retired = slices.Clone(s.Retired)
+	return s
+}
+
+func cloneTable(t checkpoint.Table) checkpoint.Table {
+	if t.Pending != nil {
+		p := *t.Pending
+		t.Pending = &p
+	}
+	return t
+}

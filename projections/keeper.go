@@ -1,0 +1,275 @@
+package projections
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"recapito/domain/checkpoint"
+	"recapito/readmodels"
+)
+
+// Bounds of the wait before a session is tried again; it doubles.
+const (
+	minBackOff = 100 * time.Millisecond
+	maxBackOff = 5 * time.Second
+)
+
+// projection turns an event into a row of its table; nil is no row. An error is a
+// *Corrupt.
+type projection interface {
+	kind() readmodels.Table
+	row(LedgerEvent) (readmodels.Row, error)
+}
+
+// keeper keeps one projection: it runs sessions, one after the other, each from a
+// checkpoint that was just loaded. Whatever fails ends the session; the next one begins
+// with what is durable.
+type keeper struct {
+	projection projection
+	source     Source
+	target     Target
+	book       *book
+	log        *slog.Logger
+	now        func() time.Time
+	batchLimit int
+	newID      func() string
+
+	progressed atomic.Bool // a batch was written since this was last looked at
+	changed    chan struct{}
+
+	mu       sync.Mutex
+	lanes    []*lane // of the running session: live and building
+	wanted   bool    // a rebuild was asked for
+	phase    Phase
+	lastErr  error
+	stopped  *Corrupt // why the live table stands still
+	buildErr *Corrupt // why the rebuild stands still
+}
+
+func newKeeper(c Config, p projection) (*keeper, error) {
+	b, err := newBook(c.Journal, p.kind().Projection)
+	if err != nil {
+		return nil, err
+	}
+	return &keeper{
+		projection: p, source: c.Source, target: c.Target, book: b, now: c.Now,
+		log: c.Log.With("projection", p.kind().Projection), batchLimit: maxBatchEvents,
+		newID: randomID, changed: make(chan struct{}, 1), phase: Starting,
+	}, nil
+}
+
+func randomID() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// run until ctx ends.
+func (k *keeper) run(ctx context.Context) {
+	wait := minBackOff
+	for ctx.Err() == nil {
+		err := k.session(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, errSwitched) {
+			k.log.Info("the rebuilt table is live")
+			continue
+		}
+		if k.progressed.Swap(false) {
+			wait = minBackOff
+		}
+		k.failed(err)
+		k.log.Warn("projection interrupted; trying again", "error", err, "in", wait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, maxBackOff)
+	}
+}
+
+type laneResult struct {
+	lane *lane
+	err  error
+}
+
+// session opens the read models, loads the checkpoint and runs the lanes until one
+// fails or the tables change places.
+func (k *keeper) session(ctx context.Context) error {
+	if err := k.open(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	results := make(chan laneResult, 2)
+	running := 0
+	defer func() {
+		cancel()
+		for ; running > 0; running-- {
+			<-results
+		}
+		k.setLanes()
+	}()
+	k.mu.Lock()
+	k.stopped = nil // the lane finds out again
+	k.mu.Unlock()
+	freeze := new(atomic.Bool)
+	start := func(building bool) *lane {
+		l := &lane{keeper: k, building: building, freeze: freeze}
+		state := k.book.get()
+		l.table = *l.in(&state)
+		running++
+		go func() { results <- laneResult{l, l.run(ctx)} }()
+		return l
+	}
+	var lanes []*lane
+	if k.book.get().Live.Version == k.projection.kind().Version {
+		lanes = append(lanes, start(false))
+	}
+	building := false
+	for {
+		ready, err := k.prepareBuilding(ctx)
+		if err != nil {
+			return err
+		}
+		if ready && !building {
+			building = true
+			lanes = append(lanes, start(true))
+		}
+		k.setLanes(lanes...)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-k.changed:
+		case r := <-results:
+			running--
+			var broken *Corrupt
+			if !errors.As(r.err, &broken) {
+				return r.err
+			}
+			k.stop(r.lane, broken)
+			if r.lane.building {
+				return fmt.Errorf("rebuilding: %w", broken) // the live lane may be frozen
+			}
+		}
+	}
+}
+
+// open makes the tables that the checkpoint names be there, and the view show the live
+// one. A checkpoint that speaks of another database, or of a table that is gone, starts
+// anew: so emptied read models fill again by themselves.
+func (k *keeper) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	generation, err := k.target.Open(ctx)
+	if err != nil {
+		return err
+	}
+	found, err := k.book.load(ctx)
+	if err != nil {
+		return err
+	}
+	state := k.book.get()
+	valid := found && state.Generation == generation
+	if valid {
+		if valid, err = k.stillThere(ctx, state.Live); err != nil {
+			return err
+		}
+	}
+	if !valid {
+		if found {
+			k.log.Warn("the read models are not those of the checkpoint; starting from the first event")
+		}
+		state = checkpoint.ProjectionCheckpointed{
+			Projection: k.projection.kind().Projection, Generation: generation, Live: k.fresh(),
+		}
+		err := k.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) { *s = state })
+		if err != nil {
+			return err
+		}
+	}
+	if state.Live.Version == k.projection.kind().Version {
+		if err := k.target.Create(ctx, k.projection.kind(), state.Live.Name); err != nil {
+			return err
+		}
+		if err := k.target.Show(ctx, k.projection.kind(), state.Live.Name); err != nil {
+			return err
+		}
+	} else {
+		k.mu.Lock()
+		k.wanted = true // the projection has changed: built anew beside the old table
+		k.mu.Unlock()
+	}
+	for _, table := range state.Retired {
+		if err := k.target.Drop(ctx, table); err != nil {
+			return err
+		}
+	}
+	k.book.note(func(s *checkpoint.ProjectionCheckpointed) { s.Retired = nil })
+	return nil
+}
+
+// stillThere says whether what the checkpoint says is in a table can be there.
+func (k *keeper) stillThere(ctx context.Context, t checkpoint.Table) (bool, error) {
+	if t.Done.Events == 0 && t.Pending == nil {
+		return true, nil // nothing yet: open makes it
+	}
+	return k.target.Exists(ctx, t.Name)
+}
+
+// prepareBuilding answers whether there is a table to be built beside the live one, and
+// sees that it is there.
+func (k *keeper) prepareBuilding(ctx context.Context) (bool, error) {
+	k.mu.Lock()
+	wanted, broken := k.wanted, k.buildErr != nil
+	k.mu.Unlock()
+	if broken {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	kind := k.projection.kind()
+	b := k.book.get().Building
+	if b == nil && !wanted {
+		return false, nil
+	}
+	good := b != nil && b.Version == kind.Version
+	if good {
+		var err error
+		if good, err = k.stillThere(ctx, *b); err != nil {
+			return false, err
+		}
+	}
+	if !good {
+		table := k.fresh()
+		err := k.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) {
+			if s.Building != nil {
+				s.Retired = append(s.Retired, s.Building.Name)
+			}
+			s.Building = &table
+		})
+		if err != nil {
+			return false, err
+		}
+		b = &table
+	}
+	k.mu.Lock()
+	k.wanted = false
+	k.mu.Unlock()
+	if err := k.target.Create(ctx, kind, b.Name); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+func (k *keeper) fresh() checkpoint.Table {
+	kind := k.projection.kind()
+	return checkpoint.Table{Name: kind.Name(k.newID()), Version: kind.Version}
+}

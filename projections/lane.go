@@ -1,0 +1,238 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"recapito/domain/checkpoint"
+	"recapito/domain/event"
+	"recapito/readmodels"
+)
+
+// Deadlines of what a projection asks of others.
+const (
+	openTimeout    = time.Minute
+	insertTimeout  = time.Minute
+	readTimeout    = time.Minute
+	journalTimeout = 15 * time.Second
+	// drainTimeout is how long a batch being written may go on after a stop. Cut off,
+	// it is written again at the next start.
+	drainTimeout = 5 * time.Second
+)
+
+// errSwitched: the table being built has taken the live one's place.
+var errSwitched = errors.New("the rebuilt table is live")
+
+// lane fills one table of a projection: the live one, or one being built beside it.
+type lane struct {
+	*keeper
+	building bool
+	table    checkpoint.Table
+	batches  atomic.Pointer[batcher]
+	writing  atomic.Int64 // events in the batch being written
+	since    atomic.Int64 // when the oldest of them came, Unix nanoseconds
+	live     atomic.Bool  // the past has been read
+	freeze   *atomic.Bool // set by the lane that builds: the live one writes no more
+}
+
+// run follows $all until ctx ends or something fails; *Corrupt is final.
+func (l *lane) run(ctx context.Context) error {
+	if err := l.repeatPending(ctx); err != nil {
+		return err
+	}
+	b := newBatcher(l.now, l.batchLimit, l.table.Done.Events)
+	l.batches.Store(b)
+	ctx, cancel := context.WithCancel(ctx)
+	lost := make(chan error, 1)
+	go func() {
+		err := l.source.Subscribe(ctx, l.subscription(), event.Handler{
+			Event:    func(r event.Recorded) error { return b.add(ctx, r) },
+			CaughtUp: func(event.Position) error { b.wentLive(); return nil },
+		})
+		if err == nil {
+			err = errors.New("the subscription ended")
+		}
+		lost <- fmt.Errorf("following $all: %w", err)
+		cancel()
+	}()
+	err := l.writeBatches(ctx, b)
+	cancel()
+	if ended := <-lost; err != nil && errors.Is(err, context.Canceled) {
+		return ended
+	}
+	return err
+}
+
+func (l *lane) subscription() event.Subscription {
+	s := event.Subscription{Filter: ledgerFilter()}
+	if l.table.Done.Events > 0 {
+		after := l.table.Done.Position
+		s.After = &after
+	}
+	return s
+}
+
+func (l *lane) writeBatches(ctx context.Context, b *batcher) error {
+	var notBefore time.Time
+	for {
+		next, err := b.take(ctx, notBefore)
+		if err != nil {
+			return err
+		}
+		notBefore = l.now().Add(batchInterval)
+		if l.freeze.Load() && !l.building {
+			<-ctx.Done() // the table being built takes over: this session ends
+			return ctx.Err()
+		}
+		if len(next.events) > 0 {
+			l.writing.Store(int64(len(next.events)))
+			l.since.Store(next.oldest.UnixNano())
+			if err := l.write(ctx, next.events); err != nil {
+				return err
+			}
+			l.writing.Store(0)
+		}
+		if next.caughtUp {
+			l.live.Store(true)
+		}
+		if l.building && l.live.Load() {
+			l.freeze.Store(true)
+			if err := l.takeOver(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// write puts a batch into the table, under a checkpoint that fixes its first and last
+// event. Events before a corrupt one are written, then that one is the error.
+func (l *lane) write(ctx context.Context, events []LedgerEvent) error {
+	rows, n, broken := l.rows(events)
+	if n > 0 {
+		first, last := events[0], events[n-1]
+		pending := checkpoint.Batch{FirstSeq: first.Seq, LastSeq: last.Seq, First: first.Position, Last: last.Position}
+		err := l.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) { l.in(s).Pending = &pending })
+		if err != nil {
+			return err
+		}
+		if err := l.insert(ctx, pending, rows); err != nil {
+			return err
+		}
+	}
+	return broken
+}
+
+// repeatPending writes again the batch that the checkpoint says was about to be
+// written: nobody knows whether it was.
+func (l *lane) repeatPending(ctx context.Context) error {
+	pending := l.table.Pending
+	if pending == nil {
+		return nil
+	}
+	events, err := l.read(ctx, *pending)
+	if err != nil {
+		return fmt.Errorf("reading the pending batch again: %w", err)
+	}
+	rows, _, broken := l.rows(events)
+	if broken != nil {
+		return broken
+	}
+	return l.insert(ctx, *pending, rows)
+}
+
+var errNotThatBatch = errors.New("the store's events are not those that the checkpoint names")
+
+func (l *lane) read(ctx context.Context, b checkpoint.Batch) ([]LedgerEvent, error) {
+	if b.LastSeq < b.FirstSeq || b.LastSeq-b.FirstSeq >= maxBatchEvents {
+		return nil, errNotThatBatch
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	events := make([]LedgerEvent, 0, b.Events())
+	read := event.AllRead{From: b.First, Limit: b.Events(), Filter: ledgerFilter()}
+	err := l.source.ReadAll(ctx, read, func(r event.Recorded) error {
+		events = append(events, LedgerEvent{Recorded: r, Seq: b.FirstSeq + uint64(len(events))})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(events) != b.Events() || events[0].Position != b.First || events[len(events)-1].Position != b.Last {
+		return nil, errNotThatBatch
+	}
+	return events, nil
+}
+
+func (l *lane) insert(ctx context.Context, b checkpoint.Batch, rows []readmodels.Row) error {
+	if len(rows) > 0 {
+		token := fmt.Sprintf("%s:%d-%d", l.table.Name, b.FirstSeq, b.LastSeq)
+		draining, stop := drain(ctx, drainTimeout)
+		defer stop()
+		draining, cancel := context.WithTimeout(draining, insertTimeout)
+		defer cancel()
+		if err := l.target.Insert(draining, l.projection.kind(), l.table.Name, token, rows); err != nil {
+			return err
+		}
+	}
+	l.table.Done, l.table.Pending = b.Done(), nil
+	l.book.note(func(s *checkpoint.ProjectionCheckpointed) { *l.in(s) = l.table })
+	l.progressed.Store(true)
+	return nil
+}
+
+// rows makes the rows of the events before the first corrupt one, and says how many
+// events that were.
+func (l *lane) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
+	rows := make([]readmodels.Row, 0, len(events))
+	for i, e := range events {
+		row, err := l.projection.row(e)
+		if err != nil {
+			return rows, i, err
+		}
+		if row != nil {
+			rows = append(rows, row)
+		}
+	}
+	return rows, len(events), nil
+}
+
+// in answers the lane's table in a checkpoint.
+func (l *lane) in(s *checkpoint.ProjectionCheckpointed) *checkpoint.Table {
+	if l.building {
+		return s.Building
+	}
+	return &s.Live
+}
+
+// takeOver makes the table being built the live one, once it holds all that the live
+// one does.
+func (l *lane) takeOver(ctx context.Context) error {
+	state := l.book.get()
+	if state.Live.Done.Events > l.table.Done.Events {
+		return nil
+	}
+	err := l.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) {
+		s.Retired = append(s.Retired, s.Live.Name)
+		s.Live, s.Building = *s.Building, nil
+	})
+	if err != nil {
+		return err
+	}
+	return errSwitched
+}
+
+// drain answers a context that outlives ctx by grace.
+func drain(ctx context.Context, grace time.Duration) (context.Context, func()) {
+	draining, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	timer := make(chan *time.Timer, 1)
+	stop := context.AfterFunc(ctx, func() { timer <- time.AfterFunc(grace, cancel) })
+	return draining, func() {
+		if !stop() {
+			(<-timer).Stop()
+		}
+		cancel()
+	}
+}

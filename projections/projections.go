@@ -1,0 +1,119 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"recapito/domain/event"
+)
+
+// Config wires the projections.
+type Config struct {
+	Source  Source
+	Journal Journal
+	Target  Target
+	Codec   *event.Codec // of every ledger event
+	Log     *slog.Logger // nil: slog.Default
+	Now     func() time.Time
+}
+
+// Projections runs every projection.
+type Projections struct{ keepers []*keeper }
+
+// New lists what is projected.
+func New(c Config) (*Projections, error) {
+	if c.Source == nil || c.Journal == nil || c.Target == nil || c.Codec == nil {
+		return nil, errors.New("projections need a source, a journal, a target and a codec")
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	p := &Projections{}
+	for _, one := range []projection{eventsProjection{}, edrProjection{codec: c.Codec}} {
+		k, err := newKeeper(c, one)
+		if err != nil {
+			return nil, err
+		}
+		p.keepers = append(p.keepers, k)
+	}
+	return p, nil
+}
+
+// Run projects until ctx ends, then lets the batches being written end. It does not
+// fail: what goes wrong is tried again, or stands in State.
+func (p *Projections) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, k := range p.keepers {
+		all.Go(func() { k.run(ctx) })
+	}
+	all.Wait()
+}
+
+// States tells how far each projection is, in the order they are listed.
+func (p *Projections) States() []State {
+	states := make([]State, 0, len(p.keepers))
+	for _, k := range p.keepers {
+		states = append(states, k.State())
+	}
+	return states
+}
+
+// ErrUnknownProjection: no projection has that name.
+var ErrUnknownProjection = errors.New("no such projection")
+
+// Rebuild fills a new table from the first event beside the live one, which goes on,
+// and swaps them at once when the new one holds all that the old one does. progress is
+// told how many of how many ledger events are in it; total grows while the system runs.
+//
+// A rebuild once begun goes on when ctx ends or the process is killed: the next start
+// resumes it. A second call joins the one under way. Run must be running.
+func (p *Projections) Rebuild(ctx context.Context, name string, progress func(done, total uint64)) error {
+	for _, k := range p.keepers {
+		if k.projection.kind().Projection == name {
+			return k.rebuild(ctx, progress)
+		}
+	}
+	return fmt.Errorf("%w: %s", ErrUnknownProjection, name)
+}
+
+// rebuildPoll is how often a rebuild's progress is told.
+const rebuildPoll = 100 * time.Millisecond
+
+func (k *keeper) rebuild(ctx context.Context, progress func(done, total uint64)) error {
+	tick := time.NewTicker(rebuildPoll)
+	defer tick.Stop()
+	asked := ""
+	for {
+		state, live := k.book.get(), k.State()
+		switch {
+		case state.Live.Name == "": // not opened yet
+		case asked == "":
+			asked = state.Live.Name
+			k.mu.Lock()
+			k.wanted, k.buildErr = state.Building == nil, nil
+			k.mu.Unlock()
+			notify(k.changed)
+		case state.Live.Name != asked && live.Phase == Live:
+			if progress != nil {
+				progress(live.Events, live.Events)
+			}
+			return nil
+		case live.Rebuild != nil && live.Rebuild.Error != "":
+			return errors.New(live.Rebuild.Error)
+		case live.Rebuild != nil && progress != nil:
+			progress(live.Rebuild.Done, live.Rebuild.Total)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package projections
+
+import (
+	"context"
+
+	"recapito/domain/event"
+)
+
+// Source is the event store as projections read it; commands.Store satisfies it, and
+// commands/storetest is the suite of its promises: both signatures are the store's
+// own, so there is no second suite here.
+type Source interface {
+	// ReadAll hands over the events of $all asked for, in order, until visit errs
+	// (that error is returned) or there are no more. visit may keep what it is given.
+	ReadAll(ctx context.Context, read event.AllRead, visit func(event.Recorded) error) error
+	// Subscribe delivers until ctx ends (nil), a handler errs (its error) or the
+	// subscription is lost (an error). Order is that of $all, each event once a call.
+	Subscribe(ctx context.Context, sub event.Subscription, h event.Handler) error
+}
+
+// Journal keeps checkpoints: one stream a projection, the newest event is the whole
+// state. commands.Store satisfies it too.
+type Journal interface {
+	Append(ctx context.Context, stream string, expected event.Expected, events []event.New) (event.Appended, error)
+	ReadStream(ctx context.Context, read event.StreamRead, visit func(event.Recorded) error) error
+}
+
+// LedgerEvent is a ledger event with its ordinal among them, counted from 0: the same
+// for every reader, and after a copy of the store.
+type LedgerEvent struct {
+	event.Recorded
+	Seq uint64
+}
+
+// Span is how many events the ordinals are divided into: a batch never crosses a
+// multiple of it, so sums over whole spans are made of whole batches.
+const Span = 1 << 20
+
+func ledgerFilter() event.Filter { return event.Filter{StreamPrefixes: event.LedgerPrefixes} }

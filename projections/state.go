@@ -1,0 +1,128 @@
+package projections
+
+import (
+	"time"
+
+	"recapito/domain/event"
+)
+
+// Phase is what a projection is doing.
+type Phase string
+
+// The phases of a projection.
+const (
+	Starting   Phase = "starting"    // not opened yet
+	CatchingUp Phase = "catching_up" // reading the past
+	Live       Phase = "live"        // following
+	Retrying   Phase = "retrying"    // something does not answer; see Error
+	Stopped    Phase = "stopped"     // a corrupt event; see Error
+)
+
+// State of a projection, for readiness and operators.
+type State struct {
+	Projection string         `json:"projection"`
+	Phase      Phase          `json:"phase"`
+	Events     uint64         `json:"events"`   // ledger events in the table
+	Position   event.Position `json:"position"` // of the last of them
+	Behind     uint64         `json:"behind"`   // events received and not yet in the table
+	Lag        time.Duration  `json:"lag_ns"`   // how long the oldest of those has waited
+	Error      string         `json:"error,omitempty"`
+	Rebuild    *RebuildState  `json:"rebuild,omitempty"`
+}
+
+// RebuildState is how far a table being built is.
+type RebuildState struct {
+	Done  uint64 `json:"done"`
+	Total uint64 `json:"total"`
+	Error string `json:"error,omitempty"`
+}
+
+// Ready says that the table is up to date, or will be at once.
+func (s State) Ready() bool { return s.Phase == Live }
+
+// State of the keeper's projection now.
+func (k *keeper) State() State {
+	book := k.book.get()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := State{
+		Projection: k.projection.kind().Projection, Phase: k.phase,
+		Events: book.Live.Done.Events, Position: book.Live.Done.Position,
+	}
+	if k.lastErr != nil {
+		s.Error = k.lastErr.Error()
+	}
+	for _, l := range k.lanes {
+		if l.building {
+			continue
+		}
+		s.Phase, s.Error = CatchingUp, ""
+		if l.live.Load() {
+			s.Phase = Live
+		}
+		s.Behind, s.Lag = l.behind()
+	}
+	if k.stopped != nil {
+		s.Phase, s.Error = Stopped, k.stopped.Error()
+	}
+	if book.Building != nil {
+		s.Rebuild = &RebuildState{Done: book.Building.Done.Events}
+		s.Rebuild.Total = max(s.Rebuild.Done, s.Events+s.Behind)
+		if k.buildErr != nil {
+			s.Rebuild.Error = k.buildErr.Error()
+		}
+	}
+	return s
+}
+
+// behind answers how many events the lane has received that are not in its table, and
+// how long the oldest has waited.
+func (l *lane) behind() (uint64, time.Duration) {
+	var n uint64
+	var since time.Time
+	if b := l.batches.Load(); b != nil {
+		waiting, oldest := b.waiting()
+		if waiting > 0 {
+			n, since = uint64(waiting), oldest
+		}
+	}
+	if writing := l.writing.Load(); writing > 0 {
+		n += uint64(writing)
+		since = time.Unix(0, l.since.Load())
+	}
+	if n == 0 {
+		return 0, 0
+	}
+	return n, l.now().Sub(since)
+}
+
+func (k *keeper) setLanes(lanes ...*lane) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lanes = lanes
+	if len(lanes) > 0 {
+		k.lastErr = nil
+	} else if k.phase != Starting || k.lastErr != nil {
+		k.phase = Retrying
+	}
+}
+
+// failed notes why a session ended.
+func (k *keeper) failed(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.phase, k.lastErr = Retrying, err
+}
+
+// stop notes that a lane met an event that it cannot pass.
+func (k *keeper) stop(l *lane, why *Corrupt) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l.building {
+		k.buildErr = why
+		k.log.Error("the rebuild is stopped by a corrupt event", "error", why)
+		return
+	}
+	k.stopped = why
+	k.log.Error("the projection is stopped by a corrupt event", "error", why)
+}

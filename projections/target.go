@@ -1,0 +1,57 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"recapito/readmodels"
+)
+
+// Target is where tables are. Every call may be repeated: after an error nobody knows
+// whether it was carried out. clickHouse is it in the running system; the tests' own
+// is a model that crashes between any two steps.
+type Target interface {
+	// Open makes the database ready (migrations) and answers its generation id.
+	Open(ctx context.Context) (generation string, err error)
+	Exists(ctx context.Context, table string) (bool, error)
+	Create(ctx context.Context, kind readmodels.Table, table string) error
+	// Show points the projection's view at table, at once for every reader.
+	Show(ctx context.Context, kind readmodels.Table, table string) error
+	Drop(ctx context.Context, table string) error
+	// Insert writes a batch whole, or, on an error, any part of it.
+	Insert(ctx context.Context, kind readmodels.Table, table, token string, rows []readmodels.Row) error
+}
+
+// ClickHouse is the Target on a connection opened on the read models' database.
+func ClickHouse(conn driver.Conn) Target { return clickHouse{conn} }
+
+type clickHouse struct{ conn driver.Conn }
+
+func (c clickHouse) Open(ctx context.Context) (string, error) {
+	if err := readmodels.Migrate(ctx, c.conn); err != nil {
+		return "", fmt.Errorf("migrating the read models: %w", err)
+	}
+	return readmodels.Generation(ctx, c.conn)
+}
+
+func (c clickHouse) Exists(ctx context.Context, table string) (bool, error) {
+	return readmodels.Exists(ctx, c.conn, table)
+}
+
+func (c clickHouse) Create(ctx context.Context, kind readmodels.Table, table string) error {
+	return kind.Create(ctx, c.conn, table)
+}
+
+func (c clickHouse) Show(ctx context.Context, kind readmodels.Table, table string) error {
+	return kind.Show(ctx, c.conn, table)
+}
+
+func (c clickHouse) Drop(ctx context.Context, table string) error {
+	return readmodels.Drop(ctx, c.conn, table)
+}
+
+func (c clickHouse) Insert(ctx context.Context, kind readmodels.Table, table, token string, rows []readmodels.Row) error {
+	return kind.Insert(ctx, c.conn, table, token, rows)
+}
