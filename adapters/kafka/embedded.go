@@ -73,7 +73,7 @@ func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("embedded kafka: %w", err), lock.Close())
 	}
-	keepCtx, stop := context.WithCancel(context.Background())
+	keepCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	e := &Embedded{
 		cluster: cluster,
 		lock:    lock,

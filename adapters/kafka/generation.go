@@ -100,13 +100,12 @@ func offset(ctx context.Context, client *kgo.Client, at int64) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("list offsets: %w", err)
 	}
-	for _, t := range resp.Topics {
-		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return 0, fmt.Errorf("list offsets: %w", err)
-			}
-			return p.Offset, nil
-		}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return 0, errors.New("list offsets: an answer for another partition")
 	}
-	return 0, errors.New("list offsets: empty answer")
+	p := resp.Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+		return 0, fmt.Errorf("list offsets: %w", err)
+	}
+	return p.Offset, nil
 }

@@ -103,19 +103,19 @@ func (s *subscription) forward(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			s.drain()
+			s.drain() //nolint:contextcheck // draining begins when ctx has ended
 			return
 		case m, ok := <-s.in:
 			if !ok {
 				return
 			}
-			partition, offset := place(m)
+			partition, offset := place(m) //nolint:contextcheck // the place is in the message's own
 			s.open.take(partition, offset)
 			select {
 			case s.out <- m:
 			case <-ctx.Done():
 				s.open.leave(partition)
-				s.drain()
+				s.drain() //nolint:contextcheck // draining begins when ctx has ended
 				return
 			}
 		}

@@ -185,14 +185,19 @@ func start(ctx context.Context, work, classes string) (addr string, stop func() 
 	ended := make(chan error, 1)
 	go func() { ended <- server.Wait() }()
 	stop = func() error {
+		var err error
 		_ = server.Process.Signal(syscall.SIGTERM) // an error means that it is gone
 		select {
-		case <-ended:
+		case err = <-ended:
 		case <-time.After(stopTimeout):
 			_ = server.Process.Kill()
-			<-ended
+			err = <-ended
 		}
-		return log.Close()
+		var exit *exec.ExitError // ended by our signal
+		if errors.As(err, &exit) {
+			err = nil
+		}
+		return errors.Join(err, log.Close())
 	}
 	if err := await(ctx, client, ended); err != nil {
 		said, _ := os.ReadFile(logPath)
