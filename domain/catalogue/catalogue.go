@@ -4,6 +4,7 @@ package catalogue
 import (
 	"slices"
 
+	"recapito/domain/checkpoint"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
 	"recapito/domain/notification"
@@ -18,6 +19,7 @@ func Definitions() []event.Definition {
 		receipt.Definitions(),
 		tenant.Definitions(),
 		deadline.Definitions(),
+		checkpoint.Definitions(),
 	)
 }
 

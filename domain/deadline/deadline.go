@@ -71,7 +71,9 @@ func (BucketClosed) deadlineEvent() {}
 // Definitions registers the events under their stored names.
 func Definitions() []event.Definition {
 	return []event.Definition{
-		event.Define[DeadlineSet]("DeadlineSet"),
-		event.Define[BucketClosed]("DeadlineBucketClosed"),
+		event.Define[DeadlineSet]("DeadlineSet",
+			event.Doc("A notification, or one attempt of it, is to be looked at again at this time.")),
+		event.Define[BucketClosed]("DeadlineBucketClosed",
+			event.Doc("Every deadline of this minute and shard was fired; later ones go elsewhere.")),
 	}
 }

@@ -128,10 +128,14 @@ func (e ReceiptAmbiguous) OccurredAt() time.Time     { return e.At }
 // Definitions registers the events under their stored names.
 func Definitions() []event.Definition {
 	return []event.Definition{
-		event.Define[SubmissionRegistered]("SubmissionRegistered"),
-		event.Define[ReceiptRecorded]("ReceiptRecorded"),
-		event.Define[ReceiptMatched]("ReceiptMatched"),
-		event.Define[ReceiptAmbiguous]("ReceiptAmbiguous"),
+		event.Define[SubmissionRegistered]("SubmissionRegistered",
+			event.Doc("A provider accepted a part of an attempt under the stream's id.")),
+		event.Define[ReceiptRecorded]("ReceiptRecorded",
+			event.Doc("A provider's report, durable before it is acknowledged to the provider.")),
+		event.Define[ReceiptMatched]("ReceiptMatched",
+			event.Doc("A receipt is about this part of this attempt. The only event that confirms.")),
+		event.Define[ReceiptAmbiguous]("ReceiptAmbiguous",
+			event.Doc("A receipt fits several submissions; it is kept, and a person must look.")),
 	}
 }
 

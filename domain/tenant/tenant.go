@@ -63,8 +63,10 @@ func (e KeyRevoked) OccurredAt() time.Time { return e.At }
 // Definitions registers the events under their stored names.
 func Definitions() []event.Definition {
 	return []event.Definition{
-		event.Define[KeyCreated]("TenantKeyCreated"),
-		event.Define[KeyRevoked]("TenantKeyRevoked"),
+		event.Define[KeyCreated]("TenantKeyCreated",
+			event.Doc("An API key of the tenant, as the SHA-256 of the whole key; the key itself is shown once and kept nowhere.")),
+		event.Define[KeyRevoked]("TenantKeyRevoked",
+			event.Doc("The API key opens nothing any more.")),
 	}
 }
 

@@ -1,0 +1,151 @@
+package catalogue_test
+
+import (
+	"time"
+
+	"recapito/domain/checkpoint"
+	"recapito/domain/deadline"
+	"recapito/domain/notification"
+	"recapito/domain/personal"
+	"recapito/domain/receipt"
+	"recapito/domain/tenant"
+)
+
+var (
+	noon   = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	person = personal.Ref{Person: "person-1", Key: "key-1"}
+	number = personal.New(person, "+390000000001")
+	text   = personal.New(person, "Dear Ada, see you on Monday")
+)
+
+func after(d time.Duration) time.Time { return noon.Add(d) }
+
+func facts(from notification.Status) notification.Facts {
+	return notification.Facts{
+		Attempt: 2, Step: 1, Target: 1, Channel: "sms", Route: "smsc", Sender: "Clinic", From: from,
+		Person: person.Person, Day: "2026-03-01", Scenario: "appointment", Version: "3f2a", Priority: "normal",
+		Country: "IT", Operator: "22201", Parts: 2, Test: true,
+		RequestedAt: noon, ScheduledAt: after(time.Second), SentAt: after(2 * time.Second), At: after(3 * time.Second),
+	}
+}
+
+func receiptFacts() notification.ReceiptFacts {
+	return notification.ReceiptFacts{
+		ReceiptID: "receipt-1", Part: 1, Code: "000", Basis: "submission",
+		DoneAt: after(4 * time.Second), ReceivedAt: after(5*time.Second + 123*time.Millisecond),
+	}
+}
+
+var (
+	accepted = []notification.Accepted{
+		{Part: 1, ProviderID: "1A", At: after(2 * time.Second)},
+		{Part: 2, ProviderID: "1b", At: after(2 * time.Second)},
+	}
+	why  = []notification.Consideration{{Step: 1, Channel: "sms", Chosen: true, Reason: "the address is known"}}
+	plan = notification.Plan{Steps: []notification.Step{{
+		Wanted: notification.Delivered, Wait: notification.Duration(90 * time.Second),
+		Targets: []notification.Target{{
+			Channel: "sms", Route: "smsc", Sender: "Clinic", Destination: number, Text: text,
+			Country: "IT", Operator: "22201", Parts: 2,
+			Policy: notification.Policy{
+				Tries: 3, BackOff: notification.Duration(time.Second), BackOffMax: notification.Duration(time.Minute),
+				WireLimit: notification.Duration(30 * time.Second), Redispatch: notification.Duration(time.Minute),
+				Patience: notification.Duration(time.Hour), Unknown: notification.UnknownHold,
+				UnknownLimit: notification.Duration(2 * time.Hour), Resends: 1,
+			},
+		}},
+	}}}
+	submission = receipt.Submission{
+		Tenant: "acme", Notification: "n-1", Attempt: 2, Part: 1, Token: "t-1", TokenKey: "tk-1", AcceptedAt: after(2 * time.Second),
+	}
+)
+
+// samples holds one event for every name, with every field filled. Change one only
+// together with a new name: the golden files are what stands in stores.
+var samples = map[string]any{
+	"NotificationRequested": notification.NotificationRequested{
+		Tenant: "acme", Scenario: "appointment", Version: "3f2a", Person: person,
+		To:         map[string][]personal.Value{"sms": {number}},
+		Fields:     map[string]personal.Value{"name": personal.New(person, "Ada"), "note": personal.New(person, "")},
+		OpenFields: map[string]string{"day": "Monday"}, Priority: "normal",
+		SendAt: after(time.Minute), ExpiresAt: after(time.Hour), Test: true, Reference: "order-7",
+		IdempotencyKey: "key-7", RequestHMAC: []byte{1, 2, 3}, At: noon,
+	},
+	"NotificationEnriched": notification.NotificationEnriched{
+		Scenario: "appointment", Version: "3f2a", Plan: plan, Why: why, At: after(time.Second),
+	},
+	"NotificationScheduled": notification.NotificationScheduled{
+		Facts: facts(""), Due: after(time.Minute), Kind: notification.Retry, Of: 1, Try: 2,
+	},
+	"NotificationDispatched": notification.NotificationDispatched{
+		Facts: facts(notification.Scheduled), Claim: "claim-1", Token: "t-1", TokenKey: "tk-1",
+	},
+	"NotificationSent": notification.NotificationSent{
+		Facts: facts(notification.Dispatched), Claim: "claim-1", Token: "t-1", TokenKey: "tk-1", Accepted: accepted,
+	},
+	"NotificationOutcomeUnknown": notification.NotificationOutcomeUnknown{
+		Facts: facts(notification.Dispatched), Token: "t-1", TokenKey: "tk-1", Reason: "no_answer", Accepted: accepted[:1],
+	},
+	"NotificationDelivered": notification.NotificationDelivered{Facts: facts(notification.Sent), ReceiptFacts: receiptFacts()},
+	"NotificationUndelivered": notification.NotificationUndelivered{
+		Facts: facts(notification.Dispatched), ReceiptFacts: receiptFacts(), Why: "partial", Transient: true,
+		Claim: "claim-1", Token: "t-1", TokenKey: "tk-1", Accepted: accepted[:1],
+	},
+	"NotificationRead": notification.NotificationRead{Facts: facts(notification.Delivered), ReceiptFacts: receiptFacts()},
+	"NotificationReceiptKept": notification.NotificationReceiptKept{
+		Facts: facts(notification.Sent), ReceiptFacts: receiptFacts(), Says: "delivered", Why: "part",
+	},
+	"NotificationRetried": notification.NotificationRetried{Facts: facts(notification.Undelivered), Next: 3, Why: "0x00000058"},
+	"NotificationFailedOver": notification.NotificationFailedOver{
+		FromStep: 1, ToStep: 2, Why: "all_failed", At: after(time.Minute),
+	},
+	"NotificationGivenUp": notification.NotificationGivenUp{Facts: facts(notification.OutcomeUnknown), Reason: "wrong number"},
+	"NotificationAttemptWithdrawn": notification.NotificationAttemptWithdrawn{
+		Facts: facts(notification.Scheduled), Why: "wanted_reached",
+	},
+	"NotificationRejected": notification.NotificationRejected{
+		Code: "no_address", Detail: "no channel of the scenario has an address", Why: why, At: after(time.Second),
+	},
+	"NotificationSuppressed": notification.NotificationSuppressed{
+		Code: "opt_out", Detail: "the person opted out of this scenario", Why: why, At: after(time.Second),
+	},
+	"NotificationExpired":   notification.NotificationExpired{At: after(time.Hour)},
+	"NotificationCancelled": notification.NotificationCancelled{Reason: "moved", Sent: []int{1}, At: after(time.Minute)},
+	"NotificationExhausted": notification.NotificationExhausted{At: after(time.Hour)},
+	"NotificationReplied": notification.NotificationReplied{
+		Attempt: 2, Channel: "sms", ReplyID: "reply-1", Text: personal.New(person, "I will come"),
+		DoneAt: after(time.Minute), At: after(2 * time.Minute),
+	},
+	"NotificationPaid": notification.NotificationPaid{PaymentID: "payment-1", DoneAt: after(time.Minute), At: after(2 * time.Minute)},
+
+	"SubmissionRegistered": receipt.SubmissionRegistered{Submission: submission, At: after(3 * time.Second)},
+	"ReceiptRecorded": receipt.ReceiptRecorded{
+		Receipt: receipt.Receipt{
+			ID: "receipt-1", Route: "smsc", ProviderID: "1A", Tokens: []receipt.Token{{Key: "tk-1", Token: "t-1"}},
+			Sender: "Clinic", Says: "delivered", Code: "000", DoneAt: after(4 * time.Second), ReceivedAt: after(5 * time.Second),
+			Notification: "n-1", Attempt: 2, Part: 1,
+		},
+		At: after(6 * time.Second),
+	},
+	"ReceiptMatched": receipt.ReceiptMatched{
+		Tenant: "acme", ReceiptID: "receipt-1", Notification: "n-1", Attempt: 2, Part: 1, Says: "delivered", Code: "000",
+		Basis: receipt.BySubmission, DoneAt: after(4 * time.Second), ReceivedAt: after(5 * time.Second), At: after(6 * time.Second),
+	},
+	"ReceiptAmbiguous": receipt.ReceiptAmbiguous{ReceiptID: "receipt-1", Fits: 2, At: after(6 * time.Second)},
+
+	"TenantKeyCreated": tenant.KeyCreated{KeyID: "k-1", Hash: "9f86d081", Label: "booking service", At: noon},
+	"TenantKeyRevoked": tenant.KeyRevoked{KeyID: "k-1", Hash: "9f86d081", At: after(time.Hour)},
+
+	"DeadlineSet":          deadline.DeadlineSet{At: after(time.Minute), Notification: "n-1", Attempt: 2},
+	"DeadlineBucketClosed": deadline.BucketClosed{},
+
+	"ProjectionCheckpointed": checkpoint.ProjectionCheckpointed{
+		Projection: "edr", Generation: "g-1",
+		Live: checkpoint.Table{
+			Name: "edr_parts_1", Version: 1, Done: checkpoint.Done{Events: 10, Position: 99},
+			Pending: &checkpoint.Batch{FirstSeq: 10, LastSeq: 19, First: 100, Last: 180},
+		},
+		Building: &checkpoint.Table{Name: "edr_parts_2", Version: 2},
+		Retired:  []string{"edr_parts_0"},
+	},
+}
