@@ -1,0 +1,105 @@
+//go:build linux || darwin
+
+package clickhouse
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"os"
+	"path/filepath"
+	"text/template"
+)
+
+// The engine's settings. A query that needs more memory than there is fails
+// with code 241; the process stays. Large GROUP BYs and sorts go to disk before
+// that. No grant on a source (FILE, URL, S3, REMOTE, …) and none on
+// SYSTEM SHUTDOWN, users or named collections: the list names what the ledger
+// needs and nothing else.
+var (
+	serverConfig = template.Must(template.New("config.xml").Funcs(template.FuncMap{"xml": escapeXML}).Parse(
+		`<clickhouse>
+  <timezone>UTC</timezone>
+  <max_server_memory_usage>{{.Memory}}</max_server_memory_usage>
+  <mark_cache_size>{{.MarkCache}}</mark_cache_size>
+  <index_mark_cache_size>{{.MarkCache}}</index_mark_cache_size>
+  <uncompressed_cache_size>0</uncompressed_cache_size>
+  <max_concurrent_queries>{{.Queries}}</max_concurrent_queries>
+  <users_config>{{xml .Users}}</users_config>
+  <merge_tree>
+    <fsync_after_insert>1</fsync_after_insert>
+    <fsync_part_directory>1</fsync_part_directory>
+  </merge_tree>
+</clickhouse>
+`))
+	usersConfig = template.Must(template.New("users.xml").Parse(
+		`<clickhouse>
+  <profiles>
+    <default>
+      <max_bytes_before_external_group_by>{{.Spill}}</max_bytes_before_external_group_by>
+      <max_bytes_before_external_sort>{{.Spill}}</max_bytes_before_external_sort>
+    </default>
+  </profiles>
+  <quotas><default/></quotas>
+  <users>
+    <default>
+      <password></password>
+      <networks><ip>::/0</ip></networks>
+      <profile>default</profile>
+      <quota>default</quota>
+      <grants>
+        <query>GRANT SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE DICTIONARY, CREATE TEMPORARY TABLE, CREATE FUNCTION, DROP, TRUNCATE, OPTIMIZE, UNDROP TABLE, KILL QUERY, dictGet, SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM MOVES, SYSTEM FLUSH, SYSTEM DROP CACHE, SYSTEM VIEWS, SYSTEM RELOAD DICTIONARY ON *.*</query>
+      </grants>
+    </default>
+  </users>
+</clickhouse>
+`))
+)
+
+const (
+	// DefaultMemory bounds what all queries and merges together may take.
+	DefaultMemory = 2 << 30
+	minMemory     = 256 << 20
+
+	memoryPerSpill = 4  // a query spills to disk at this part of the limit
+	memoryPerMarks = 16 // the mark caches take this part of the limit each
+)
+
+// writeConfig writes the engine's two configuration files into the folder and
+// returns the path of the first.
+func writeConfig(dir string, memory int64) (string, error) {
+	if memory == 0 {
+		memory = DefaultMemory
+	}
+	if memory < minMemory {
+		return "", fmt.Errorf("the ClickHouse memory limit of %d bytes is below %d", memory, int64(minMemory))
+	}
+	users := filepath.Join(dir, "users.xml")
+	values := struct {
+		Memory, MarkCache, Spill int64
+		Queries                  int
+		Users                    string
+	}{memory, memory / memoryPerMarks, memory / memoryPerSpill, 2 * maxQueries, users}
+	if err := writeTemplate(users, usersConfig, values); err != nil {
+		return "", err
+	}
+	server := filepath.Join(dir, "config.xml")
+	return server, writeTemplate(server, serverConfig, values)
+}
+
+func writeTemplate(path string, t *template.Template, values any) error {
+	var text bytes.Buffer
+	if err := t.Execute(&text, values); err != nil {
+		return fmt.Errorf("make %s: %w", filepath.Base(path), err)
+	}
+	if err := os.WriteFile(path, text.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("write the engine's configuration: %w", err)
+	}
+	return nil
+}
+
+func escapeXML(s string) (string, error) {
+	var b bytes.Buffer
+	err := xml.EscapeText(&b, []byte(s))
+	return b.String(), err
+}

@@ -1,0 +1,37 @@
+// Package clickhouse is the read models' database: the real ClickHouse engine
+// (libchdb) embedded in a supervised child process behind ClickHouse's HTTP
+// interface on a loopback address, and the client that talks to it or to any
+// outside ClickHouse.
+//
+// What runs where:
+//
+//   - The child ([RunServer], the verb "recapito clickhouse") loads the library
+//     and owns the data folder. An engine that crashes takes only the child
+//     down, never the ledger.
+//   - The parent ([Start]) supervises it: keeps its address over restarts,
+//     holds its stdin open, and reports its state for readiness.
+//   - Everything else uses [Open], clickhouse-go over HTTP, and does not know
+//     whether ClickHouse is embedded or outside.
+//
+// What it promises:
+//
+//   - An insert that was answered with success is on disk: parts are written
+//     with fsync_after_insert and fsync_part_directory, so a kill -9 of any
+//     process loses nothing, and neither does a power loss on a disk that
+//     honours fsync. Should the folder be lost or damaged all the same, it is
+//     deleted and rebuilt from the event store.
+//   - Nothing of one request's session (USE, SET, temporary tables,
+//     parameters) is seen by another: every request has an engine connection
+//     of its own, which is closed with it.
+//   - A client cannot read or write files or reach other hosts through the
+//     engine: several statements in one query, INTO OUTFILE and FROM INFILE are
+//     refused, and the engine's user holds no grant on any source. ClickHouse
+//     itself has no password here: whoever reaches the loopback port may
+//     change the read models. A browser's cross-site requests are refused.
+//   - The child ends when its stdin closes, so it never outlives its parent.
+//     A successor that finds the folder still locked waits up to ten seconds.
+//
+// What it does not promise: sessions (session_id), external tables, several
+// users, INSERT … SELECT FROM input(), and progress headers are not there; the
+// first three are refused, saying so.
+package clickhouse

@@ -1,0 +1,158 @@
+//go:build linux || darwin
+
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// controlWords begin the statements of the engine's class "control" that the
+// front lets through; the user's grants decide further. Refused are those that
+// touch files (INTO OUTFILE, INSERT INTO FUNCTION, ATTACH … FROM, BACKUP) and
+// those that make no sense without a session.
+var controlWords = []string{"SET", "USE", "KILL", "SYSTEM", "CREATE", "DROP"}
+
+// execute runs the request's statement and writes its output.
+func (f *front) execute(ctx context.Context, conn *connection, q *request, rows *os.File, out *response) (result, error) {
+	if q.isInsert {
+		return f.insert(conn, q, rows)
+	}
+	class, statements := conn.classify(string(q.text))
+	switch {
+	case statements == 0:
+		return result{}, syntaxError(conn, q.text)
+	case statements > 1:
+		return result{}, refuse(codeSyntax, "Syntax error (Multi-statements are not allowed)")
+	case class == classReadOnly:
+		return f.read(ctx, conn, q, out)
+	case touchesFiles(q.text):
+		return result{}, refuse(codeAccessDenied, "INTO OUTFILE and FROM INFILE are not allowed")
+	case class == classControl && !slices.Contains(controlWords, firstWord(q.text)):
+		return result{}, refuse(codeAccessDenied, "this kind of statement is not allowed")
+	case class == classUnknown:
+		return result{}, refuse(codeNotImplemented, "this kind of statement is not known")
+	}
+	res, err := conn.exec(string(q.text), q.format, q.parameters...)
+	if err != nil {
+		return result{}, err
+	}
+	_, err = out.Write(res.data)
+	return res, err
+}
+
+// insert runs an INSERT whose rows stand in a file. It is not cancelled when
+// its client goes away, as in ClickHouse.
+func (f *front) insert(conn *connection, q *request, rows *os.File) (result, error) {
+	if touchesFiles(q.text) {
+		return result{}, refuse(codeAccessDenied, "INTO OUTFILE and FROM INFILE are not allowed")
+	}
+	statement := q.insert.from(pathOf(rows))
+	class, statements := conn.classify(statement)
+	switch {
+	case statements == 0:
+		return result{}, syntaxError(conn, q.text)
+	case statements > 1:
+		return result{}, refuse(codeSyntax, "Syntax error (Multi-statements are not allowed)")
+	case class > classMutatingGlobal:
+		return result{}, refuse(codeAccessDenied, "this kind of insert is not allowed")
+	}
+	return conn.exec(statement, q.format, q.parameters...)
+}
+
+// read runs a statement that only reads. Its output goes through a pipe, in
+// whatever format, with as much memory as the pipe has; when the client goes
+// away it is cancelled.
+func (f *front) read(ctx context.Context, conn *connection, q *request, out *response) (result, error) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return result{}, fmt.Errorf("make a pipe for an answer: %w", err)
+	}
+	defer reader.Close()
+	statement, format := outputTo(conn, q, pathOf(writer))
+	out.format = format
+
+	type outcome struct {
+		result
+		err error
+	}
+	ended := make(chan outcome, 1)
+	go func() {
+		res, err := conn.exec(statement, format, q.parameters...)
+		// Ours was the last writing end.
+		ended <- outcome{res, errors.Join(err, writer.Close())}
+	}()
+	// Closing our end wakes our own read and fails the engine's write.
+	stop := context.AfterFunc(ctx, func() { _ = reader.Close() })
+	defer stop()
+	_, broken := io.Copy(onlyWriter{out}, reader)
+	if broken != nil {
+		_ = reader.Close()
+	}
+	for {
+		var again <-chan time.Time
+		if broken != nil {
+			// Not yet registered or already done: the next round tells.
+			if err := f.engine.kill(q.token); err != nil {
+				f.logger.Warn("cancelling a ClickHouse statement failed", "error", err)
+			}
+			again = time.After(killEvery)
+		}
+		select {
+		case o := <-ended:
+			if err := errors.Join(o.err, broken); err != nil {
+				return result{}, err
+			}
+			_, err := out.Write(o.data)
+			return o.result, err
+		case <-again:
+		}
+	}
+}
+
+// outputTo writes the statement so that its output goes to the path.
+func outputTo(conn *connection, q *request, path string) (statement, format string) {
+	forms, formats := outputForms(q.text, path, q.format)
+	for i, form := range forms {
+		if class, statements := conn.classify(form); class == classControl && statements == 1 {
+			return form, formats[i]
+		}
+	}
+	return string(q.text), q.format
+}
+
+// onlyWriter hides every other method, so that io.Copy reads piece by piece.
+type onlyWriter struct{ io.Writer }
+
+// syntaxError is what the engine's parser has to say, without running the
+// text.
+func syntaxError(conn *connection, text []byte) error {
+	if _, err := conn.exec("SELECT formatQuery("+quote(string(text))+") FORMAT Null", "TSV"); err != nil {
+		return err
+	}
+	return refuse(codeSyntax, "Syntax error")
+}
+
+func firstWord(text []byte) string {
+	l := &lexer{text: text}
+	t, ok := l.next()
+	for ok && l.isSymbol(t, '(') {
+		t, ok = l.next()
+	}
+	if !ok {
+		return ""
+	}
+	return strings.ToUpper(string(text[t.start:t.end]))
+}
+
+// startsRead guesses, before there is a parser to ask, which time limit a
+// statement gets.
+func startsRead(text []byte) bool {
+	return slices.Contains([]string{"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "FROM"}, firstWord(text))
+}

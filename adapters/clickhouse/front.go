@@ -1,0 +1,226 @@
+//go:build linux || darwin
+
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	maxQueries   = 32               // statements at once
+	slotPatience = 10 * time.Second // to wait for one's turn
+
+	// Unless the request sets max_execution_time.
+	readSeconds  = 60
+	writeSeconds = 600
+
+	killEvery = 200 * time.Millisecond // while a cancelled statement still runs
+)
+
+// front is ClickHouse's HTTP interface over the engine.
+type front struct {
+	engine *engine
+	logger *slog.Logger
+	slots  chan struct{}
+	active sync.WaitGroup
+}
+
+func newFront(e *engine, logger *slog.Logger) *front {
+	return &front{engine: e, logger: logger, slots: make(chan struct{}, maxQueries)}
+}
+
+// wait waits until no statement runs any more.
+func (f *front) wait(patience time.Duration) bool {
+	done := make(chan struct{})
+	go func() {
+		f.active.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(patience):
+		return false
+	}
+}
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !fromHere(r) {
+		http.Error(w, "requests from web pages are refused", http.StatusForbidden)
+		return
+	}
+	switch {
+	case r.URL.Path == "/ping", r.URL.Path == "/replicas_status",
+		r.URL.Path == "/" && r.Method != http.MethodPost && !r.URL.Query().Has("query"):
+		_, _ = io.WriteString(w, "Ok.\n")
+	case r.URL.Path != "/":
+		http.Error(w, "There is no handle for this path. Use / or /ping.", http.StatusNotFound)
+	case !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost}, r.Method):
+		http.Error(w, "only GET and POST", http.StatusMethodNotAllowed)
+	default:
+		f.active.Add(1)
+		defer f.active.Done()
+		out := newResponse(w, f.engine)
+		if err := f.answer(w, r, out); err != nil {
+			out.fail(err)
+			f.logFailure(err)
+		}
+	}
+}
+
+// logFailure keeps the codes of failures; the texts may quote a statement's
+// values and go to the client only.
+func (f *front) logFailure(err error) {
+	code := 0
+	if e := new(Exception); errors.As(err, &e) {
+		code = e.Code
+	}
+	f.logger.Debug("ClickHouse statement failed", "code", code)
+}
+
+// fromHere refuses what a browser sends on behalf of a page, since whoever
+// reaches the port may write, and names that only a rebound DNS entry has.
+func fromHere(r *http.Request) bool {
+	if r.Header.Get("Origin") != "" {
+		return false
+	}
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" {
+		return false
+	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return checkLoopbackHost(host) == nil
+}
+
+func (f *front) answer(w http.ResponseWriter, r *http.Request, out *response) error {
+	q, err := readRequest(w, r)
+	if err != nil {
+		return err
+	}
+	out.of(q)
+	if isHello(q) {
+		return f.answerHello(q, out)
+	}
+	// The rows of an insert are read before a slot is taken: a slow sender
+	// holds up nobody.
+	var rows *os.File
+	if q.isInsert {
+		if rows, err = readRows(q.rows); err != nil {
+			return err
+		}
+		defer rows.Close()
+	}
+	ctx := r.Context()
+	if err := f.takeSlot(ctx); err != nil {
+		return err
+	}
+	defer func() { <-f.slots }()
+	conn, err := f.engine.session()
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	if err := prepare(conn, q); err != nil {
+		return err
+	}
+	started := time.Now()
+	res, err := f.execute(ctx, conn, q, rows, out)
+	if err != nil {
+		return err
+	}
+	if err := out.finish(res, time.Since(started)); err != nil {
+		f.logger.Debug("ClickHouse client went away", "error", err)
+	}
+	return nil
+}
+
+func (f *front) takeSlot(ctx context.Context) error {
+	timer := time.NewTimer(slotPatience)
+	defer timer.Stop()
+	select {
+	case f.slots <- struct{}{}:
+		return nil
+	case <-timer.C:
+		return refuse(codeTooManyQueries, "Too many simultaneous queries: %d run, and none ended within %s", maxQueries, slotPatience)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// readRows keeps the rows of an insert, whole, where the engine can read them:
+// an insert whose sender breaks off is never begun.
+func readRows(rows io.Reader) (*os.File, error) {
+	file, err := newPayload()
+	if err != nil {
+		return nil, err
+	}
+	n, err := io.Copy(file, io.LimitReader(rows, maxInsertBytes+1))
+	switch {
+	case err != nil:
+		err = bodyError(err)
+	case n > maxInsertBytes:
+		err = refuse(codeQueryTooLarge, "the insert's rows are more than %d bytes", maxInsertBytes)
+	default:
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// prepare gives the session the request's database and settings. The session
+// is this request's alone.
+func prepare(conn *connection, q *request) error {
+	if _, err := conn.exec("USE "+quoteName(q.database), "TSV"); err != nil {
+		return err
+	}
+	limit := readSeconds
+	if q.isInsert || !q.readOnly && !startsRead(q.text) {
+		limit = writeSeconds
+	}
+	var set strings.Builder
+	fmt.Fprintf(&set, "SET log_comment = %s, max_execution_time = %d", quote(q.token), limit)
+	for _, s := range q.settings {
+		if s.name == "readonly" {
+			continue // last, see below
+		}
+		fmt.Fprintf(&set, ", %s = %s", s.name, quote(s.value))
+	}
+	if _, err := conn.exec(set.String(), "TSV"); err != nil {
+		return err
+	}
+	// As in ClickHouse, GET only reads; and whoever asks for readonly has it.
+	readonly := 0
+	if q.readOnly {
+		readonly = 2
+	}
+	if i := slices.IndexFunc(q.settings, func(s parameter) bool { return s.name == "readonly" }); i >= 0 {
+		n, err := strconv.Atoi(q.settings[i].value)
+		if err != nil || n < 0 || n > 2 {
+			return refuse(codeBadArguments, "readonly is none of 0, 1, 2")
+		}
+		if n > 0 {
+			readonly = n
+		}
+	}
+	if readonly == 0 {
+		return nil
+	}
+	_, err := conn.exec("SET readonly = "+strconv.Itoa(readonly), "TSV")
+	return err
+}

@@ -1,0 +1,5 @@
+package clickhouse
+
+import "syscall"
+
+func ownGroup() *syscall.SysProcAttr { return nil }

@@ -1,0 +1,41 @@
+//go:build linux || darwin
+
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrLocked is reported when another process holds the folder and does not let
+// it go in time.
+var ErrLocked = errors.New("another process has this ClickHouse folder open")
+
+// lockFolder takes the folder's lock, which the kernel gives back when the
+// process ends, however it does. It waits for a predecessor that is ending.
+func lockFolder(ctx context.Context, path string) (unlock func() error, err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the ClickHouse folder's lock: %w", err)
+	}
+	deadline := time.Now().Add(lockPatience)
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return file.Close, nil
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+			return nil, errors.Join(fmt.Errorf("lock the ClickHouse folder: %w", err), file.Close())
+		case time.Now().After(deadline):
+			return nil, errors.Join(fmt.Errorf("%w (waited %s): %s", ErrLocked, lockPatience, path), file.Close())
+		}
+		if err := sleep(ctx, lockRetry); err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+	}
+}

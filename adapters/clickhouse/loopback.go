@@ -1,0 +1,39 @@
+package clickhouse
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+)
+
+var errNotLoopback = errors.New("the embedded ClickHouse has no password, so it only listens on a loopback address")
+
+// checkLoopback accepts host:port on this machine only.
+func checkLoopback(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("address of ClickHouse's HTTP interface: %w", err)
+	}
+	return checkLoopbackHost(host)
+}
+
+func checkLoopbackHost(host string) error {
+	if strings.EqualFold(host, "localhost") {
+		return nil
+	}
+	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return errNotLoopback
+}
+
+// first returns the first value that is not empty.
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

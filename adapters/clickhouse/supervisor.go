@@ -1,0 +1,346 @@
+package clickhouse
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// SupervisorOptions configures [Start].
+type SupervisorOptions struct {
+	// The child is Executable Args… --dir Dir --addr ADDR, and must call
+	// [RunServer] with its stdin and [PrintReady] with its stdout.
+	Executable string   // empty: this program
+	Args       []string // such as "clickhouse"
+	Env        []string // added to this process's environment
+	Dir        string
+	Addr       string // a loopback address; with port 0 the first child's choice is kept
+
+	Logger *slog.Logger
+}
+
+const (
+	readyPatience = 60 * time.Second // for a child to answer requests
+	minBackOff    = 100 * time.Millisecond
+	maxBackOff    = 10 * time.Second
+	steadyAfter   = 30 * time.Second // a child that lived so long restarts at once
+
+	// A child drains and stops its engine within these; then it is killed.
+	closePatience = drainPatience + 2*stopPatience + 5*time.Second
+
+	tailLines     = 20      // of a child's stderr, kept for its error
+	maxStderrLine = 4 << 10 // bytes; the rest of a longer line is dropped
+)
+
+// Supervised is an engine in a child process that is started again whenever it
+// dies.
+type Supervised struct {
+	options SupervisorOptions
+	logger  *slog.Logger
+	addr    string
+
+	stop chan struct{} // closed by Close
+	done chan struct{} // closed when the last child is gone
+
+	mu       sync.Mutex
+	state    error
+	restarts int
+	process  *os.Process
+	closing  bool
+}
+
+var (
+	errStarting = errors.New("the ClickHouse engine is starting")
+	errClosed   = errors.New("the ClickHouse engine is stopped")
+)
+
+// Start starts the engine and waits until it answers. A library that is
+// missing or does not load is an error that says how to get one, and so is
+// every other reason for which the first child does not come up; later ones
+// are tried again for ever, with a back-off. ctx bounds the start only.
+func Start(ctx context.Context, o SupervisorOptions) (*Supervised, error) {
+	if err := checkLoopback(o.Addr); err != nil {
+		return nil, err
+	}
+	if o.Dir == "" {
+		return nil, errors.New("start the ClickHouse engine: no folder")
+	}
+	if o.Executable == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("find this program to run the ClickHouse engine: %w", err)
+		}
+		o.Executable = self
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if _, err := LibraryPath(); err != nil {
+		return nil, err
+	}
+	s := &Supervised{
+		options: o, logger: o.Logger, addr: o.Addr, state: errStarting,
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	first, err := s.spawn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	go s.supervise(first)
+	return s, nil
+}
+
+// URL is where the engine's HTTP interface is, over all restarts.
+func (s *Supervised) URL() string { return "http://" + s.addr }
+
+// State is nil while the engine answers, else why it does not.
+func (s *Supervised) State() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Restarts counts the children that were started after the first.
+func (s *Supervised) Restarts() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.restarts
+}
+
+// PID is the child's process id, 0 while there is none.
+func (s *Supervised) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return 0
+	}
+	return s.process.Pid
+}
+
+// Close lets running requests finish, stops the engine and waits for its end;
+// when ctx ends first, or the child takes too long, it is killed.
+func (s *Supervised) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.closing {
+		s.closing = true
+		close(s.stop)
+	}
+	s.mu.Unlock()
+	timer := time.NewTimer(closePatience)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	s.mu.Lock()
+	if s.process != nil {
+		_ = s.process.Kill()
+	}
+	s.mu.Unlock()
+	<-s.done
+	return errors.New("the ClickHouse engine did not stop in time and was killed")
+}
+
+// child is one running engine process.
+type child struct {
+	cmd     *exec.Cmd
+	stdin   io.WriteCloser // held open: its end is the child's
+	exited  chan struct{}
+	err     error // of its end, after exited
+	started time.Time
+}
+
+// supervise keeps a child running until Close.
+func (s *Supervised) supervise(c *child) {
+	defer close(s.done)
+	backOff := minBackOff
+	for {
+		select {
+		case <-c.exited:
+		case <-s.stop:
+			s.terminate(c)
+			s.setState(errClosed, nil)
+			return
+		}
+		s.setState(c.err, nil)
+		s.logger.Error("ClickHouse engine died and is started again", "error", c.err)
+		if time.Since(c.started) > steadyAfter {
+			backOff = minBackOff
+		}
+		for c = nil; c == nil; {
+			select {
+			case <-time.After(backOff):
+			case <-s.stop:
+				s.setState(errClosed, nil)
+				return
+			}
+			backOff = min(2*backOff, maxBackOff)
+			var err error
+			if c, err = s.respawn(); err != nil {
+				s.setState(err, nil)
+				s.logger.Error("ClickHouse engine does not start", "error", err, "next_try_in", backOff)
+			}
+		}
+	}
+}
+
+// respawn is spawn that gives up when Close is called.
+func (s *Supervised) respawn() (*child, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-s.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	c, err := s.spawn(ctx)
+	if err == nil {
+		s.mu.Lock()
+		s.restarts++
+		s.mu.Unlock()
+	}
+	return c, err
+}
+
+// spawn starts a child and waits for its address.
+func (s *Supervised) spawn(ctx context.Context) (*child, error) {
+	args := append(append([]string{}, s.options.Args...), "--dir", s.options.Dir, "--addr", s.addr)
+	cmd := exec.Command(s.options.Executable, args...)
+	cmd.Env = append(os.Environ(), s.options.Env...)
+	// Signals of a terminal are for the parent, which then stops the child.
+	cmd.SysProcAttr = ownGroup()
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("make the ClickHouse engine's stdin: %w", err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("make the ClickHouse engine's stdout: %w", err)
+	}
+	tail := &tailWriter{logger: s.logger}
+	cmd.Stderr = tail
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the ClickHouse engine's process: %w", err)
+	}
+	c := &child{cmd: cmd, stdin: stdin, exited: make(chan struct{}), started: time.Now()}
+	address := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(stdout)
+		if lines.Scan() {
+			address <- lines.Text()
+		}
+		_, _ = io.Copy(io.Discard, stdout)
+		err := cmd.Wait()
+		c.err = fmt.Errorf("the ClickHouse engine's process ended (%w)%s", orExit(err), tail.said())
+		close(c.exited)
+	}()
+
+	timer := time.NewTimer(readyPatience)
+	defer timer.Stop()
+	select {
+	case addr := <-address:
+		if err := checkLoopback(addr); err != nil {
+			s.kill(c)
+			return nil, fmt.Errorf("the ClickHouse engine's process said no address: %w", err)
+		}
+		s.addr = addr
+		s.setState(nil, cmd.Process)
+		return c, nil
+	case <-c.exited:
+		return nil, c.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timer.C:
+		err = fmt.Errorf("not ready within %s", readyPatience)
+	}
+	s.kill(c)
+	return nil, fmt.Errorf("start the ClickHouse engine: %w%s", err, tail.said())
+}
+
+func orExit(err error) error {
+	if err == nil {
+		return errors.New("without an error")
+	}
+	return err
+}
+
+func (s *Supervised) setState(err error, process *os.Process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.process = err, process
+}
+
+// terminate asks the child to drain and waits for it; Close kills it if that
+// takes too long.
+func (s *Supervised) terminate(c *child) {
+	s.mu.Lock()
+	s.state = errClosed
+	s.mu.Unlock()
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	_ = c.stdin.Close()
+	<-c.exited
+}
+
+func (s *Supervised) kill(c *child) {
+	_ = c.cmd.Process.Kill()
+	_ = c.stdin.Close()
+	<-c.exited
+}
+
+// tailWriter passes a child's stderr on to the log, line by line, and keeps
+// the last lines for the error of its end.
+type tailWriter struct {
+	logger *slog.Logger
+
+	mu    sync.Mutex
+	part  []byte
+	lines []string
+}
+
+func (t *tailWriter) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, b := range p {
+		switch {
+		case b != '\n':
+			if len(t.part) < maxStderrLine {
+				t.part = append(t.part, b)
+			}
+		case len(t.part) > 0:
+			line := string(t.part)
+			t.part = t.part[:0]
+			t.logger.Info("ClickHouse engine's process", "said", line)
+			t.lines = append(t.lines, line)
+			if len(t.lines) > tailLines {
+				t.lines = t.lines[1:]
+			}
+		}
+	}
+	return len(p), nil
+}
+
+func (t *tailWriter) said() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines := t.lines
+	if len(t.part) > 0 {
+		lines = append(lines[:len(lines):len(lines)], string(t.part))
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(lines, " | ")
+}
