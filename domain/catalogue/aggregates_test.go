@@ -30,7 +30,7 @@ var aggregates = []aggregate{
 	{"Deadline", deadline.StreamPrefix, "deadline-20260301T1200Z-3",
 		"What is to be looked at again, and when. Stream `deadline-<yyyymmddThhmmZ>-<shard>`.", deadline.Definitions()},
 	{"Checkpoint", checkpoint.StreamPrefix, checkpoint.ProjectionStream("edr"),
-		"How far a reader of `$all` has got. Stream `checkpoint-projection-<name>`.", checkpoint.Definitions()},
+		"How far a reader of `$all` has got. Streams `checkpoint-projection-<name>`, `checkpoint-runner-<name>`, `checkpoint-deadlines`; the newest event holds everything.", checkpoint.Definitions()},
 }
 
 func TestTheCatalogueHoldsEveryAggregate(t *testing.T) {

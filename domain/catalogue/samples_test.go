@@ -148,4 +148,6 @@ var samples = map[string]any{
 		Building: &checkpoint.Table{Name: "edr_parts_2", Version: 2},
 		Retired:  []string{"edr_parts_0"},
 	},
+	"RunnerCheckpointed":    checkpoint.RunnerCheckpointed{Position: 99},
+	"DeadlinesCheckpointed": checkpoint.DeadlinesCheckpointed{Minute: 29_539_440},
 }

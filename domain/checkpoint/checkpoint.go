@@ -65,5 +65,9 @@ func Definitions() []event.Definition {
 	return []event.Definition{
 		event.Define[ProjectionCheckpointed]("ProjectionCheckpointed",
 			event.Doc("How far a projection has got, and the batch it is about to write.")),
+		event.Define[RunnerCheckpointed]("RunnerCheckpointed",
+			event.Doc("Every input of a process manager up to this position is done.")),
+		event.Define[DeadlinesCheckpointed]("DeadlinesCheckpointed",
+			event.Doc("Every bucket of deadlines before this minute, counted from 1970, is closed or was never written.")),
 	}
 }
