@@ -1,0 +1,92 @@
+# recapito: make help
+
+SHELL       := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools live in a cache folder outside the tree, one file a version.
+CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/recapito
+LINT_VERSION  := v2.15.0
+export GOLANGCI_LINT ?= $(CACHE)/tools/golangci-lint-$(LINT_VERSION)
+
+# The binary and the tests need no C compiler; only -race does.
+export CGO_ENABLED := 0
+
+# Settings of the targets below, e.g. make test PKG=./domain/... RUN=TestDecide
+PKG       ?= ./...
+RUN       ?= .
+FUZZTIME  ?= 20s
+BENCHTIME ?= 1s
+SEED      ?=
+SEEDS     ?=
+ARGS      ?=
+TEST_TIMEOUT := 10m
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/recapito
+	go build -trimpath -o bin/recapito .
+
+.PHONY: run
+run: build clickhouse-library ## build, then run everything on this machine with an SMSC simulator (ARGS=… adds flags)
+	bin/recapito sandbox $(ARGS)
+
+.PHONY: clickhouse-library
+clickhouse-library: ## fetch the ClickHouse engine's library by npm into the cache, check its hash
+	deploy/clickhouse-library.sh
+
+.PHONY: test
+test: clickhouse-library ## run all tests (PKG=./domain/... RUN=TestName narrow it down)
+	go test -timeout $(TEST_TIMEOUT) -run '$(RUN)' $(PKG)
+
+.PHONY: race
+race: clickhouse-library ## run all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -timeout $(TEST_TIMEOUT) -run '$(RUN)' $(PKG)
+
+.PHONY: check
+check: $(GOLANGCI_LINT) ## formatting, vet, linters with the import table, go.mod, documents
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go mod verify >/dev/null
+	go mod tidy -diff
+	$(GOLANGCI_LINT) run ./...
+	CI=1 go test -count=1 .
+
+.PHONY: test-peers
+test-peers: ## run the bus tests against a real Apache Kafka (needs Java 17 and Maven)
+	go run ./adapters/kafka/kafkapeer go test -count=1 -timeout $(TEST_TIMEOUT) ./adapters/kafka/...
+
+.PHONY: sim
+sim: ## drive the real code on fake time through random faults (SEED=n replays one, SEEDS=n runs so many)
+	RECAPITO_SIM_SEED='$(SEED)' RECAPITO_SIM_SEEDS='$(SEEDS)' go test -count=1 -v -timeout 60m -run '^TestSim' ./commands/...
+
+.PHONY: bench
+bench: clickhouse-library ## run the benchmarks (PKG=… BENCHTIME=… narrow them down)
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKG)
+
+.PHONY: fuzz
+fuzz: ## fuzz everything that parses bytes from outside, FUZZTIME each
+	@go list -f '{{$$d := .Dir}}{{range .TestGoFiles}}{{$$d}}/{{.}} {{end}}{{range .XTestGoFiles}}{{$$d}}/{{.}} {{end}}' $(PKG) \
+	| tr ' ' '\n' | grep . | xargs grep -Ho '^func Fuzz[A-Za-z0-9_]*' | sort \
+	| while IFS=: read -r file func; do \
+		echo "== $${func#func } in $$(realpath --relative-to=. "$$(dirname "$$file")")"; \
+		go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \
+	done
+
+.PHONY: model
+model: ## explore the delivery protocol's model exhaustively (minutes)
+	cd docs/model && go run .
+
+.PHONY: clean
+clean: ## remove what was built (bin/); data/ and the cache stay
+	rm -rf bin
+
+$(CACHE)/tools/golangci-lint-$(LINT_VERSION):
+	@echo "fetching golangci-lint $(LINT_VERSION) into $(@D)"
+	@mkdir -p '$(@D)/new'
+	GOBIN='$(@D)/new' go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv '$(@D)/new/golangci-lint' '$@' && rmdir '$(@D)/new'
