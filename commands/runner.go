@@ -101,7 +101,13 @@ func (r *Runner) session(ctx context.Context) error {
 		})
 	}
 	saver := make(chan error, 1)
-	go func() { saver <- r.saveLoop(ctx, p, revision) }()
+	go func() {
+		err := r.saveLoop(ctx, p, revision)
+		if err != nil {
+			cancel() // a checkpoint that cannot be saved ends the session: another may hold it
+		}
+		saver <- err
+	}()
 
 	var next int64
 	subscribed := r.Store.Subscribe(ctx, event.Subscription{After: saved, Filter: r.Filter}, event.Handler{

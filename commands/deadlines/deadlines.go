@@ -1,0 +1,378 @@
+// Package deadlines keeps deadlines in the event store and fires them: streams by
+// minute and shard (domain/deadline), many in one append, millisecond precision.
+//
+// Promises: a deadline is durable when Set returns, and fires at least once, never
+// before its time; one that was fired just before a crash fires again. Memory is
+// bounded by loadLimit, not by how many are pending: a bucket is read when its minute
+// is near, in slices if it is large. Empty buckets are never written, and an idle
+// service appends nothing.
+//
+// Writer (writer.go) sets them; schedule.go knows what is to be fired next and which
+// buckets can be closed, without a clock or goroutines of its own; Service runs both.
+package deadlines
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"sync"
+	"time"
+
+	"recapito/commands"
+	"recapito/domain/checkpoint"
+	"recapito/domain/deadline"
+	"recapito/domain/event"
+)
+
+// Shards is how many streams a minute has. It is part of the storage format.
+const Shards = 4
+
+// Limits of the service.
+const (
+	firing      = 64               // deadlines fired side by side
+	lookAhead   = 90 * time.Second // buckets are read this long before their minute
+	loadLimit   = 50_000           // deadlines of one bucket held in memory
+	maxSleep    = time.Second
+	refireFirst = 100 * time.Millisecond
+	refireMost  = 10 * time.Second
+)
+
+func shardOf(notification string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(notification)) // a hash never errs
+	return int(h.Sum32() % Shards)
+}
+
+// Service is the writer and the one holder that fires.
+type Service struct {
+	*Writer
+	store commands.Store
+	codec *event.Codec
+	now   func() time.Time
+	fire  func(context.Context, deadline.DeadlineSet) error
+	log   *slog.Logger
+
+	mu       sync.Mutex
+	schedule *schedule
+	saved    event.Expected
+	oldest   int64 // minute of the last checkpoint saved
+	live     bool
+	wake     chan struct{}
+}
+
+// New makes a service that fires with fire; an error from fire means fire again.
+func New(store commands.Store, codec *event.Codec, now func() time.Time, log *slog.Logger, fire func(context.Context, deadline.DeadlineSet) error) *Service {
+	return &Service{
+		Writer: NewWriter(store, codec, now), store: store, codec: codec, now: now, fire: fire, log: log,
+		wake: make(chan struct{}, 1),
+	}
+}
+
+// Live says whether what was pending at the start has been read.
+func (s *Service) Live() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live
+}
+
+// Run fires until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	var owned sync.WaitGroup
+	defer owned.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	owned.Go(func() { s.Writer.run(ctx) })
+	pause := refireFirst
+	for ctx.Err() == nil {
+		err := s.session(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		s.log.Warn("deadlines: will be taken up again", "error", err)
+		sleep(ctx, pause)
+		pause = min(2*pause, refireMost)
+	}
+	return nil
+}
+
+// session takes up where the checkpoint says, follows what is set meanwhile, fires.
+func (s *Service) session(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := s.Begin(ctx); err != nil {
+		return err
+	}
+	head, err := s.head(ctx)
+	if err != nil {
+		return err
+	}
+	var owned sync.WaitGroup
+	defer owned.Wait()
+	defer cancel()
+	lost := make(chan error, 1)
+	owned.Go(func() {
+		lost <- s.store.Subscribe(ctx, event.Subscription{After: head, Filter: event.Filter{StreamPrefixes: []string{deadline.StreamPrefix}}}, event.Handler{
+			Event: func(e event.Recorded) error {
+				if err := s.Observe(ctx, e); err != nil {
+					return err
+				}
+				s.nudge()
+				return nil
+			},
+		})
+	})
+	work := make(chan item)
+	for range firing {
+		owned.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case it := <-work:
+					s.fireUntilDone(ctx, it)
+				}
+			}
+		})
+	}
+	for {
+		wait, err := s.Step(ctx, func(it item) error {
+			select {
+			case work <- it:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		if err != nil {
+			return err
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case err := <-lost:
+			t.Stop()
+			return fmt.Errorf("following deadlines: %w", err)
+		case <-s.wake:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+func (s *Service) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Service) fireUntilDone(ctx context.Context, it item) {
+	pause := refireFirst
+	for {
+		err := s.fire(ctx, it.DeadlineSet)
+		if err == nil {
+			s.Done(it)
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		s.log.Warn("deadlines: one could not be carried out, will be fired again", "notification", it.Notification, "attempt", it.Attempt, "error", err)
+		sleep(ctx, pause)
+		pause = min(2*pause, refireMost)
+	}
+}
+
+// Begin reads the checkpoint; a store without one gets the present minute.
+func (s *Service) Begin(ctx context.Context) error {
+	var c checkpoint.DeadlinesCheckpointed
+	at, err := commands.LoadLatest(ctx, s.store, checkpoint.DeadlinesStream, &c)
+	if err != nil {
+		return fmt.Errorf("loading the checkpoint of the deadlines: %w", err)
+	}
+	if at.IsNoStream() {
+		c.Minute = minuteOf(s.now())
+		r, err := s.saveCheckpoint(ctx, at, c.Minute)
+		if err != nil {
+			return err
+		}
+		at = event.Exact(r)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.schedule, s.saved, s.oldest, s.live = newSchedule(c.Minute, loadLimit), at, c.Minute, false
+	return nil
+}
+
+func (s *Service) saveCheckpoint(ctx context.Context, at event.Expected, minute int64) (event.Revision, error) {
+	r, err := commands.AppendOperational(ctx, s.store, checkpoint.DeadlinesStream, at, "DeadlinesCheckpointed", checkpoint.DeadlinesCheckpointed{Minute: minute})
+	if err != nil {
+		return 0, fmt.Errorf("saving the checkpoint of the deadlines: %w", err)
+	}
+	return r, nil
+}
+
+// head is the position after which the live subscription begins: whatever is set
+// before it is found by reading its bucket.
+func (s *Service) head(ctx context.Context) (*event.Position, error) {
+	var head *event.Position
+	err := s.store.ReadAll(ctx, event.AllRead{From: event.PositionEnd, Direction: event.Backwards, Limit: 1}, func(e event.Recorded) error {
+		head = &e.Position
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("finding the end of the store: %w", err)
+	}
+	return head, nil
+}
+
+// Observe takes a deadline that was set while the service runs. One of a bucket that
+// is not read yet is left for when it is.
+func (s *Service) Observe(ctx context.Context, e event.Recorded) error {
+	bucket, err := deadline.ParseStream(e.Stream)
+	if err != nil {
+		return nil //nolint:nilerr // another program's stream
+	}
+	decoded, err := s.codec.Decode(ctx, nil, "", e)
+	if err != nil {
+		return fmt.Errorf("decoding a deadline: %w", err)
+	}
+	d, ok := decoded.(deadline.DeadlineSet)
+	if !ok {
+		return nil // the bucket's closing: our own
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.schedule.add(item{DeadlineSet: d, bucket: keyOf(bucket), revision: e.Revision})
+	return nil
+}
+
+// Step reads the buckets that are near, hands over what is due, closes the buckets
+// that are done, and answers how long there is nothing to do.
+func (s *Service) Step(ctx context.Context, hand func(item) error) (time.Duration, error) {
+	now := s.now()
+	if err := s.readNear(ctx, now); err != nil {
+		return 0, err
+	}
+	for {
+		s.mu.Lock()
+		it, ok := s.schedule.pop(now)
+		s.mu.Unlock()
+		if !ok {
+			break
+		}
+		if err := hand(it); err != nil {
+			return 0, err
+		}
+	}
+	if err := s.closeDone(ctx, now); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return min(s.schedule.wait(s.now()), maxSleep), nil
+}
+
+// FireDue fires what is due one after the other, for a caller that owns time itself,
+// and answers how long there is nothing to do. What failed is fired again by the next
+// session.
+func (s *Service) FireDue(ctx context.Context) (time.Duration, error) {
+	return s.Step(ctx, func(it item) error {
+		if err := s.fire(ctx, it.DeadlineSet); err != nil {
+			return err
+		}
+		s.Done(it)
+		return nil
+	})
+}
+
+// readNear reads every bucket from the oldest not yet read to those that are near, and
+// those whose next slice is wanted.
+func (s *Service) readNear(ctx context.Context, now time.Time) error {
+	for {
+		s.mu.Lock()
+		k, after, ok := s.schedule.wanted(minuteOf(now.Add(lookAhead)))
+		if !ok {
+			s.live = true
+		}
+		s.mu.Unlock()
+		if !ok {
+			return nil
+		}
+		slice := newSlice(loadLimit, after)
+		last, closed, err := s.readBucket(ctx, k, slice.offer)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.schedule.loaded(k, slice, last, closed)
+		s.mu.Unlock()
+	}
+}
+
+func (s *Service) readBucket(ctx context.Context, k key, visit func(item)) (last event.Expected, closed bool, err error) {
+	last = event.NoStream()
+	err = readStream(ctx, s.store, k.stream(), func(e event.Recorded) error {
+		last = event.Exact(e.Revision)
+		decoded, err := s.codec.Decode(ctx, nil, "", e)
+		if err != nil {
+			return fmt.Errorf("decoding a deadline: %w", err)
+		}
+		switch d := decoded.(type) {
+		case deadline.DeadlineSet:
+			visit(item{DeadlineSet: d, bucket: k, revision: e.Revision})
+		case deadline.BucketClosed:
+			closed = true
+		}
+		return nil
+	})
+	return last, closed, err
+}
+
+// Done says that a deadline's intents are durable.
+func (s *Service) Done(it item) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.schedule.done(it)
+	if s.schedule.mayClose(it.bucket, minuteOf(s.now())) {
+		s.nudge()
+	}
+}
+
+// closeDone closes what is done and passed, and saves how far all is closed.
+func (s *Service) closeDone(ctx context.Context, now time.Time) error {
+	s.mu.Lock()
+	keys := s.schedule.closable(minuteOf(now))
+	s.mu.Unlock()
+	for _, k := range keys {
+		if err := s.close(ctx, k); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	oldest, wrote, saved := s.schedule.advance(minuteOf(now)), len(keys) > 0, s.saved
+	s.mu.Unlock()
+	if !wrote || oldest == s.oldest {
+		return nil
+	}
+	r, err := s.saveCheckpoint(ctx, saved, oldest)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.saved, s.oldest = event.Exact(r), oldest
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

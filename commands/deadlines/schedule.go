@@ -1,0 +1,239 @@
+package deadlines
+
+import (
+	"cmp"
+	"container/heap"
+	"slices"
+	"time"
+
+	"recapito/domain/deadline"
+	"recapito/domain/event"
+)
+
+// key is a bucket: a minute (Unix time / 60) of a shard.
+type key struct {
+	minute int64
+	shard  int
+}
+
+func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
+
+func keyOf(b deadline.Bucket) key { return key{minuteOf(b.Minute), b.Shard} }
+
+func (k key) stream() string {
+	return deadline.Bucket{Minute: time.Unix(k.minute*60, 0).UTC(), Shard: k.shard}.Stream()
+}
+
+// item is a deadline and where it stands.
+type item struct {
+	deadline.DeadlineSet
+	bucket   key
+	revision event.Revision
+}
+
+func (a item) compare(b item) int {
+	return cmp.Or(a.At.Compare(b.At), a.bucket.compare(b.bucket), cmp.Compare(a.revision, b.revision))
+}
+
+// bucket is what the schedule knows of one that it has read.
+type bucket struct {
+	open  map[event.Revision]bool // held and not done
+	upTo  *item                   // more follow after this one: the slice was full
+	last  event.Expected          // of the stream, as far as seen
+	wrote bool                    // the stream exists
+	// reading: its stream is being read, so what is set meanwhile may not be in what is
+	// read: it is held, and the bucket cannot be closed.
+	reading bool
+}
+
+// schedule knows what to fire next. It has no clock; its caller locks it.
+type schedule struct {
+	limit   int
+	oldest  int64 // every bucket before this minute is closed or was never written
+	next    key   // the first bucket not read yet
+	buckets map[key]*bucket
+	heap    itemHeap
+}
+
+func newSchedule(oldest int64, limit int) *schedule {
+	return &schedule{limit: limit, oldest: oldest, next: key{oldest, 0}, buckets: map[key]*bucket{}}
+}
+
+func (k key) compare(o key) int {
+	return cmp.Or(cmp.Compare(k.minute, o.minute), cmp.Compare(k.shard, o.shard))
+}
+
+func (k key) before(o key) bool { return k.compare(o) < 0 }
+
+func (k key) following() key {
+	if k.shard+1 < Shards {
+		return key{k.minute, k.shard + 1}
+	}
+	return key{k.minute + 1, 0}
+}
+
+// wanted answers a bucket to read now: the first not read yet up to that minute, or
+// one whose slice is used up. after is the last item of its earlier slices.
+func (s *schedule) wanted(upTo int64) (k key, after *item, ok bool) {
+	if s.next.minute <= upTo {
+		k = s.next
+		s.next = k.following()
+		s.bucket(k).reading = true
+		return k, nil, true
+	}
+	for k, b := range s.buckets {
+		if b.upTo != nil && len(b.open) == 0 && !b.reading {
+			b.reading = true
+			return k, b.upTo, true
+		}
+	}
+	return key{}, nil, false
+}
+
+// loaded takes what was read of a bucket.
+func (s *schedule) loaded(k key, sl *slice, last event.Expected, closed bool) {
+	b := s.bucket(k)
+	b.reading, b.upTo = false, nil
+	if closed || last.IsNoStream() && !b.wrote {
+		delete(s.buckets, k)
+		return
+	}
+	b.last, b.wrote = later(b.last, last), true
+	if sl.full {
+		b.upTo = &sl.items[len(sl.items)-1]
+	}
+	for _, it := range sl.items {
+		s.push(b, it)
+	}
+}
+
+func later(a, b event.Expected) event.Expected {
+	ra, oka := a.Exactly()
+	rb, okb := b.Exactly()
+	if oka && (!okb || ra > rb) {
+		return a
+	}
+	return b
+}
+
+func (s *schedule) bucket(k key) *bucket {
+	b := s.buckets[k]
+	if b == nil {
+		b = &bucket{open: map[event.Revision]bool{}, last: event.NoStream()}
+		s.buckets[k] = b
+	}
+	return b
+}
+
+func (s *schedule) push(b *bucket, it item) {
+	if _, held := b.open[it.revision]; held {
+		return
+	}
+	b.open[it.revision] = true
+	heap.Push(&s.heap, it)
+}
+
+// add takes an item set live. If its bucket's turn has not come it will be found there;
+// if it lies beyond the slice held, in the next one.
+func (s *schedule) add(it item) {
+	if !it.bucket.before(s.next) {
+		return
+	}
+	b := s.bucket(it.bucket)
+	b.wrote, b.last = true, later(b.last, event.Exact(it.revision))
+	if b.upTo != nil && !b.reading && it.compare(*b.upTo) > 0 {
+		return
+	}
+	s.push(b, it)
+}
+
+// pop answers the next item that is due.
+func (s *schedule) pop(now time.Time) (item, bool) {
+	if len(s.heap) == 0 || s.heap[0].At.After(now) {
+		return item{}, false
+	}
+	return heap.Pop(&s.heap).(item), true //nolint:forcetypeassert // the heap holds items
+}
+
+// wait is how long nothing is due.
+func (s *schedule) wait(now time.Time) time.Duration {
+	if len(s.heap) == 0 {
+		return maxSleep
+	}
+	return max(s.heap[0].At.Sub(now), 0)
+}
+
+func (s *schedule) done(it item) {
+	if b := s.buckets[it.bucket]; b != nil {
+		delete(b.open, it.revision)
+	}
+}
+
+func (s *schedule) mayClose(k key, now int64) bool {
+	b := s.buckets[k]
+	return b != nil && b.wrote && !b.reading && k.minute < now && len(b.open) == 0 && b.upTo == nil
+}
+
+// closable lists the buckets whose minute has passed and that hold nothing any more.
+func (s *schedule) closable(now int64) []key {
+	var keys []key
+	for k := range s.buckets {
+		if s.mayClose(k, now) {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, key.compare)
+	return keys
+}
+
+// closed forgets a bucket.
+func (s *schedule) closed(k key) { delete(s.buckets, k) }
+
+// advance answers the oldest minute that is not wholly closed: nothing before it is
+// ever read again.
+func (s *schedule) advance(now int64) int64 {
+	oldest := min(s.next.minute, now)
+	for k := range s.buckets {
+		oldest = min(oldest, k.minute)
+	}
+	s.oldest = max(s.oldest, oldest)
+	return s.oldest
+}
+
+// slice keeps the smallest items of a bucket after a given one.
+type slice struct {
+	limit int
+	after *item
+	items []item // sorted once full or read
+	full  bool
+}
+
+func newSlice(limit int, after *item) *slice { return &slice{limit: limit, after: after} }
+
+func (s *slice) offer(it item) {
+	if s.after != nil && it.compare(*s.after) <= 0 {
+		return
+	}
+	at, _ := slices.BinarySearchFunc(s.items, it, item.compare)
+	if at == s.limit {
+		s.full = true
+		return
+	}
+	s.items = slices.Insert(s.items, at, it)
+	if len(s.items) > s.limit {
+		s.items, s.full = s.items[:s.limit], true
+	}
+}
+
+type itemHeap []item
+
+func (h itemHeap) Len() int           { return len(h) }
+func (h itemHeap) Less(i, j int) bool { return h[i].compare(h[j]) < 0 }
+func (h itemHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *itemHeap) Push(x any)        { *h = append(*h, x.(item)) } //nolint:forcetypeassert // container/heap
+func (h *itemHeap) Pop() any {
+	old := *h
+	it := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return it
+}
