@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -252,7 +253,7 @@ func TestCheckFieldsByType(t *testing.T) {
 		{scenario.Text, json.RawMessage(`{"a":`), "", scenario.WrongType},
 		{scenario.Text, strings.Repeat("x", scenario.MaxValueBytes+1), "", scenario.TooLong},
 		{scenario.Number, 12.0, "12", ""},
-		{scenario.Number, -0.0, "0", ""},
+		{scenario.Number, math.Copysign(0, -1), "0", ""},
 		{scenario.Number, json.Number("-0.00"), "0", ""},
 		{scenario.Number, json.Number("-1.50"), "-1.5", ""},
 		{scenario.Number, "301234567890123456", "301234567890123456", ""},
