@@ -208,10 +208,13 @@ func (l *lane) in(s *checkpoint.ProjectionCheckpointed) *checkpoint.Table {
 }
 
 // takeOver makes the table being built the live one, once it holds all that the live
-// one does.
+// one does, or may: no row that was to be seen goes away.
 func (l *lane) takeOver(ctx context.Context) error {
-	state := l.book.get()
-	if state.Live.Done.Events > l.table.Done.Events {
+	live := l.book.get().Live
+	if live.Pending != nil {
+		live.Done = live.Pending.Done()
+	}
+	if live.Done.Events > l.table.Done.Events {
 		return nil
 	}
 	err := l.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) {

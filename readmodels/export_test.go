@@ -1,0 +1,23 @@
+package readmodels
+
+import (
+	"context"
+	"io/fs"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// MigrateFrom is Migrate with migrations of a test's own.
+func MigrateFrom(ctx context.Context, conn driver.Conn, files fs.FS) error {
+	all, err := migrations(files)
+	if err != nil {
+		return err
+	}
+	return migrate(ctx, conn, all)
+}
+
+// SchemaFiles are the embedded files.
+func SchemaFiles() fs.FS { return schema }
+
+// Statements splits a file.
+var Statements = statements
