@@ -60,15 +60,18 @@ func (b *book) load(ctx context.Context) (bool, error) {
 	return found, nil
 }
 
-// save changes the state and makes it durable, or neither. After an error the session
-// is over: what is durable must be loaded again.
-func (b *book) save(ctx context.Context, change func(*checkpoint.ProjectionCheckpointed)) error {
+// save changes the state and makes it durable, or neither. An error of change is
+// answered as it is; after any other the session is over: what is durable must be
+// loaded again.
+func (b *book) save(ctx context.Context, change func(*checkpoint.ProjectionCheckpointed) error) error {
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	next := clone(b.state)
-	change(&next)
+	if err := change(&next); err != nil {
+		return err
+	}
 	name, data, err := b.codec.Encode(ctx, nil, "", b.stream, next)
 	if err != nil {
 		return fmt.Errorf("encoding the checkpoint: %w", err)

@@ -190,7 +190,7 @@ func (k *keeper) open(ctx context.Context) error {
 		state = checkpoint.ProjectionCheckpointed{
 			Projection: k.projection.kind().Projection, Generation: generation, Live: k.fresh(),
 		}
-		err := k.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) { *s = state })
+		err := k.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error { *s = state; return nil })
 		if err != nil {
 			return err
 		}
@@ -249,11 +249,12 @@ func (k *keeper) prepareBuilding(ctx context.Context) (bool, error) {
 	}
 	if !good {
 		table := k.fresh()
-		err := k.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) {
+		err := k.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error {
 			if s.Building != nil {
 				s.Retired = append(s.Retired, s.Building.Name)
 			}
 			s.Building = &table
+			return nil
 		})
 		if err != nil {
 			return false, err

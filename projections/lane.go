@@ -114,7 +114,13 @@ func (l *lane) write(ctx context.Context, events []LedgerEvent) error {
 	if n > 0 {
 		first, last := events[0], events[n-1]
 		pending := checkpoint.Batch{FirstSeq: first.Seq, LastSeq: last.Seq, First: first.Position, Last: last.Position}
-		err := l.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) { l.in(s).Pending = &pending })
+		err := l.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error {
+			if s.Live.Name != l.table.Name && !l.building {
+				return errSwitched // while this batch was being made
+			}
+			l.in(s).Pending = &pending
+			return nil
+		})
 		if err != nil {
 			return err
 		}
@@ -178,7 +184,11 @@ func (l *lane) insert(ctx context.Context, b checkpoint.Batch, rows []readmodels
 		}
 	}
 	l.table.Done, l.table.Pending = b.Done(), nil
-	l.book.note(func(s *checkpoint.ProjectionCheckpointed) { *l.in(s) = l.table })
+	l.book.note(func(s *checkpoint.ProjectionCheckpointed) {
+		if t := l.in(s); t != nil && t.Name == l.table.Name {
+			*t = l.table
+		}
+	})
 	l.progressed.Store(true)
 	return nil
 }
@@ -207,24 +217,31 @@ func (l *lane) in(s *checkpoint.ProjectionCheckpointed) *checkpoint.Table {
 	return &s.Live
 }
 
+// errNotYet: the live table holds, or may hold, more than the one being built.
+var errNotYet = errors.New("the live table is ahead")
+
 // takeOver makes the table being built the live one, once it holds all that the live
 // one does, or may: no row that was to be seen goes away.
 func (l *lane) takeOver(ctx context.Context) error {
-	live := l.book.get().Live
-	if live.Pending != nil {
-		live.Done = live.Pending.Done()
-	}
-	if live.Done.Events > l.table.Done.Events {
-		return nil
-	}
-	err := l.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) {
+	err := l.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error {
+		ahead := s.Live.Done
+		if s.Live.Pending != nil {
+			ahead = s.Live.Pending.Done()
+		}
+		if ahead.Events > l.table.Done.Events {
+			return errNotYet
+		}
 		s.Retired = append(s.Retired, s.Live.Name)
 		s.Live, s.Building = *s.Building, nil
+		return nil
 	})
-	if err != nil {
-		return err
+	switch {
+	case err == nil:
+		return errSwitched
+	case errors.Is(err, errNotYet):
+		return nil
 	}
-	return errSwitched
+	return err
 }
 
 // drain answers a context that outlives ctx by grace.

@@ -1,0 +1,237 @@
+package projections_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"recapito/domain/event"
+	"recapito/projections"
+	"recapito/readmodels"
+)
+
+// seedEnv replays one seed of TestCrashesAnywhere.
+const seedEnv = "RECAPITO_PROJECTIONS_SEED"
+
+// Processes run the projections and are killed at any step, what they ask of the store
+// and of ClickHouse fails before or after it was done, every batch is written twice and
+// without a token, some of them after the writer's end; ClickHouse is wiped; rebuilds
+// are asked for while events arrive. In the end the tables hold what a fold of the
+// store says, and nothing was seen that then went away.
+func TestCrashesAnywhere(t *testing.T) {
+	if seed, err := strconv.ParseUint(os.Getenv(seedEnv), 10, 64); err == nil {
+		crashes(t, seed)
+		return
+	}
+	seeds := uint64(400)
+	if raceEnabled {
+		seeds = 60
+	}
+	if testing.Short() {
+		seeds = 50
+	}
+	for seed := range seeds {
+		crashes(t, seed)
+	}
+}
+
+type process struct {
+	projections *projections.Projections
+	chaos       *chaos
+	cancel      context.CancelFunc
+	done        chan struct{}
+}
+
+func startProcess(t *testing.T, store *memory, house *warehouse, codec *event.Codec, seed uint64, often float64) *process {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &process{
+		chaos:  &chaos{random: rand.New(rand.NewPCG(seed, 11)), often: often, kill: cancel},
+		cancel: cancel, done: make(chan struct{}),
+	}
+	var err error
+	p.projections, err = projections.New(projections.Config{
+		Source: peer{store, p.chaos}, Journal: peer{store, p.chaos}, Target: stock{house, p.chaos},
+		Codec: codec, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	projections.LimitBatches(p.projections, 4)
+	id := 0
+	projections.NameTables(p.projections, func() string { id++; return fmt.Sprintf("%d_%d", seed, id) })
+	go func() {
+		defer close(p.done)
+		p.projections.Run(ctx)
+	}()
+	return p
+}
+
+func (p *process) stop() {
+	p.cancel()
+	<-p.done
+}
+
+func crashes(t *testing.T, seed uint64) {
+	synctest.Test(t, func(t *testing.T) {
+		defer func() {
+			if t.Failed() {
+				t.Fatalf("seed %d; replay it by %s=%d", seed, seedEnv, seed)
+			}
+		}()
+		random := rand.New(rand.NewPCG(seed, 3))
+		store, house, author := newMemory(), newWarehouse(), newAuthor(t, seed)
+		often := []float64{0, 0.01, 0.05, 0.2}[random.IntN(4)]
+		p := startProcess(t, store, house, author.codec, random.Uint64(), often)
+		rebuilds, stopRebuilds := context.WithCancel(t.Context())
+		var late []*chaos
+		for range 40 + random.IntN(40) {
+			switch random.IntN(20) {
+			case 0:
+				p.stop()
+				late = append(late, p.chaos)
+				if random.IntN(6) == 0 {
+					house.wipe()
+				}
+				p = startProcess(t, store, house, author.codec, random.Uint64(), often)
+			case 1:
+				go func() { _ = p.projections.Rebuild(rebuilds, []string{"events", "edr"}[random.IntN(2)], nil) }()
+			case 2:
+				for _, c := range late {
+					c.carryOutLate()
+				}
+			default:
+				for range 1 + random.IntN(6) {
+					stream, events := author.next()
+					if _, err := store.Append(t.Context(), stream, event.Any(), events); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			select {
+			case <-p.done: // it was killed
+				late = append(late, p.chaos)
+				p = startProcess(t, store, house, author.codec, random.Uint64(), often)
+			case <-time.After(time.Duration(random.IntN(500)) * time.Millisecond):
+			}
+		}
+		stopRebuilds()
+		p.stop()
+		p = startProcess(t, store, house, author.codec, random.Uint64(), 0)
+		for _, c := range append(late, p.chaos) {
+			c.carryOutLate()
+		}
+		time.Sleep(time.Minute)
+		for _, s := range p.projections.States() {
+			if !s.Ready() || s.Behind != 0 || s.Rebuild != nil || s.Events != uint64(len(store.ledger())) {
+				t.Errorf("after a minute of calm: %+v; the ledger has %d events", s, len(store.ledger()))
+			}
+		}
+		before := store.appendCount()
+		time.Sleep(10 * time.Minute)
+		if n := store.appendCount() - before; n != 0 {
+			t.Errorf("an idle system appended %d times", n)
+		}
+		p.stop()
+		house.check(t, author.codec, store.ledger())
+	})
+}
+
+// check holds what the views show against a fold of the ledger.
+func (w *warehouse) check(t *testing.T, codec *event.Codec, ledger []event.Recorded) {
+	t.Helper()
+	if len(w.vanished) > 0 {
+		t.Errorf("a swap took away what was shown: %s", strings.Join(w.vanished, ", "))
+	}
+	if len(w.tables) != 2 {
+		t.Errorf("%d tables are left, want 2", len(w.tables))
+	}
+	var want []readmodels.EventRow
+	for seq, r := range ledger {
+		want = append(want, projections.EventRowOf(projections.LedgerEvent{Recorded: r, Seq: uint64(seq)}))
+	}
+	if d := gocmp.Diff(want, mergedEvents(w.tables[w.views["events"]])); d != "" {
+		t.Errorf("events: %s", d)
+	}
+	edr, err := projections.FoldEDR(codec, ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range edr {
+		edr[i].QueueMs, edr[i].SubmitMs, edr[i].DeliveryMs = nil, nil, nil // the view's own
+	}
+	if d := gocmp.Diff(edr, mergedParts(w.tables[w.views["edr"]])); d != "" {
+		t.Errorf("edr: %s", d)
+	}
+}
+
+func mergedEvents(rows []readmodels.Row) []readmodels.EventRow {
+	merged := map[string]readmodels.EventRow{}
+	for _, r := range rows {
+		e := r.(readmodels.EventRow)
+		merged[fmt.Sprint(e.Tenant, "\n", e.Stream, "\n", e.Revision)] = e
+	}
+	var all []readmodels.EventRow
+	for _, e := range merged {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b readmodels.EventRow) int { return cmp.Compare(a.Seq, b.Seq) })
+	return all
+}
+
+// mergedParts merges as AggregatingMergeTree does: by the columns' functions.
+func mergedParts(rows []readmodels.Row) []readmodels.EDR {
+	merged := map[string]*readmodels.EDR{}
+	outcomes := map[string]readmodels.Outcome{}
+	for _, r := range rows {
+		p := r.(readmodels.EDRPart)
+		key := fmt.Sprintf("%s\n%s\n%s\n%05d", p.Tenant, p.Day.Format(time.DateOnly), p.Notification, p.Attempt)
+		m := merged[key]
+		if m == nil {
+			m = &readmodels.EDR{
+				Tenant: p.Tenant, Day: p.Day, DayText: p.Day.Format(time.DateOnly), Notification: p.Notification, Attempt: p.Attempt,
+			}
+			merged[key] = m
+		}
+		m.Step, m.Target, m.Follows, m.Parts = max(m.Step, p.Step), max(m.Target, p.Target), max(m.Follows, p.Follows), max(m.Parts, p.Parts)
+		m.Kind, m.Channel, m.Route, m.Sender = max(m.Kind, p.Kind), max(m.Channel, p.Channel), max(m.Route, p.Route), max(m.Sender, p.Sender)
+		m.Scenario, m.Version, m.Priority = max(m.Scenario, p.Scenario), max(m.Version, p.Version), max(m.Priority, p.Priority)
+		m.Country, m.Operator, m.Person, m.Test = max(m.Country, p.Country), max(m.Operator, p.Operator), max(m.Person, p.Person), m.Test || p.Test
+		times := []struct{ to, from **time.Time }{
+			{&m.RequestedAt, &p.Times.RequestedAt}, {&m.ScheduledAt, &p.Times.ScheduledAt}, {&m.DueAt, &p.Times.DueAt},
+			{&m.DispatchedAt, &p.Times.DispatchedAt}, {&m.UnknownAt, &p.Times.UnknownAt}, {&m.SentAt, &p.Times.SentAt},
+			{&m.UndeliveredAt, &p.Times.UndeliveredAt}, {&m.DeliveredAt, &p.Times.DeliveredAt}, {&m.ReadAt, &p.Times.ReadAt},
+			{&m.WithdrawnAt, &p.Times.WithdrawnAt}, {&m.GivenUpAt, &p.Times.GivenUpAt},
+		}
+		for _, c := range times {
+			if *c.from != nil && (*c.to == nil || (*c.from).Before(**c.to)) {
+				*c.to = *c.from
+			}
+		}
+		o := outcomes[key]
+		if p.Outcome.Rank > o.Rank || p.Outcome.Rank == o.Rank && p.Outcome.Seq < o.Seq {
+			outcomes[key] = p.Outcome
+			m.Status, m.Code = p.Outcome.Status, p.Outcome.Code
+		}
+	}
+	keys := make([]string, 0, len(merged))
+	for k := range merged {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	all := make([]readmodels.EDR, 0, len(keys))
+	for _, k := range keys {
+		all = append(all, *merged[k])
+	}
+	return all
+}

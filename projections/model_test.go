@@ -1,0 +1,234 @@
+package projections_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"recapito/domain/event"
+	"recapito/readmodels"
+)
+
+// warehouse is a model of ClickHouse: tables of rows as they were written, a view a
+// projection, a generation. What it has survives the processes that write to it.
+type warehouse struct {
+	mu         sync.Mutex
+	generation int
+	tables     map[string][]readmodels.Row
+	views      map[string]string // projection → table
+	vanished   []string          // what a reader of a view saw and then did not
+}
+
+func newWarehouse() *warehouse {
+	return &warehouse{tables: map[string][]readmodels.Row{}, views: map[string]string{}}
+}
+
+func (w *warehouse) wipe() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.generation++
+	w.tables, w.views = map[string][]readmodels.Row{}, map[string]string{}
+}
+
+func (w *warehouse) show(kind readmodels.Table, table string) error {
+	rows, ok := w.tables[table]
+	if !ok {
+		return fmt.Errorf("no table %s", table)
+	}
+	if shown := w.views[kind.Projection]; shown != "" && shown != table && kind.Projection == "events" {
+		there := map[uint64]bool{}
+		for _, r := range rows {
+			there[r.(readmodels.EventRow).Seq] = true
+		}
+		for _, r := range w.tables[shown] {
+			if seq := r.(readmodels.EventRow).Seq; !there[seq] {
+				w.vanished = append(w.vanished, fmt.Sprintf("seq %d", seq))
+			}
+		}
+	}
+	w.views[kind.Projection] = table
+	return nil
+}
+
+// chaos fails what a process asks of others, before or after it was carried out, and
+// kills the process.
+type chaos struct {
+	mu     sync.Mutex
+	random *rand.Rand
+	often  float64
+	killed bool
+	kill   context.CancelFunc
+	late   []func() // what a killed process had asked for and is carried out after its end
+}
+
+var errChaos = errors.New("no answer")
+
+type fate int
+
+const (
+	fine fate = iota
+	refused
+	lostAnswer
+	dead
+)
+
+func (c *chaos) fate() fate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.killed {
+		return dead
+	}
+	if c.random.Float64() >= c.often {
+		return fine
+	}
+	switch c.random.IntN(5) {
+	case 0, 1:
+		return refused
+	case 2, 3:
+		return lostAnswer
+	}
+	c.killed = true
+	c.kill()
+	return []fate{refused, lostAnswer}[c.random.IntN(2)]
+}
+
+func (c *chaos) do(act func() error) error {
+	switch c.fate() {
+	case fine:
+		return act()
+	case lostAnswer:
+		_ = act()
+		return errChaos
+	}
+	return errChaos
+}
+
+// peer is the store as one process sees it.
+type peer struct {
+	*memory
+	chaos *chaos
+}
+
+func (p peer) Append(ctx context.Context, stream string, expected event.Expected, events []event.New) (a event.Appended, err error) {
+	err = p.chaos.do(func() error { a, err = p.memory.Append(ctx, stream, expected, events); return err })
+	return a, err
+}
+
+func (p peer) ReadStream(ctx context.Context, read event.StreamRead, visit func(event.Recorded) error) error {
+	return p.chaos.do(func() error { return p.memory.ReadStream(ctx, read, visit) })
+}
+
+func (p peer) ReadAll(ctx context.Context, read event.AllRead, visit func(event.Recorded) error) error {
+	return p.memory.ReadAll(ctx, read, func(r event.Recorded) error {
+		if f := p.chaos.fate(); f != fine && f != lostAnswer {
+			return errChaos
+		}
+		return visit(r)
+	})
+}
+
+func (p peer) Subscribe(ctx context.Context, sub event.Subscription, h event.Handler) error {
+	deliver := h.Event
+	h.Event = func(r event.Recorded) error {
+		if f := p.chaos.fate(); f != fine && f != lostAnswer {
+			return errChaos
+		}
+		return deliver(r)
+	}
+	return p.memory.Subscribe(ctx, sub, h)
+}
+
+// stock is the warehouse as one process sees it: a projections.Target.
+type stock struct {
+	*warehouse
+	chaos *chaos
+}
+
+func (s stock) do(act func() error) error {
+	return s.chaos.do(func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return act()
+	})
+}
+
+func (s stock) Open(context.Context) (generation string, err error) {
+	err = s.do(func() error { generation = fmt.Sprintf("g%d", s.generation); return nil })
+	return generation, err
+}
+
+func (s stock) Exists(_ context.Context, table string) (ok bool, err error) {
+	err = s.do(func() error { _, ok = s.tables[table]; return nil })
+	return ok, err
+}
+
+func (s stock) Create(_ context.Context, _ readmodels.Table, table string) error {
+	return s.do(func() error {
+		if _, ok := s.tables[table]; !ok {
+			s.tables[table] = nil
+		}
+		return nil
+	})
+}
+
+func (s stock) Show(_ context.Context, kind readmodels.Table, table string) error {
+	return s.do(func() error { return s.show(kind, table) })
+}
+
+func (s stock) Drop(_ context.Context, table string) error {
+	return s.do(func() error { delete(s.tables, table); return nil })
+}
+
+// Insert writes every row twice, for no token is looked at; a failed one writes some of
+// the rows, and one of a killed process may come in after its end.
+func (s stock) Insert(_ context.Context, _ readmodels.Table, table, _ string, rows []readmodels.Row) error {
+	write := func(rows []readmodels.Row) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if _, ok := s.tables[table]; !ok {
+			return fmt.Errorf("no table %s", table)
+		}
+		s.tables[table] = append(s.tables[table], rows...)
+		return nil
+	}
+	switch s.chaos.fate() {
+	case fine:
+		return errors.Join(write(rows), write(rows))
+	case lostAnswer:
+		_ = write(rows[:s.chaos.upTo(len(rows)+1)])
+	case refused:
+		s.chaos.later(func() { _ = write(rows) })
+	case dead:
+	}
+	return errChaos
+}
+
+func (c *chaos) upTo(n int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.random.IntN(n)
+}
+
+func (c *chaos) later(act func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.late = append(c.late, act)
+}
+
+func (c *chaos) carryOutLate() {
+	c.mu.Lock()
+	late := c.late
+	c.late = nil
+	c.mu.Unlock()
+	for _, act := range late {
+		act()
+	}
+}
+
+func (c *chaos) calm() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.often = 0
+}

@@ -1,0 +1,119 @@
+package projections_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"recapito/domain/catalogue"
+	"recapito/domain/event"
+	"recapito/domain/notification"
+)
+
+func newCodec(t testing.TB) *event.Codec {
+	t.Helper()
+	codec, err := catalogue.NewCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return codec
+}
+
+// author writes ledger events like those of notifications, but wilder: an attempt's
+// statuses come in any order, for what is merged must not depend on it.
+type author struct {
+	t      testing.TB
+	codec  *event.Codec
+	random *rand.Rand
+	from   time.Time
+	n      int
+}
+
+func newAuthor(t testing.TB, seed uint64) *author {
+	return &author{
+		t: t, codec: newCodec(t), random: rand.New(rand.NewPCG(seed, 7)),
+		from: time.Date(2026, 11, 23, 23, 59, 0, 123456789, time.UTC),
+	}
+}
+
+// next answers an append: a stream and events for it.
+func (a *author) next() (stream string, events []event.New) {
+	a.n++
+	at := a.from.Add(time.Duration(a.n) * 1357 * time.Millisecond)
+	switch a.random.IntN(12) {
+	case 0:
+		return "checkpoint-of-another", []event.New{a.plain("Other", at, "")}
+	case 1:
+		return fmt.Sprintf("receipt-sim-%d", a.random.IntN(5)), []event.New{a.plain("FromANewerVersion", at, "t1")}
+	case 2:
+		return fmt.Sprintf("notification-n%d", a.random.IntN(8)), []event.New{a.plain("NotificationFromANewerVersion", at, "t1")}
+	}
+	n := a.random.IntN(8)
+	for range 1 + a.random.IntN(3) {
+		events = append(events, a.attempt(n, at))
+	}
+	return fmt.Sprintf("notification-n%d", n), events
+}
+
+func (a *author) plain(typ string, at time.Time, tenant string) event.New {
+	return event.New{ID: a.id(), Type: typ, Data: []byte(`{"a": 1}`), Metadata: a.metadata(tenant, at)}
+}
+
+func (a *author) id() string { return event.UUIDv5("author", fmt.Sprint(a.random.Uint64())) }
+
+func (a *author) metadata(tenant string, at time.Time) []byte {
+	data, err := event.EncodeMetadata(event.Metadata{
+		Tenant: tenant, Actor: "system:test", CorrelationID: "c", CausationID: "d", OccurredAt: at, RecordedAt: at, Test: true,
+	})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return data
+}
+
+// attempt makes an event of one of the notification's attempts. What is filed of an
+// attempt is the same in each of its events.
+func (a *author) attempt(n int, at time.Time) event.New {
+	number := 1 + a.random.IntN(3)
+	f := notification.Facts{
+		Attempt: number, Step: 1 + number/3, Target: 1, Channel: "sms", Route: fmt.Sprintf("r%d", number), Sender: "S",
+		Person: fmt.Sprintf("p%d", n), Day: a.from.AddDate(0, number, n).Format(time.DateOnly), Scenario: "payment", Version: "v",
+		Priority: "normal", Country: "IT", Parts: number, Test: n == 1, RequestedAt: a.from, ScheduledAt: a.from.Add(time.Second),
+		At: at,
+	}
+	receipt := notification.ReceiptFacts{Code: fmt.Sprintf("c%d", a.random.IntN(3)), DoneAt: at.Add(-time.Minute), ReceivedAt: at}
+	var e any
+	switch a.random.IntN(12) {
+	case 0, 1:
+		e = notification.NotificationScheduled{Facts: f, Due: at.Add(time.Second), Kind: notification.FirstTry}
+	case 2, 3:
+		e = notification.NotificationDispatched{Facts: f}
+	case 4:
+		f.SentAt = at.Add(time.Millisecond)
+		e = notification.NotificationSent{Facts: f}
+	case 5:
+		e = notification.NotificationOutcomeUnknown{Facts: f, Reason: "no_answer"}
+	case 6:
+		f.SentAt = at
+		e = notification.NotificationDelivered{Facts: f, ReceiptFacts: receipt}
+	case 7:
+		e = notification.NotificationUndelivered{Facts: f, ReceiptFacts: receipt, Why: "receipt"}
+	case 8:
+		e = notification.NotificationRead{Facts: f, ReceiptFacts: receipt}
+	case 9:
+		e = notification.NotificationReceiptKept{Facts: f, ReceiptFacts: receipt, Says: "delivered", Why: "double"}
+	case 10:
+		e = notification.NotificationRetried{Facts: f, Next: 2}
+	case 11:
+		e = notification.NotificationGivenUp{Facts: f}
+		if a.random.IntN(4) == 0 {
+			e = notification.NotificationAttemptWithdrawn{Facts: f, Why: "cancelled"}
+		}
+	}
+	name, data, err := a.codec.Encode(a.t.Context(), nil, "", notification.Stream("x"), e)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return event.New{ID: a.id(), Type: name, Data: data, Metadata: a.metadata(fmt.Sprintf("t%d", n%2), at)}
+}
