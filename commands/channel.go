@@ -36,7 +36,7 @@ var (
 type Message struct {
 	Notification string
 	Attempt      int
-	Reference    string // names the attempt; a part's is this, "/" and its number from 1; some providers echo it
+	Reference    string // names the attempt; some providers echo it, with the part's number
 	Sender       string
 	Destination  string // e.g. E.164 with +
 	Text         string

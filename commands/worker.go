@@ -149,7 +149,7 @@ func (w *Worker) claimAndSend(ctx context.Context, d DispatchMessage, route Rout
 	}
 	text, _ := target.Text.Clear()
 	m := Message{
-		Notification: d.Notification, Attempt: d.Attempt, Reference: receipt.AttemptReference(d.Notification, d.Attempt),
+		Notification: d.Notification, Attempt: d.Attempt, Reference: receipt.Reference(d.Notification, d.Attempt),
 		Sender: target.Sender, Destination: destination, Text: text, ValidUntil: state.Requested.ExpiresAt,
 	}
 	w.spawn(func() { s.run(m, release) })

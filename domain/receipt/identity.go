@@ -3,6 +3,7 @@ package receipt
 import (
 	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,20 +82,17 @@ func ID(route, rawProviderID, destinationToken, says, code string, doneAt time.T
 	}, "\n"))
 }
 
-// AttemptReference names an attempt to a channel, which adds "/" and the part's number
-// (from 1) for a provider that echoes it with each part's receipt.
-func AttemptReference(notification string, attempt int) string {
-	return fmt.Sprintf("%s/%d", notification, attempt)
+// Reference names an attempt to a provider that echoes it with each part's receipt.
+func Reference(notification string, attempt int) string {
+	return notification + "/" + strconv.Itoa(attempt)
 }
 
-// ParseReference takes the reference of a part apart.
-func ParseReference(ref string) (notification string, attempt, part int, ok bool) {
-	fields := strings.Split(ref, "/")
-	if len(fields) != 3 || fields[0] == "" {
-		return "", 0, 0, false
+// ParseReference takes a reference apart.
+func ParseReference(ref string) (notification string, attempt int, ok bool) {
+	notification, number, found := strings.Cut(ref, "/")
+	attempt, err := strconv.Atoi(number)
+	if !found || notification == "" || err != nil || attempt < 1 {
+		return "", 0, false
 	}
-	if n, err := fmt.Sscanf(fields[1]+" "+fields[2], "%d %d", &attempt, &part); n != 2 || err != nil || attempt < 1 || part < 1 {
-		return "", 0, 0, false
-	}
-	return fields[0], attempt, part, true
+	return notification, attempt, true
 }
