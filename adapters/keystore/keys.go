@@ -1,0 +1,113 @@
+package keystore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"recapito/commands"
+)
+
+// wrapped is the record of a tenant's key or a secret.
+type wrapped struct {
+	Wrapped []byte `json:"wrapped"`
+}
+
+// routeRecord is a route's key.
+type routeRecord struct {
+	ID          string `json:"id"`
+	Wrapped     []byte `json:"wrapped"`
+	ExpiresUnix int64  `json:"expires_unix"`
+}
+
+func (r routeRecord) key(route string) commands.RouteKey {
+	return commands.RouteKey{ID: r.ID, Route: route, Wrapped: r.Wrapped, ExpiresUnix: r.ExpiresUnix}
+}
+
+// TenantKey is as commands.KeyStore says.
+func (s *Store) TenantKey(ctx context.Context, tenant string) ([]byte, error) {
+	r, found, err := read[wrapped](ctx, s, recordKey(kindTenant, tenant))
+	if err == nil && !found {
+		err = commands.ErrKeyAbsent
+	}
+	return r.Wrapped, err
+}
+
+// CreateTenantKey is as commands.KeyStore says.
+func (s *Store) CreateTenantKey(ctx context.Context, tenant string, key []byte) ([]byte, error) {
+	r, err := create(ctx, s, recordKey(kindTenant, tenant), wrapped{key})
+	return r.Wrapped, err
+}
+
+// Secret is as commands.KeyStore says.
+func (s *Store) Secret(ctx context.Context, name string, candidate []byte) ([]byte, error) {
+	r, err := create(ctx, s, recordKey(kindSecret, name), wrapped{candidate})
+	return r.Wrapped, err
+}
+
+// CreateRouteKey is as commands.KeyStore says.
+func (s *Store) CreateRouteKey(ctx context.Context, key commands.RouteKey) (commands.RouteKey, error) {
+	r, err := create(ctx, s, recordKey(kindRoute, key.Route, key.ID),
+		routeRecord{ID: key.ID, Wrapped: key.Wrapped, ExpiresUnix: key.ExpiresUnix})
+	if err != nil {
+		return commands.RouteKey{}, err
+	}
+	return r.key(key.Route), nil
+}
+
+// RouteKeys is as commands.KeyStore says.
+func (s *Store) RouteKeys(ctx context.Context, route string, nowUnix int64) ([]commands.RouteKey, error) {
+	found, err := s.routeRecordKeys(ctx, route)
+	if err != nil {
+		return nil, err
+	}
+	var keys []commands.RouteKey
+	for _, k := range found {
+		// Read again under its lock: the walk may have met one not yet synced.
+		r, ok, err := read[routeRecord](ctx, s, k)
+		if err != nil {
+			return nil, err
+		}
+		if ok && r.ExpiresUnix > nowUnix {
+			keys = append(keys, r.key(route))
+		}
+	}
+	slices.SortFunc(keys, func(a, b commands.RouteKey) int {
+		if a.ExpiresUnix != b.ExpiresUnix {
+			return int(max(-1, min(1, b.ExpiresUnix-a.ExpiresUnix)))
+		}
+		return slices.Compare([]byte(b.ID), []byte(a.ID))
+	})
+	return keys, nil
+}
+
+// routeRecordKeys walks the keys of a route's records: one a week.
+func (s *Store) routeRecordKeys(ctx context.Context, route string) (keys [][]byte, err error) {
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	first := recordKey(kindRoute, route, "")
+	past := slices.Clone(first)
+	for i := len(past) - 1; ; i-- { // the kind is no 0xff, so this ends
+		if past[i]++; past[i] != 0 {
+			past = past[:i+1]
+			break
+		}
+	}
+	it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: first, UpperBound: past})
+	if err != nil {
+		return nil, fmt.Errorf("reading route keys: %w", err)
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		keys = append(keys, slices.Clone(it.Key()))
+	}
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return nil, fmt.Errorf("reading route keys: %w", err)
+	}
+	return keys, nil
+}
