@@ -144,7 +144,8 @@ func (p Plan) check() error {
 			return ErrBadPlan
 		}
 		for _, target := range step.Targets {
-			if target.Parts < 1 || target.Parts > MaxParts || target.Policy.WireLimit <= 0 || target.Policy.Patience <= 0 {
+			policy := &target.Policy
+			if target.Parts < 1 || target.Parts > MaxParts || policy.WireLimit <= 0 || policy.Patience <= 0 || policy.Redispatch <= 0 {
 				return ErrBadPlan
 			}
 		}

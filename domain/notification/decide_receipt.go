@@ -59,8 +59,10 @@ func (t *turn) confirmDelivered(a *Attempt, r ReceiptFacts) {
 		}
 	}
 	before := t.s.Reached
+	number := a.Attempt
 	t.emit(NotificationDelivered{Facts: t.facts(a), ReceiptFacts: r})
 	t.raised(before)
+	t.withdrawSuccessor(number)
 }
 
 func (t *turn) confirmUndelivered(a *Attempt, r ReceiptFacts) {

@@ -28,8 +28,8 @@ func (t *turn) claim(c Claim) error {
 	return nil
 }
 
-// recordOutcome says what became of the parts: all accepted is Sent; any unknown is
-// OutcomeUnknown; none accepted is Undelivered; some of each is a permanent
+// recordOutcome says what became of the parts: all accepted is Sent; any unknown (or
+// nothing told of any) is OutcomeUnknown; none accepted is Undelivered; some of each is a permanent
 // Undelivered that carries the accepted ids.
 func (t *turn) recordOutcome(c RecordOutcome) error {
 	t.at = c.At
@@ -45,7 +45,7 @@ func (t *turn) recordOutcome(c RecordOutcome) error {
 	}
 	o := summarise(c.Parts)
 	switch {
-	case o.unknown > 0:
+	case o.unknown > 0 || len(c.Parts) == 0:
 		t.unknown(c.Attempt, whyNoAnswer, o.accepted)
 	case len(o.accepted) == len(c.Parts):
 		t.sent(c.Attempt, o.accepted)
@@ -114,11 +114,17 @@ func (t *turn) sent(number int, accepted []Accepted) {
 	}
 	t.emit(e)
 	t.raised(before)
-	a, _ = t.s.Attempt(number)
+	t.withdrawSuccessor(number)
+	t.heldUndelivered(number)
+}
+
+// withdrawSuccessor follows what shows that an attempt was sent after all: what was to
+// follow it, and is not sent yet, must not be.
+func (t *turn) withdrawSuccessor(number int) {
+	a, _ := t.s.Attempt(number)
 	if next, ok := t.s.Attempt(a.Successor); ok && next.Status == Scheduled && a.Status != Undelivered {
 		t.emit(NotificationAttemptWithdrawn{Facts: t.facts(next), Why: whyFirstSent})
 	}
-	t.heldUndelivered(number)
 }
 
 // refused: nothing was accepted, or not everything. What cannot raise the status is

@@ -181,7 +181,7 @@ type NotificationReceiptKept struct {
 	Facts
 	ReceiptFacts
 	Says string `json:"says"` // delivered, undelivered, read, intermediate
-	Why  string `json:"why"`  // part, waits, double, contradicts, late, intermediate, no_such_part
+	Why  string `json:"why"`  // part, waits, double, contradicts, intermediate, no_such_part, not_sent
 }
 
 // NotificationRetried: the attempt failed and the next one is scheduled in the same append.

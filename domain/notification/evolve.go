@@ -47,7 +47,11 @@ func Evolve(s State, e Event) State {
 		s = s.change(e.Facts, Read, func(a *Attempt) { a.say(e.Part, SaysRead) })
 	case NotificationReceiptKept:
 		s = s.withReceipt(e.ReceiptFacts)
-		s = s.change(e.Facts, None, func(a *Attempt) { a.say(e.Part, Says(e.Says)) })
+		s = s.change(e.Facts, None, func(a *Attempt) {
+			if e.Why != keptNotSent { // what is said of an attempt before it was sent is not about it
+				a.say(e.Part, Says(e.Says))
+			}
+		})
 	case NotificationRetried:
 		s = s.change(e.Facts, None, func(a *Attempt) { a.Successor = e.Next })
 	case NotificationFailedOver:

@@ -112,7 +112,8 @@ func (s *State) Lifecycle() Lifecycle {
 		return LifecycleExhausted
 	}
 	for i := range s.Attempts {
-		if a := &s.Attempts[i]; a.Step == s.Step && a.Status != Withdrawn {
+		// The wanted status may have been reached late, by an attempt of an earlier step.
+		if a := &s.Attempts[i]; (a.Step == s.Step || s.Reached) && a.Status != Withdrawn {
 			best = higher(best, a.Status)
 		}
 	}
