@@ -19,12 +19,10 @@ import (
 var (
 	serverConfig = template.Must(template.New("config.xml").Funcs(template.FuncMap{"xml": escapeXML}).Parse(
 		`<clickhouse>
-  <timezone>UTC</timezone>
   <max_server_memory_usage>{{.Memory}}</max_server_memory_usage>
   <mark_cache_size>{{.MarkCache}}</mark_cache_size>
   <index_mark_cache_size>{{.MarkCache}}</index_mark_cache_size>
   <uncompressed_cache_size>0</uncompressed_cache_size>
-  <max_concurrent_queries>{{.Queries}}</max_concurrent_queries>
   <users_config>{{xml .Users}}</users_config>
   <merge_tree>
     <fsync_after_insert>1</fsync_after_insert>
@@ -38,6 +36,11 @@ var (
     <default>
       <max_bytes_before_external_group_by>{{.Spill}}</max_bytes_before_external_group_by>
       <max_bytes_before_external_sort>{{.Spill}}</max_bytes_before_external_sort>
+      <session_timezone>UTC</session_timezone>
+      <implicit_select>0</implicit_select>
+      <constraints>{{range .Constant}}
+        <{{.}}><readonly/></{{.}}>{{end}}
+      </constraints>
     </default>
   </profiles>
   <quotas><default/></quotas>
@@ -48,7 +51,7 @@ var (
       <profile>default</profile>
       <quota>default</quota>
       <grants>
-        <query>GRANT SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE DICTIONARY, CREATE TEMPORARY TABLE, CREATE FUNCTION, DROP, TRUNCATE, OPTIMIZE, UNDROP TABLE, KILL QUERY, dictGet, SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM MOVES, SYSTEM FLUSH, SYSTEM DROP CACHE, SYSTEM VIEWS, SYSTEM RELOAD DICTIONARY ON *.*</query>
+        <query>GRANT SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE TEMPORARY TABLE, DROP, TRUNCATE, OPTIMIZE, UNDROP TABLE, KILL QUERY, SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM MOVES, SYSTEM FLUSH, SYSTEM DROP CACHE, SYSTEM VIEWS ON *.*</query>
       </grants>
     </default>
   </users>
@@ -65,6 +68,15 @@ const (
 	memoryPerMarks = 16 // the mark caches take this part of the limit each
 )
 
+// constantSettings name files or hosts to read, or change the language that
+// statements are checked in; no request may set them.
+var constantSettings = []string{
+	"format_schema", "format_schema_source", "format_schema_message_name",
+	"format_template_row", "format_template_row_format", "format_template_resultset", "format_template_resultset_format",
+	"format_avro_schema_registry_url",
+	"dialect", "allow_experimental_kusto_dialect", "allow_experimental_prql_dialect",
+}
+
 // writeConfig writes the engine's two configuration files into the folder and
 // returns the path of the first.
 func writeConfig(dir string, memory int64) (string, error) {
@@ -77,9 +89,9 @@ func writeConfig(dir string, memory int64) (string, error) {
 	users := filepath.Join(dir, "users.xml")
 	values := struct {
 		Memory, MarkCache, Spill int64
-		Queries                  int
 		Users                    string
-	}{memory, memory / memoryPerMarks, memory / memoryPerSpill, 2 * maxQueries, users}
+		Constant                 []string
+	}{memory, memory / memoryPerMarks, memory / memoryPerSpill, users, constantSettings}
 	if err := writeTemplate(users, usersConfig, values); err != nil {
 		return "", err
 	}

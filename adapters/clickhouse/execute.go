@@ -3,6 +3,7 @@
 package clickhouse
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,11 @@ func (f *front) execute(ctx context.Context, conn *connection, q *request, rows 
 		return result{}, syntaxError(conn, q.text)
 	case statements > 1:
 		return result{}, refuse(codeSyntax, "Syntax error (Multi-statements are not allowed)")
+	}
+	if err := checkFunctions(conn, q.text); err != nil {
+		return result{}, err
+	}
+	switch {
 	case class == classReadOnly:
 		return f.read(ctx, conn, q, out)
 	case touchesFiles(q.text):
@@ -62,6 +68,12 @@ func (f *front) insert(conn *connection, q *request, rows *os.File) (result, err
 		return result{}, refuse(codeSyntax, "Syntax error (Multi-statements are not allowed)")
 	case class > classMutatingGlobal:
 		return result{}, refuse(codeAccessDenied, "this kind of insert is not allowed")
+	}
+	if err := checkFunctions(conn, []byte(statement)); err != nil {
+		return result{}, err
+	}
+	if err := quietValues(conn, q.insert, rows); err != nil {
+		return result{}, err
 	}
 	return conn.exec(statement, q.format, q.parameters...)
 }
@@ -125,6 +137,74 @@ func outputTo(conn *connection, q *request, path string) (statement, format stri
 		}
 	}
 	return string(q.text), q.format
+}
+
+// forbiddenFunctions reach past the engine without asking for a grant: file()
+// reads any file of the host, hasColumnInTable() connects to a host that it is
+// told, and disk(), in a table's settings, puts it on another path or host.
+var forbiddenFunctions = []string{"file", "hasColumnInTable", "disk"}
+
+// checkFunctions refuses a statement that calls a forbidden function, by the
+// tree that the engine's own parser makes of it. Only texts that can hold one
+// are looked at: those with a name's bytes, or with a backslash, by which a
+// quoted name may hide them.
+func checkFunctions(conn *connection, text []byte) error {
+	if !mayCall(text) {
+		return nil
+	}
+	res, err := conn.exec("EXPLAIN AST "+string(text), "TabSeparatedRaw")
+	if err != nil {
+		return err
+	}
+	for line := range strings.SplitSeq(string(res.data), "\n") {
+		node := strings.Fields(line)
+		if len(node) < 2 || node[0] != "Function" {
+			continue
+		}
+		if slices.ContainsFunc(forbiddenFunctions, func(name string) bool { return strings.EqualFold(name, node[1]) }) {
+			return refuse(codeAccessDenied, "the function %s is not allowed", strings.ToLower(node[1]))
+		}
+	}
+	// The tree does not show settings; the text that the parser writes does.
+	res, err = conn.exec("SELECT formatQuery("+quote(string(text))+")", "TabSeparatedRaw")
+	if err != nil {
+		return err
+	}
+	if bytes.Contains(bytes.ToLower(res.data), []byte("disk(")) {
+		return refuse(codeAccessDenied, "tables on disks of their own are not allowed")
+	}
+	return nil
+}
+
+func mayCall(text []byte) bool {
+	lower := bytes.ToLower(text)
+	return bytes.IndexByte(text, '\\') >= 0 || slices.ContainsFunc(forbiddenFunctions, func(name string) bool {
+		return bytes.Contains(lower, []byte(strings.ToLower(name)))
+	})
+}
+
+// quietValues keeps the rows of INSERT … VALUES, which may hold expressions,
+// from being evaluated where they could call a forbidden function; plain
+// values are read as ever.
+func quietValues(conn *connection, head insertHead, rows *os.File) error {
+	if !strings.EqualFold(head.format, "Values") {
+		return nil
+	}
+	if strings.Contains(strings.ToLower(head.settings), "input_format_values") {
+		return refuse(codeAccessDenied, "settings of the format Values are not allowed in the statement")
+	}
+	text, err := io.ReadAll(rows)
+	if err != nil {
+		return fmt.Errorf("read an insert's rows again: %w", err)
+	}
+	if _, err := rows.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("rewind an insert's rows: %w", err)
+	}
+	if !mayCall(text) {
+		return nil
+	}
+	_, err = conn.exec("SET input_format_values_interpret_expressions = 0, input_format_values_deduce_templates_of_expressions = 0", "TSV")
+	return err
 }
 
 // onlyWriter hides every other method, so that io.Copy reads piece by piece.

@@ -176,8 +176,8 @@ func (o *response) fail(err error) {
 		e = refuse(codeUnknown, "the front failed")
 	}
 	if o.started {
-		_, err := o.Write(e.frame(o.tag))
-		_ = errors.Join(err, o.end()) // the client is gone, and so is whom to tell
+		// If this fails too, the client is gone, and so is whom to tell.
+		_ = o.failWithin(e)
 		return
 	}
 	o.header("TabSeparated")
@@ -186,6 +186,22 @@ func (o *response) fail(err error) {
 	h.Set("X-ClickHouse-Exception-Code", strconv.Itoa(e.Code))
 	o.w.WriteHeader(e.httpStatus())
 	_, _ = fmt.Fprintln(o.w, e.Message)
+}
+
+// failWithin ends a body that is on its way with the exception. In a stream of
+// compressed blocks it is one of its own that is not compressed, since
+// clickhouse-go looks for the text in the bytes as they come.
+func (o *response) failWithin(e *Exception) error {
+	frame := e.frame(o.tag)
+	if !o.blocks {
+		_, err := o.write(frame)
+		return errors.Join(err, o.end())
+	}
+	if err := o.end(); err != nil {
+		return err
+	}
+	o.packer = compress.NewWriter(compress.LevelZero, compress.None)
+	return o.writeBlock(frame)
 }
 
 func contentType(format string) string {
