@@ -47,8 +47,8 @@ func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
 		first = tokens[0].Token
 	}
 	rec.ID = receipt.ID(p.Route, p.ProviderID, first, rec.Says, p.Code, p.OccurredAt)
-	if id, attempt, ok := receipt.ParseReference(p.Reference); ok {
-		rec.Notification, rec.Attempt, rec.Part = id, attempt, max(p.Part, 1)
+	if id, attempt, ok := receipt.ParseReference(p.Reference); ok && p.Part > 0 {
+		rec.Notification, rec.Attempt, rec.Part = id, attempt, p.Part
 	}
 	stream := receipt.Stream(p.Route, route.Form.ReceiptID(p.ProviderID))
 	o := Origin{Tenant: tenant.System, Actor: "provider:" + p.Route, Correlation: rec.Notification}
