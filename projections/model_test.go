@@ -18,18 +18,57 @@ type warehouse struct {
 	generation int
 	tables     map[string][]readmodels.Row
 	views      map[string]string // projection → table
-	vanished   []string          // what a reader of a view saw and then did not
+	batches    map[string]map[uint64]batchSeen
+	foreign    bool     // tables of a database from before are there
+	wrong      []string // what must not have happened
+}
+
+// batchSeen is the batch that an event's row came with first.
+type batchSeen struct {
+	token string
+	rows  int
 }
 
 func newWarehouse() *warehouse {
-	return &warehouse{tables: map[string][]readmodels.Row{}, views: map[string]string{}}
+	w := &warehouse{}
+	w.wipe(false)
+	return w
 }
 
-func (w *warehouse) wipe() {
+// wipe empties everything; tables that remain, empty, stand for those of a database
+// brought back from before.
+func (w *warehouse) wipe(tablesRemain bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.generation++
-	w.tables, w.views = map[string][]readmodels.Row{}, map[string]string{}
+	kept := map[string][]readmodels.Row{}
+	if tablesRemain {
+		for name := range w.tables {
+			kept[name], w.foreign = nil, true
+		}
+	}
+	w.tables, w.views, w.batches = kept, map[string]string{}, map[string]map[uint64]batchSeen{}
+}
+
+// sameBatch checks that an event comes to a table in one batch only, repeated or not:
+// the same events under the same token.
+func (w *warehouse) sameBatch(table, token string, rows []readmodels.Row) {
+	seen := w.batches[table]
+	if seen == nil {
+		seen = map[uint64]batchSeen{}
+		w.batches[table] = seen
+	}
+	for _, r := range rows {
+		e, ok := r.(readmodels.EventRow)
+		if !ok {
+			continue
+		}
+		before, again := seen[e.Seq]
+		if again && before != (batchSeen{token, len(rows)}) {
+			w.wrong = append(w.wrong, fmt.Sprintf("seq %d came in batch %v and in %s of %d rows", e.Seq, before, token, len(rows)))
+		}
+		seen[e.Seq] = batchSeen{token, len(rows)}
+	}
 }
 
 func (w *warehouse) show(kind readmodels.Table, table string) error {
@@ -44,7 +83,7 @@ func (w *warehouse) show(kind readmodels.Table, table string) error {
 		}
 		for _, r := range w.tables[shown] {
 			if seq := r.(readmodels.EventRow).Seq; !there[seq] {
-				w.vanished = append(w.vanished, fmt.Sprintf("seq %d", seq))
+				w.wrong = append(w.wrong, fmt.Sprintf("a swap took away seq %d", seq))
 			}
 		}
 	}
@@ -183,7 +222,10 @@ func (s stock) Drop(_ context.Context, table string) error {
 
 // Insert writes every row twice, for no token is looked at; a failed one writes some of
 // the rows, and one of a killed process may come in after its end.
-func (s stock) Insert(_ context.Context, _ readmodels.Table, table, _ string, rows []readmodels.Row) error {
+func (s stock) Insert(_ context.Context, _ readmodels.Table, table, token string, rows []readmodels.Row) error {
+	s.mu.Lock()
+	s.sameBatch(table, token, rows)
+	s.mu.Unlock()
 	write := func(rows []readmodels.Row) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
