@@ -53,7 +53,7 @@ func parseReceiptText(text string, loc *time.Location) receiptText {
 		seen[key] = true
 		switch key {
 		case "id":
-			r.id = strings.TrimRight(value, "\x00")
+			r.id = value
 		case "stat":
 			r.stat = strings.ToUpper(value)
 		case "err":
@@ -93,7 +93,7 @@ func valueAt(text string, at int) (string, int) {
 	for end < len(text) && !isGap(text[end]) {
 		end++
 	}
-	return text[at:end], end
+	return strings.TrimRight(text[at:end], "\x00"), end
 }
 
 func isGap(c byte) bool {

@@ -1,0 +1,63 @@
+package smpp
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestReceiptText(t *testing.T) {
+	done := time.Date(2026, 12, 1, 9, 30, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name, text string
+		want       receiptText
+	}{
+		{"standard", "id:0A1B sub:001 dlvrd:001 submit date:2612010929 done date:2612010930 stat:DELIVRD err:000 text:Your stat:UNDELIV id:9",
+			receiptText{"0A1B", "DELIVRD", "000", done}},
+		{"seconds", "id:1 submit date:261201092900 done date:261201093005 stat:EXPIRED err:1", receiptText{"1", "EXPIRED", "1", done.Add(5 * time.Second)}},
+		{"four-digit year", "id:1 done date:20261201093000 stat:UNDELIV", receiptText{"1", "UNDELIV", "", done}},
+		{"other case and order", "STAT:delivrd ERR:12 ID:abc DONE DATE:2612010930", receiptText{"abc", "DELIVRD", "12", done}},
+		{"blanks after the colon", "id: 77 stat: REJECTD err: 5 text:", receiptText{"77", "REJECTD", "5", time.Time{}}},
+		{"an empty field", "id: sub:001 stat:DELIVRD", receiptText{"", "DELIVRD", "", time.Time{}}},
+		{"text first", "text:hello id:3 stat:DELIVRD", receiptText{"3", "DELIVRD", "", time.Time{}}},
+		{"commas", "id:3,stat:DELIVRD,err:0", receiptText{"3", "DELIVRD", "0", time.Time{}}},
+		{"the first of two counts", "id:3 stat:DELIVRD id:4 stat:UNDELIV", receiptText{"3", "DELIVRD", "", time.Time{}}},
+		{"not a word of its own", "paid:3 substat:DELIVRD", receiptText{}},
+		{"nonsense date", "id:3 done date:9999999999", receiptText{id: "3"}},
+		{"nothing", "", receiptText{}},
+		{"a NUL at the end", "id:3 stat:DELIVRD\x00", receiptText{"3", "DELIVRD", "", time.Time{}}},
+	} {
+		if got := parseReceiptText(c.text, time.UTC); got != c.want {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+	rome := time.FixedZone("Rome", 3600)
+	if got := parseReceiptText("done date:2612010930", rome).done; !got.Equal(done.Add(-time.Hour)) {
+		t.Errorf("in Rome: %v", got)
+	}
+}
+
+func FuzzReceiptText(f *testing.F) {
+	f.Add("id:0A1B sub:001 dlvrd:001 submit date:2612010929 done date:2612010930 stat:DELIVRD err:000 text:hello")
+	f.Add("ID:\x00 done date: err")
+	f.Add(strings.Repeat("id:", 500))
+	f.Fuzz(func(t *testing.T, text string) {
+		r := parseReceiptText(text, time.UTC)
+		for _, v := range []string{r.id, r.stat, r.err} {
+			if strings.ContainsAny(v, " \t\r\n,;") || len(v) > 3*maxReceiptText {
+				t.Errorf("a field has gaps or is too long")
+			}
+		}
+		if strings.HasSuffix(r.id, "\x00") {
+			t.Error("the id ends in NUL")
+		}
+		again := "id:" + r.id + " stat:" + r.stat + " err:" + r.err
+		if r.id != "" && r.stat != "" && r.err != "" && len(again) <= maxReceiptText {
+			if got := parseReceiptText(again, time.UTC); got.id != r.id || got.stat != r.stat || got.err != r.err {
+				if _, ok := stateNames[r.stat]; ok && !strings.Contains(r.id+r.err, ":") {
+					t.Errorf("%+v read again is %+v", r, got)
+				}
+			}
+		}
+	})
+}
