@@ -25,12 +25,12 @@ type Simulator struct {
 	journal   *journal
 	secrets   *secrets
 	scheduler *scheduler
-	limiter   *rate.Limiter
 	stats     counters
 	running   atomic.Bool
 
 	mu        sync.Mutex
 	behaviour Behaviour
+	limiter   *rate.Limiter
 	base      uint64 // of message numbers
 	last      uint64 // message number
 	waiting   int    // receipts not acknowledged
@@ -77,7 +77,7 @@ func New(o Options) (_ *Simulator, err error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("smsc: make the folder: %w", err)
 	}
-	s := &Simulator{o: o, scheduler: newScheduler(), limiter: rate.NewLimiter(rate.Inf, 1)}
+	s := &Simulator{o: o, scheduler: newScheduler()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("smsc: %w", err), s.close())
@@ -173,8 +173,7 @@ func (s *Simulator) setBehaviour(b Behaviour) {
 	if b.Rate > 0 {
 		limit, burst = rate.Limit(b.Rate), 1+int(b.Rate/10)
 	}
-	s.limiter.SetLimit(limit)
-	s.limiter.SetBurst(burst)
+	s.limiter = rate.NewLimiter(limit, burst)
 }
 
 // Disconnect cuts every session without a word.

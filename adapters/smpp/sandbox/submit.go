@@ -59,23 +59,22 @@ func (s *Simulator) submit(p *peer, f wire.Frame) {
 			return
 		}
 		s.count(r)
-		if r.Receipt == ReceiptPending {
-			delay := r.Delay
-			if first {
-				delay = 0
-			}
-			s.scheduler.after(delay, false, func() { s.due(c) })
-		}
-		if r.Silent {
-			return
-		}
-		s.scheduler.after(latency, true, func() {
+		answer := func() {
 			var body []byte
 			if r.Verdict == Accepted {
 				body = append([]byte(r.ID), 0)
 			}
 			p.session.Respond(f, pdu.Status(r.Status), body)
-		})
+		}
+		if r.Receipt == ReceiptPending && first {
+			s.due(c)
+		}
+		if !r.Silent {
+			s.scheduler.after(latency, true, answer)
+		}
+		if r.Receipt == ReceiptPending && !first {
+			s.scheduler.after(r.Delay, false, func() { s.due(c) })
+		}
 	})
 }
 
