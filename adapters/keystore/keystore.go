@@ -121,8 +121,8 @@ func (s *Store) get(key []byte, to any) (found bool, err error) {
 	return true, nil
 }
 
-// create stores a record unless one stands under the key, and leaves in to the one
-// that stands then.
+// create stores a record unless one stands under the key, and answers the one that
+// stands then.
 func create[R any](ctx context.Context, s *Store, key []byte, candidate R) (standing R, err error) {
 	leave, err := s.enter(ctx)
 	if err != nil {

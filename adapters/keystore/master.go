@@ -21,7 +21,7 @@ func LoadMasterKey(path string) ([]byte, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
-	if err := makeMasterKey(path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := makeMasterKey(path); err != nil {
 		return nil, fmt.Errorf("making the master key: %w", err)
 	}
 	return readMasterKey(path)
@@ -63,10 +63,12 @@ func makeMasterKey(path string) (err error) {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(f.Name(), path); err != nil {
-		return err
+	// If another process was faster, its link is synced here as well before it is used.
+	err = os.Link(f.Name(), path)
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
 	}
-	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+	return errors.Join(err, syncDir(dir), syncDir(filepath.Dir(dir)))
 }
 
 func syncDir(dir string) error {
