@@ -34,9 +34,9 @@ func TestCrashesAnywhere(t *testing.T) {
 		crashes(t, seed)
 		return
 	}
-	seeds := uint64(400)
+	seeds := uint64(300)
 	if raceEnabled {
-		seeds = 60
+		seeds = 40
 	}
 	if testing.Short() {
 		seeds = 50

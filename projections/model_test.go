@@ -97,6 +97,7 @@ type chaos struct {
 	mu     sync.Mutex
 	random *rand.Rand
 	often  float64
+	spare  bool // never kill
 	killed bool
 	kill   context.CancelFunc
 	late   []func() // what a killed process had asked for and is carried out after its end
@@ -122,10 +123,10 @@ func (c *chaos) fate() fate {
 	if c.random.Float64() >= c.often {
 		return fine
 	}
-	switch c.random.IntN(5) {
-	case 0, 1:
+	switch n := c.random.IntN(5); {
+	case n < 2 || c.spare:
 		return refused
-	case 2, 3:
+	case n < 4:
 		return lostAnswer
 	}
 	c.killed = true
@@ -269,8 +270,9 @@ func (c *chaos) carryOutLate() {
 	}
 }
 
-func (c *chaos) calm() {
+// set says how often something fails from now on, and whether kills are among it.
+func (c *chaos) set(often float64, kills bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.often = 0
+	c.often, c.spare = often, !kills
 }
