@@ -193,9 +193,12 @@ func quietValues(conn *connection, head insertHead, rows *os.File) error {
 	if strings.Contains(strings.ToLower(head.settings), "input_format_values") {
 		return refuse(codeAccessDenied, "settings of the format Values are not allowed in the statement")
 	}
-	text, err := io.ReadAll(rows)
+	text, err := io.ReadAll(io.LimitReader(rows, maxValuesBytes+1))
 	if err != nil {
 		return fmt.Errorf("read an insert's rows again: %w", err)
+	}
+	if len(text) > maxValuesBytes {
+		return refuse(codeQueryTooLarge, "the insert's rows are more than %d bytes, the limit of the format Values; other formats may have %d", maxValuesBytes, maxInsertBytes)
 	}
 	if _, err := rows.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("rewind an insert's rows: %w", err)

@@ -20,6 +20,7 @@ import (
 
 const (
 	maxQueries   = 32               // statements at once
+	maxInserts   = 4                // inserts among them; each may hold maxInsertBytes of memory
 	slotPatience = 10 * time.Second // to wait for one's turn
 
 	// Unless the request sets max_execution_time.
@@ -33,12 +34,13 @@ const (
 type front struct {
 	engine *engine
 	logger *slog.Logger
-	slots  chan struct{}
+	slots  chan struct{} // maxQueries
+	rows   chan struct{} // maxInserts
 	active sync.WaitGroup
 }
 
 func newFront(e *engine, logger *slog.Logger) *front {
-	return &front{engine: e, logger: logger, slots: make(chan struct{}, maxQueries)}
+	return &front{engine: e, logger: logger, slots: make(chan struct{}, maxQueries), rows: make(chan struct{}, maxInserts)}
 }
 
 // wait waits until no statement runs any more.
@@ -115,17 +117,21 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, out *response) er
 	if isHello(q) {
 		return f.answerHello(q, out)
 	}
-	// The rows of an insert are read before a slot is taken: a slow sender
-	// holds up nobody.
+	ctx := r.Context()
+	// The rows of an insert are read before a query's slot is taken: a slow
+	// sender holds up no reader.
 	var rows *os.File
 	if q.isInsert {
+		if err := takeSlot(ctx, f.rows); err != nil {
+			return err
+		}
+		defer func() { <-f.rows }()
 		if rows, err = readRows(q.rows); err != nil {
 			return err
 		}
 		defer rows.Close()
 	}
-	ctx := r.Context()
-	if err := f.takeSlot(ctx); err != nil {
+	if err := takeSlot(ctx, f.slots); err != nil {
 		return err
 	}
 	defer func() { <-f.slots }()
@@ -148,14 +154,14 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, out *response) er
 	return nil
 }
 
-func (f *front) takeSlot(ctx context.Context) error {
+func takeSlot(ctx context.Context, slots chan struct{}) error {
 	timer := time.NewTimer(slotPatience)
 	defer timer.Stop()
 	select {
-	case f.slots <- struct{}{}:
+	case slots <- struct{}{}:
 		return nil
 	case <-timer.C:
-		return refuse(codeTooManyQueries, "Too many simultaneous queries: %d run, and none ended within %s", maxQueries, slotPatience)
+		return refuse(codeTooManyQueries, "Too many simultaneous queries: %d run, and none ended within %s", cap(slots), slotPatience)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -24,7 +24,8 @@ import (
 
 const (
 	maxTextBytes   = 1 << 20   // of a statement without its rows
-	maxInsertBytes = 256 << 20 // of the rows of one insert, uncompressed
+	maxInsertBytes = 128 << 20 // of the rows of one insert, uncompressed
+	maxValuesBytes = 16 << 20  // the same in the format Values, which is looked through
 	maxSettings    = 256       // and parameters, of one request
 	maxIDBytes     = 128       // of a query id
 
