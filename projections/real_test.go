@@ -1,0 +1,242 @@
+package projections_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"recapito/adapters/eventlog"
+	"recapito/domain/event"
+	"recapito/projections"
+	"recapito/readmodels"
+)
+
+// The real store and the real engine.
+type instance struct {
+	t      testing.TB
+	store  *eventlog.Log
+	author *author
+	conn   driver.Conn
+	p      *projections.Projections
+	stop   func()
+}
+
+func newInstance(t testing.TB) *instance {
+	t.Helper()
+	log, err := eventlog.Open(eventlog.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	return &instance{t: t, store: log, author: newAuthor(t, 42)}
+}
+
+func (i *instance) start(conn driver.Conn) {
+	i.t.Helper()
+	var err error
+	i.conn = conn
+	i.p, err = projections.New(projections.Config{
+		Source: i.store, Journal: i.store, Target: projections.ClickHouse(conn), Codec: i.author.codec,
+		Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); i.p.Run(ctx) }()
+	i.stop = func() { cancel(); <-done; i.stop = func() {} }
+	i.t.Cleanup(func() { i.stop() })
+}
+
+func (i *instance) write(appends int) {
+	i.t.Helper()
+	for range appends {
+		stream, events := i.author.next()
+		if _, err := i.store.Append(context.Background(), stream, event.Any(), events); err != nil {
+			i.t.Fatal(err)
+		}
+	}
+}
+
+// settled waits until both tables hold the whole ledger.
+func (i *instance) settled() {
+	i.t.Helper()
+	var n uint64
+	err := i.store.ReadAll(context.Background(), event.AllRead{Filter: event.Filter{StreamPrefixes: event.LedgerPrefixes}},
+		func(event.Recorded) error { n++; return nil })
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for {
+		all := true
+		for _, s := range i.p.States() {
+			all = all && s.Ready() && s.Events == n && s.Behind == 0
+		}
+		if all {
+			return
+		}
+		if time.Now().After(deadline) {
+			i.t.Fatalf("not settled at %d events: %+v", n, i.p.States())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (i *instance) differences() []string {
+	i.t.Helper()
+	found, err := projections.Compare(context.Background(), i.store, i.author.codec, i.conn)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	var all []string
+	for _, d := range found {
+		all = append(all, d.String())
+	}
+	return all
+}
+
+func (i *instance) whole() {
+	i.t.Helper()
+	i.settled()
+	if found := i.differences(); len(found) > 0 {
+		i.t.Errorf("the read models are not the store's fold:\n%s", strings.Join(found, "\n"))
+	}
+}
+
+// The way of an instance: it runs, is stopped and started, its engine is killed, its
+// ClickHouse folder is deleted, its projections are rebuilt while events arrive; its
+// tables are the store's fold each time.
+func TestReadModelsEqualTheStore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "clickhouse")
+	i := newInstance(t)
+	engine := startEngine(t, dir)
+	i.start(connect(t, engine))
+	i.write(500)
+	i.whole()
+
+	i.stop()
+	i.write(200)
+	i.start(connect(t, engine))
+	i.whole()
+
+	i.write(250)
+	if err := syscall.Kill(engine.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	i.write(250)
+	i.whole()
+
+	var progress [2]uint64
+	for _, name := range []string{"events", "edr"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		writing := make(chan struct{})
+		go func() {
+			defer close(writing)
+			for ctx.Err() == nil {
+				i.write(1)
+			}
+		}()
+		if err := i.p.Rebuild(t.Context(), name, func(done, total uint64) { progress = [2]uint64{done, total} }); err != nil {
+			t.Errorf("rebuilding %s: %v", name, err)
+		}
+		cancel()
+		<-writing
+		if progress[0] == 0 || progress[0] != progress[1] {
+			t.Errorf("the last progress told was %v", progress)
+		}
+		i.whole()
+	}
+
+	i.stop()
+	stopEngine(t, engine)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	engine = startEngine(t, dir)
+	i.start(connect(t, engine))
+	i.whole()
+}
+
+func TestCompareFindsWhatIsPlanted(t *testing.T) {
+	i := newInstance(t)
+	i.start(connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))))
+	i.write(100)
+	i.whole()
+	i.stop()
+	table := func(view string) string {
+		var name string
+		const query = "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {p:String})"
+		if err := i.conn.QueryRow(t.Context(), query, driver.NamedValue{Name: "p", Value: view + "_v"}).Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	tables := map[string]readmodels.Table{"events": readmodels.EventsTable, "edr": readmodels.EDRTable}
+	for n, plant := range []struct{ name, view, rows, want string }{
+		{"a row too many", "edr", "* FROM {t} UNION ALL SELECT * REPLACE ('t9' AS tenant) FROM {t} WHERE notification = 'n1'", "edr t9/2026-12-24/n1/1: extra"},
+		{"an attempt less", "edr", "* FROM {t} WHERE notification != 'n1'", "/n1/1: missing"},
+		{"a changed status", "edr", "* REPLACE (tuple(toInt8(9), toInt64(0), 'gone', '') AS outcome) FROM {t}", ": status, code"},
+		{"a changed time", "edr", "* REPLACE (requested_at + INTERVAL 1 MICROSECOND AS requested_at) FROM {t}", "requested_at"},
+		{"an event twice", "events", "* FROM {t} UNION ALL SELECT * REPLACE ('t9' AS tenant) FROM {t} WHERE seq = 3", ": repeated"},
+		{"an event less", "events", "* FROM {t} WHERE seq != 7", ": missing"},
+		{"an event too many", "events", "* FROM {t} UNION ALL SELECT * REPLACE (1000000 AS seq, 's9' AS stream) FROM {t} WHERE position = (SELECT position FROM {t} WHERE seq = 3)", "s9@"},
+		{"changed data", "events", "* REPLACE (if(seq = 9, 'x', data) AS data) FROM {t}", ": data"},
+		{"nothing", "events", "* FROM {t}", ""},
+		{"nothing", "edr", "* FROM {t}", ""},
+	} {
+		kind, original := tables[plant.view], table(plant.view)
+		planted := kind.Name(fmt.Sprintf("planted%d", n))
+		err := errors.Join(
+			kind.Create(t.Context(), i.conn, planted),
+			i.conn.Exec(t.Context(), "INSERT INTO "+planted+" SELECT "+strings.ReplaceAll(plant.rows, "{t}", original)),
+			kind.Show(t.Context(), i.conn, planted),
+		)
+		if err != nil {
+			t.Fatalf("%s: %v", plant.name, err)
+		}
+		found := strings.Join(i.differences(), "\n")
+		if plant.want == "" && found != "" || !strings.Contains(found, plant.want) {
+			t.Errorf("%s: found %q, want %q among it", plant.name, found, plant.want)
+		}
+		err = errors.Join(kind.Show(t.Context(), i.conn, original), readmodels.Drop(t.Context(), i.conn, planted))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkProject is the rate of both projections together over a ledger that is
+// there already.
+func BenchmarkProject(b *testing.B) {
+	i := newInstance(b)
+	const appends = 100
+	n := 0
+	for n < max(b.N, 100_000) {
+		var events []event.New
+		for range appends {
+			events = append(events, i.author.attempt(len(events)%8, i.author.from))
+		}
+		n += appends
+		stream := "notification-" + i.author.id()
+		if _, err := i.store.Append(b.Context(), stream, event.NoStream(), events); err != nil {
+			b.Fatal(err)
+		}
+	}
+	conn := connect(b, startEngine(b, filepath.Join(b.TempDir(), "clickhouse")))
+	b.ResetTimer()
+	begin := time.Now()
+	i.start(conn)
+	i.settled()
+	b.ReportMetric(float64(n)/time.Since(begin).Seconds(), "events/s")
+}
