@@ -205,20 +205,20 @@ func (r *Route) bind(ctx context.Context, b *bind) error {
 func (r *Route) up(b *bind) {
 	r.mu.Lock()
 	r.binds = append(r.binds, b)
+	r.capacity.bound() // under the lock: who sees the bind finds its capacity
 	r.mu.Unlock()
-	r.capacity.bound()
 	r.o.Logger.Info("bound", "route", r.o.Name)
 }
 
 func (r *Route) gone(b *bind) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	for i, o := range r.binds {
 		if o == b {
 			r.binds = append(r.binds[:i:i], r.binds[i+1:]...)
 			break
 		}
 	}
-	r.mu.Unlock()
 	r.capacity.lost()
 }
 

@@ -62,7 +62,7 @@ func ReadJournal(dir string) ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	records, _, err := readRecords(f)
 	if err != nil {
 		return nil, fmt.Errorf("read the journal: %w", err)

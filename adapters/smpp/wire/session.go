@@ -46,7 +46,8 @@ type Config struct {
 	KeepAlive     time.Duration
 	AnswerTimeout time.Duration
 	// Handle is given the peer's requests that the session does not answer itself,
-	// in order. It must not block. False: the request is refused as unsupported.
+	// in order; nothing else of the session is read meanwhile. False: the request is
+	// refused as unsupported.
 	Handle func(s *Session, f Frame) bool
 }
 
