@@ -30,7 +30,7 @@ func (f Form) SubmissionIDs(raw string) []string {
 	if f != Either {
 		return []string{f.ReceiptID(raw)}
 	}
-	ids := []string{Decimal.ReceiptID(raw)}
+	ids := []string{f.ReceiptID(raw)} // in decimal, if it can be
 	if hex := Hex.ReceiptID(raw); hex != ids[0] {
 		ids = append(ids, hex)
 	}
