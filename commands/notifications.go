@@ -44,7 +44,7 @@ type Accepted struct {
 }
 
 // ErrErased: the idempotency key belongs to a request of a person since erased.
-var ErrErased = &event.Rule{Code: "erased", Message: "the idempotency key was used for a person whose data has been erased"}
+var ErrErased = &event.Rule{Code: "erased", Message: "the idempotency key or an address belongs to a person whose data has been erased"}
 
 // Submit accepts a request: when it returns, the request and the person's key are
 // durable. Errors: *Invalid, notification.ErrKeyReused, ErrErased.
@@ -72,6 +72,9 @@ func (n *Notifications) Submit(ctx context.Context, o Origin, key string, r Requ
 	ref, err := n.persons.ClaimPerson(ctx, o.Tenant, r.Recipient, checked.addresses())
 	if errors.Is(err, ErrTwoPersons) {
 		return Accepted{}, &Invalid{Problems: []Problem{{"to", "two_persons", "its addresses belong to different persons"}}}
+	}
+	if errors.Is(err, ErrKeyErased) {
+		return Accepted{}, ErrErased
 	}
 	if err != nil {
 		return Accepted{}, fmt.Errorf("claiming the person: %w", err)

@@ -12,26 +12,12 @@ import (
 	"recapito/domain/personal"
 )
 
-// Address is one way to reach a person, by which they are known again. Value is
-// normalised by the caller (E.164 for numbers): other spellings are other addresses.
-// Addresses of different channels are different, even with the same value.
-type Address struct {
-	Channel string
-	Value   string
-}
-
-// String hides the value.
-func (a Address) String() string { return a.Channel + ":[personal]" }
-
-// GoString hides the value.
-func (a Address) GoString() string { return a.String() }
-
 // ClaimPerson answers the person that a recipient id (if not empty) and addresses
 // belong to, and makes all of them theirs, in one step: a new person if none is known.
 // It is durable when it returns, so a value sealed with the answer can be opened after
 // any crash. commands.ErrTwoPersons if they are known as different persons, and
 // commands.ErrKeyErased if the person was erased; then nothing is changed.
-func (s *Sealing) ClaimPerson(ctx context.Context, tenant, recipient string, addresses []Address) (personal.Ref, error) {
+func (s *Sealing) ClaimPerson(ctx context.Context, tenant, recipient string, addresses []commands.Address) (personal.Ref, error) {
 	t, err := s.tenantKeys(ctx, tenant)
 	if err != nil {
 		return personal.Ref{}, err
@@ -58,7 +44,7 @@ func (s *Sealing) ClaimPerson(ctx context.Context, tenant, recipient string, add
 
 // FindPerson answers the person that a recipient id and addresses belong to, if one is
 // known; it makes none. Errors as ClaimPerson's.
-func (s *Sealing) FindPerson(ctx context.Context, tenant, recipient string, addresses []Address) (ref personal.Ref, found bool, err error) {
+func (s *Sealing) FindPerson(ctx context.Context, tenant, recipient string, addresses []commands.Address) (ref personal.Ref, found bool, err error) {
 	t, err := s.tenantKeys(ctx, tenant)
 	if err != nil {
 		return personal.Ref{}, false, err
@@ -77,7 +63,7 @@ func (s *Sealing) FindPerson(ctx context.Context, tenant, recipient string, addr
 	return personal.Ref{Person: key.PersonID, Key: key.KeyID}, true, nil
 }
 
-func personHashes(t *tenantKeys, recipient string, addresses []Address) [][]byte {
+func personHashes(t *tenantKeys, recipient string, addresses []commands.Address) [][]byte {
 	hashes := make([][]byte, 0, 1+len(addresses))
 	if recipient != "" {
 		hashes = append(hashes, keyedHash(t.search, "recipient", recipient))

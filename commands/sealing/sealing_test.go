@@ -83,10 +83,10 @@ func (b brokenStore) PersonKey(context.Context, string, string) (commands.Person
 	return commands.PersonKey{}, b.err
 }
 
-func sms(values ...string) []sealing.Address {
-	var all []sealing.Address
+func sms(values ...string) []commands.Address {
+	var all []commands.Address
 	for _, v := range values {
-		all = append(all, sealing.Address{Channel: "sms", Value: v})
+		all = append(all, commands.Address{Channel: "sms", Value: v})
 	}
 	return all
 }
@@ -265,7 +265,7 @@ func TestPersonIsKnownAgain(t *testing.T) {
 	if _, err := w.ClaimPerson(t.Context(), "acme", "", nil); !errors.Is(err, sealing.ErrNobody) {
 		t.Errorf("nobody: %v", err)
 	}
-	mail := []sealing.Address{{Channel: "email", Value: number}}
+	mail := []commands.Address{{Channel: "email", Value: number}}
 	if _, found, err := w.FindPerson(t.Context(), "acme", "", mail); err != nil || found {
 		t.Errorf("same value on another channel: %v, %v", found, err)
 	}
@@ -336,20 +336,20 @@ func TestRequestHMACTellsRequestsAndPersonsApart(t *testing.T) {
 func TestTokensFollowTheRouteKeys(t *testing.T) {
 	w := newWorld(t)
 	ctx, start := t.Context(), w.now.Now()
-	token, first, err := w.DestinationToken(ctx, "smsc", number, start)
-	if err != nil || strings.Contains(token+first, "333") {
+	token, err := w.DestinationToken(ctx, "smsc", number, start)
+	if err != nil || strings.Contains(token.Token+token.Key, "333") {
 		t.Fatal(err)
 	}
-	if again, id, err := w.DestinationToken(ctx, "smsc", number, start); err != nil || again != token || id != first {
+	if again, err := w.DestinationToken(ctx, "smsc", number, start); err != nil || again != token {
 		t.Error("the same destination has two tokens")
 	}
 	for _, other := range [][2]string{{"smsc", "+39333"}, {"smsc2", number}, {"smsc" + number[:2], number[2:]}} {
-		if got, _, err := w.DestinationToken(ctx, other[0], other[1], start); err != nil || got == token {
+		if got, err := w.DestinationToken(ctx, other[0], other[1], start); err != nil || got.Token == token.Token {
 			t.Error("another destination or route has the same token")
 		}
 	}
 	other := over(t, w.store, master, w.now)
-	if got, id, err := other.DestinationToken(ctx, "smsc", number, start); err != nil || got != token || id != first {
+	if got, err := other.DestinationToken(ctx, "smsc", number, start); err != nil || got != token {
 		t.Error("another process makes another token")
 	}
 
@@ -359,29 +359,29 @@ func TestTokensFollowTheRouteKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, k := range tokens {
-			if k.KeyID == key {
+			if k.Key == key {
 				return true
 			}
 		}
 		return false
 	}
-	if !finds(w.Sealing, first) || !finds(other, first) {
+	if !finds(w.Sealing, token.Key) || !finds(other, token.Key) {
 		t.Error("the current key is not looked up")
 	}
 	w.now.pass(sealing.RouteKeyPeriod)
-	second, secondID, err := w.DestinationToken(ctx, "smsc", number, w.now.Now())
-	if err != nil || second == token || secondID == first {
+	second, err := w.DestinationToken(ctx, "smsc", number, w.now.Now())
+	if err != nil || second.Token == token.Token || second.Key == token.Key {
 		t.Errorf("the key did not rotate: %v", err)
 	}
 	// The other process learns of the new key at once, though it holds the older list.
-	if !finds(other, secondID) || !finds(other, first) {
+	if !finds(other, second.Key) || !finds(other, token.Key) {
 		t.Error("a key not expired is not looked up")
 	}
 	w.now.pass(sealing.OrphanWindow)
-	if finds(w.Sealing, first) || !finds(w.Sealing, secondID) {
+	if finds(w.Sealing, token.Key) || !finds(w.Sealing, second.Key) {
 		t.Error("the keys do not expire as they should")
 	}
-	if _, _, err := w.DestinationToken(ctx, "smsc", number, start); !errors.Is(err, sealing.ErrRouteKeyExpired) {
+	if _, err := w.DestinationToken(ctx, "smsc", number, start); !errors.Is(err, sealing.ErrRouteKeyExpired) {
 		t.Errorf("a token for a time long past: %v", err)
 	}
 }

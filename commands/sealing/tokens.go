@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/domain/receipt"
 )
 
 const (
@@ -24,12 +25,6 @@ const (
 // ErrRouteKeyExpired: a token was asked for a time whose key has expired.
 var ErrRouteKeyExpired = errors.New("route key expired")
 
-// Token stands for a destination on a route. It can be compared, not turned round.
-type Token struct {
-	KeyID string
-	Token string
-}
-
 type routeKey struct {
 	id      string
 	raw     []byte
@@ -37,41 +32,42 @@ type routeKey struct {
 }
 
 // DestinationToken answers the token of a destination under the key that the route
-// has at that time, made if need be, and that key's id. The destination is normalised
+// has at that time, made if need be. The destination is normalised
 // by the caller.
-func (s *Sealing) DestinationToken(ctx context.Context, route, destination string, at time.Time) (token, keyID string, err error) {
+func (s *Sealing) DestinationToken(ctx context.Context, route, destination string, at time.Time) (receipt.Token, error) {
 	id, _ := routeKeyID(route, at)
 	keys, err := s.routeKeys(ctx, route, at)
 	if err != nil {
-		return "", "", fmt.Errorf("destination token: %w", err)
+		return receipt.Token{}, fmt.Errorf("destination token: %w", err)
 	}
 	for _, k := range keys {
 		if k.id == id {
-			return k.token(route, destination), k.id, nil
+			return k.token(route, destination), nil
 		}
 	}
-	return "", "", fmt.Errorf("destination token: %w", ErrRouteKeyExpired)
+	return receipt.Token{}, fmt.Errorf("destination token: %w", ErrRouteKeyExpired)
 }
 
 // DestinationTokens answers the token of a destination under every key of the route
 // that has not expired, neither then nor now, newest first: what a receipt is looked
 // up by.
-func (s *Sealing) DestinationTokens(ctx context.Context, route, destination string, at time.Time) ([]Token, error) {
+func (s *Sealing) DestinationTokens(ctx context.Context, route, destination string, at time.Time) ([]receipt.Token, error) {
 	keys, err := s.routeKeys(ctx, route, at)
 	if err != nil {
 		return nil, fmt.Errorf("destination tokens: %w", err)
 	}
-	var tokens []Token
+	var tokens []receipt.Token
 	for _, k := range keys {
 		if at.Before(k.expires) {
-			tokens = append(tokens, Token{KeyID: k.id, Token: k.token(route, destination)})
+			tokens = append(tokens, k.token(route, destination))
 		}
 	}
 	return tokens, nil
 }
 
-func (k routeKey) token(route, destination string) string {
-	return base64.RawURLEncoding.EncodeToString(keyedHash(k.raw, "destination", route, destination)[:tokenBytes])
+func (k routeKey) token(route, destination string) receipt.Token {
+	hash := keyedHash(k.raw, "destination", route, destination)[:tokenBytes]
+	return receipt.Token{Key: k.id, Token: base64.RawURLEncoding.EncodeToString(hash)}
 }
 
 // routeKeyID names the key of the period that at lies in by route and period, so that
