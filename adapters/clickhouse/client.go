@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -60,8 +61,8 @@ func CreateDatabase(ctx context.Context, rawURL string) error {
 	if err != nil {
 		return fmt.Errorf("open the ClickHouse client: %w", err)
 	}
-	defer conn.Close()
-	if err := conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(name)); err != nil {
+	err = conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(name))
+	if err := errors.Join(err, conn.Close()); err != nil {
 		return fmt.Errorf("create the ClickHouse database: %w", err)
 	}
 	return nil

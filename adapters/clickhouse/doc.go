@@ -31,7 +31,7 @@
 //   - The child ends when its stdin closes, so it never outlives its parent.
 //     A successor that finds the folder still locked waits up to ten seconds.
 //
-// What it does not promise: sessions (session_id), external tables, several
-// users, INSERT … SELECT FROM input(), and progress headers are not there; the
-// first three are refused, saying so.
+// What it does not promise: sessions (session_id) and external tables are
+// refused, saying so; user names and passwords are accepted and mean nothing;
+// INSERT … SELECT FROM input() and progress headers are not there.
 package clickhouse

@@ -86,7 +86,7 @@ func (f *front) read(ctx context.Context, conn *connection, q *request, out *res
 	if err != nil {
 		return result{}, fmt.Errorf("make a pipe for an answer: %w", err)
 	}
-	defer reader.Close()
+	defer func() { _ = reader.Close() }()
 	statement, format := outputTo(conn, q, pathOf(writer))
 	out.format = format
 

@@ -129,7 +129,7 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, out *response) er
 		if rows, err = readRows(q.rows); err != nil {
 			return err
 		}
-		defer rows.Close()
+		defer func() { _ = rows.Close() }()
 	}
 	if err := takeSlot(ctx, f.slots); err != nil {
 		return err

@@ -24,6 +24,7 @@ func TestHostileStatements(t *testing.T) {
 	for _, test := range []struct{ statement, code string }{
 		{"SELECT * FROM file('SECRET', 'LineAsString')", denied},
 		{"SELECT * FROM \"SECRET\"", "60"},
+		{"SELECT * FROM default.`SECRET`", denied},
 		{"SELECT file('SECRET')", denied},
 		{"SELECT FiLe ('SECRET')", denied},
 		{"SELECT `f\\x69le`('SECRET')", denied},
