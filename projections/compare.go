@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-
 	"recapito/domain/event"
 	"recapito/readmodels"
 )
@@ -31,7 +29,7 @@ var errEnough = errors.New("enough differences")
 // Compare holds every row of events and edr against a fold of the store, and answers
 // where they differ (at most 100). Both must stand still while it looks. It keeps the
 // whole ledger in memory: it is for tests and the sandbox.
-func Compare(ctx context.Context, source Source, codec *event.Codec, conn driver.Conn) ([]Difference, error) {
+func Compare(ctx context.Context, source Source, codec *event.Codec, conn readmodels.Conn) ([]Difference, error) {
 	c := &comparison{}
 	var want []readmodels.EventRow
 	fold := newEDRFold(codec)
@@ -65,7 +63,7 @@ func (c *comparison) add(table, key, what string) error {
 	return nil
 }
 
-func (c *comparison) events(ctx context.Context, conn driver.Conn, want []readmodels.EventRow) error {
+func (c *comparison) events(ctx context.Context, conn readmodels.Conn, want []readmodels.EventRow) error {
 	key := func(r readmodels.EventRow) string { return fmt.Sprintf("%s@%d", r.Stream, r.Revision) }
 	seen := make([]bool, len(want))
 	err := readmodels.AllEvents(ctx, conn, func(got readmodels.EventRow) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"recapito/domain/event"
@@ -89,6 +90,19 @@ func (w *warehouse) show(kind readmodels.Table, table string) error {
 	}
 	w.views[kind.Projection] = table
 	return nil
+}
+
+func (w *warehouse) view(projection string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.views[projection]
+}
+
+// shown are the rows that a projection's view shows, unmerged.
+func (w *warehouse) shown(projection string) []readmodels.Row {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.tables[w.views[projection]])
 }
 
 // chaos fails what a process asks of others, before or after it was carried out, and

@@ -114,7 +114,7 @@ func TestCorruptEventStopsTheProjectionBeforeIt(t *testing.T) {
 		for i := range want {
 			want[i].QueueMs, want[i].SubmitMs, want[i].DeliveryMs = nil, nil, nil
 		}
-		if d := gocmp.Diff(want, mergedParts(s.house.tables[s.house.views["edr"]])); d != "" {
+		if d := gocmp.Diff(want, mergedParts(s.house.shown("edr"))); d != "" {
 			t.Error(d)
 		}
 		var broken *projections.Corrupt
@@ -138,7 +138,7 @@ func TestRebuildTellsItsProgressWhileEventsArrive(t *testing.T) {
 		s.write(300)
 		s.start()
 		time.Sleep(settle)
-		before := s.house.views["edr"]
+		before := s.house.view("edr")
 		ctx, stop := context.WithCancel(t.Context())
 		writing := make(chan struct{})
 		go func() {
@@ -166,7 +166,7 @@ func TestRebuildTellsItsProgressWhileEventsArrive(t *testing.T) {
 				break
 			}
 		}
-		if s.house.views["edr"] == before || len(told) == 0 {
+		if s.house.view("edr") == before || len(told) == 0 {
 			t.Errorf("the view still shows %s; progress %v", before, told)
 		}
 		s.house.check(t, s.author.codec, s.store.ledger())

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-
 	"recapito/readmodels"
 )
 
@@ -25,9 +23,9 @@ type Target interface {
 }
 
 // ClickHouse is the Target on a connection opened on the read models' database.
-func ClickHouse(conn driver.Conn) Target { return clickHouse{conn} }
+func ClickHouse(conn readmodels.Conn) Target { return clickHouse{conn} }
 
-type clickHouse struct{ conn driver.Conn }
+type clickHouse struct{ conn readmodels.Conn }
 
 func (c clickHouse) Open(ctx context.Context) (string, error) {
 	if err := readmodels.Migrate(ctx, c.conn); err != nil {

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 		os.Exit(engine(os.Args[2:]))
 	}
 	flag.Parse()
-	_ = flag.Set("rapid.checks", "25") // each asks the engine many times
+	_ = flag.Set("rapid.checks", "15") // each asks the engine many times
 	code := m.Run()
 	stopEngine()
 	os.Exit(code)

@@ -121,6 +121,9 @@ func (t Table) Insert(ctx context.Context, conn driver.Conn, name, token string,
 	return nil
 }
 
+// Conn is a connection opened on the read models' database.
+type Conn = driver.Conn
+
 // Row is a row of one of the tables: EventRow or EDRPart.
 type Row interface{ values() []any }
 
