@@ -70,6 +70,10 @@ func (Schedule) deliveryIntent() {}
 // refusedAgain is how soon an expiry that something in flight held up comes again.
 const refusedAgain = 2 * time.Second
 
+// clockSkew is the most by which the clocks of two instances are taken to differ: a
+// deadline that comes so much too early is set again.
+const clockSkew = time.Minute
+
 // React answers what an input asks for. s is the notification folded at least up to
 // the input; now is the runner's clock.
 func React(id string, s notification.State, in Input, now time.Time) []Intent {
@@ -187,10 +191,14 @@ func onNotificationDeadline(s *notification.State, now time.Time) []Intent {
 	case !s.Exists || s.Over():
 		return nil
 	case !s.ExpiryPassed(now):
+		var intents []Intent
 		if !s.Enriched {
-			return []Intent{Gather{}} // a slow source's retry
+			intents = append(intents, Gather{}) // a slow source's retry
 		}
-		return nil
+		if at := s.Requested.ExpiresAt; !at.IsZero() && at.Sub(now) <= clockSkew {
+			intents = append(intents, Schedule{At: at}) // the expiry's own, by a clock ahead of ours
+		}
+		return intents
 	case s.InFlight(now):
 		return []Intent{Schedule{At: now.Add(refusedAgain)}}
 	}
@@ -200,6 +208,9 @@ func onNotificationDeadline(s *notification.State, now time.Time) []Intent {
 func register(id string, s notification.State, f notification.Facts, token, tokenKey string, accepted []notification.Accepted) []Intent {
 	var intents []Intent
 	for _, part := range accepted {
+		if part.ProviderID == "" {
+			continue // no receipt can name it
+		}
 		intents = append(intents, Register{Route: f.Route, ProviderID: part.ProviderID, Submission: receipt.Submission{
 			Tenant: s.Requested.Tenant, Notification: id, Attempt: f.Attempt, Part: part.Part,
 			Token: token, TokenKey: tokenKey, AcceptedAt: part.At,
