@@ -36,9 +36,9 @@ func TestCrashesAnywhere(t *testing.T) {
 		crashes(t, seed)
 		return
 	}
-	seeds := uint64(300)
+	seeds := uint64(200)
 	if raceEnabled {
-		seeds = 40
+		seeds = 25
 	}
 	if testing.Short() {
 		seeds = 50

@@ -83,6 +83,29 @@ func TestAnEventIsInItsTableSoon(t *testing.T) {
 	})
 }
 
+func TestSettle(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *system) {
+		s.start()
+		for range 20 {
+			if err := s.projections.Settle(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for _, state := range s.projections.States() {
+				if state.Events != uint64(len(s.store.ledger())) {
+					t.Fatalf("settled: %+v, the ledger has %d events", state, len(s.store.ledger()))
+				}
+			}
+			s.write(5)
+		}
+		s.chaos.set(1, false)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := s.projections.Settle(ctx); err == nil {
+			t.Error("settled while nothing answers")
+		}
+	})
+}
+
 // A known event that cannot be read stops what needs it, just before it and in plain
 // sight; the audit base holds it all the same.
 func TestCorruptEventStopsTheProjectionBeforeIt(t *testing.T) {
@@ -116,6 +139,9 @@ func TestCorruptEventStopsTheProjectionBeforeIt(t *testing.T) {
 		}
 		if d := gocmp.Diff(want, mergedParts(s.house.shown("edr"))); d != "" {
 			t.Error(d)
+		}
+		if err := s.projections.Settle(t.Context()); err == nil || !strings.Contains(err.Error(), "notification-n1@") {
+			t.Errorf("Settle says %v", err)
 		}
 		var broken *projections.Corrupt
 		if _, err := projections.FoldEDR(s.author.codec, s.store.ledger()); !errors.As(err, &broken) {

@@ -68,28 +68,12 @@ func (i *instance) write(appends int) {
 	}
 }
 
-// settled waits until both tables hold the whole ledger.
 func (i *instance) settled() {
 	i.t.Helper()
-	var n uint64
-	err := i.store.ReadAll(context.Background(), event.AllRead{Filter: event.Filter{StreamPrefixes: event.LedgerPrefixes}},
-		func(event.Recorded) error { n++; return nil })
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	deadline := time.Now().Add(time.Minute)
-	for {
-		all := true
-		for _, s := range i.p.States() {
-			all = all && s.Ready() && s.Events == n && s.Behind == 0
-		}
-		if all {
-			return
-		}
-		if time.Now().After(deadline) {
-			i.t.Fatalf("not settled at %d events: %+v", n, i.p.States())
-		}
-		time.Sleep(10 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := i.p.Settle(ctx); err != nil {
+		i.t.Fatalf("%v: %+v", err, i.p.States())
 	}
 }
 

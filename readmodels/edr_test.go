@@ -251,6 +251,9 @@ func TestCursorsAndLimitsAreRefused(t *testing.T) {
 	if err != nil || page.Next == "" {
 		t.Fatalf("%+v, %v", page, err)
 	}
+	if r := page.Rows[0]; r.DueAt.Location() != time.UTC || r.Day.Location() != time.UTC {
+		t.Errorf("times in %v and %v, want UTC", r.DueAt.Location(), r.Day.Location())
+	}
 	for name, q := range map[string]readmodels.EDRQuery{
 		"not base64":       {Tenant: "t1", Cursor: "!!"},
 		"not ours":         {Tenant: "t1", Cursor: "e30"},
