@@ -1,0 +1,149 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"recapito/adapters/kafka"
+	"recapito/commands"
+)
+
+// bus keeps the dispatch topics of every channel connected: it publishes what the
+// process manager dispatches and hands what comes off to the worker. A broker that is
+// away, at the start or later, holds nothing up: a dispatch that fails is repeated by
+// its attempt's watchdog.
+type bus struct {
+	brokers  []string
+	channels []string
+	worker   *commands.Worker
+	metrics  prometheus.Registerer
+	log      *slog.Logger
+
+	connected chan struct{} // closed when it is for the first time
+	first     sync.Once
+
+	mu     sync.Mutex
+	topics *commands.Topics // nil while not connected
+	state  error
+}
+
+var errNoBroker = errors.New("not connected to Kafka yet")
+
+// Dispatch implements commands.Queue.
+func (b *bus) Dispatch(ctx context.Context, d commands.DispatchMessage, channel, priority string) error {
+	b.mu.Lock()
+	topics, state := b.topics, b.state
+	b.mu.Unlock()
+	if topics == nil {
+		return errors.Join(errNoBroker, state)
+	}
+	return topics.Dispatch(ctx, d, channel, priority)
+}
+
+// State is nil while the bus is connected.
+func (b *bus) State() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.topics == nil {
+		return errors.Join(errNoBroker, b.state)
+	}
+	return nil
+}
+
+func (b *bus) set(topics *commands.Topics, state error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.topics, b.state = topics, state
+	if topics != nil {
+		b.first.Do(func() { close(b.connected) })
+	}
+}
+
+// run connects, works, and connects again until ctx ends.
+func (b *bus) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := b.session(ctx)
+		b.set(nil, err)
+		if ctx.Err() != nil {
+			break
+		}
+		b.log.Warn("the bus is not connected; trying again", "error", err)
+		wait(ctx, retryEvery)
+	}
+	return nil
+}
+
+func (b *bus) session(ctx context.Context) (err error) {
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	open, err := kafka.Open(kafka.Options{Brokers: b.brokers, Logger: b.log, Metrics: b.metrics})
+	if err != nil {
+		return fmt.Errorf("connecting to Kafka: %w", err)
+	}
+	defer func() { err = errors.Join(err, open.Close()) }()
+	router, err := kafka.NewRouter(kafka.RouterOptions{
+		Logger: b.log, Publisher: open.Publisher(), Metrics: b.metrics,
+		Redeliver: func(err error) bool { return !errors.Is(err, errMalformed) },
+	})
+	if err != nil {
+		return fmt.Errorf("making the router: %w", err)
+	}
+	for _, channel := range b.channels {
+		for _, priority := range commands.Priorities {
+			subscriber, err := open.Subscriber(commands.DispatchGroup(channel))
+			if err != nil {
+				return fmt.Errorf("subscribing: %w", err)
+			}
+			topic := commands.DispatchTopic(channel, priority)
+			router.AddConsumerHandler(topic, topic, subscriber, b.handle)
+		}
+	}
+	b.set(&commands.Topics{Publisher: open.Publisher()}, nil)
+	if err := router.Run(ctx); err != nil {
+		return fmt.Errorf("running the router: %w", err)
+	}
+	return nil
+}
+
+// prepare makes the topics and learns which bus this is.
+func (b *bus) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	generation, created, err := kafka.Generation(ctx, b.brokers)
+	if err != nil {
+		return fmt.Errorf("reading the bus's generation: %w", err)
+	}
+	if created {
+		b.log.Info("the bus is new: attempts that were on an older one are dispatched again by their watchdogs", "generation", generation)
+	}
+	var topics []kafka.Topic
+	for _, channel := range b.channels {
+		for _, priority := range commands.Priorities {
+			name := commands.DispatchTopic(channel, priority)
+			topics = append(topics, kafka.WorkTopic(name), kafka.DeadTopic(name))
+		}
+	}
+	if err := kafka.EnsureTopics(ctx, b.brokers, topics...); err != nil {
+		return fmt.Errorf("making the topics: %w", err)
+	}
+	return nil
+}
+
+// errMalformed: a message that no repetition can help.
+var errMalformed = errors.New("malformed")
+
+func (b *bus) handle(m *message.Message) error {
+	d, err := commands.ParseDispatch(m)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	return b.worker.Handle(m.Context(), d)
+}

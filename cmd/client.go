@@ -1,0 +1,116 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// client speaks to a running instance with its local admin key.
+type client struct {
+	base   string
+	key    string
+	tenant string
+	http   http.Client
+
+	idempotencyKey string // of the next calls
+}
+
+const (
+	clientTimeout  = 30 * time.Second
+	maxAnswerBytes = 32 << 20
+)
+
+func (f instanceFlag) client() (*client, error) {
+	i, err := findInstance(f.Data)
+	if err != nil {
+		return nil, err
+	}
+	return newClient(i, f.Tenant), nil
+}
+
+func newClient(i Instance, tenant string) *client {
+	return &client{base: "http://" + i.HTTP, key: i.APIKey, tenant: tenant, http: http.Client{Timeout: clientTimeout}}
+}
+
+// problem is an answer that is not a success, as problem+json says it.
+type problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Field   string `json:"field"`
+		Message string `json:"message"`
+	} `json:"errors"`
+}
+
+func (p *problem) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (%d %s)", firstText(p.Detail, p.Title), p.Status, p.Code)
+	for _, e := range p.Errors {
+		fmt.Fprintf(&b, "\n  %s: %s", e.Field, e.Message)
+	}
+	return b.String()
+}
+
+func firstText(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}
+
+// call sends body as JSON (none if nil) and reads the answer into answer (if not nil).
+func (c *client) call(ctx context.Context, method, path string, body, answer any) error {
+	var reader io.Reader
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("encoding the request: %w", err)
+		}
+		reader = bytes.NewReader(raw)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
+	if err != nil {
+		return fmt.Errorf("making the request: %w", err)
+	}
+	r.Header.Set("Authorization", "Bearer "+c.key)
+	r.Header.Set("Recapito-Tenant", c.tenant)
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.idempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", c.idempotencyKey)
+	}
+	got, err := c.http.Do(r)
+	if err != nil {
+		return fmt.Errorf("calling the instance: %w", err)
+	}
+	defer func() { _ = got.Body.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(got.Body, maxAnswerBytes))
+	if err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	if got.StatusCode >= http.StatusBadRequest {
+		p := &problem{Status: got.StatusCode, Code: "?"}
+		if json.Unmarshal(raw, p) != nil {
+			p.Title = "the instance answered with an error"
+		}
+		return p
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.Unmarshal(raw, answer); err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+package cmd
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"recapito/commands"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
+)
+
+// Config is recapito.yaml. Every key has a default that works on one machine with
+// nothing installed. RECAPITO_<KEY> overrides a key, e.g. RECAPITO_KAFKA_BROKERS
+// (a comma between several) or RECAPITO_HTTP_ADDR; docs/configuration.md lists all.
+type Config struct {
+	Data      string `yaml:"data"`      // the instance's folder
+	Scenarios string `yaml:"scenarios"` // folder of scenario files; empty: scenarios in the data folder
+	HTTP      struct {
+		Addr string `yaml:"addr"`
+	} `yaml:"http"`
+	Metrics struct {
+		Addr string `yaml:"addr"`
+	} `yaml:"metrics"`
+	Kafka struct {
+		Brokers []string `yaml:"brokers"` // empty: the embedded broker
+		Addr    string   `yaml:"addr"`    // of the embedded broker
+	} `yaml:"kafka"`
+	ClickHouse struct {
+		URL  string `yaml:"url"`  // empty: the embedded engine
+		Addr string `yaml:"addr"` // of the embedded engine
+	} `yaml:"clickhouse"`
+	Log struct {
+		Level  string `yaml:"level"`  // debug, info, warn, error
+		Format string `yaml:"format"` // text, json
+	} `yaml:"log"`
+	Routes []RouteConfig `yaml:"routes"`
+}
+
+// RouteConfig is one route of a channel. Only smpp is built so far.
+type RouteConfig struct {
+	Name     string       `yaml:"name"`
+	Channel  string       `yaml:"channel"`
+	Protocol string       `yaml:"protocol"`
+	Addr     string       `yaml:"addr"`
+	SystemID string       `yaml:"system_id"`
+	Password string       `yaml:"password"`
+	Binds    int          `yaml:"binds"`
+	Window   int          `yaml:"window"`
+	IDForm   receipt.Form `yaml:"id_form"` // text, hex, decimal, either
+	// EchoesReference: the provider returns our vendor parameters with its receipts.
+	EchoesReference bool          `yaml:"echoes_reference"`
+	Tries           int           `yaml:"tries"`
+	BackOff         time.Duration `yaml:"back_off"`
+	WireLimit       time.Duration `yaml:"wire_limit"`
+	Redispatch      time.Duration `yaml:"redispatch"`
+	Patience        time.Duration `yaml:"patience"`
+	Unknown         string        `yaml:"unknown"` // wait, resend, hold
+	UnknownLimit    time.Duration `yaml:"unknown_limit"`
+	Resends         int           `yaml:"resends"`
+}
+
+const maxConfigBytes = 1 << 20
+
+func defaultConfig() Config {
+	var c Config
+	c.Data = "./data"
+	c.HTTP.Addr = "127.0.0.1:8080"
+	c.Metrics.Addr = "127.0.0.1:9464"
+	c.Kafka.Addr = "127.0.0.1:9092"
+	c.ClickHouse.Addr = "127.0.0.1:8123"
+	c.Log.Level, c.Log.Format = "info", "text"
+	return c
+}
+
+func defaultRoute() RouteConfig {
+	return RouteConfig{Name: "smsc", Channel: commands.ChannelSMS, Protocol: "smpp", Addr: smscAddr, SystemID: "recapito"}
+}
+
+const smscAddr = "127.0.0.1:2775"
+
+// loadConfig reads a file (none if the name is empty) and the environment over the
+// defaults. Unknown keys are errors naming the line.
+func loadConfig(file string, environ []string) (Config, error) {
+	c := defaultConfig()
+	if file != "" {
+		if err := readConfig(file, &c); err != nil {
+			return c, err
+		}
+	}
+	if err := overrideByEnv(&c, environ); err != nil {
+		return c, err
+	}
+	if len(c.Routes) == 0 {
+		c.Routes = []RouteConfig{defaultRoute()}
+	}
+	return c, c.validate()
+}
+
+func readConfig(file string, c *Config) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(f, maxConfigBytes))
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	d := yaml.NewDecoder(bytes.NewReader(raw))
+	d.KnownFields(true)
+	if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
+}
+
+// overrideByEnv sets the keys that hold a text, or a list of texts.
+func overrideByEnv(c *Config, environ []string) error {
+	set := map[string]string{}
+	for _, e := range environ {
+		if name, value, ok := strings.Cut(e, "="); ok && strings.HasPrefix(name, "RECAPITO_") {
+			set[name] = value
+		}
+	}
+	return override(reflect.ValueOf(c).Elem(), "RECAPITO", set)
+}
+
+func override(v reflect.Value, prefix string, set map[string]string) error {
+	for i := range v.NumField() {
+		field := v.Field(i)
+		name := prefix + "_" + strings.ToUpper(v.Type().Field(i).Tag.Get("yaml"))
+		if field.Kind() == reflect.Struct {
+			if err := override(field, name, set); err != nil {
+				return err
+			}
+			continue
+		}
+		value, ok := set[name]
+		if !ok {
+			continue
+		}
+		switch {
+		case field.Kind() == reflect.String:
+			field.SetString(value)
+		case field.Type() == reflect.TypeFor[[]string]():
+			field.Set(reflect.ValueOf(strings.Split(value, ",")))
+		default:
+			return fmt.Errorf("%s cannot be set in the environment, only in the file", name)
+		}
+	}
+	return nil
+}
+
+func (c *Config) validate() error {
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if c.Data == "" {
+		problem("data: must name a folder")
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		problem("log.format: must be text or json")
+	}
+	seen := map[string]bool{}
+	for i := range c.Routes {
+		r := &c.Routes[i]
+		at := "routes[" + strconv.Itoa(i) + "]"
+		switch {
+		case r.Name == "" || strings.ContainsAny(r.Name, "- /"):
+			problem("%s.name: is required, without hyphens, blanks or slashes", at)
+		case seen[r.Name]:
+			problem("%s.name: stands twice", at)
+		}
+		seen[r.Name] = true
+		if r.Channel == "" {
+			r.Channel = commands.ChannelSMS
+		}
+		if r.Protocol == "" {
+			r.Protocol = "smpp"
+		}
+		if r.Channel != commands.ChannelSMS || r.Protocol != "smpp" {
+			problem("%s: only channel sms over protocol smpp is built", at)
+		}
+		if r.Addr == "" {
+			problem("%s.addr: is required (host:port)", at)
+		}
+		switch r.IDForm {
+		case "":
+			r.IDForm = receipt.Text
+		case receipt.Text, receipt.Hex, receipt.Decimal, receipt.Either:
+		default:
+			problem("%s.id_form: must be text, hex, decimal or either", at)
+		}
+		switch notification.UnknownPolicy(r.Unknown) {
+		case "", notification.UnknownWait, notification.UnknownResend, notification.UnknownHold:
+		default:
+			problem("%s.unknown: must be wait, resend or hold", at)
+		}
+		for name, d := range map[string]time.Duration{"back_off": r.BackOff, "wire_limit": r.WireLimit, "redispatch": r.Redispatch, "patience": r.Patience, "unknown_limit": r.UnknownLimit} {
+			if d < 0 {
+				problem("%s.%s: must not be negative", at, name)
+			}
+		}
+	}
+	if err := errors.Join(problems...); err != nil {
+		return fmt.Errorf("configuration:\n%w", err)
+	}
+	return nil
+}
+
+// policy is the route's policy, the defaults where it is silent.
+func (r RouteConfig) policy() notification.Policy {
+	p := commands.DefaultPolicy()
+	if r.Tries > 0 {
+		p.Tries = r.Tries
+	}
+	if r.Resends > 0 {
+		p.Resends = r.Resends
+	}
+	if r.Unknown != "" {
+		p.Unknown = notification.UnknownPolicy(r.Unknown)
+	}
+	for to, d := range map[*notification.Duration]time.Duration{
+		&p.BackOff: r.BackOff, &p.WireLimit: r.WireLimit, &p.Redispatch: r.Redispatch, &p.Patience: r.Patience, &p.UnknownLimit: r.UnknownLimit,
+	} {
+		if d > 0 {
+			*to = notification.Duration(d)
+		}
+	}
+	return p
+}
+
+// zeroPorts makes every port that was not set free to choose, as --http …:0 does.
+func (c *Config) zeroPorts() {
+	d := defaultConfig()
+	for addr, standard := range map[*string]string{&c.Metrics.Addr: d.Metrics.Addr, &c.Kafka.Addr: d.Kafka.Addr, &c.ClickHouse.Addr: d.ClickHouse.Addr} {
+		if *addr == standard {
+			*addr = "127.0.0.1:0"
+		}
+	}
+}
+
+// freePort says whether an address asks for any free port.
+func freePort(addr string) bool { return strings.HasSuffix(addr, ":0") }

@@ -1,0 +1,163 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"recapito/adapters/clickhouse"
+	"recapito/adapters/eventlog"
+	"recapito/adapters/kafka"
+	"recapito/adapters/keystore"
+	"recapito/commands/sealing"
+)
+
+// engines are what holds state: the event store, the key store, the bus's broker and
+// the read models' database, embedded or outside.
+type engines struct {
+	log      *slog.Logger
+	events   *eventlog.Log
+	keys     *keystore.Store
+	sealing  *sealing.Sealing
+	broker   *kafka.Embedded // nil if kafka.brokers is set
+	brokers  []string
+	house    *clickhouse.Supervised // nil if clickhouse.url is set
+	houseURL string
+	read     driver.Conn
+}
+
+// openEngines opens all of them; what was opened is closed again if one fails.
+func openEngines(ctx context.Context, c Config, log *slog.Logger) (_ *engines, err error) {
+	e := &engines{log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data folder: %w", err)
+	}
+	if e.events, err = eventlog.Open(eventlog.Options{Dir: filepath.Join(c.Data, "events"), Uncompressed: uncompressed(), Logger: log}); err != nil {
+		return nil, fmt.Errorf("opening the event store: %w", err)
+	}
+	master, err := keystore.LoadMasterKey(filepath.Join(c.Data, "keys", "master.key"))
+	if err != nil {
+		return nil, fmt.Errorf("loading the master key: %w", err)
+	}
+	if e.keys, err = keystore.Open(filepath.Join(c.Data, "keys", "store"), keystore.Options{Logger: log}); err != nil {
+		return nil, fmt.Errorf("opening the key store: %w", err)
+	}
+	if e.sealing, err = sealing.New(e.keys, master, sealing.Options{}); err != nil {
+		return nil, fmt.Errorf("opening the key store: %w", err)
+	}
+	// The broker and ClickHouse start side by side: the latter takes a second or two.
+	var starting sync.WaitGroup
+	var brokerErr, houseErr error
+	starting.Go(func() { brokerErr = e.startBroker(ctx, c) })
+	starting.Go(func() { houseErr = e.startHouse(ctx, c) })
+	starting.Wait()
+	return e, errors.Join(brokerErr, houseErr)
+}
+
+func (e *engines) startBroker(ctx context.Context, c Config) (err error) {
+	if len(c.Kafka.Brokers) > 0 {
+		e.brokers = c.Kafka.Brokers
+		return nil
+	}
+	e.broker, err = kafka.StartEmbedded(ctx, kafka.EmbeddedOptions{Dir: filepath.Join(c.Data, "kafka"), Addr: c.Kafka.Addr, Logger: e.log})
+	if err != nil {
+		return fmt.Errorf("starting the embedded broker: %w", err)
+	}
+	e.brokers = e.broker.Brokers()
+	return nil
+}
+
+func (e *engines) startHouse(ctx context.Context, c Config) (err error) {
+	e.houseURL = c.ClickHouse.URL
+	if e.houseURL == "" {
+		e.house, err = clickhouse.Start(ctx, clickhouse.SupervisorOptions{
+			Args: []string{"clickhouse"}, Dir: filepath.Join(c.Data, "clickhouse"), Addr: c.ClickHouse.Addr, Logger: e.log,
+		})
+		if err != nil {
+			return fmt.Errorf("starting the embedded ClickHouse engine: %w", err)
+		}
+		e.houseURL = e.house.URL()
+	}
+	if e.read, err = clickhouse.Open(e.houseURL); err != nil {
+		return fmt.Errorf("opening ClickHouse: %w", err)
+	}
+	return nil
+}
+
+// houseState is nil while ClickHouse answers.
+func (e *engines) houseState(ctx context.Context) error {
+	if e.house != nil {
+		if err := e.house.State(); err != nil {
+			return err
+		}
+	}
+	return e.read.Ping(ctx)
+}
+
+// createDatabase waits for an outside ClickHouse and makes its database.
+func (e *engines) createDatabase(ctx context.Context) {
+	for e.house == nil {
+		err := clickhouse.CreateDatabase(ctx, e.houseURL)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		e.log.Warn("ClickHouse does not answer; trying again", "error", err)
+		wait(ctx, retryEvery)
+	}
+}
+
+func (e *engines) close(ctx context.Context) error {
+	var problems []error
+	if e.read != nil {
+		problems = append(problems, e.read.Close())
+	}
+	if e.house != nil {
+		problems = append(problems, e.house.Close(ctx))
+	}
+	if e.broker != nil {
+		problems = append(problems, e.broker.Close())
+	}
+	if e.keys != nil {
+		problems = append(problems, e.keys.Close())
+	}
+	if e.events != nil {
+		problems = append(problems, e.events.Close())
+	}
+	return errors.Join(problems...)
+}
+
+// uncompressed lets a test search the files of the event store for what must not be
+// there.
+func uncompressed() bool { return os.Getenv("RECAPITO_TEST_UNCOMPRESSED") != "" }
+
+const retryEvery = 2 * time.Second
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// hostPort is the address in a URL.
+func hostPort(raw string) string {
+	if u, err := url.Parse(raw); err == nil {
+		return u.Host
+	}
+	return ""
+}

@@ -1,0 +1,66 @@
+package cmd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Instance is DIR/run.json: where a running instance is found, and the local admin key
+// that it made at its start. Readable by its owner alone, gone when it exits.
+type Instance struct {
+	HTTP       string `json:"http"`
+	Metrics    string `json:"metrics"`
+	Kafka      string `json:"kafka,omitempty"`
+	ClickHouse string `json:"clickhouse,omitempty"`
+	SMSC       string `json:"smsc,omitempty"`
+	APIKey     string `json:"api_key"`
+	PID        int    `json:"pid"`
+}
+
+func instanceFile(dir string) string { return filepath.Join(dir, "run.json") }
+
+// write replaces the file in one step.
+func (i Instance) write(dir string) error {
+	raw, err := json.MarshalIndent(i, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding run.json: %w", err)
+	}
+	temporary := instanceFile(dir) + ".new"
+	if err := os.WriteFile(temporary, append(raw, '\n'), 0o600); err != nil {
+		return fmt.Errorf("writing run.json: %w", err)
+	}
+	if err := os.Rename(temporary, instanceFile(dir)); err != nil {
+		return fmt.Errorf("writing run.json: %w", err)
+	}
+	return nil
+}
+
+// findInstance reads the file of the instance that runs on a folder and sees that it
+// answers.
+func findInstance(dir string) (Instance, error) {
+	var i Instance
+	notRunning := fmt.Errorf("no instance is running on %s: start one with `recapito serve` or `recapito sandbox` (or name its folder with --data)", dir)
+	raw, err := os.ReadFile(instanceFile(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return i, notRunning
+	}
+	if err != nil {
+		return i, fmt.Errorf("reading run.json: %w", err)
+	}
+	if err := json.Unmarshal(raw, &i); err != nil {
+		return i, fmt.Errorf("reading run.json: %w", err)
+	}
+	client := http.Client{Timeout: 5 * time.Second}
+	answer, err := client.Get("http://" + i.HTTP + "/livez")
+	if err != nil {
+		return i, fmt.Errorf("%w (its run.json is stale)", notRunning)
+	}
+	_ = answer.Body.Close()
+	return i, nil
+}

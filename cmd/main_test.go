@@ -1,0 +1,213 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// asRecapito makes the test binary behave as the program: children (ClickHouse, the
+// simulator, killed instances) are this same file.
+const asRecapito = "RECAPITO_TEST_AS_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asRecapito) != "" {
+		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	if err := os.Setenv(asRecapito, "1"); err != nil { // for the children of in-process instances
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// process is `recapito …` as a process of its own.
+type process struct {
+	t      testing.TB
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	out    lockedBuffer
+	waited chan struct{}
+	err    error
+}
+
+// lockedBuffer keeps what a process prints, for the tests that search it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func start(t testing.TB, args ...string) *process {
+	t.Helper()
+	return startWith(t, nil, args...)
+}
+
+func startWith(t testing.TB, env []string, args ...string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, cmd: exec.Command(self, args...), waited: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.waited)
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("output of recapito %s:\n%s", args[0], tail(p.out.String(), 4000))
+		}
+	})
+	return p
+}
+
+func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.waited
+}
+
+// stop ends the process as an operator would, and wants exit code 0.
+func (p *process) stop() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	p.wait(time.Minute)
+}
+
+func (p *process) wait(within time.Duration) {
+	p.t.Helper()
+	select {
+	case <-p.waited:
+	case <-time.After(within):
+		p.t.Fatalf("recapito %s did not end within %s", p.cmd.Args[1], within)
+	}
+	if p.err != nil {
+		p.t.Fatalf("recapito %s: %v", p.cmd.Args[1], p.err)
+	}
+}
+
+// verb runs a verb of the CLI to its end and answers what it printed on stdout.
+func verb(t testing.TB, args ...string) (string, error) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	code := run(ctx, args, terminal{in: strings.NewReader(""), out: &out, err: &errOut, environ: os.Environ()})
+	if code != 0 {
+		return out.String(), fmt.Errorf("exit %d: %s", code, errOut.String())
+	}
+	return out.String(), nil
+}
+
+func mustVerb(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := verb(t, args...)
+	if err != nil {
+		t.Fatalf("recapito %s: %v", strings.Join(args[:1], " "), err)
+	}
+	return out
+}
+
+// eventually polls until ok answers nil.
+func eventually(t testing.TB, within time.Duration, ok func() error) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		err := ok()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %v", within, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// instanceOf waits until the instance of a folder is ready.
+func instanceOf(t testing.TB, p *process, dir string) Instance {
+	t.Helper()
+	var i Instance
+	eventually(t, time.Minute, func() (err error) {
+		select {
+		case <-p.waited:
+			t.Fatalf("the instance ended: %v", p.err)
+		default:
+		}
+		if i, err = findInstance(dir); err == nil && i.PID != p.cmd.Process.Pid {
+			err = errors.New("run.json is an earlier instance's")
+		}
+		return err
+	})
+	return i
+}
+
+// startSMSC starts the simulator on a port that stays the same over restarts.
+func startSMSC(t testing.TB, dir, addr string, args ...string) (*process, string) {
+	t.Helper()
+	p := start(t, append([]string{"smsc", "--data", dir, "--addr", addr}, args...)...)
+	eventually(t, time.Minute, func() error {
+		line, _, ok := strings.Cut(p.out.String(), "\n")
+		if !ok {
+			return errors.New("the simulator has not said its address")
+		}
+		addr = line
+		return nil
+	})
+	return p, addr
+}
+
+// writeConfig writes a configuration whose route leads to a simulator.
+func writeConfig(t testing.TB, dir, smsc, more string) string {
+	t.Helper()
+	scenarios, err := filepath.Abs("scenarios")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "data: " + dir + "\nscenarios: " + scenarios + `
+http: {addr: "127.0.0.1:0"}
+routes:
+  - name: smsc
+    addr: ` + smsc + `
+    system_id: recapito
+    echoes_reference: true
+` + more
+	file := filepath.Join(t.TempDir(), "recapito.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}

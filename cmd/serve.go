@@ -1,0 +1,63 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"recapito/adapters/clickhouse"
+)
+
+type serveCmd struct {
+	Config string `help:"Configuration file." type:"existingfile" short:"c" env:"RECAPITO_CONFIG"`
+	Data   string `help:"The instance's folder (default ./data)." type:"path"`
+	HTTP   string `name:"http" help:"Address of the HTTP API (default 127.0.0.1:8080); port 0 makes every port that is not set a free one."`
+}
+
+// Run runs an instance until it is told to stop.
+func (s serveCmd) Run(ctx context.Context, t terminal) error {
+	c, err := s.configuration(t)
+	if err != nil {
+		return err
+	}
+	log, err := newLogger(c, t.err)
+	if err != nil {
+		return err
+	}
+	scenarios, err := loadScenarios(c, log)
+	if err != nil {
+		return err
+	}
+	l, err := openLedger(ctx, c, scenarios, log)
+	if err != nil {
+		return explain(err)
+	}
+	return l.run(ctx, func(i Instance) {
+		_, _ = fmt.Fprintf(t.out, "recapito is ready: http://%s/docs\n", i.HTTP)
+	})
+}
+
+func (s serveCmd) configuration(t terminal) (Config, error) {
+	c, err := loadConfig(s.Config, t.environ)
+	if err != nil {
+		return c, err
+	}
+	if s.Data != "" {
+		c.Data = s.Data
+	}
+	if s.HTTP != "" {
+		c.HTTP.Addr = s.HTTP
+	}
+	if freePort(c.HTTP.Addr) {
+		c.zeroPorts()
+	}
+	return c, nil
+}
+
+// explain adds what to do next where the engine's own words do not say it.
+func explain(err error) error {
+	if errors.Is(err, clickhouse.ErrNoLibrary) {
+		return fmt.Errorf("%w\nOr name a running ClickHouse by clickhouse.url", err)
+	}
+	return err
+}

@@ -1,0 +1,92 @@
+package cmd
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"recapito/domain/tenant"
+)
+
+// The bus and the read models can be deleted while the instance is stopped: the next
+// start makes them whole by itself.
+func TestWipedEnginesAreRebuilt(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	smscProcess, smsc := startSMSC(t, dir, "127.0.0.1:0", "--receipt-delay", "50ms", "--receipt-spread", "50ms")
+	config := writeConfig(t, dir, smsc, "    redispatch: 2s\n")
+	p := start(t, "serve", "--config", config)
+	c := newClient(instanceOf(t, p, dir), tenant.Default)
+	var ids []string
+	request := func(n int) {
+		var accepted summary
+		body := map[string]any{"scenario": "appointment", "to": map[string][]string{"sms": {testNumber(n)}}}
+		if err := c.call(t.Context(), http.MethodPost, "/v1/notifications", body, &accepted); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, accepted.ID)
+	}
+	for n := range 20 {
+		request(n)
+	}
+	for _, id := range ids {
+		eventually(t, time.Minute, func() error { return isFinal(t, c, id) })
+	}
+	smscProcess.kill() // what comes now is scheduled and cannot be sent
+	for n := range 20 {
+		request(n)
+	}
+	p.stop()
+	for _, engine := range []string{"kafka", "clickhouse"} {
+		if err := os.RemoveAll(filepath.Join(dir, engine)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	startSMSC(t, dir, smsc, "--receipt-delay", "50ms", "--receipt-spread", "50ms")
+	l := openHere(t, config)
+	if _, err := l.waitFinal(t.Context(), ids); err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range l.edrProblems(t.Context()) {
+		if problem != nil {
+			t.Error(problem)
+		}
+	}
+	var attempts uint64
+	if err := l.engines.read.QueryRow(t.Context(), "SELECT count() FROM edr").Scan(&attempts); err != nil || attempts < uint64(len(ids)) {
+		t.Error(fmt.Errorf("the EDR has %d attempts of %d notifications: %w", attempts, len(ids), err))
+	}
+}
+
+// An idle instance appends nothing, for a minute and so for ever: neither one that
+// never did anything nor one whose work is done.
+func TestIdleAppendsNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, smsc := startSMSC(t, dir, "127.0.0.1:0", "--receipt-delay", "50ms", "--receipt-spread", "50ms")
+	l := openHere(t, writeConfig(t, dir, smsc, "    wire_limit: 2s\n    redispatch: 2s\n"))
+	c := newClient(l.instance, tenant.Default)
+	for n := range 10 {
+		id, err := sendSample(t.Context(), c)
+		if err != nil {
+			t.Fatalf("sample %d: %v", n, err)
+		}
+		eventually(t, time.Minute, func() error { return isFinal(t, c, id) })
+	}
+	// The buckets of the deadlines just armed are closed when their minute is over; the
+	// wait for receipts that came long ago is the scenario's hour, far from here.
+	const idle = time.Minute
+	quiet, last := time.Now(), l.engines.events.Last()
+	eventually(t, 4*time.Minute, func() error {
+		if now := l.engines.events.Last(); now != last {
+			quiet, last = time.Now(), now
+		}
+		if since := time.Since(quiet); since < idle {
+			return fmt.Errorf("quiet for %s only", since.Round(time.Second))
+		}
+		return nil
+	})
+}
