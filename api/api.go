@@ -1,0 +1,144 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"recapito/commands"
+	"recapito/commands/access"
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/domain/tenant"
+	"recapito/readmodels"
+)
+
+// Notifications is the command side. Implemented by commands.Notifications.
+type Notifications interface {
+	Submit(ctx context.Context, o commands.Origin, key string, r commands.Request) (commands.Accepted, error)
+	Get(ctx context.Context, tenant, id string) (commands.Loaded[notification.State], error)
+	Cancel(ctx context.Context, o commands.Origin, id, reason string) (commands.Cancelled, error)
+	History(ctx context.Context, tenant, id string, from event.Revision, limit int) ([]commands.HistoryEntry, error)
+}
+
+// Access knows callers and keeps keys. Implemented by access.Access.
+type Access interface {
+	Authenticate(ctx context.Context, key string) (access.Principal, error)
+	Create(ctx context.Context, o commands.Origin, tenant, label string) (access.Created, error)
+	List(ctx context.Context, tenant string) ([]tenant.Key, error)
+	Revoke(ctx context.Context, o commands.Origin, tenant, keyID string) (tenant.Key, error)
+}
+
+// EDRs answers a page of the EDR. readmodels.EDRs with a connection is one.
+type EDRs func(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error)
+
+// Options of New. Notifications, Access and Scenarios are required; without EDRs or
+// Projections their paths answer 503.
+type Options struct {
+	Notifications Notifications
+	Access        Access
+	Scenarios     commands.Scenarios
+	EDRs          EDRs
+	Projections   Projections
+	Checks        []Check // for /readyz
+
+	Version string                // shown in /openapi.json
+	Log     *slog.Logger          // nil: slog.Default()
+	Metrics prometheus.Registerer // nil: none
+	Now     func() time.Time      // nil: time.Now
+
+	MaxInFlight int // requests under /v1 at a time; 0: DefaultMaxInFlight
+}
+
+type server struct {
+	Options
+	router   *chi.Mux
+	api      huma.API
+	inFlight chan struct{}
+	metrics  *metrics
+	health   *health
+}
+
+// New answers the handler of everything that is served over HTTP.
+func New(o Options) http.Handler {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.MaxInFlight <= 0 {
+		o.MaxInFlight = DefaultMaxInFlight
+	}
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+	takeOverErrors()
+	s := &server{
+		Options: o, router: chi.NewMux(), inFlight: make(chan struct{}, o.MaxInFlight),
+		metrics: newMetrics(o.Metrics), health: newHealth(o.Checks, o.Log, o.Now),
+	}
+	s.router.Use(s.observe, s.authenticate, s.limit, middleware.GetHead)
+	s.router.NotFound(func(w http.ResponseWriter, _ *http.Request) { newProblem(CodeNotFound, "").write(w) })
+	s.router.MethodNotAllowed(s.methodNotAllowed)
+
+	s.api = humachi.New(s.router, humaConfig(o.Version))
+	s.notifications()
+	s.scenarios()
+	s.edr()
+	s.keys()
+	s.projections()
+	s.healthRoutes()
+	s.docs()
+	return s.router
+}
+
+func humaConfig(version string) huma.Config {
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "recapito", Version: version,
+				Description: "An event-sourced notification ledger. Errors are problem+json (RFC 9457) with a stable `code`.",
+			},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"key": {Type: "http", Scheme: "bearer", Description: "An API key."},
+				},
+			},
+			Tags: []*huma.Tag{
+				{Name: "notifications", Description: "Ask for notifications, follow and stop them."},
+				{Name: "reports", Description: "What read models hold: behind the ledger by a moment."},
+				{Name: "administration", Description: "With the local admin key only."},
+				{Name: "health", Description: "For load balancers and operators; no key."},
+			},
+		},
+		// What comes in is read in decode.go, more strictly than huma does.
+		Formats: map[string]huma.Format{
+			"application/json": huma.DefaultJSONFormat,
+			"json":             huma.DefaultJSONFormat, // of application/problem+json
+		},
+		DefaultFormat: "application/json",
+	}
+}
+
+func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
+		looked := m
+		if m == http.MethodHead {
+			looked = http.MethodGet
+		}
+		if s.router.Match(chi.NewRouteContext(), looked, r.URL.Path) {
+			w.Header().Add("Allow", m)
+		}
+	}
+	newProblem(CodeMethod, "").write(w)
+}

@@ -1,0 +1,311 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"reflect"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"recapito/commands"
+	"recapito/domain/event"
+	"recapito/domain/notification"
+)
+
+// requestBody documents a request; object.request reads it.
+type requestBody struct {
+	Scenario  string              `json:"scenario" doc:"Which kind of notification; GET /v1/scenarios lists them." example:"appointment"`
+	Recipient string              `json:"recipient,omitempty" doc:"Your id of the person." maxLength:"128"`
+	To        map[string][]string `json:"to" doc:"Channel → addresses; phone numbers in E.164 form." example:"{\"sms\":[\"+39…\"]}"`
+	Fields    map[string]any      `json:"fields,omitempty" doc:"What the scenario's text is made of."`
+	Priority  string              `json:"priority,omitempty" enum:"high,normal,low" default:"normal"`
+	SendAt    time.Time           `json:"send_at,omitempty" doc:"Not before then; at once if left out."`
+	ExpiresAt time.Time           `json:"expires_at,omitempty" doc:"Not from then on."`
+	Test      bool                `json:"test,omitempty" doc:"Marks it and everything of it as a test."`
+	Reference string              `json:"reference,omitempty" doc:"Yours, stored in clear: no address, no phone number." maxLength:"128"`
+}
+
+// Links lead on from an answer.
+type Links struct {
+	Self   string `json:"self"`
+	Events string `json:"events"`
+	Cancel string `json:"cancel"`
+}
+
+func linksOf(id string) Links {
+	self := "/v1/notifications/" + id
+	return Links{Self: self, Events: self + "/events", Cancel: self + "/cancel"}
+}
+
+type acceptedBody struct {
+	ID       string                 `json:"id" doc:"The notification's id: the same for the same Idempotency-Key."`
+	State    notification.Lifecycle `json:"state"`
+	Position event.Position         `json:"position" doc:"Read models at or past it know of this request."`
+	Links    Links                  `json:"links"`
+}
+
+func acceptedAs(a commands.Accepted) acceptedBody {
+	return acceptedBody{ID: a.ID, State: a.State.Lifecycle(), Position: a.Position, Links: linksOf(a.ID)}
+}
+
+type submitInput struct {
+	Key string `header:"Idempotency-Key" doc:"The same key and request give the same notification; the same key with another request is refused. Stored in clear." maxLength:"128"`
+}
+
+type submitOutput struct {
+	Location string `header:"Location"`
+	Body     acceptedBody
+}
+
+func (s *server) notifications() {
+	tags := []string{"notifications"}
+	register(s, huma.Operation{
+		OperationID: "submit", Method: http.MethodPost, Path: "/v1/notifications", Tags: tags, DefaultStatus: http.StatusAccepted,
+		Summary: "Ask for a notification", Description: "202 says that the request is durable and will be worked on.",
+		Errors: []int{http.StatusConflict},
+	}, &bodySpec{schema: reflect.TypeFor[requestBody](), limit: MaxBodyBytes}, s.submit)
+	register(s, huma.Operation{
+		OperationID: "submit-batch", Method: http.MethodPost, Path: "/v1/notifications:batch", Tags: tags,
+		Summary:     "Ask for up to 1,000 notifications",
+		Description: "Each item is accepted or refused by itself: the answer is 200 with a status an item, in the order sent.",
+	}, &bodySpec{schema: reflect.TypeFor[batchRequest](), limit: MaxBatchBodyBytes}, s.submitBatch)
+	register(s, huma.Operation{
+		OperationID: "get-notification", Method: http.MethodGet, Path: "/v1/notifications/{id}", Tags: tags,
+		Summary: "A notification as it is now", Errors: []int{http.StatusNotFound},
+	}, nil, s.get)
+	register(s, huma.Operation{
+		OperationID: "get-history", Method: http.MethodGet, Path: "/v1/notifications/{id}/events", Tags: tags,
+		Summary:     "The history of a notification",
+		Description: "Every event: what happened, when it occurred, when it was recorded, who did it and why. Never personal data.",
+		Errors:      []int{http.StatusNotFound},
+	}, nil, s.history)
+	register(s, huma.Operation{
+		OperationID: "cancel", Method: http.MethodPost, Path: "/v1/notifications/{id}/cancel", Tags: tags,
+		Summary: "Stop what is not sent yet", Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, &bodySpec{schema: reflect.TypeFor[cancelRequest](), limit: MaxBodyBytes, optional: true}, s.cancel)
+}
+
+func (s *server) submit(ctx context.Context, in *submitInput, data []byte) (*submitOutput, error) {
+	o, problem := body(data)
+	if problem != nil {
+		return nil, problem
+	}
+	r := o.request()
+	if problem := o.problem(); problem != nil {
+		return nil, problem
+	}
+	c := callOf(ctx)
+	a, err := s.Notifications.Submit(ctx, c.origin(), in.Key, r)
+	if err != nil {
+		return nil, err
+	}
+	c.notification = a.ID
+	out := acceptedAs(a)
+	return &submitOutput{Location: out.Links.Self, Body: out}, nil
+}
+
+// batchRequest documents a batch.
+type batchRequest struct {
+	Items []batchRequestItem `json:"items" minItems:"1" maxItems:"1000"`
+}
+
+type batchRequestItem struct {
+	Key     string      `json:"idempotency_key,omitempty" maxLength:"128"`
+	Request requestBody `json:"request"`
+}
+
+type batchOutput struct{ Body batchBody }
+
+type batchBody struct {
+	Items []batchItem `json:"items" doc:"In the order sent."`
+}
+
+type batchItem struct {
+	Status   int                    `json:"status" doc:"What the request would have been answered by itself."`
+	ID       string                 `json:"id,omitempty"`
+	State    notification.Lifecycle `json:"state,omitempty"`
+	Position event.Position         `json:"position,omitempty"`
+	Links    *Links                 `json:"links,omitempty"`
+	Problem  *Problem               `json:"problem,omitempty"`
+}
+
+func (s *server) submitBatch(ctx context.Context, _ *struct{}, data []byte) (*batchOutput, error) {
+	o, problem := body(data)
+	if problem != nil {
+		return nil, problem
+	}
+	o.only("items")
+	raw := o.list("items")
+	if len(*o.problems) == 0 && (len(raw) == 0 || len(raw) > MaxBatchItems) {
+		o.report("items", invalidValue, fmt.Sprintf("must hold 1 to %d items", MaxBatchItems))
+	}
+	if problem := o.problem(); problem != nil {
+		return nil, problem
+	}
+	out := &batchOutput{Body: batchBody{Items: make([]batchItem, len(raw))}}
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range min(batchWorkers, len(raw)) {
+		workers.Go(func() {
+			for i := range next {
+				out.Body.Items[i] = s.submitItem(ctx, raw[i])
+			}
+		})
+	}
+	for i := range raw {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	return out, nil
+}
+
+func (s *server) submitItem(ctx context.Context, raw []byte) (item batchItem) {
+	defer func() { // a worker has nobody above it who would turn a panic into an answer
+		if v := recover(); v != nil {
+			s.Log.Error("http: an item of a batch panicked", "request", callOf(ctx).id, "panic", fmt.Sprintf("%T", v))
+			item = refusedItem(newProblem(CodeInternal, "").instance(callOf(ctx).id))
+		}
+	}()
+	o := object{problems: new([]FieldProblem)}
+	if !o.open(raw) {
+		return refusedItem(invalid("item", wrongType, "must be a JSON object"))
+	}
+	o.only("idempotency_key", "request")
+	key := o.text("idempotency_key")
+	request := object{problems: o.problems}
+	switch in, given := o.members["request"]; {
+	case !given:
+		o.report("request", missingField, "is required")
+	case !request.open(in):
+		o.report("request", wrongType, "must be a JSON object")
+	}
+	if problem := o.problem(); problem != nil {
+		return refusedItem(problem)
+	}
+	r := request.request()
+	if problem := request.problem(); problem != nil {
+		return refusedItem(problem)
+	}
+	a, err := s.Notifications.Submit(ctx, callOf(ctx).origin(), key, r)
+	if err != nil {
+		problem := s.problem(ctx, err, true)
+		for i := range problem.Errors {
+			if problem.Errors[i].Field == headerKey {
+				problem.Errors[i].Field = "idempotency_key"
+			}
+		}
+		return refusedItem(problem)
+	}
+	as := acceptedAs(a)
+	return batchItem{Status: http.StatusAccepted, ID: as.ID, State: as.State, Position: as.Position, Links: &as.Links}
+}
+
+func refusedItem(p *Problem) batchItem { return batchItem{Status: p.Status, Problem: p} }
+
+// uuids is what an id of a notification looks like. Another text names none.
+var uuids = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+
+// named notes the id of the notification that a call is about.
+func named(ctx context.Context, id string) (*call, error) {
+	if !uuids.MatchString(id) {
+		return nil, notification.ErrAbsent
+	}
+	c := callOf(ctx)
+	c.notification = id
+	return c, nil
+}
+
+type idInput struct {
+	ID string `path:"id" doc:"The notification's id."`
+}
+
+type getOutput struct{ Body notificationBody }
+
+func (s *server) get(ctx context.Context, in *idInput, _ []byte) (*getOutput, error) {
+	c, err := named(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.Notifications.Get(ctx, c.tenant, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	codes := map[int]string{}
+	if anyUndelivered(l.State) { // the folded state does not keep why; the events do
+		entries, err := s.Notifications.History(ctx, c.tenant, in.ID, 0, 0)
+		if err != nil {
+			return nil, err
+		}
+		codes = failureCodes(entries, l.Revision)
+	}
+	return &getOutput{Body: notificationView(in.ID, l, codes)}, nil
+}
+
+// cancelRequest documents the body of a cancel.
+type cancelRequest struct {
+	Reason string `json:"reason,omitempty" doc:"Stored in clear: no address, no phone number." maxLength:"256"`
+}
+
+type cancelOutput struct{ Body cancelBody }
+
+type cancelBody struct {
+	ID       string                 `json:"id"`
+	State    notification.Lifecycle `json:"state"`
+	Final    bool                   `json:"final"`
+	Position event.Position         `json:"position"`
+	Sent     []sentAttempt          `json:"sent" doc:"The attempts that were, or may have been, sent before."`
+	Links    Links                  `json:"links"`
+}
+
+type sentAttempt struct {
+	Number  int                 `json:"number"`
+	Channel string              `json:"channel"`
+	Route   string              `json:"route"`
+	Status  notification.Status `json:"status"`
+}
+
+func (s *server) cancel(ctx context.Context, in *idInput, data []byte) (*cancelOutput, error) {
+	reason, problem := cancelReason(data)
+	if problem != nil {
+		return nil, problem
+	}
+	c, err := named(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	done, err := s.Notifications.Cancel(ctx, c.origin(), in.ID, reason)
+	if err != nil {
+		return nil, err
+	}
+	out := cancelBody{
+		ID: in.ID, State: done.State.Lifecycle(), Final: done.State.Final(), Position: done.Position,
+		Sent: []sentAttempt{}, Links: linksOf(in.ID),
+	}
+	for _, number := range done.Sent {
+		if a, ok := done.State.Attempt(number); ok {
+			out.Sent = append(out.Sent, sentAttempt{number, a.Channel, a.Route, a.Status})
+		}
+	}
+	return &cancelOutput{Body: out}, nil
+}
+
+func cancelReason(data []byte) (string, *Problem) {
+	if len(data) == 0 {
+		return "", nil
+	}
+	o, problem := body(data)
+	if problem != nil {
+		return "", problem
+	}
+	o.only("reason")
+	reason := o.text("reason")
+	for _, p := range commands.CheckNote("reason", reason, MaxReasonLength) {
+		o.report(p.Field, p.Code, p.Message)
+	}
+	return reason, o.problem()
+}

@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+)
+
+// bodySpec says what body an operation takes. Schema is for the documentation: bodies
+// are read by decode.go.
+type bodySpec struct {
+	schema   reflect.Type
+	limit    int64
+	optional bool
+}
+
+type bodyKey struct{}
+
+// register adds an operation. Its handler gets the body as it came; its errors become
+// problems.
+func register[I, O any](s *server, op huma.Operation, spec *bodySpec, handle func(ctx context.Context, in *I, body []byte) (*O, error)) {
+	op.SkipValidateParams = true // huma's refusals repeat the value; the handlers check
+	if strings.HasPrefix(op.Path, "/v1/") {
+		op.Security = []map[string][]string{{"key": {}}}
+		op.Parameters = append(op.Parameters, &huma.Param{
+			Name: headerTenant, In: "header", Schema: &huma.Schema{Type: "string"},
+			Description: "With the local admin key: the tenant, `default` if left out.",
+		})
+		op.Errors = append([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusServiceUnavailable}, op.Errors...)
+	}
+	if spec != nil {
+		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
+	op.Middlewares = append(op.Middlewares, checkQuery)
+	if spec != nil {
+		op.Middlewares = append(op.Middlewares, spec.read)
+	}
+	changes := op.Method != http.MethodGet
+	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
+		data, _ := ctx.Value(bodyKey{}).([]byte)
+		out, err := handle(ctx, in, data)
+		if err != nil {
+			return nil, s.problem(ctx, err, changes)
+		}
+		return out, nil
+	})
+	if spec != nil { // only now: huma would read a body that it knows of
+		schema := s.api.OpenAPI().Components.Schemas.Schema(spec.schema, true, "")
+		s.documented(op).RequestBody = &huma.RequestBody{
+			Required: !spec.optional,
+			Content:  map[string]*huma.MediaType{"application/json": {Schema: schema}},
+		}
+	}
+}
+
+// documented answers an operation as /openapi.json shows it.
+func (s *server) documented(op huma.Operation) *huma.Operation {
+	item := s.api.OpenAPI().Paths[op.Path]
+	switch op.Method {
+	case http.MethodPost:
+		return item.Post
+	case http.MethodDelete:
+		return item.Delete
+	default:
+		return item.Get
+	}
+}
+
+// checkQuery refuses query parameters that are not known, given twice, or too long.
+func checkQuery(ctx huma.Context, next func(huma.Context)) {
+	r, w := humachi.Unwrap(ctx)
+	if r.URL.RawQuery == "" {
+		next(ctx)
+		return
+	}
+	var known []string
+	for _, p := range ctx.Operation().Parameters {
+		if p.In == "query" {
+			known = append(known, p.Name)
+		}
+	}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		invalid("query", invalidValue, "is not a query string").write(w)
+		return
+	}
+	var wrong []FieldProblem
+	for name, given := range values {
+		switch {
+		case !slices.Contains(known, name):
+			place := "query"
+			if memberName.MatchString(name) {
+				place = name
+			}
+			wrong = append(wrong, FieldProblem{place, "unknown_parameter", "is no parameter of this path"})
+		case len(given) > 1:
+			wrong = append(wrong, FieldProblem{name, tooMany, "must be given once"})
+		case len(given[0]) > maxParameterLength:
+			wrong = append(wrong, FieldProblem{name, tooLong, fmt.Sprintf("must have at most %d bytes", maxParameterLength)})
+		}
+	}
+	if len(wrong) > 0 {
+		sortProblems(wrong)
+		newProblem(CodeInvalid, "", wrong[:min(len(wrong), maxProblems)]...).write(w)
+		return
+	}
+	next(ctx)
+}
+
+// read takes the body, up to its limit.
+func (b bodySpec) read(ctx huma.Context, next func(huma.Context)) {
+	r, w := humachi.Unwrap(ctx)
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, b.limit))
+	if err != nil {
+		var tooLong *http.MaxBytesError
+		var slow net.Error
+		switch {
+		case errors.As(err, &tooLong):
+			newProblem(CodeTooLarge, fmt.Sprintf("the limit is %d bytes", b.limit)).write(w)
+		case errors.As(err, &slow) && slow.Timeout():
+			newProblem(CodeBodyTimeout, "").write(w)
+		default:
+			newProblem(CodeBadJSON, "the body ended early").write(w)
+		}
+		return
+	}
+	if len(data) == 0 && b.optional {
+		next(ctx)
+		return
+	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	encoding := r.Header.Get("Content-Encoding")
+	if err != nil || kind != "application/json" || (encoding != "" && encoding != "identity") {
+		newProblem(CodeUnsupportedMedia, "").write(w)
+		return
+	}
+	next(huma.WithValue(ctx, bodyKey{}, data))
+}

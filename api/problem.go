@@ -1,0 +1,263 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"recapito/commands"
+	"recapito/domain/event"
+	"recapito/domain/notification"
+)
+
+// Code says which rule was broken, for programs. Codes are stable: one is never renamed
+// or used for something else. docs/errors.md lists them, and a test keeps it so.
+type Code string
+
+// The codes of a problem.
+const (
+	CodeBadJSON          Code = "bad_json"
+	CodeDuplicateMember  Code = "duplicate_member"
+	CodeUnauthorized     Code = "unauthorized"
+	CodeForbidden        Code = "forbidden"
+	CodeNotFound         Code = "not_found"
+	CodeMethod           Code = "method_not_allowed"
+	CodeBodyTimeout      Code = "body_timeout"
+	CodeKeyReused        Code = "idempotency_key_reused"
+	CodeInFlight         Code = "in_flight"
+	CodeFinal            Code = "final"
+	CodeErased           Code = "erased"
+	CodeTooManyKeys      Code = "too_many_keys"
+	CodeTooLarge         Code = "too_large"
+	CodeUnsupportedMedia Code = "unsupported_media_type"
+	CodeInvalid          Code = "invalid"
+	CodeTooManyRequests  Code = "too_many_requests"
+	CodeInternal         Code = "internal"
+	CodeUnavailable      Code = "unavailable"
+	CodeOutcomeUnknown   Code = "outcome_unknown"
+)
+
+// CodeInfo is what docs/errors.md says of a code.
+type CodeInfo struct {
+	Code   Code
+	Status int
+	Title  string // what it means
+	Remedy string // what the caller can do
+}
+
+// Codes lists every code a problem can have.
+func Codes() []CodeInfo {
+	return []CodeInfo{
+		{CodeBadJSON, http.StatusBadRequest, "the body is not one JSON document in UTF-8", "mend the body; the detail names the byte"},
+		{CodeDuplicateMember, http.StatusBadRequest, "a member stands twice in one JSON object", "send it once; the detail names the byte"},
+		{CodeUnauthorized, http.StatusUnauthorized, "no API key came with the request, or one that opens nothing", "send `Authorization: Bearer <key>` with a key that is not revoked"},
+		{CodeForbidden, http.StatusForbidden, "the API key does not allow this", "use the key of that tenant, or for administration the local admin key"},
+		{CodeNotFound, http.StatusNotFound, "there is no such thing, or it belongs to another tenant", "check the id and the key"},
+		{CodeMethod, http.StatusMethodNotAllowed, "the path does not take this method", "use one that the header `Allow` lists"},
+		{CodeBodyTimeout, http.StatusRequestTimeout, "the body did not arrive in time", "send it again"},
+		{CodeKeyReused, http.StatusConflict, "the idempotency key was used with another request", "use a new key for a new request"},
+		{CodeInFlight, http.StatusConflict, "an attempt is being sent, or its outcome is not known yet", "try again later"},
+		{CodeFinal, http.StatusConflict, "the notification is already final", "nothing: there is nothing left to stop"},
+		{CodeErased, http.StatusConflict, "the idempotency key or the address belongs to a person whose data was erased", "use a new key; the person's consent is needed anew"},
+		{CodeTooManyKeys, http.StatusConflict, "the tenant has as many API keys as it may have", "use the keys it has"},
+		{CodeTooLarge, http.StatusRequestEntityTooLarge, "the body is larger than allowed", "send less at once"},
+		{CodeUnsupportedMedia, http.StatusUnsupportedMediaType, "the body is not `application/json`, or is compressed", "send `Content-Type: application/json`, without `Content-Encoding`"},
+		{CodeInvalid, http.StatusUnprocessableEntity, "the request breaks rules; `errors` lists each with its place", "mend every place listed"},
+		{CodeTooManyRequests, http.StatusTooManyRequests, "too many requests are in progress", "try again after `Retry-After` seconds"},
+		{CodeInternal, http.StatusInternalServerError, "a fault of this service; it is logged under the `instance`", "report the `instance`; a request with an Idempotency-Key may be repeated"},
+		{CodeUnavailable, http.StatusServiceUnavailable, "a part of the service does not answer; nothing was changed", "try again after `Retry-After` seconds"},
+		{CodeOutcomeUnknown, http.StatusServiceUnavailable, "it is not known whether the request was carried out", "repeat it after `Retry-After` seconds, under the same Idempotency-Key"},
+	}
+}
+
+var infoOf = sync.OnceValue(func() map[Code]CodeInfo {
+	infos := map[Code]CodeInfo{}
+	for _, i := range Codes() {
+		infos[i.Code] = i
+	}
+	return infos
+})
+
+// FieldProblem is one broken rule: its place and the rule, never the value.
+type FieldProblem struct {
+	Field   string `json:"field" doc:"Where: a member, a query parameter or a header." example:"to.sms[0]"`
+	Code    string `json:"code" doc:"Which rule; stable." example:"invalid_address"`
+	Message string `json:"message" doc:"The rule, for people." example:"must be a phone number in E.164 form"`
+}
+
+// Problem is RFC 9457's problem details. It never holds what was sent.
+type Problem struct {
+	Type     string         `json:"type" doc:"Names the code as a URI." example:"urn:recapito:problem:invalid"`
+	Title    string         `json:"title" doc:"What the code means."`
+	Status   int            `json:"status" doc:"The HTTP status."`
+	Code     Code           `json:"code" doc:"Which rule was broken; stable." example:"invalid"`
+	Detail   string         `json:"detail,omitempty" doc:"What is the matter here, for people."`
+	Instance string         `json:"instance,omitempty" doc:"Of an internal fault: under what it is logged."`
+	Errors   []FieldProblem `json:"errors,omitempty" doc:"Every broken rule with its place."`
+
+	retryAfter int // seconds; 0: no header
+}
+
+// retrySeconds is what Retry-After says where nothing better is known.
+const retrySeconds = 1
+
+func newProblem(c Code, detail string, fields ...FieldProblem) *Problem {
+	i := infoOf()[c]
+	p := &Problem{Type: "urn:recapito:problem:" + string(c), Title: i.Title, Status: i.Status, Code: c, Detail: detail, Errors: fields}
+	if i.Status == http.StatusServiceUnavailable || i.Status == http.StatusTooManyRequests {
+		p.retryAfter = retrySeconds
+	}
+	return p
+}
+
+func invalid(field, code, message string) *Problem {
+	return newProblem(CodeInvalid, "", FieldProblem{field, code, message})
+}
+
+// Error, GetStatus, GetHeaders and ContentType make it an error that huma writes.
+func (p *Problem) Error() string  { return string(p.Code) + ": " + p.Title }
+func (p *Problem) GetStatus() int { return p.Status }
+
+// GetHeaders of the answer.
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
+	}
+	if p.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="recapito"`)
+	}
+	return h
+}
+
+const problemType = "application/problem+json"
+
+// ContentType of the answer.
+func (p *Problem) ContentType(string) string { return problemType }
+
+func (p *Problem) write(w http.ResponseWriter) {
+	for name, values := range p.GetHeaders() {
+		w.Header()[name] = values
+	}
+	w.Header().Set("Content-Type", problemType)
+	w.WriteHeader(p.Status)
+	// A caller that has gone needs no answer.
+	_ = json.NewEncoder(w).Encode(p)
+}
+
+// takeOverErrors makes huma answer with problems of ours: its own repeat the offending
+// value. huma knows no other way than a package variable.
+var takeOverErrors = sync.OnceFunc(func() {
+	huma.NewError = func(status int, _ string, _ ...error) huma.StatusError {
+		for _, i := range Codes() {
+			if i.Status == status {
+				return newProblem(i.Code, "")
+			}
+		}
+		if status >= http.StatusBadRequest && status < http.StatusInternalServerError {
+			return newProblem(CodeInvalid, "")
+		}
+		return newProblem(CodeInternal, "")
+	}
+	huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		return huma.NewError(status, msg, errs...)
+	}
+})
+
+// rules are the broken rules of the domain that callers may see, under their codes.
+var rules = []struct {
+	rule *event.Rule
+	code Code
+}{
+	{notification.ErrAbsent, CodeNotFound}, // of tenant.ErrNoKey too: rules are told apart by code
+	{notification.ErrKeyReused, CodeKeyReused},
+	{notification.ErrInFlight, CodeInFlight},
+	{notification.ErrFinal, CodeFinal},
+	{commands.ErrErased, CodeErased},
+	{&event.Rule{Code: string(CodeTooManyKeys)}, CodeTooManyKeys},
+}
+
+// problemOf answers what a caller is told of an error, and whether the error is a fault
+// of ours that somebody must see. changes says that the request may change something.
+func problemOf(err error, changes bool) (p *Problem, fault bool) {
+	var refused *commands.Invalid
+	switch {
+	case errors.As(err, &p):
+		return p, false
+	case errors.As(err, &refused):
+		return newProblem(CodeInvalid, "", fieldProblems(refused.Problems)...), false
+	case errors.Is(err, commands.ErrKeyErased):
+		return newProblem(CodeErased, ""), false
+	case errors.Is(err, event.ErrTooLarge):
+		return newProblem(CodeTooLarge, ""), false
+	case errors.Is(err, event.ErrUnavailable):
+		return newProblem(CodeUnavailable, ""), true
+	case errors.Is(err, event.ErrUnknownOutcome):
+		return newProblem(CodeOutcomeUnknown, ""), true
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		if changes {
+			return newProblem(CodeOutcomeUnknown, "it did not end in time"), true
+		}
+		return newProblem(CodeUnavailable, "it did not end in time"), true
+	}
+	for _, r := range rules {
+		if errors.Is(err, r.rule) {
+			return newProblem(r.code, ""), false
+		}
+	}
+	return newProblem(CodeInternal, ""), true
+}
+
+func fieldProblems(ps []commands.Problem) []FieldProblem {
+	out := make([]FieldProblem, len(ps))
+	for i, p := range ps {
+		out[i] = FieldProblem(p)
+	}
+	return out
+}
+
+// instance makes a problem name the request under which it is logged.
+func (p *Problem) instance(requestID string) *Problem {
+	named := *p
+	named.Instance = fmt.Sprintf("urn:uuid:%s", requestID)
+	return &named
+}
+
+// FieldCodes lists every rule that a FieldProblem can name, with docs/errors.md.
+func FieldCodes() []string {
+	codes := make([]string, len(fieldCodes))
+	for i, c := range fieldCodes {
+		codes[i] = c.Code
+	}
+	return codes
+}
+
+// FieldCodeInfo is what docs/errors.md says of a field's code.
+type FieldCodeInfo struct{ Code, Meaning string }
+
+// FieldCodeInfos lists them with their meaning.
+func FieldCodeInfos() []FieldCodeInfo { return slices.Clone(fieldCodes) }
+
+var fieldCodes = []FieldCodeInfo{
+	{missingField, "it is required"},
+	{wrongType, "it is not of the type expected"},
+	{invalidValue, "it is of the type expected, but not one of the values allowed"},
+	{tooLong, "it is longer than allowed"},
+	{tooMany, "there is more than one of it"},
+	{"too_many_fields", "there are more fields than a scenario can have"},
+	{unknownMember, "no member of this name is known here"},
+	{"unknown_parameter", "no query parameter of this name is known here"},
+	{"unknown_scenario", "the tenant has no scenario of this name"},
+	{"unknown_field", "the scenario defines no field of this name"},
+	{unknownChannel, "no route serves this channel"},
+	{"invalid_address", "it is not an address of its channel"},
+	{"two_persons", "the addresses, or the recipient, belong to different persons"},
+	{"personal_data", "it is stored in clear and looks like an address or a phone number"},
+}

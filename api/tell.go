@@ -1,0 +1,191 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"recapito/domain/notification"
+)
+
+// told is what the audit trail says of an event. Personal values are not among it: they
+// are sealed where the trail is read, and not looked at.
+type told struct {
+	what           string
+	details        map[string]any
+	reason         string
+	considerations []notification.Consideration
+}
+
+// tell puts an event into words.
+func tell(e notification.Event) told {
+	switch e := e.(type) {
+	case notification.NotificationRequested:
+		return tellRequested(e)
+	case notification.NotificationEnriched:
+		return tellEnriched(e)
+	case notification.NotificationScheduled:
+		t := ofAttempt(e.Facts, "created: due %s over %s", e.Due.UTC().Format("2006-01-02 15:04:05 MST"), e.Route)
+		t.details["due_at"], t.details["kind"] = e.Due.UTC(), e.Kind
+		t.set("follows", e.Of, e.Of != 0)
+		return t
+	case notification.NotificationDispatched:
+		return ofAttempt(e.Facts, "taken by a worker, before anything went on the wire")
+	case notification.NotificationSent:
+		t := ofAttempt(e.Facts, "taken by the provider, %s", parts(len(e.Accepted)))
+		t.accepted(e.Accepted)
+		return t
+	case notification.NotificationOutcomeUnknown:
+		t := ofAttempt(e.Facts, "on the wire, and nobody can know whether the provider took it")
+		t.reason = e.Reason
+		t.accepted(e.Accepted)
+		return t
+	case notification.NotificationDelivered:
+		return ofAttempt(e.Facts, "delivered").with(e.ReceiptFacts)
+	case notification.NotificationUndelivered:
+		t := ofAttempt(e.Facts, "failed: %s", failures[e.Why]).with(e.ReceiptFacts)
+		t.reason = e.Why
+		t.details["transient"] = e.Transient
+		t.accepted(e.Accepted)
+		return t
+	case notification.NotificationRead:
+		return ofAttempt(e.Facts, "read by the person").with(e.ReceiptFacts)
+	case notification.NotificationReceiptKept:
+		t := ofAttempt(e.Facts, "has a receipt that does not raise its status").with(e.ReceiptFacts)
+		t.details["says"] = e.Says
+		t.reason = e.Why
+		return t
+	case notification.NotificationRetried:
+		t := ofAttempt(e.Facts, "followed by attempt %d to the same target", e.Next)
+		t.details["next"], t.reason = e.Next, e.Why
+		return t
+	case notification.NotificationFailedOver:
+		return told{
+			what:    fmt.Sprintf("Step %d failed; step %d follows.", e.FromStep, e.ToStep),
+			details: map[string]any{"from_step": e.FromStep, "to_step": e.ToStep}, reason: e.Why,
+		}
+	case notification.NotificationGivenUp:
+		t := ofAttempt(e.Facts, "given up by a person while its outcome was unknown")
+		t.reason = e.Reason
+		return t
+	case notification.NotificationAttemptWithdrawn:
+		t := ofAttempt(e.Facts, "withdrawn: it will never be sent")
+		t.reason = e.Why
+		return t
+	case notification.NotificationRejected:
+		return told{what: "Rejected: " + e.Detail + ".", details: map[string]any{"code": e.Code}, reason: e.Detail, considerations: e.Why}
+	case notification.NotificationSuppressed:
+		return told{what: "Suppressed: " + e.Detail + ".", details: map[string]any{"code": e.Code}, reason: e.Detail, considerations: e.Why}
+	case notification.NotificationExpired:
+		return told{what: "Expired: nothing more is sent.", details: map[string]any{}, reason: "expires_at passed"}
+	case notification.NotificationCancelled:
+		sent := e.Sent
+		if sent == nil {
+			sent = []int{}
+		}
+		return told{what: "Cancelled: what was not sent is stopped.", details: map[string]any{"sent": sent}, reason: e.Reason}
+	case notification.NotificationExhausted:
+		return told{what: "Exhausted: every step failed.", details: map[string]any{}}
+	case notification.NotificationReplied:
+		t := told{what: "The person answered.", details: map[string]any{"channel": e.Channel, "reply_id": e.ReplyID}}
+		t.set("attempt", e.Attempt, e.Attempt != 0)
+		return t
+	case notification.NotificationPaid:
+		return told{what: "It was paid.", details: map[string]any{"payment_id": e.PaymentID}}
+	}
+	return told{what: "Something that this version does not know.", details: map[string]any{}}
+}
+
+var failures = map[string]string{
+	"refused":  "refused by the provider",
+	"not_sent": "not sent",
+	"partial":  "sent in part only",
+	"receipt":  "reported undelivered by the provider",
+}
+
+func tellRequested(e notification.NotificationRequested) told {
+	addresses := map[string]int{}
+	for channel, to := range e.To {
+		addresses[channel] = len(to)
+	}
+	t := told{
+		what: fmt.Sprintf("Requested: scenario %s, priority %s.", e.Scenario, e.Priority),
+		details: map[string]any{
+			"scenario": e.Scenario, "version": e.Version, "priority": e.Priority, "person": e.Person.Person,
+			"addresses": addresses, "fields": fieldNames(&e), "test": e.Test,
+		},
+	}
+	t.set("send_at", e.SendAt.UTC(), !e.SendAt.IsZero())
+	t.set("expires_at", e.ExpiresAt.UTC(), !e.ExpiresAt.IsZero())
+	t.set("reference", e.Reference, e.Reference != "")
+	t.set("idempotency_key", e.IdempotencyKey, e.IdempotencyKey != "")
+	return t
+}
+
+func tellEnriched(e notification.NotificationEnriched) told {
+	var steps []map[string]any
+	var words []string
+	for _, s := range e.Plan.Steps {
+		var targets []map[string]any
+		channels := map[string]bool{}
+		for _, target := range s.Targets {
+			channels[target.Channel] = true
+			targets = append(targets, map[string]any{
+				"channel": target.Channel, "route": target.Route, "country": target.Country, "operator": target.Operator, "parts": target.Parts,
+			})
+		}
+		words = append(words, strings.Join(slices.Sorted(maps.Keys(channels)), " and "))
+		steps = append(steps, map[string]any{"wanted": s.Wanted, "wait": s.Wait, "targets": targets})
+	}
+	return told{
+		what:    fmt.Sprintf("Planned: %s.", strings.Join(words, ", then ")),
+		details: map[string]any{"scenario": e.Scenario, "version": e.Version, "steps": steps}, considerations: e.Why,
+	}
+}
+
+// ofAttempt begins what is told of an attempt's event.
+func ofAttempt(f notification.Facts, format string, args ...any) told {
+	t := told{
+		what: fmt.Sprintf("Attempt %d by %s ", f.Attempt, f.Channel) + fmt.Sprintf(format, args...) + ".",
+		details: map[string]any{
+			"attempt": f.Attempt, "step": f.Step, "channel": f.Channel, "route": f.Route, "parts": f.Parts,
+		},
+	}
+	t.set("from", f.From, f.From != notification.None)
+	t.set("country", f.Country, f.Country != "")
+	t.set("operator", f.Operator, f.Operator != "")
+	return t
+}
+
+func (t told) set(name string, v any, known bool) {
+	if known {
+		t.details[name] = v
+	}
+}
+
+// with adds the receipt that brought an event.
+func (t told) with(r notification.ReceiptFacts) told {
+	t.set("receipt_id", r.ReceiptID, r.ReceiptID != "")
+	t.set("part", r.Part, r.Part != 0)
+	t.set("code", r.Code, r.Code != "")
+	t.set("basis", r.Basis, r.Basis != "")
+	t.set("done_at", r.DoneAt.UTC(), !r.DoneAt.IsZero())
+	t.set("received_at", r.ReceivedAt.UTC(), !r.ReceivedAt.IsZero())
+	return t
+}
+
+func (t told) accepted(parts []notification.Accepted) {
+	var all []map[string]any
+	for _, p := range parts {
+		all = append(all, map[string]any{"part": p.Part, "provider_id": p.ProviderID, "at": p.At.UTC()})
+	}
+	t.set("accepted", all, len(all) > 0)
+}
+
+func parts(n int) string {
+	if n == 1 {
+		return "1 part"
+	}
+	return fmt.Sprintf("%d parts", n)
+}
