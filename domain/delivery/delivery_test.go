@@ -239,8 +239,17 @@ func TestDeadlineOfAnAttempt(t *testing.T) {
 		x.expect(fired, s+wireLimit, enforce(s+wireLimit))
 	})
 	t.Run("dispatched, when all else is over", func(t *testing.T) {
-		x := begin(t, notification.Request{}, notification.Read, 1).do(claim(s), says(notification.SaysRead, 1, 2*s))
-		x.expect(fired, 10*wait) // it was read: nothing is on its way
+		x := begin(t, notification.Request{}, "", 0)
+		both := one(t).state.Plan.Steps[0]
+		both.Targets = append(both.Targets, both.Targets[0])
+		second := claim(s)
+		second.Attempt = 2
+		x.do(notification.Enrich{Plan: notification.Plan{Steps: []notification.Step{both}}, At: noon}, claim(s), second)
+		confirmed := says(notification.SaysRead, 1, 2*s)
+		confirmed.Attempt = 2
+		x.do(confirmed)
+		x.expect(fired, 3*s, wake(1, s+wireLimit))
+		x.expect(fired, s+wireLimit, enforce(s+wireLimit))
 	})
 	t.Run("sent", func(t *testing.T) {
 		x := one(t).do(claim(0), outcome(s, took("a"), took("b")))

@@ -81,7 +81,7 @@ func Evolve(s State, e Event) State {
 func evolveScheduled(s State, e NotificationScheduled) State {
 	a := Attempt{
 		Facts: e.Facts, Due: e.Due, Kind: e.Kind, Of: e.Of, Try: e.Try,
-		Status: Scheduled, RaisedAt: e.At, PartSays: make([]Says, e.Parts),
+		Status: Scheduled, RaisedAt: e.At, PartSays: make([]Says, max(e.Parts, 0)),
 	}
 	a.From = None
 	s.Attempts = append(slices.Clip(s.Attempts), a)

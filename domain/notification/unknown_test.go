@@ -97,6 +97,10 @@ func TestUnknownIsResent(t *testing.T) {
 	t.Run("an undelivered receipt of the first leaves the resend", func(t *testing.T) {
 		resent.When(says(1, 1, "undelivered", "r", 9*s)).Then(reported(facts(1, unknown, 9*s), receiptOf("r", 1, 9*s)))
 	})
+	t.Run("nor does a Sent that comes after it withdraw the resend", func(t *testing.T) {
+		x := resent.After(says(1, 1, "undelivered", "r", 9*s))
+		x.When(outcome(1, 10*s, took("id", 2*s))).Then(isSent(facts(1, undelivered, 10*s, sentAt(2*s)), accepted(1, "id", 2*s)))
+	})
 	t.Run("the step fails when the resend fails too", func(t *testing.T) {
 		resent.After(claim(2, 2*s)).When(outcome(2, 3*s, refusal("11", false))).Then(
 			failed(second(dispatched, 3*s), "refused", "11", false), exhausted(3*s))

@@ -37,6 +37,11 @@ func TestWatchdog(t *testing.T) {
 		x.When(limit(1, end)).Then(failedOver(2, end), first(facts(2, "", end, inStep(2), scheduledAt(end)))).
 			When(limit(1, end)).ThenNothing()
 	})
+	t.Run("unknown: ids that come later do not put its limit off", func(t *testing.T) {
+		x := planned(t, step(delivered, target(parts(2)))).After(
+			claim(1, 0), limit(1, wireLimit), outcome(1, time.Hour, took("id", s), noAnswer))
+		x.When(limit(1, wireLimit+unknownFor)).Then(exhausted(wireLimit + unknownFor))
+	})
 	t.Run("sent: counts as failed at the end of the step's wait", func(t *testing.T) {
 		x := planned(t, two...).After(claim(1, 0), outcome(1, s, took("id", s)))
 		x.When(limit(1, s+wait-1)).ThenNothing()
@@ -101,6 +106,14 @@ func TestFailover(t *testing.T) {
 			isDelivered(facts(1, sent, end, sentAt(s)), receiptOf("r", 1, end)),
 			withdrawn(facts(2, scheduled, end, inStep(2), scheduledAt(s+wait)), "wanted_reached"))
 		is(t, x, notification.LifecycleDelivered, true)
+	})
+	t.Run("a step's end does not wait for those before it", func(t *testing.T) {
+		// Attempt 1 is sent after all, when its step is over; the next step goes its way.
+		end := wireLimit + unknownFor
+		x := planned(t, step(delivered, target()), step(delivered, target())).After(
+			claim(1, 0), limit(1, wireLimit), limit(1, end), outcome(1, end+s, took("id", s)), claim(2, end+2*s))
+		x.When(outcome(2, end+3*s, refusal("11", false))).Then(
+			failed(facts(2, dispatched, end+3*s, inStep(2), scheduledAt(end)), "refused", "11", false), exhausted(end+3*s))
 	})
 	t.Run("a receipt says undelivered: the step has failed, and is not tried again", func(t *testing.T) {
 		x := planned(t, step(delivered, target(tries(9))), step(delivered, target())).After(claim(1, 0), outcome(1, s, took("id", s)))

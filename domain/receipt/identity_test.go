@@ -1,7 +1,6 @@
 package receipt_test
 
 import (
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,8 +11,6 @@ import (
 
 	"recapito/domain/receipt"
 )
-
-func exported(reflect.Type) bool { return true }
 
 func TestCanonicalIDs(t *testing.T) {
 	for _, c := range []struct {

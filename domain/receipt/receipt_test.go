@@ -2,6 +2,7 @@ package receipt_test
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -13,6 +14,8 @@ import (
 )
 
 type happens = receipt.Event
+
+func exported(reflect.Type) bool { return true }
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
@@ -285,4 +288,35 @@ func TestEveryPairIsMatchedOnceInAnyOrder(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Two writers that start from one state each see only what they folded themselves.
+func TestTwoFuturesOfOneStateDoNotMeet(t *testing.T) {
+	kinds := map[string]func(i int, by string) happens{
+		"submissions": func(i int, by string) happens { return registered(submission(fmt.Sprint(i, by), "ada", 0)) },
+		"receipts":    func(i int, by string) happens { return recorded(report(fmt.Sprint(i, by), "ada", 0)) },
+		"matched": func(i int, by string) happens {
+			return matched(report(fmt.Sprint(i, by), "ada", 0), by, receipt.BySubmission, 0)
+		},
+		"ambiguous": func(i int, by string) happens { return ambiguous(fmt.Sprint(i, by), 2, 0) },
+	}
+	for name, event := range kinds {
+		t.Run(name, func(t *testing.T) {
+			var history []happens
+			fold := receipt.Decider.Fold
+			for i := range 20 {
+				base := fold(receipt.State{}, history...)
+				one, other := receipt.Evolve(base, event(i, "one")), receipt.Evolve(base, event(i, "other"))
+				for _, c := range []struct {
+					held receipt.State
+					want []happens
+				}{{base, history}, {one, append(history[:i:i], event(i, "one"))}, {other, append(history[:i:i], event(i, "other"))}} {
+					if diff := cmp.Diff(fold(receipt.State{}, c.want...), c.held, cmp.Exporter(exported)); diff != "" {
+						t.Fatalf("after %d events, a state was written to (-folded +held):\n%s", i, diff)
+					}
+				}
+				history = append(history, event(i, "one"))
+			}
+		})
+	}
 }
