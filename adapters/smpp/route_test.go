@@ -88,6 +88,28 @@ func TestRestOfPartsTogether(t *testing.T) {
 	}
 }
 
+// TestNothingFollowsAnUnknownPart: without an answer to the first, the rest stays off
+// the wire.
+func TestNothingFollowsAnUnknownPart(t *testing.T) {
+	s := startSMSC(t)
+	r := startRoute(t, smpp.RouteOptions{Addr: s.addr, ResponseTimeout: 30 * time.Millisecond, KeepAlive: time.Hour})
+	late := make(chan commands.Outcome, 1)
+	got := sending(t, r, within(t, patience), message(1, strings.Repeat("x", 153*3)), func(o commands.Outcome) { late <- o })
+	f := s.submit()
+	want := []commands.PartResult{commands.PartUnknown, commands.PartNotSent, commands.PartNotSent}
+	if diff := cmp.Diff(want, results(outcomeOf(t, got))); diff != "" {
+		t.Error(diff)
+	}
+	f.accept("1")
+	want[0] = commands.PartAccepted
+	if diff := cmp.Diff(want, results(outcomeOf(t, late))); diff != "" {
+		t.Error(diff)
+	}
+	if len(s.submits) != 0 {
+		t.Error("more went out")
+	}
+}
+
 func TestRefusedInTheMiddle(t *testing.T) {
 	s := startSMSC(t)
 	r := startRoute(t, smpp.RouteOptions{Addr: s.addr})

@@ -28,7 +28,9 @@ const (
 var (
 	castagnoli      = crc32.MakeTable(crc32.Castagnoli)
 	errJournalEnded = errors.New("the journal is closed")
-	// ErrCorrupt: a journal that is damaged before its end.
+	// ErrCorrupt: a journal that is damaged before its end. It is left as it is. (A power
+	// cut that wrote the pages of the last batch out of order looks the same; a killed
+	// process does not.)
 	ErrCorrupt = errors.New("the journal is corrupt")
 )
 
@@ -63,7 +65,6 @@ type journal struct {
 	file  *os.File
 	queue chan appending
 	ended chan struct{}
-	err   error // why it ended, set before ended is closed
 }
 
 type appending struct {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -162,7 +163,7 @@ func TestFloodWithoutReading(t *testing.T) {
 func TestReadFrame(t *testing.T) {
 	long := make([]byte, MaxFrame+1)
 	copy(long, []byte{0, 0, byte(len(long) >> 8), byte(len(long)), 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 9})
-	r := bufio.NewReader(bytes.NewReader(append(long, header(pdu.UnbindID, 0, 10)...)))
+	r := bufio.NewReader(bytes.NewReader(slices.Concat(long, header(pdu.UnbindID, 0, 10))))
 	if f, err := ReadFrame(r); !errors.Is(err, ErrFrameTooLong) || f.Seq != 9 {
 		t.Errorf("%+v, %v", f, err)
 	}
