@@ -53,6 +53,11 @@ func (n *Notifications) Submit(ctx context.Context, o Origin, key string, r Requ
 	if err != nil {
 		return Accepted{}, err
 	}
+	return n.accept(ctx, o, key, checked)
+}
+
+// accept takes a request whose form has been checked.
+func (n *Notifications) accept(ctx context.Context, o Origin, key string, checked *checkedRequest) (Accepted, error) {
 	id := ""
 	if key != "" {
 		id = notification.IDFor(o.Tenant, key)
@@ -69,7 +74,7 @@ func (n *Notifications) Submit(ctx context.Context, o Origin, key string, r Requ
 	if err := checked.checkTimes(n.ledger.Now()); err != nil {
 		return Accepted{}, err
 	}
-	ref, err := n.persons.ClaimPerson(ctx, o.Tenant, r.Recipient, checked.addresses())
+	ref, err := n.persons.ClaimPerson(ctx, o.Tenant, checked.Recipient, checked.addresses())
 	if errors.Is(err, ErrTwoPersons) {
 		return Accepted{}, &Invalid{Problems: []Problem{{"to", "two_persons", "its addresses belong to different persons"}}}
 	}
@@ -83,7 +88,7 @@ func (n *Notifications) Submit(ctx context.Context, o Origin, key string, r Requ
 	if err != nil {
 		return Accepted{}, fmt.Errorf("authenticating the request: %w", err)
 	}
-	o.Correlation, o.Test = id, r.Test
+	o.Correlation, o.Test = id, checked.Test
 	res, err := n.handler.Handle(ctx, o, notification.Stream(id), checked.command(o.Tenant, key, ref, mac, n.ledger.Now()))
 	if err != nil {
 		return Accepted{}, err
