@@ -107,16 +107,13 @@ func (e *engines) houseState(ctx context.Context) error {
 	return e.read.Ping(ctx)
 }
 
-// createDatabase waits for an outside ClickHouse and makes its database.
-func (e *engines) createDatabase(ctx context.Context) {
-	for e.house == nil {
-		err := clickhouse.CreateDatabase(ctx, e.houseURL)
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		e.log.Warn("ClickHouse does not answer; trying again", "error", err)
-		wait(ctx, retryEvery)
+// createDatabase makes the database of an outside ClickHouse; the embedded engine has
+// its own.
+func (e *engines) createDatabase(ctx context.Context) error {
+	if e.house != nil {
+		return nil
 	}
+	return clickhouse.CreateDatabase(ctx, e.houseURL)
 }
 
 func (e *engines) close(ctx context.Context) error {

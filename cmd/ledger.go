@@ -86,7 +86,7 @@ func openLedger(ctx context.Context, c Config, scenarios *scenariofile.Set, log 
 		return nil, err
 	}
 	if l.projections, err = projections.New(projections.Config{
-		Source: l.engines.events, Journal: l.engines.events, Target: projections.ClickHouse(l.engines.read),
+		Source: l.engines.events, Journal: l.engines.events, Target: projections.ClickHouse(l.engines.read, l.engines.createDatabase),
 		Codec: l.codec, Log: log, Now: time.Now,
 	}); err != nil {
 		return nil, fmt.Errorf("wiring the projections: %w", err)
@@ -190,10 +190,7 @@ func (l *ledger) run(ctx context.Context, ready func(Instance)) error {
 	for _, route := range l.routes {
 		work.Go(func() { l.must("route", route.Run(working)) })
 	}
-	work.Go(func() {
-		l.engines.createDatabase(working)
-		l.projections.Run(working)
-	})
+	work.Go(func() { l.projections.Run(working) })
 	carry.Go(func() { l.must("bus", l.bus.run(carrying)) })
 	l.settle(ctx)
 	doors.Go(func() { failed <- serveUntilClosed(l.http, l.listen[0]) })
