@@ -14,6 +14,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"recapito/adapters/clickhouse"
 	"recapito/adapters/eventlog"
 	"recapito/domain/event"
 	"recapito/projections"
@@ -42,10 +43,15 @@ func newInstance(t testing.TB) *instance {
 
 func (i *instance) start(conn driver.Conn) {
 	i.t.Helper()
+	i.startOn(conn, projections.ClickHouse(conn, nil))
+}
+
+func (i *instance) startOn(conn driver.Conn, target projections.Target) {
+	i.t.Helper()
 	var err error
 	i.conn = conn
 	i.p, err = projections.New(projections.Config{
-		Source: i.store, Journal: i.store, Target: projections.ClickHouse(conn), Codec: i.author.codec,
+		Source: i.store, Journal: i.store, Target: target, Codec: i.author.codec,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -149,6 +155,26 @@ func TestReadModelsEqualTheStore(t *testing.T) {
 	}
 	engine = startEngine(t, dir)
 	i.start(connect(t, engine))
+	i.whole()
+}
+
+// Another server's database is dropped under the running system.
+func TestDroppedDatabaseHeals(t *testing.T) {
+	i := newInstance(t)
+	engine := startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))
+	url := engine.URL() + "/elsewhere"
+	conn, err := clickhouse.Open(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	i.startOn(conn, projections.ClickHouse(conn, func(ctx context.Context) error { return clickhouse.CreateDatabase(ctx, url) }))
+	i.write(200)
+	i.whole()
+	if err := connect(t, engine).Exec(t.Context(), "DROP DATABASE elsewhere SYNC"); err != nil {
+		t.Fatal(err)
+	}
+	i.write(200)
 	i.whole()
 }
 

@@ -56,7 +56,6 @@ func (k *keeper) State() State {
 		if l.building {
 			continue
 		}
-		s.Phase, s.Error = CatchingUp, ""
 		if l.live.Load() {
 			s.Phase = Live
 		}
@@ -101,9 +100,7 @@ func (k *keeper) setLanes(lanes ...*lane) {
 	defer k.mu.Unlock()
 	k.lanes = lanes
 	if len(lanes) > 0 {
-		k.lastErr = nil
-	} else if k.phase != Starting || k.lastErr != nil {
-		k.phase = Retrying
+		k.phase, k.lastErr = CatchingUp, nil
 	}
 }
 

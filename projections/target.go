@@ -23,11 +23,24 @@ type Target interface {
 }
 
 // ClickHouse is the Target on a connection opened on the read models' database.
-func ClickHouse(conn readmodels.Conn) Target { return clickHouse{conn} }
+// createDatabase is called before anything else each time it is opened, so that a
+// server that was emptied, or was down at the start, heals; nil if there is nothing to
+// create.
+func ClickHouse(conn readmodels.Conn, createDatabase func(context.Context) error) Target {
+	return clickHouse{conn, createDatabase}
+}
 
-type clickHouse struct{ conn readmodels.Conn }
+type clickHouse struct {
+	conn           readmodels.Conn
+	createDatabase func(context.Context) error
+}
 
 func (c clickHouse) Open(ctx context.Context) (string, error) {
+	if c.createDatabase != nil {
+		if err := c.createDatabase(ctx); err != nil {
+			return "", fmt.Errorf("creating the read models' database: %w", err)
+		}
+	}
 	if err := readmodels.Migrate(ctx, c.conn); err != nil {
 		return "", fmt.Errorf("migrating the read models: %w", err)
 	}
