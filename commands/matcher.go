@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -265,7 +266,7 @@ func (m *Matcher) fit(r *openReceipt) (Fit, bool) {
 		for _, k := range m.byToken[tokenKey{r.Route, t.Key, t.Token}] {
 			a := m.attempts[k]
 			wait := r.ReceivedAt.Sub(a.dispatchedAt)
-			if wait < 0 || wait > receipt.Window || r.Sender != "" && a.sender != "" && r.Sender != a.sender {
+			if wait < 0 || wait > receipt.Window || !sameSender(r.Sender, a.sender) {
 				continue
 			}
 			found = k
@@ -279,4 +280,10 @@ func (m *Matcher) fit(r *openReceipt) (Fit, bool) {
 		ReceiptID: r.ID, Tenant: m.attempts[found].tenant, Notification: found.notification, Attempt: found.attempt, Part: 1,
 		At: m.n.ledger.Now(),
 	}}, true
+}
+
+// sameSender compares senders as far as both are told; providers give numbers back
+// without the plus.
+func sameSender(a, b string) bool {
+	return a == "" || b == "" || strings.TrimPrefix(a, "+") == strings.TrimPrefix(b, "+")
 }

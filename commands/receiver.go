@@ -51,6 +51,9 @@ func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
 		rec.Notification, rec.Attempt, rec.Part = id, attempt, p.Part
 	}
 	stream := receipt.Stream(p.Route, route.Form.ReceiptID(p.ProviderID))
+	if p.ProviderID == "" { // nothing can match it by id: kept on a stream of its own
+		stream = receipt.Stream(p.Route, "none-"+rec.ID)
+	}
 	o := Origin{Tenant: tenant.System, Actor: "provider:" + p.Route, Correlation: rec.Notification}
 	if l, err := r.n.receipts.Load(ctx, stream); err == nil && len(l.State.Submissions) > 0 {
 		last := l.State.Submissions[len(l.State.Submissions)-1]
