@@ -108,6 +108,7 @@ func (i *instance) whole() {
 // ClickHouse folder is deleted, its projections are rebuilt while events arrive; its
 // tables are the store's fold each time.
 func TestReadModelsEqualTheStore(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "clickhouse")
 	i := newInstance(t)
 	engine := startEngine(t, dir)
@@ -160,6 +161,7 @@ func TestReadModelsEqualTheStore(t *testing.T) {
 
 // Another server's database is dropped under the running system.
 func TestDroppedDatabaseHeals(t *testing.T) {
+	t.Parallel()
 	i := newInstance(t)
 	engine := startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))
 	url := engine.URL() + "/elsewhere"
@@ -179,6 +181,7 @@ func TestDroppedDatabaseHeals(t *testing.T) {
 }
 
 func TestCompareFindsWhatIsPlanted(t *testing.T) {
+	t.Parallel()
 	i := newInstance(t)
 	i.start(connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))))
 	i.write(100)
