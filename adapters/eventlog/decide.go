@@ -8,12 +8,13 @@ import (
 	"recapito/domain/event"
 )
 
-// verdict on an append: write it after head, or answer. The answer speaks of everything
-// up to head.last and is given when that is durable.
+// verdict on an append: write it after head, or answer when everything up to a position
+// is durable.
 type verdict struct {
 	write  bool
 	head   head
 	answer answer
+	upTo   event.Position
 }
 
 // decide holds an append against its stream, as EventStoreDB does: an expectation that
@@ -25,7 +26,7 @@ func (w *writer) decide(b *batch, r *request) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	wrong := verdict{head: h, answer: answer{err: wrongVersion(r, h)}}
+	wrong := verdict{answer: answer{err: wrongVersion(r, h)}, upTo: h.last}
 	exact, isExact := r.expected.Exactly()
 	var first event.Revision // where a repetition would have its first event
 	switch {
@@ -59,7 +60,7 @@ func (w *writer) decide(b *batch, r *request) (verdict, error) {
 		last = position
 	}
 	appended := event.Appended{Revision: first + count - 1, Position: last}
-	return verdict{head: h, answer: answer{appended: appended}}, nil
+	return verdict{answer: answer{appended: appended}, upTo: last}, nil
 }
 
 func wrongVersion(r *request, h head) error {
@@ -75,14 +76,14 @@ func wrongVersion(r *request, h head) error {
 // stands for ids that were seen in another order.
 func (w *writer) seen(r *request) (event.Revision, bool) {
 	for i, id := range r.ids {
-		p, ok := w.recent.get(id)
-		if !ok || p.stream != r.stream {
-			continue
-		}
-		if p.revision < event.Revision(i) {
+		revision, ok := w.recent.get(recentID{id, r.stream})
+		switch {
+		case !ok:
+		case revision < event.Revision(i):
 			return event.RevisionEnd, true
+		default:
+			return revision - event.Revision(i), true
 		}
-		return p.revision - event.Revision(i), true
 	}
 	return 0, false
 }
@@ -94,11 +95,12 @@ func (w *writer) idAt(b *batch, stream string, r event.Revision) (uuid.UUID, eve
 		i := int(r - s.first)
 		return s.ids[i], s.at[i], nil
 	}
-	value, closer, err := w.log.db.Get(appendIndexKey(w.key[:0], stream, r))
+	key := appendIndexKey(w.key[:0], stream, r)
+	value, closer, err := w.log.db.Get(key)
 	if err != nil {
 		return uuid.Nil, 0, fmt.Errorf("find event %d of stream %q: %w", r, stream, err)
 	}
-	position, err := decodeIndex(stream, r, value)
+	position, err := decodeIndex(key, value)
 	_ = closer.Close()
 	if err != nil {
 		return uuid.Nil, 0, err

@@ -11,10 +11,13 @@ import (
 // The key spaces. A name in a key ends with NUL, which no name contains, so that no
 // stream's keys lie between another's.
 //
-//	e <position>            record (record.go)
-//	h <stream>              head: next revision, last position, checksum
-//	m <name>                the log's own notes, e.g. its format
-//	s <stream> NUL <revision>  position
+//	e <position>               record (record.go)
+//	h <stream>                 head: next revision, last position, checksum
+//	m <name>                   the log's own notes, e.g. its format
+//	s <stream> NUL <revision>  position, checksum
+//
+// Numbers have 8 bytes, the highest first. A checksum is CRC-32C over the key and all of
+// the value before it.
 const (
 	spaceEvents  = 'e'
 	spaceHeads   = 'h'
@@ -24,8 +27,9 @@ const (
 
 const (
 	positionKeySize = 1 + 8
-	indexValueSize  = 8
-	headValueSize   = 8 + 8 + 4
+	sumSize         = 4
+	indexValueSize  = 8 + sumSize
+	headValueSize   = 8 + 8 + sumSize
 )
 
 // formatKey names the layout; another version's folder is refused.
@@ -61,20 +65,30 @@ func (h head) exists() bool { return h.next > 0 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func appendHead(dst []byte, stream string, h head) []byte {
-	start := len(dst)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(h.next))
-	dst = binary.BigEndian.AppendUint64(dst, uint64(h.last))
-	return binary.BigEndian.AppendUint32(dst, headSum(stream, dst[start:]))
+// seal puts the checksum into the last bytes of a value.
+func seal(key, value []byte) {
+	n := len(value) - sumSize
+	binary.BigEndian.PutUint32(value[n:], sum(key, value[:n]))
 }
 
-func headSum(stream string, value []byte) uint32 {
-	return crc32.Update(crc32.Checksum([]byte(stream), castagnoli), castagnoli, value)
+func sealed(key, value []byte) bool {
+	n := len(value) - sumSize
+	return n >= 0 && binary.BigEndian.Uint32(value[n:]) == sum(key, value[:n])
 }
 
-func decodeHead(stream string, value []byte) (head, error) {
-	if len(value) != headValueSize || binary.BigEndian.Uint32(value[16:]) != headSum(stream, value[:16]) {
-		return head{}, fmt.Errorf("%w: head of stream %q", ErrCorrupt, stream)
+func sum(key, value []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
+}
+
+func putHead(dst, key []byte, h head) {
+	binary.BigEndian.PutUint64(dst, uint64(h.next))
+	binary.BigEndian.PutUint64(dst[8:], uint64(h.last))
+	seal(key, dst)
+}
+
+func decodeHead(key, value []byte) (head, error) {
+	if len(value) != headValueSize || !sealed(key, value) {
+		return head{}, fmt.Errorf("%w: head of stream %q", ErrCorrupt, key[1:])
 	}
 	return head{
 		next: event.Revision(binary.BigEndian.Uint64(value)),
@@ -82,9 +96,14 @@ func decodeHead(stream string, value []byte) (head, error) {
 	}, nil
 }
 
-func decodeIndex(stream string, r event.Revision, value []byte) (event.Position, error) {
-	if len(value) != indexValueSize {
-		return 0, fmt.Errorf("%w: index of stream %q at revision %d", ErrCorrupt, stream, r)
+func putIndex(dst, key []byte, p event.Position) {
+	binary.BigEndian.PutUint64(dst, uint64(p))
+	seal(key, dst)
+}
+
+func decodeIndex(key, value []byte) (event.Position, error) {
+	if len(value) != indexValueSize || !sealed(key, value) {
+		return 0, fmt.Errorf("%w: index of stream %q at revision %d", ErrCorrupt, key[1:len(key)-9], revisionOf(key))
 	}
 	return event.Position(binary.BigEndian.Uint64(value)), nil
 }

@@ -92,7 +92,7 @@ func (l *Log) streamChunk(read *event.StreamRead, upTo event.Position, left int)
 	for ; valid; valid = step() {
 		c.scanned++
 		r := revisionOf(it.Key())
-		position, err := decodeIndex(read.Stream, r, it.Value())
+		position, err := decodeIndex(it.Key(), it.Value())
 		if err != nil {
 			return c, false, err
 		}
@@ -266,10 +266,11 @@ func (l *Log) allChunk(s *scan) (chunk, bool, error) {
 func (l *Log) nameCorrupt(rec record, err error) error {
 	stream, r := string(rec.stream), rec.revision
 	if checkStream(stream) == nil {
-		value, closer, getErr := l.db.Get(appendIndexKey(nil, stream, r))
+		key := appendIndexKey(nil, stream, r)
+		value, closer, getErr := l.db.Get(key)
 		if getErr == nil {
 			defer closer.Close()
-			if p, indexErr := decodeIndex(stream, r, value); indexErr == nil && p == rec.position {
+			if p, indexErr := decodeIndex(key, value); indexErr == nil && p == rec.position {
 				return fmt.Errorf("event %d of stream %q at position %d: %w", r, stream, p, err)
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,12 +22,10 @@ var ErrCorrupt = errors.New("event log is corrupt")
 //
 //	id 16 | stream | type | data | metadata, each with its length as uvarint before it
 //
-// The checksum is CRC-32C over the position (8 bytes, from the key) and all before it.
 // Flags are for what the EventStoreDB protocol says of an event besides; 0 is JSON data.
 const (
 	recordVersion    = 1
 	recordHeaderSize = 1 + 1 + 8 + 8
-	recordSumSize    = 4
 )
 
 // encodeBody is done by the appender, so that the single writer has less to do.
@@ -41,19 +38,15 @@ func encodeBody(stream string, id uuid.UUID, e event.New) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(e.Metadata))), e.Metadata...)
 }
 
-func recordSize(body []byte) int { return recordHeaderSize + len(body) + recordSumSize }
+func recordSize(body []byte) int { return recordHeaderSize + len(body) + sumSize }
 
 // putRecord fills dst, which has recordSize(body) bytes; key is the record's key.
 func putRecord(dst, key []byte, r event.Revision, created time.Time, body []byte) {
 	dst[0], dst[1] = recordVersion, 0
 	binary.BigEndian.PutUint64(dst[2:], uint64(r))
 	binary.BigEndian.PutUint64(dst[10:], uint64(created.UnixNano()))
-	n := recordHeaderSize + copy(dst[recordHeaderSize:], body)
-	binary.BigEndian.PutUint32(dst[n:], recordSum(key, dst[:n]))
-}
-
-func recordSum(key, record []byte) uint32 {
-	return crc32.Update(crc32.Checksum(key[1:positionKeySize], castagnoli), castagnoli, record)
+	copy(dst[recordHeaderSize:], body)
+	seal(key, dst)
 }
 
 // record is a decoded record whose fields still point into the stored bytes.
@@ -74,8 +67,7 @@ func decodeRecord(key, value []byte) (record, error) {
 	}
 	rec := record{position: positionOf(key), stored: value}
 	parsed := rec.parse(value)
-	n := len(value) - recordSumSize
-	if n < recordHeaderSize || binary.BigEndian.Uint32(value[n:]) != recordSum(key, value[:n]) {
+	if len(value) < recordHeaderSize+sumSize || !sealed(key, value) {
 		return rec, fmt.Errorf("%w: checksum of the record at position %d", ErrCorrupt, rec.position)
 	}
 	if value[0] != recordVersion {
@@ -88,12 +80,12 @@ func decodeRecord(key, value []byte) (record, error) {
 }
 
 func (rec *record) parse(value []byte) bool {
-	if len(value) < recordHeaderSize+len(rec.id)+recordSumSize {
+	if len(value) < recordHeaderSize+len(rec.id)+sumSize {
 		return false
 	}
 	rec.revision = event.Revision(binary.BigEndian.Uint64(value[2:]))
 	rec.created = time.Unix(0, int64(binary.BigEndian.Uint64(value[10:]))).UTC()
-	rest := value[recordHeaderSize : len(value)-recordSumSize]
+	rest := value[recordHeaderSize : len(value)-sumSize]
 	rest = rest[copy(rec.id[:], rest):]
 	for _, field := range []*[]byte{&rec.stream, &rec.typ, &rec.data, &rec.metadata} {
 		size, n := binary.Uvarint(rest)

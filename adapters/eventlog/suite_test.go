@@ -3,14 +3,10 @@ package eventlog_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"recapito/adapters/eventlog"
 	"recapito/commands"
 	"recapito/commands/storetest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) commands.Store {

@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -18,18 +17,18 @@ import (
 type writer struct {
 	log    *Log
 	now    func() time.Time
-	next   event.Position                   // to give out
-	heads  *generations[string, head]       // of applied batches
-	recent *generations[uuid.UUID, placed]  // for appends without an exact revision
-	synced chan struct{}                    // closed once the batch in flight is; nil if none is
-	syncs  chan *batch                      // to the acknowledging goroutine
-	key    [1 + MaxStreamBytes + 1 + 8]byte // scratch
+	next   event.Position                         // to give out
+	heads  *generations[string, head]             // of applied batches
+	recent *generations[recentID, event.Revision] // for appends without an exact revision
+	synced chan struct{}                          // closed once the batch in flight is; nil if none is
+	syncs  chan *batch                            // to the acknowledging goroutine
+	key    [1 + MaxStreamBytes + 1 + 8]byte       // scratch
 }
 
-// placed says where an event with some id went.
-type placed struct {
-	stream   string
-	revision event.Revision
+// recentID is an event lately appended. Ids need not differ from stream to stream.
+type recentID struct {
+	id     uuid.UUID
+	stream string
 }
 
 // batch is what is applied and synced together.
@@ -63,7 +62,7 @@ func newWriter(l *Log, now func() time.Time) *writer {
 		log:    l,
 		now:    now,
 		heads:  newGenerations[string, head](cachedHeads),
-		recent: newGenerations[uuid.UUID, placed](recentIDs),
+		recent: newGenerations[recentID, event.Revision](recentIDs),
 		syncs:  make(chan *batch, 1),
 	}
 }
@@ -97,7 +96,7 @@ func (w *writer) recover() (event.Position, error) {
 		return 0, fmt.Errorf("find the last event: %w", err)
 	}
 	for i := len(records) - 1; i >= 0; i-- {
-		w.recent.put(records[i].id, placed{stream: string(records[i].stream), revision: records[i].revision})
+		w.recent.put(recentID{records[i].id, string(records[i].stream)}, records[i].revision)
 	}
 	w.next = last + 1
 	return last, nil
@@ -178,7 +177,7 @@ func (w *writer) take(b *batch, r *request) {
 		r.answer <- answer{err: err}
 	case v.write:
 		b.answers = append(b.answers, settled{request: r, answer: answer{appended: w.place(b, r, v.head)}, writes: true})
-	case v.head.last <= w.log.durable.at():
+	case v.upTo <= w.log.durable.at():
 		r.answer <- v.answer
 	default: // true only once what it speaks of is durable
 		b.answers = append(b.answers, settled{request: r, answer: v.answer})
@@ -201,10 +200,10 @@ func (w *writer) place(b *batch, r *request, h head) event.Appended {
 		key = appendIndexKey(w.key[:0], r.stream, h.next)
 		op = b.pebble.SetDeferred(len(key), indexValueSize)
 		copy(op.Key, key)
-		binary.BigEndian.PutUint64(op.Value, uint64(w.next))
+		putIndex(op.Value, key, w.next)
 		_ = op.Finish()
 		s.ids, s.at = append(s.ids, r.ids[i]), append(s.at, w.next)
-		w.recent.put(r.ids[i], placed{stream: r.stream, revision: h.next})
+		w.recent.put(recentID{r.ids[i], r.stream}, h.next)
 		b.size += recordSize(body)
 		h = head{next: h.next + 1, last: w.next}
 		w.next++
@@ -231,8 +230,10 @@ func (w *writer) commit(b *batch) {
 	if len(b.streams) > 0 {
 		for stream, s := range b.streams {
 			key := appendHeadKey(w.key[:0], stream)
-			var value [headValueSize]byte
-			_ = b.pebble.Set(key, appendHead(value[:0], stream, s.head), nil)
+			op := b.pebble.SetDeferred(len(key), headValueSize)
+			copy(op.Key, key)
+			putHead(op.Value, key, s.head)
+			_ = op.Finish()
 			w.heads.put(stream, s.head)
 		}
 		if err := w.apply(b); err != nil {
@@ -296,7 +297,8 @@ func (w *writer) head(b *batch, stream string) (head, error) {
 	if h, ok := w.heads.get(stream); ok {
 		return h, nil
 	}
-	value, closer, err := w.log.db.Get(appendHeadKey(w.key[:0], stream))
+	key := appendHeadKey(w.key[:0], stream)
+	value, closer, err := w.log.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return head{}, nil
 	}
@@ -304,7 +306,7 @@ func (w *writer) head(b *batch, stream string) (head, error) {
 		return head{}, fmt.Errorf("read head of stream %q: %w", stream, err)
 	}
 	defer closer.Close()
-	h, err := decodeHead(stream, value)
+	h, err := decodeHead(key, value)
 	if err == nil {
 		w.heads.put(stream, h)
 	}

@@ -1,0 +1,192 @@
+package eventlog
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"recapito/domain/event"
+)
+
+var (
+	crashSeed = flag.Uint64("eventlog.seed", 0, "replay this one crash seed")
+	crashRuns = flag.Int("eventlog.crashes", 60, "crash seeds to run")
+)
+
+// TestCrash loses power at a random moment under load, with a random part of what was
+// not synced kept, opens what is left, checks it and goes on, several times a seed.
+func TestCrash(t *testing.T) {
+	if *crashSeed != 0 {
+		crashRun(t, *crashSeed)
+		return
+	}
+	runs := *crashRuns
+	if testing.Short() {
+		runs = 10
+	}
+	base := randomSeed()
+	for i := range uint64(runs) {
+		if crashRun(t, base+i); t.Failed() {
+			t.Fatalf("replay with -run TestCrash -eventlog.seed=%d", base+i)
+		}
+	}
+}
+
+// witness is what the outside world knows: it must stay true through every crash.
+type witness struct {
+	mu    sync.Mutex
+	acked map[event.Position][]string       // ids of an acknowledged append, by its last position
+	shown map[event.Position]event.Recorded // by a subscription
+}
+
+// fact is one append attempted; whole says what must be there together.
+type facts struct {
+	mu      sync.Mutex
+	appends [][]string // ids
+}
+
+func crashRun(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	fs := vfs.NewCrashableMem()
+	known := &witness{acked: map[event.Position][]string{}, shown: map[event.Position]event.Recorded{}}
+	tried := &facts{}
+	for life := range 3 {
+		log := openOn(t, fs)
+		if life > 0 {
+			known.check(t, log, tried)
+			if t.Failed() {
+				return
+			}
+		}
+		fs = crashUnderLoad(t, log, fs, rng, life, known, tried)
+	}
+	known.check(t, openOn(t, fs), tried)
+}
+
+// crashUnderLoad appends and reads at once and takes the image of a crash meanwhile.
+// What is known is copied before the image is taken: only that must survive.
+func crashUnderLoad(t *testing.T, log *Log, fs *vfs.MemFS, rng *rand.Rand, life int, known *witness, tried *facts) *vfs.MemFS {
+	const writers = 4
+	var live witness
+	live.acked, live.shown = map[event.Position][]string{}, map[event.Position]event.Recorded{}
+	var wg sync.WaitGroup
+	seeds := make([]uint64, writers)
+	for w := range writers {
+		seeds[w] = rng.Uint64()
+	}
+	crashAfter, percent, flushes := 5+rng.IntN(60), []int{0, 30, 70, 100}[rng.IntN(4)], rng.IntN(3)
+	reached := make(chan struct{})
+	var once sync.Once
+	for w := range writers {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(seeds[w], 2))
+			for n := 0; ; n++ {
+				events := someEvents(1 + r.IntN(4))
+				if r.IntN(8) == 0 {
+					events[0].Data = make([]byte, 1+r.IntN(20_000)) // over several blocks
+				}
+				ids := make([]string, len(events))
+				for i, e := range events {
+					ids[i] = e.ID
+				}
+				tried.mu.Lock()
+				tried.appends = append(tried.appends, ids)
+				tried.mu.Unlock()
+				a, err := log.Append(t.Context(), fmt.Sprintf("s-%d-%d", life, r.IntN(6)), event.Any(), events)
+				if errors.Is(err, event.ErrUnavailable) {
+					return
+				}
+				if err != nil {
+					t.Errorf("append: %v", err)
+					return
+				}
+				live.mu.Lock()
+				live.acked[a.Position] = ids
+				if len(live.acked) >= crashAfter {
+					once.Do(func() { close(reached) })
+				}
+				live.mu.Unlock()
+			}
+		})
+	}
+	wg.Go(func() {
+		err := log.Subscribe(t.Context(), event.Subscription{}, event.Handler{Event: func(e event.Recorded) error {
+			live.mu.Lock()
+			live.shown[e.Position] = e
+			live.mu.Unlock()
+			return nil
+		}})
+		if !errors.Is(err, event.ErrUnavailable) {
+			t.Errorf("subscription: %v", err)
+		}
+	})
+	for range flushes {
+		if err := log.db.Flush(); err != nil {
+			t.Errorf("flush: %v", err)
+		}
+	}
+	receive(t, "load", reached)
+	live.mu.Lock()
+	for p, ids := range live.acked {
+		known.acked[p] = ids
+	}
+	for p, e := range live.shown {
+		known.shown[p] = e
+	}
+	live.mu.Unlock()
+	image := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
+	if err := log.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	wg.Wait()
+	return image
+}
+
+// check holds a log against what the world knows.
+func (w *witness) check(t *testing.T, log *Log, tried *facts) {
+	t.Helper()
+	all := allOf(t, log)
+	at := map[event.Position]event.Recorded{}
+	place := map[string]int{}
+	revisions := map[string]event.Revision{}
+	for i, e := range all {
+		if i > 0 && e.Position <= all[i-1].Position {
+			t.Errorf("position %d after %d", e.Position, all[i-1].Position)
+		}
+		if e.Revision != revisions[e.Stream] {
+			t.Errorf("%s: revision %d where %d should be", e.Stream, e.Revision, revisions[e.Stream])
+		}
+		revisions[e.Stream]++
+		at[e.Position], place[e.ID] = e, i
+	}
+	for p, ids := range w.acked {
+		if e, ok := at[p]; !ok || e.ID != ids[len(ids)-1] {
+			t.Errorf("acknowledged append at position %d is lost", p)
+		}
+	}
+	for p, e := range w.shown {
+		if got, ok := at[p]; !ok || got.ID != e.ID || got.Stream != e.Stream || got.Revision != e.Revision || string(got.Data) != string(e.Data) {
+			t.Errorf("event shown at position %d is gone or another", p)
+		}
+	}
+	for _, ids := range tried.appends {
+		first, there := place[ids[0]]
+		for i, id := range ids {
+			n, ok := place[id]
+			if ok != there || ok && n != first+i {
+				t.Errorf("an append of %d events is there in part, or not in one piece", len(ids))
+				break
+			}
+		}
+	}
+	for stream, n := range revisions {
+		if got := streamOf(t, log, stream, event.Backwards); len(got) != int(n) {
+			t.Errorf("%s: %d events by the stream, %d by $all", stream, len(got), n)
+		}
+	}
+}

@@ -1,0 +1,452 @@
+package eventlog
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/google/uuid"
+
+	"recapito/domain/event"
+)
+
+const patience = 20 * time.Second
+
+// disk is a file system whose log syncs can be held up or fail, and that counts writes.
+type disk struct {
+	vfs.FS
+	mem    *vfs.MemFS
+	writes atomic.Int64
+
+	mu      sync.Mutex
+	gate    chan struct{} // syncs of the write-ahead log wait for it
+	waiting chan struct{} // receives when one does
+	broken  error         // what syncs of the write-ahead log answer
+}
+
+func newDisk(mem *vfs.MemFS) *disk {
+	d := &disk{mem: mem, waiting: make(chan struct{}, 1024)}
+	d.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(d.inject))
+	return d
+}
+
+func (d *disk) inject(op errorfs.Op) error {
+	if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+		d.writes.Add(1)
+	}
+	sync := op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo
+	if !sync || !strings.HasSuffix(op.Path, ".log") {
+		return nil
+	}
+	d.mu.Lock()
+	gate, err := d.gate, d.broken
+	d.mu.Unlock()
+	if gate != nil {
+		d.waiting <- struct{}{}
+		<-gate
+		d.mu.Lock()
+		err = d.broken
+		d.mu.Unlock()
+	}
+	return err
+}
+
+// hold makes log syncs wait until release is called.
+func (d *disk) hold() (release func()) {
+	gate := make(chan struct{})
+	d.mu.Lock()
+	d.gate = gate
+	d.mu.Unlock()
+	return sync.OnceFunc(func() {
+		d.mu.Lock()
+		d.gate = nil
+		d.mu.Unlock()
+		close(gate)
+	})
+}
+
+func (d *disk) breakWith(err error) {
+	d.mu.Lock()
+	d.broken = err
+	d.mu.Unlock()
+}
+
+func openOn(t testing.TB, fs vfs.FS) *Log {
+	t.Helper()
+	log, err := Open(Options{Dir: "log", FS: fs, CacheBytes: 1 << 20, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	return log
+}
+
+func someEvents(n int) []event.New {
+	events := make([]event.New, n)
+	for i := range events {
+		id := uuid.New()
+		events[i] = event.New{ID: id.String(), Type: "Tested", Data: fmt.Appendf(nil, `{"of":%q}`, id), Metadata: []byte(`{}`)}
+	}
+	return events
+}
+
+func mustAppend(t testing.TB, log *Log, stream string, expected event.Expected, events ...event.New) event.Appended {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	a, err := log.Append(ctx, stream, expected, events)
+	if err != nil {
+		t.Fatalf("append to %s: %v", stream, err)
+	}
+	return a
+}
+
+func allOf(t testing.TB, log *Log) []event.Recorded {
+	t.Helper()
+	var got []event.Recorded
+	if err := log.ReadAll(context.Background(), event.AllRead{}, func(e event.Recorded) error { got = append(got, e); return nil }); err != nil {
+		t.Fatalf("read $all: %v", err)
+	}
+	return got
+}
+
+func streamOf(t testing.TB, log *Log, stream string, d event.Direction) []event.Recorded {
+	t.Helper()
+	read := event.StreamRead{Stream: stream, Direction: d}
+	if d == event.Backwards {
+		read.From = event.RevisionEnd
+	}
+	var got []event.Recorded
+	err := log.ReadStream(context.Background(), read, func(e event.Recorded) error { got = append(got, e); return nil })
+	if err != nil && !errors.Is(err, event.ErrStreamNotFound) {
+		t.Fatalf("read %s: %v", stream, err)
+	}
+	if (len(got) == 0) != errors.Is(err, event.ErrStreamNotFound) {
+		t.Fatalf("read %s: %d events and error %v", stream, len(got), err)
+	}
+	return got
+}
+
+func receive[T any](t testing.TB, what string, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("no %s within %v", what, patience)
+		panic("unreachable")
+	}
+}
+
+type outcome struct {
+	appended event.Appended
+	err      error
+}
+
+func appendAsync(ctx context.Context, log *Log, stream string, expected event.Expected, events []event.New) <-chan outcome {
+	c := make(chan outcome, 1)
+	go func() {
+		a, err := log.Append(ctx, stream, expected, events)
+		c <- outcome{a, err}
+	}()
+	return c
+}
+
+// TestNothingShownBeforeItsSync holds up the sync of an append and looks at it in every
+// way there is.
+func TestNothingShownBeforeItsSync(t *testing.T) {
+	d := newDisk(vfs.NewCrashableMem())
+	log := openOn(t, d)
+	first, second, third := someEvents(1), someEvents(2), someEvents(1)
+	mustAppend(t, log, "a", event.NoStream(), first...)
+	mustAppend(t, log, "other", event.NoStream(), someEvents(1)...)
+
+	shown, subscribed := make(chan event.Recorded, 16), make(chan struct{})
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		ended <- log.Subscribe(ctx, event.Subscription{}, event.Handler{
+			Event:    func(e event.Recorded) error { shown <- e; return nil },
+			CaughtUp: func(event.Position) error { close(subscribed); return nil },
+		})
+	}()
+	receive(t, "catching up", subscribed)
+	before := log.Last()
+	for range 2 {
+		receive(t, "event", shown)
+	}
+
+	release := d.hold()
+	defer release()
+	held := appendAsync(t.Context(), log, "a", event.Exact(0), second)
+	receive(t, "held sync", d.waiting)
+
+	// Pebble itself shows it: without the watermark it would be seen.
+	if _, closer, err := log.db.Get(appendPositionKey(nil, before+1)); err != nil {
+		t.Fatalf("the held event is not even in Pebble, the test tests nothing: %v", err)
+	} else {
+		_ = closer.Close()
+	}
+	// What builds upon it is held up too.
+	pending := map[string]<-chan outcome{
+		"repeated":        appendAsync(t.Context(), log, "a", event.Exact(0), second),
+		"repeated by any": appendAsync(t.Context(), log, "a", event.Any(), second),
+		"wrong version":   appendAsync(t.Context(), log, "a", event.Exact(0), someEvents(1)),
+		"wrong no stream": appendAsync(t.Context(), log, "a", event.NoStream(), someEvents(1)),
+		"next":            appendAsync(t.Context(), log, "a", event.Exact(2), third),
+		"new stream":      appendAsync(t.Context(), log, "b", event.NoStream(), someEvents(1)),
+	}
+	// What is true of durable events alone is answered.
+	if _, err := log.Append(t.Context(), "other", event.Exact(7), someEvents(1)); !errors.Is(err, event.ErrWrongVersion) {
+		t.Errorf("wrong version of another stream: %v", err)
+	}
+	if got := mustAppend(t, log, "a", event.NoStream(), first...); got.Revision != 0 {
+		t.Errorf("repetition of a durable append: %+v", got)
+	}
+	for _, direction := range []event.Direction{event.Forwards, event.Backwards} {
+		if n := len(streamOf(t, log, "a", direction)); n != 1 {
+			t.Errorf("direction %d: stream shows %d events before the sync, want 1", direction, n)
+		}
+		if n := len(streamOf(t, log, "b", direction)); n != 0 {
+			t.Errorf("direction %d: new stream shows %d events before the sync", direction, n)
+		}
+	}
+	if n := len(allOf(t, log)); n != 2 {
+		t.Errorf("$all shows %d events before the sync, want 2", n)
+	}
+	backwards := 0
+	if err := log.ReadAll(t.Context(), event.AllRead{From: event.PositionEnd, Direction: event.Backwards}, func(event.Recorded) error { backwards++; return nil }); err != nil || backwards != 2 {
+		t.Errorf("$all backwards shows %d events before the sync, want 2 (%v)", backwards, err)
+	}
+	image := d.mem.CrashClone(vfs.CrashCloneCfg{})
+	// Time for a wrong answer to arrive; a right one never does while the sync is held.
+	select {
+	case e := <-shown:
+		t.Errorf("subscription shows %s@%d before the sync", e.Stream, e.Revision)
+	case o := <-held:
+		t.Errorf("append answered before its sync: %+v", o)
+	case <-time.After(100 * time.Millisecond):
+	}
+	for name, c := range pending {
+		select {
+		case o := <-c:
+			t.Errorf("%s answered before the sync it depends on: %+v", name, o)
+		default:
+		}
+	}
+	if log.Last() != before {
+		t.Errorf("watermark moved from %d to %d before the sync", before, log.Last())
+	}
+
+	release()
+	b := receive(t, "answer", held)
+	if b.err != nil || b.appended.Revision != 2 {
+		t.Errorf("append after its sync: %+v", b)
+	}
+	for name, c := range pending {
+		o := receive(t, name, c)
+		switch name {
+		case "repeated", "repeated by any":
+			if o.err != nil || o.appended != b.appended {
+				t.Errorf("%s: %+v, want %+v", name, o, b)
+			}
+		case "wrong version", "wrong no stream":
+			if !errors.Is(o.err, event.ErrWrongVersion) {
+				t.Errorf("%s: %+v", name, o)
+			}
+		default:
+			if o.err != nil {
+				t.Errorf("%s: %v", name, o.err)
+			}
+		}
+	}
+	for range 4 {
+		receive(t, "event after the sync", shown)
+	}
+	cancel()
+	if err := receive(t, "end of the subscription", ended); err != nil {
+		t.Errorf("subscription: %v", err)
+	}
+	// And it was right not to show it: a crash then would have lost it.
+	if n := len(allOf(t, openOn(t, image))); n != 2 {
+		t.Errorf("after a crash before the sync: %d events, want 2", n)
+	}
+}
+
+// TestRecoveredEventsAreDurable opens the files of a log whose process was killed
+// between write and sync: what the new one shows must survive a crash of the machine.
+func TestRecoveredEventsAreDurable(t *testing.T) {
+	d := newDisk(vfs.NewCrashableMem())
+	log := openOn(t, d)
+	mustAppend(t, log, "a", event.NoStream(), someEvents(1)...)
+	release := d.hold()
+	held := appendAsync(t.Context(), log, "a", event.Exact(0), someEvents(3))
+	receive(t, "held sync", d.waiting)
+
+	second := openOn(t, unlocked{d.mem})
+	shown := allOf(t, second)
+	if len(shown) != 4 {
+		t.Fatalf("the second process finds %d events, want 4: the test tests nothing", len(shown))
+	}
+	image := d.mem.CrashClone(vfs.CrashCloneCfg{})
+	if n := len(allOf(t, openOn(t, image))); n != len(shown) {
+		t.Errorf("%d events shown, %d left after a crash", len(shown), n)
+	}
+	release()
+	receive(t, "answer", held)
+}
+
+// unlocked stands for a killed process, whose lock the system has released.
+type unlocked struct{ vfs.FS }
+
+func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
+
+func TestFailedSync(t *testing.T) {
+	d := newDisk(vfs.NewCrashableMem())
+	log := openOn(t, d)
+	first := someEvents(2)
+	mustAppend(t, log, "a", event.NoStream(), first...)
+	release := d.hold()
+	defer release()
+	inFlight := appendAsync(t.Context(), log, "a", event.Exact(1), someEvents(1))
+	receive(t, "held sync", d.waiting)
+	wrong := appendAsync(t.Context(), log, "a", event.Exact(0), someEvents(1))
+	after := appendAsync(t.Context(), log, "b", event.NoStream(), someEvents(1))
+	// Both are in the next batch, or in the queue before it.
+	brokenSync := errors.New("input/output error")
+	d.breakWith(brokenSync)
+	release()
+
+	if o := receive(t, "answer", inFlight); !errors.Is(o.err, event.ErrUnknownOutcome) {
+		t.Errorf("append whose sync failed: %+v, want event.ErrUnknownOutcome", o)
+	}
+	for name, c := range map[string]<-chan outcome{"wrong version on top": wrong, "other stream": after} {
+		if o := receive(t, name, c); !errors.Is(o.err, event.ErrUnavailable) {
+			t.Errorf("%s: %+v, want event.ErrUnavailable", name, o)
+		}
+	}
+	for range 3 {
+		if _, err := log.Append(t.Context(), "c", event.Any(), someEvents(1)); !errors.Is(err, event.ErrUnavailable) {
+			t.Errorf("append after a failed sync: %v, want event.ErrUnavailable", err)
+		}
+	}
+	if err := log.Healthy(); !errors.Is(err, event.ErrUnavailable) || !errors.Is(err, brokenSync) {
+		t.Errorf("healthy after a failed sync: %v", err)
+	}
+	if got := allOf(t, log); len(got) != 2 {
+		t.Errorf("%d events shown after a failed sync, want the 2 before it", len(got))
+	}
+	_ = log.Close()
+
+	d.breakWith(nil)
+	again := openOn(t, d)
+	if err := again.Healthy(); err != nil {
+		t.Errorf("after reopening: %v", err)
+	}
+	if got := streamOf(t, again, "a", event.Forwards); len(got) < 2 || got[0].ID != first[0].ID || got[1].ID != first[1].ID {
+		t.Errorf("after reopening: %d events in the stream, the acknowledged ones missing", len(got))
+	}
+	mustAppend(t, again, "a", event.Any(), someEvents(1)...)
+}
+
+// TestContextEndsInFlight: once the writer took an append, the end of its context
+// leaves its outcome open, and repeating it tells.
+func TestContextEndsInFlight(t *testing.T) {
+	d := newDisk(vfs.NewCrashableMem())
+	log := openOn(t, d)
+	events := someEvents(1)
+	release := d.hold()
+	defer release()
+	ctx, cancel := context.WithCancel(t.Context())
+	held := appendAsync(ctx, log, "a", event.NoStream(), events)
+	receive(t, "held sync", d.waiting)
+	cancel()
+	if o := receive(t, "answer", held); !errors.Is(o.err, event.ErrUnknownOutcome) || !errors.Is(o.err, context.Canceled) {
+		t.Errorf("ended in flight: %+v", o)
+	}
+	repeated := appendAsync(t.Context(), log, "a", event.NoStream(), events)
+	release()
+	if o := receive(t, "answer", repeated); o.err != nil || o.appended.Revision != 0 {
+		t.Errorf("repeated: %+v", o)
+	}
+	if n := len(allOf(t, log)); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+}
+
+// TestCloseFinishesWhatItTook: appends accepted before Close are answered as written.
+func TestCloseFinishesWhatItTook(t *testing.T) {
+	d := newDisk(vfs.NewCrashableMem())
+	log := openOn(t, d)
+	subscription := make(chan error, 1)
+	caughtUp := make(chan struct{})
+	go func() {
+		subscription <- log.Subscribe(t.Context(), event.Subscription{}, event.Handler{
+			CaughtUp: func(event.Position) error { close(caughtUp); return nil },
+		})
+	}()
+	receive(t, "catching up", caughtUp)
+	release := d.hold()
+	held := appendAsync(t.Context(), log, "a", event.NoStream(), someEvents(1))
+	receive(t, "held sync", d.waiting)
+	closed := make(chan error, 1)
+	go func() { closed <- log.Close() }()
+	for log.Healthy() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	release()
+	if o := receive(t, "answer", held); o.err != nil {
+		t.Errorf("append taken before Close: %v", o.err)
+	}
+	if err := receive(t, "close", closed); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if err := receive(t, "end of the subscription", subscription); !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("subscription of a closed log ended with %v", err)
+	}
+	if _, err := log.Append(t.Context(), "a", event.Any(), someEvents(1)); !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("append to a closed log: %v", err)
+	}
+	if err := log.ReadAll(t.Context(), event.AllRead{}, nil); !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("read of a closed log: %v", err)
+	}
+	if n := len(allOf(t, openOn(t, d))); n != 1 {
+		t.Errorf("%d events after reopening, want 1", n)
+	}
+}
+
+func TestIdleLogWritesNothing(t *testing.T) {
+	d := newDisk(vfs.NewCrashableMem())
+	log := openOn(t, d)
+	mustAppend(t, log, "a", event.NoStream(), someEvents(1)...)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	before := d.writes.Load()
+	if err := log.Subscribe(ctx, event.Subscription{}, event.Handler{}); err != nil { // follows for a second
+		t.Fatal(err)
+	}
+	if n := d.writes.Load() - before; n != 0 {
+		t.Errorf("%d writes of an idle log", n)
+	}
+}
+
+// randomSeed is printed, so that a failure can be replayed.
+func randomSeed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	var seed uint64
+	for _, x := range b {
+		seed = seed<<8 | uint64(x)
+	}
+	return seed
+}
