@@ -76,4 +76,3 @@ func (m *Matcher) Open() (attempts, receipts int) {
 
 // LaneOf answers the lane of a stream.
 func LaneOf(stream string) int { return laneOf(stream) }
-

@@ -56,7 +56,9 @@ type Service struct {
 	mu       sync.Mutex
 	schedule *schedule
 	saved    event.Expected
-	oldest   int64 // minute of the last checkpoint saved
+	oldest   int64           // minute of the last checkpoint saved
+	after    *event.Position // of the last checkpoint, or of the session's start
+	seen     *event.Position // everything set up to it was shown
 	live     bool
 	wake     chan struct{}
 }
@@ -103,16 +105,12 @@ func (s *Service) session(ctx context.Context) error {
 	if err := s.Begin(ctx); err != nil {
 		return err
 	}
-	head, err := s.head(ctx)
-	if err != nil {
-		return err
-	}
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	defer cancel()
 	lost := make(chan error, 1)
 	owned.Go(func() {
-		lost <- s.store.Subscribe(ctx, event.Subscription{After: head, Filter: event.Filter{StreamPrefixes: []string{deadline.StreamPrefix}}}, event.Handler{
+		lost <- s.store.Subscribe(ctx, event.Subscription{After: s.After(), Filter: event.Filter{StreamPrefixes: []string{deadline.StreamPrefix}}}, event.Handler{
 			Event: func(e event.Recorded) error {
 				if err := s.Observe(ctx, e); err != nil {
 					return err
@@ -195,7 +193,7 @@ func (s *Service) Begin(ctx context.Context) error {
 	}
 	if at.IsNoStream() {
 		c.Minute = minuteOf(s.now())
-		r, err := s.saveCheckpoint(ctx, at, c.Minute)
+		r, err := s.saveCheckpoint(ctx, at, c)
 		if err != nil {
 			return err
 		}
@@ -204,34 +202,41 @@ func (s *Service) Begin(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.schedule, s.saved, s.oldest, s.live = newSchedule(c.Minute, loadLimit), at, c.Minute, false
+	s.after, s.seen = c.After, c.After
 	return nil
 }
 
-func (s *Service) saveCheckpoint(ctx context.Context, at event.Expected, minute int64) (event.Revision, error) {
-	r, err := commands.AppendOperational(ctx, s.store, checkpoint.DeadlinesStream, at, "DeadlinesCheckpointed", checkpoint.DeadlinesCheckpointed{Minute: minute})
+func (s *Service) saveCheckpoint(ctx context.Context, at event.Expected, c checkpoint.DeadlinesCheckpointed) (event.Revision, error) {
+	r, err := commands.AppendOperational(ctx, s.store, checkpoint.DeadlinesStream, at, "DeadlinesCheckpointed", c)
 	if err != nil {
 		return 0, fmt.Errorf("saving the checkpoint of the deadlines: %w", err)
 	}
 	return r, nil
 }
 
-// head is the position after which the live subscription begins: whatever is set
-// before it is found by reading its bucket.
-func (s *Service) head(ctx context.Context) (*event.Position, error) {
-	var head *event.Position
-	err := s.store.ReadAll(ctx, event.AllRead{From: event.PositionEnd, Direction: event.Backwards, Limit: 1}, func(e event.Recorded) error {
-		head = &e.Position
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("finding the end of the store: %w", err)
-	}
-	return head, nil
+// After is the position after which Observe must be shown what is set. What stands
+// before it is done, or is found by reading its bucket.
+func (s *Service) After() *event.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.after
 }
 
 // Observe takes a deadline that was set while the service runs. One of a bucket that
 // is not read yet is left for when it is.
 func (s *Service) Observe(ctx context.Context, e event.Recorded) error {
+	if err := s.take(ctx, e); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen == nil || *s.seen < e.Position {
+		s.seen = &e.Position
+	}
+	return nil
+}
+
+func (s *Service) take(ctx context.Context, e event.Recorded) error {
 	bucket, err := deadline.ParseStream(e.Stream)
 	if err != nil {
 		return nil //nolint:nilerr // another program's stream
@@ -246,7 +251,7 @@ func (s *Service) Observe(ctx context.Context, e event.Recorded) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.schedule.add(item{DeadlineSet: d, bucket: keyOf(bucket), revision: e.Revision})
+	s.schedule.add(item{DeadlineSet: d, bucket: keyOf(bucket), revision: e.Revision}, e.Position)
 	return nil
 }
 
@@ -354,17 +359,18 @@ func (s *Service) closeDone(ctx context.Context, now time.Time) error {
 	}
 	s.mu.Lock()
 	oldest, wrote, saved := s.schedule.advance(minuteOf(now)), len(keys) > 0, s.saved
+	after := s.schedule.after(s.seen)
 	s.mu.Unlock()
 	if !wrote || oldest == s.oldest {
 		return nil
 	}
-	r, err := s.saveCheckpoint(ctx, saved, oldest)
+	r, err := s.saveCheckpoint(ctx, saved, checkpoint.DeadlinesCheckpointed{Minute: oldest, After: after})
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.saved, s.oldest = event.Exact(r), oldest
+	s.saved, s.oldest, s.after = event.Exact(r), oldest, after
 	return nil
 }
 

@@ -41,6 +41,8 @@ type bucket struct {
 	upTo  *item                   // more follow after this one: the slice was full
 	last  event.Expected          // of the stream, as far as seen
 	wrote bool                    // the stream exists
+	first event.Position          // of those shown live; a later start must be shown them again
+	live  bool                    // first holds
 	// reading: its stream is being read, so what is set meanwhile may not be in what is
 	// read: it is held, and the bucket cannot be closed.
 	reading bool
@@ -133,14 +135,17 @@ func (s *schedule) push(b *bucket, it item) {
 	heap.Push(&s.heap, it)
 }
 
-// add takes an item set live. If its bucket's turn has not come it will be found there;
-// if it lies beyond the slice held, in the next one.
-func (s *schedule) add(it item) {
+// add takes an item set live, at a position of $all. If its bucket's turn has not come
+// it will be found there; if it lies beyond the slice held, in the next one.
+func (s *schedule) add(it item, at event.Position) {
 	if !it.bucket.before(s.next) {
 		return
 	}
 	b := s.bucket(it.bucket)
 	b.wrote, b.last = true, later(b.last, event.Exact(it.revision))
+	if !b.live || at < b.first {
+		b.first, b.live = at, true
+	}
 	if b.upTo != nil && !b.reading && it.compare(*b.upTo) > 0 {
 		return
 	}
@@ -198,6 +203,23 @@ func (s *schedule) advance(now int64) int64 {
 	}
 	s.oldest = max(s.oldest, oldest)
 	return s.oldest
+}
+
+// after answers the position from which a later start must be shown what was set,
+// given that everything up to seen was shown: what stands in a bucket that such a start
+// does not read, and is not done, lies behind it.
+func (s *schedule) after(seen *event.Position) *event.Position {
+	for k, b := range s.buckets {
+		if k.minute >= s.oldest || !b.live || seen == nil || *seen < b.first {
+			continue
+		}
+		if b.first == 0 {
+			return nil
+		}
+		before := b.first - 1
+		seen = &before
+	}
+	return seen
 }
 
 // slice keeps the smallest items of a bucket after a given one.

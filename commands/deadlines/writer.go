@@ -277,6 +277,6 @@ func (s *Service) close(ctx context.Context, k key) error {
 		if !last.IsNoStream() && e.Revision <= seen {
 			return nil
 		}
-		return s.Observe(ctx, e)
+		return s.take(ctx, e)
 	})
 }

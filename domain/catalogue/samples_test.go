@@ -5,6 +5,7 @@ import (
 
 	"recapito/domain/checkpoint"
 	"recapito/domain/deadline"
+	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
 	"recapito/domain/receipt"
@@ -149,5 +150,5 @@ var samples = map[string]any{
 		Retired:  []string{"edr_parts_0"},
 	},
 	"RunnerCheckpointed":    checkpoint.RunnerCheckpointed{Position: 99},
-	"DeadlinesCheckpointed": checkpoint.DeadlinesCheckpointed{Minute: 29_539_440},
+	"DeadlinesCheckpointed": checkpoint.DeadlinesCheckpointed{Minute: 29_539_440, After: new(event.Position(81_234))},
 }

@@ -17,4 +17,8 @@ const DeadlinesStream = StreamPrefix + "deadlines"
 // written. Minute is the Unix time of its first second, divided by 60.
 type DeadlinesCheckpointed struct {
 	Minute int64 `json:"minute"`
+	// After is a position up to which every deadline of those buckets was fired; one
+	// that was set later, in a minute that had passed, is found by following $all from
+	// here. Missing: from the beginning.
+	After *event.Position `json:"after,omitempty"`
 }
