@@ -85,7 +85,7 @@ func (m *Manager) OnDeadline(ctx context.Context, d deadline.DeadlineSet) error 
 	if err != nil {
 		return err
 	}
-	return m.react(ctx, d.Notification, l, delivery.Fired{Attempt: d.Attempt}, "")
+	return m.react(ctx, d.Notification, l, delivery.Fired{Attempt: d.Attempt, GivenBack: d.GivenBack}, "")
 }
 
 // react carries out what an input asks for. A command that is refused because the

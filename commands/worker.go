@@ -84,9 +84,9 @@ func (w *Worker) Handle(ctx context.Context, d DispatchMessage) error {
 	release, err := w.acquire(ctx, route, a.Parts)
 	switch {
 	case errors.Is(err, ErrRouteFull):
-		return w.giveBack(ctx, d, giveBackFull)
+		return w.giveBack(ctx, d, a.Due, giveBackFull)
 	case errors.Is(err, ErrRouteDown):
-		return w.giveBack(ctx, d, giveBackDown)
+		return w.giveBack(ctx, d, a.Due, giveBackDown)
 	case err != nil:
 		return fmt.Errorf("taking capacity of route %s: %w", route.Name, err)
 	}
@@ -109,9 +109,13 @@ func (w *Worker) acquire(ctx context.Context, route Route, parts int) (func(), e
 	return route.Wire.Acquire(ctx, parts)
 }
 
-func (w *Worker) giveBack(ctx context.Context, d DispatchMessage, after time.Duration) error {
-	at := w.n.ledger.Now().Add(after)
-	if err := w.deadlines.Set(ctx, deadline.DeadlineSet{At: at, Notification: d.Notification, Attempt: d.Attempt}); err != nil {
+// giveBack makes the attempt come again. Every copy of its message that is given back
+// in the meantime comes again at the same moment, as one.
+func (w *Worker) giveBack(ctx context.Context, d DispatchMessage, due time.Time, every time.Duration) error {
+	again := deadline.DeadlineSet{
+		At: deadline.Tick(due, every, w.n.ledger.Now()), Notification: d.Notification, Attempt: d.Attempt, GivenBack: true,
+	}
+	if err := w.deadlines.Set(ctx, again); err != nil {
 		return fmt.Errorf("giving an attempt back: %w", err)
 	}
 	return nil

@@ -29,6 +29,29 @@ type item struct {
 	deadline.DeadlineSet
 	bucket   key
 	revision event.Revision
+	twins    []place // equal deadlines that are fired with it
+}
+
+// place is where a deadline stands.
+type place struct {
+	bucket   key
+	revision event.Revision
+}
+
+// moment is what makes deadlines equal: firing one is firing all.
+type moment struct {
+	atUnixMilli  int64
+	notification string
+	attempt      int
+}
+
+func (a item) moment() moment { return moment{a.At.UnixMilli(), a.Notification, a.Attempt} }
+
+// equals are the deadlines that wait together with the first of them, which is in the
+// heap.
+type equals struct {
+	twins []place
+	watch bool // one of them is not given back: then they fire as that
 }
 
 func (a item) compare(b item) int {
@@ -55,10 +78,11 @@ type schedule struct {
 	next    key   // the first bucket not read yet
 	buckets map[key]*bucket
 	heap    itemHeap
+	waiting map[moment]*equals
 }
 
 func newSchedule(oldest int64, limit int) *schedule {
-	return &schedule{limit: limit, oldest: oldest, next: key{oldest, 0}, buckets: map[key]*bucket{}}
+	return &schedule{limit: limit, oldest: oldest, next: key{oldest, 0}, buckets: map[key]*bucket{}, waiting: map[moment]*equals{}}
 }
 
 func (k key) compare(o key) int {
@@ -132,6 +156,12 @@ func (s *schedule) push(b *bucket, it item) {
 		return
 	}
 	b.open[it.revision] = true
+	if same := s.waiting[it.moment()]; same != nil {
+		same.twins = append(same.twins, place{it.bucket, it.revision})
+		same.watch = same.watch || !it.GivenBack
+		return
+	}
+	s.waiting[it.moment()] = &equals{watch: !it.GivenBack}
 	heap.Push(&s.heap, it)
 }
 
@@ -157,7 +187,11 @@ func (s *schedule) pop(now time.Time) (item, bool) {
 	if len(s.heap) == 0 || s.heap[0].At.After(now) {
 		return item{}, false
 	}
-	return heap.Pop(&s.heap).(item), true //nolint:forcetypeassert // the heap holds items
+	it := heap.Pop(&s.heap).(item) //nolint:forcetypeassert // the heap holds items
+	same := s.waiting[it.moment()]
+	delete(s.waiting, it.moment())
+	it.twins, it.GivenBack = same.twins, !same.watch
+	return it, true
 }
 
 // wait is how long nothing is due.
@@ -169,8 +203,10 @@ func (s *schedule) wait(now time.Time) time.Duration {
 }
 
 func (s *schedule) done(it item) {
-	if b := s.buckets[it.bucket]; b != nil {
-		delete(b.open, it.revision)
+	for _, p := range append(it.twins, place{it.bucket, it.revision}) {
+		if b := s.buckets[p.bucket]; b != nil {
+			delete(b.open, p.revision)
+		}
 	}
 }
 

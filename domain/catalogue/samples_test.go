@@ -137,7 +137,7 @@ var samples = map[string]any{
 	"TenantKeyCreated": tenant.KeyCreated{KeyID: "k-1", Hash: "9f86d081", Label: "booking service", At: noon},
 	"TenantKeyRevoked": tenant.KeyRevoked{KeyID: "k-1", Hash: "9f86d081", At: after(time.Hour)},
 
-	"DeadlineSet":          deadline.DeadlineSet{At: after(time.Minute), Notification: "n-1", Attempt: 2},
+	"DeadlineSet":          deadline.DeadlineSet{At: after(time.Minute), Notification: "n-1", Attempt: 2, GivenBack: true},
 	"DeadlineBucketClosed": deadline.BucketClosed{},
 
 	"ProjectionCheckpointed": checkpoint.ProjectionCheckpointed{

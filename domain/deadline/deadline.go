@@ -60,10 +60,22 @@ type DeadlineSet struct {
 	Notification string    `json:"notification"`
 	// Attempt is the attempt watched; 0 for the notification itself (enrichment, expiry).
 	Attempt int `json:"attempt,omitempty"`
+	// GivenBack: a worker could not take the attempt; its watchdog is another deadline.
+	GivenBack bool `json:"given_back,omitempty"`
 }
 
 // BucketClosed: everything in this bucket was fired; later deadlines go elsewhere.
 type BucketClosed struct{}
+
+// Tick answers the first of from, from + every, from + 2 × every… that is after now.
+// What is repeated for one attempt is set at ticks, so that repetitions which began
+// apart (after a crash, a duplicated message) fall on the same times and become one.
+func Tick(from time.Time, every time.Duration, now time.Time) time.Time {
+	if now.Before(from) || every <= 0 {
+		return from
+	}
+	return from.Add((now.Sub(from)/every + 1) * every)
+}
 
 func (DeadlineSet) deadlineEvent()  {}
 func (BucketClosed) deadlineEvent() {}

@@ -7,6 +7,7 @@ package delivery
 import (
 	"time"
 
+	"recapito/domain/deadline"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
 )
@@ -23,8 +24,12 @@ type Recorded struct{ Event notification.Event }
 type Matched struct{ Receipt receipt.ReceiptMatched }
 
 // Fired is a deadline of the notification that has come: of an attempt, or (0) of the
-// notification itself.
-type Fired struct{ Attempt int }
+// notification itself. GivenBack: of an attempt that its worker gave back; it comes
+// beside the attempt's watchdog and does not replace it.
+type Fired struct {
+	Attempt   int
+	GivenBack bool
+}
 
 func (Recorded) deliveryInput() {}
 func (Matched) deliveryInput()  {}
@@ -83,7 +88,7 @@ func React(id string, s notification.State, in Input, now time.Time) []Intent {
 	case Matched:
 		return []Intent{Tell{confirm(in.Receipt, now)}}
 	case Fired:
-		return onDeadline(s, in.Attempt, now)
+		return onDeadline(s, in, now)
 	}
 	return nil
 }
@@ -144,8 +149,7 @@ func next(s *notification.State, attempt int, now time.Time) (time.Time, bool) {
 		if a.Due.After(now) {
 			return a.Due, true
 		}
-		again := now.Add(time.Duration(s.Target(a).Policy.Redispatch))
-		if again.Before(limit) {
+		if again := deadline.Tick(a.Due, time.Duration(s.Target(a).Policy.Redispatch), now); again.Before(limit) {
 			limit = again
 		}
 	}
@@ -166,7 +170,8 @@ func settled(s *notification.State, a *notification.Attempt) bool {
 	return true
 }
 
-func onDeadline(s notification.State, attempt int, now time.Time) []Intent {
+func onDeadline(s notification.State, in Fired, now time.Time) []Intent {
+	attempt := in.Attempt
 	if attempt == 0 {
 		return onNotificationDeadline(&s, now)
 	}
@@ -181,7 +186,13 @@ func onDeadline(s notification.State, attempt int, now time.Time) []Intent {
 	case !now.Before(limit):
 		return []Intent{Tell{notification.EnforceLimit{Attempt: attempt, At: now}}}
 	case a.Status == notification.Scheduled && !a.Due.After(now):
-		return watch(s, attempt, now, Dispatch{Attempt: attempt, Channel: a.Channel, Priority: a.Priority})
+		again := Dispatch{Attempt: attempt, Channel: a.Channel, Priority: a.Priority}
+		if in.GivenBack {
+			return []Intent{again}
+		}
+		return watch(s, attempt, now, again)
+	case in.GivenBack:
+		return nil
 	}
 	return watch(s, attempt, now)
 }
