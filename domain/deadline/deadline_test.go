@@ -38,3 +38,17 @@ func TestOtherStreamsAreNotBuckets(t *testing.T) {
 		}
 	}
 }
+
+func TestTick(t *testing.T) {
+	from := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for now, want := range map[time.Duration]time.Duration{
+		-time.Second: 0, 0: time.Minute, time.Minute - 1: time.Minute, time.Minute: 2 * time.Minute, time.Hour + 1: 61 * time.Minute,
+	} {
+		if got := deadline.Tick(from, time.Minute, from.Add(now)); !got.Equal(from.Add(want)) {
+			t.Errorf("%v after: the next tick is %v after, want %v", now, got.Sub(from), want)
+		}
+	}
+	if got := deadline.Tick(from, 0, from.Add(time.Hour)); !got.Equal(from) {
+		t.Error(got)
+	}
+}

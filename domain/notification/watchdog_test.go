@@ -98,6 +98,15 @@ func TestFailover(t *testing.T) {
 			x.When(limit(attempt, 2*patience)).ThenNothing()
 		}
 	})
+	t.Run("each step has its own wanted status", func(t *testing.T) {
+		x := planned(t, step(delivered, target()), step(sent, target())).After(claim(1, 0), outcome(1, s, took("id", s)))
+		is(t, x, notification.LifecycleSent, false)
+		x = x.After(limit(1, s+wait), claim(2, 2*wait), outcome(2, 2*wait, took("id-2", 2*wait)))
+		is(t, x, notification.LifecycleSent, true)
+		y := planned(t, step(sent, target()), step(delivered, target())).After(
+			limit(1, patience), claim(2, patience), outcome(2, patience, took("id", patience)))
+		is(t, y, notification.LifecycleSent, false)
+	})
 	t.Run("an attempt of a step before may still deliver", func(t *testing.T) {
 		x := planned(t, step(delivered, target()), step(delivered, target())).After(
 			claim(1, 0), outcome(1, s, took("id", s)), limit(1, s+wait))
