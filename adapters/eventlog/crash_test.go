@@ -15,7 +15,7 @@ import (
 
 var (
 	crashSeed = flag.Uint64("eventlog.seed", 0, "replay this one crash seed")
-	crashRuns = flag.Int("eventlog.crashes", 60, "crash seeds to run")
+	crashRuns = flag.Int("eventlog.crashes", 25, "crash seeds to run")
 )
 
 // TestCrash loses power at a random moment under load, with a random part of what was

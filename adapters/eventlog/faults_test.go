@@ -293,7 +293,13 @@ func TestRecoveredEventsAreDurable(t *testing.T) {
 	held := appendAsync(t.Context(), log, "a", event.Exact(0), someEvents(3))
 	receive(t, "held sync", d.waiting)
 
-	second := openOn(t, unlocked{d.mem})
+	// Tables are slow to write, so that it matters whether Open waits for them.
+	second := openOn(t, errorfs.Wrap(unlocked{d.mem}, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
+			time.Sleep(200 * time.Millisecond)
+		}
+		return nil
+	})))
 	shown := allOf(t, second)
 	if len(shown) != 4 {
 		t.Fatalf("the second process finds %d events, want 4: the test tests nothing", len(shown))

@@ -70,7 +70,7 @@ func TestKill(t *testing.T) {
 		id       string
 	}
 	acked := map[string]last{}
-	lives := 5
+	lives := 4
 	if testing.Short() {
 		lives = 2
 	}
@@ -85,7 +85,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := bufio.NewScanner(pipe)
-		killAfter := 200 + rand.IntN(2000)
+		killAfter := 100 + rand.IntN(600)
 		watchdog := time.AfterFunc(patience, func() { _ = child.Process.Kill() })
 		for n := 0; lines.Scan(); n++ {
 			line := lines.Text()
@@ -120,7 +120,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(acked) < lives*200 {
+	if len(acked) < lives*100 {
 		t.Errorf("only %d appends acknowledged in all", len(acked))
 	}
 }

@@ -3,6 +3,7 @@ package eventlog
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,9 @@ const (
 	bloomBitsPerKey   = 10
 )
 
+// slowDisk is how long a call of the file system may take before it is logged.
+const slowDisk = 5 * time.Second
+
 // Options of a log. Only Dir is required.
 type Options struct {
 	Dir        string // created if absent; locked while the log is open
@@ -39,6 +43,7 @@ type Options struct {
 // goroutines.
 type Log struct {
 	db      *pebble.DB
+	disk    io.Closer // of our own file system; nil if one was given
 	logger  *slog.Logger
 	durable watermark
 	failure atomic.Pointer[error] // why the log is read-only
@@ -68,16 +73,21 @@ func Open(o Options) (*Log, error) {
 		queue:  make(chan *request, maxQueuedAppends),
 		done:   make(chan struct{}),
 	}
+	if o.FS == nil {
+		o.FS, l.disk = vfs.WithDiskHealthChecks(vfs.Default, slowDisk, nil, func(info vfs.DiskSlowInfo) {
+			o.Logger.Warn("event log: slow disk", "operation", info.OpType.String(), "duration", info.Duration)
+		})
+	}
 	var err error
 	if l.db, err = pebble.Open(o.Dir, pebbleOptions(o, l)); err != nil {
 		if locked(o) {
-			return nil, fmt.Errorf("open event log in %s: is another recapito running on this folder? It is locked: %w", o.Dir, err)
+			err = fmt.Errorf("is another recapito running on this folder? It is locked: %w", err)
 		}
-		return nil, fmt.Errorf("open event log in %s: %w", o.Dir, err)
+		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, err), l.closeDisk())
 	}
 	w, err := l.start(o.Now)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, err), l.db.Close())
+		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, err), l.db.Close(), l.closeDisk())
 	}
 	go w.run()
 	return l, nil
@@ -86,14 +96,10 @@ func Open(o Options) (*Log, error) {
 // locked says, after Open failed, whether that was because of the lock: Pebble has no
 // error of its own for it.
 func locked(o Options) bool {
-	fs := o.FS
-	if fs == nil {
-		fs = vfs.Default
-	}
-	if _, err := fs.Stat(o.Dir); err != nil {
+	if _, err := o.FS.Stat(o.Dir); err != nil {
 		return false
 	}
-	lock, err := pebble.LockDirectory(o.Dir, fs)
+	lock, err := pebble.LockDirectory(o.Dir, o.FS)
 	if err != nil {
 		return true
 	}
@@ -167,10 +173,17 @@ func (l *Log) Close() error {
 		// releases the folder.
 		return fmt.Errorf("close event log: %w", l.readOnly())
 	}
-	if err := l.db.Close(); err != nil {
+	if err := errors.Join(l.db.Close(), l.closeDisk()); err != nil {
 		return fmt.Errorf("close event log: %w", err)
 	}
 	return nil
+}
+
+func (l *Log) closeDisk() error {
+	if l.disk == nil {
+		return nil
+	}
+	return l.disk.Close()
 }
 
 // Healthy answers nil if the log takes appends, else an error that wraps
@@ -230,7 +243,6 @@ func pebbleOptions(o Options, l *Log) *pebble.Options {
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				o.Logger.Error("event log: corrupt file", "path", info.Path, "error", info.Details)
 			},
-			DiskSlow: func(info pebble.DiskSlowInfo) { o.Logger.Warn("event log: slow disk", "duration", info.Duration) },
 		},
 	}
 	if po.CacheSize == 0 {
