@@ -68,10 +68,10 @@ func Codes() []CodeInfo {
 		{CodeErased, http.StatusConflict, "the idempotency key or the address belongs to a person whose data was erased", "use a new key; the person's consent is needed anew"},
 		{CodeTooManyKeys, http.StatusConflict, "the tenant has as many API keys as it may have", "use the keys it has"},
 		{CodeTooLarge, http.StatusRequestEntityTooLarge, "the body is larger than allowed", "send less at once"},
-		{CodeUnsupportedMedia, http.StatusUnsupportedMediaType, "the body is not `application/json`, or is compressed", "send `Content-Type: application/json`, without `Content-Encoding`"},
-		{CodeInvalid, http.StatusUnprocessableEntity, "the request breaks rules; `errors` lists each with its place", "mend every place listed"},
+		{CodeUnsupportedMedia, http.StatusUnsupportedMediaType, "the body is not application/json, or is compressed", "send `Content-Type: application/json`, without `Content-Encoding`"},
+		{CodeInvalid, http.StatusUnprocessableEntity, "the request breaks rules; errors lists each with its place", "mend every place listed"},
 		{CodeTooManyRequests, http.StatusTooManyRequests, "too many requests are in progress", "try again after `Retry-After` seconds"},
-		{CodeInternal, http.StatusInternalServerError, "a fault of this service; it is logged under the `instance`", "report the `instance`; a request with an Idempotency-Key may be repeated"},
+		{CodeInternal, http.StatusInternalServerError, "a fault of this service, logged under the instance", "report the `instance`; a request with an Idempotency-Key may be repeated"},
 		{CodeUnavailable, http.StatusServiceUnavailable, "a part of the service does not answer; nothing was changed", "try again after `Retry-After` seconds"},
 		{CodeOutcomeUnknown, http.StatusServiceUnavailable, "it is not known whether the request was carried out", "repeat it after `Retry-After` seconds, under the same Idempotency-Key"},
 	}
