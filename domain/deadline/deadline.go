@@ -74,7 +74,7 @@ func Tick(from time.Time, every time.Duration, now time.Time) time.Time {
 	if now.Before(from) || every <= 0 {
 		return from
 	}
-	return from.Add((now.Sub(from)/every + 1) * every)
+	return now.Add(every - now.Sub(from)%every)
 }
 
 func (DeadlineSet) deadlineEvent()  {}
