@@ -44,7 +44,7 @@ type witness struct {
 	shown map[event.Position]event.Recorded // by a subscription
 }
 
-// fact is one append attempted; whole says what must be there together.
+// facts are the appends attempted: each must be there whole or not at all.
 type facts struct {
 	mu      sync.Mutex
 	appends [][]string // ids
