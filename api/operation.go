@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
@@ -42,7 +43,7 @@ func register[I, O any](s *server, op huma.Operation, spec *bodySpec, handle fun
 	if spec != nil {
 		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
-	op.Middlewares = append(op.Middlewares, checkQuery)
+	op.Middlewares = append(op.Middlewares, checkHeaders, checkQuery)
 	if spec != nil {
 		op.Middlewares = append(op.Middlewares, spec.read)
 	}
@@ -75,6 +76,24 @@ func (s *server) documented(op huma.Operation) *huma.Operation {
 	default:
 		return item.Get
 	}
+}
+
+// checkHeaders refuses a header parameter that is there and says nothing, or two things.
+func checkHeaders(ctx huma.Context, next func(huma.Context)) {
+	r, w := humachi.Unwrap(ctx)
+	for _, p := range ctx.Operation().Parameters {
+		given := r.Header.Values(p.Name)
+		switch {
+		case p.In != "header" || p.Name == headerTenant || len(given) == 0: // the tenant is checked with the key
+		case len(given) > 1:
+			invalid(p.Name, tooMany, "must be given once").write(w)
+			return
+		case given[0] == "" || !utf8.ValidString(given[0]):
+			invalid(p.Name, invalidValue, "must not be empty, and be UTF-8").write(w)
+			return
+		}
+	}
+	next(ctx)
 }
 
 // checkQuery refuses query parameters that are not known, given twice, or too long.

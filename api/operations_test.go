@@ -1,10 +1,14 @@
 package api_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -212,6 +216,8 @@ func (f failing) Submit(context.Context, commands.Origin, string, commands.Reque
 	return commands.Accepted{}, f.fail()
 }
 
+func outOfRange(errs []error) error { return errs[len(errs)] }
+
 func TestFaultsAreProblemsAndLoggedOnce(t *testing.T) {
 	var fail func() error
 	w := newWorld(t, func(_ *world, o *api.Options) {
@@ -231,7 +237,7 @@ func TestFaultsAreProblemsAndLoggedOnce(t *testing.T) {
 		"erased":        {func() error { return fmt.Errorf("claiming: %w", commands.ErrKeyErased) }, 409, "erased", ""},
 		"erased key":    {func() error { return commands.ErrErased }, 409, "erased", ""},
 		"panic":         {func() error { panic("holds +393331234567") }, 500, "internal", "a handler panicked"},
-		"runtime panic": {func() error { var none []int; _ = none[len(none)]; return nil }, 500, "internal", "a handler panicked"},
+		"runtime panic": {func() error { return outOfRange(nil) }, 500, "internal", "a handler panicked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fail = c.fail
@@ -289,5 +295,65 @@ func TestCallsAreLoggedAndCountedByRoute(t *testing.T) {
 	want := []string{"GET /v1/notifications/{id} 200 1", "POST /v1/notifications 202 1", "other none 405 1"}
 	if diff := cmp.Diff(want, labels); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWithoutTheEventStoreNothingIsAccepted(t *testing.T) {
+	w := newWorld(t)
+	id := w.submitted(appointment).ID
+	if err := w.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ method, path, body string }{
+		{http.MethodPost, "/v1/notifications", appointment},
+		{http.MethodGet, "/v1/notifications/" + id, ""},
+		{http.MethodGet, "/v1/notifications/" + id + "/events", ""},
+		{http.MethodPost, "/v1/notifications/" + id + "/cancel", ""},
+	} {
+		a := w.call(c.method, c.path, c.body)
+		if a.status != http.StatusServiceUnavailable || a.problem(t).Code != "unavailable" || a.header.Get("Retry-After") == "" {
+			t.Errorf("%s %s: %d %s", c.method, c.path, a.status, a.body)
+		}
+	}
+}
+
+func TestABodyThatDoesNotArriveIsATimeout(t *testing.T) {
+	w := newWorld(t)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = api.NewServer(w.server.Config.Handler, nil)
+	if server.Config.ReadHeaderTimeout == 0 || server.Config.WriteTimeout == 0 || server.Config.IdleTimeout == 0 || server.Config.MaxHeaderBytes == 0 {
+		t.Error("a timeout or a limit is not set")
+	}
+	server.Config.ReadTimeout = 100 * time.Millisecond
+	server.Start()
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /v1/notifications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", w.key)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	content, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := (answer{res.StatusCode, res.Header, string(content)}); a.problem(t).Code != "body_timeout" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+func TestRefusedMethodsAreToldWhichAreAllowed(t *testing.T) {
+	w := newWorld(t)
+	for path, want := range map[string][]string{
+		"/v1/notifications": {"POST"}, "/v1/keys": {"GET", "HEAD", "POST"}, "/v1/keys/x": {"DELETE"}, "/livez": {"GET", "HEAD"},
+	} {
+		if got := w.call(http.MethodPatch, path, "").header.Values("Allow"); !cmp.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", path, got, want)
+		}
 	}
 }

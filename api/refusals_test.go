@@ -106,6 +106,9 @@ func refusals(w *world) []refusal {
 		invalid("several at once", `{"scenario":7,"to":{"sms":[1]},"test":"%[1]s","colour":1}`, "colour unknown_member", "scenario wrong_type", "test wrong_type", "to.sms[0] wrong_type"),
 		{name: "key is a number", body: request(""), options: []option{header("Idempotency-Key", "+39 333 999 8877")}, status: 422, code: "invalid", places: []string{"Idempotency-Key personal_data"}},
 		{name: "key too long", body: request(""), options: []option{header("Idempotency-Key", "%[1]s"+strings.Repeat("x", 128))}, status: 422, code: "invalid", places: []string{"Idempotency-Key too_long"}},
+		{name: "two keys", body: request(""), options: []option{header("Idempotency-Key", "a"), header("Idempotency-Key", "%[1]s")}, status: 422, code: "invalid", places: []string{"Idempotency-Key too_many"}},
+		{name: "empty key", body: request(""), options: []option{header("Idempotency-Key", "")}, status: 422, code: "invalid", places: []string{"Idempotency-Key invalid_value"}},
+		{name: "key not UTF-8", body: request(""), options: []option{header("Idempotency-Key", "%[1]s\xff")}, status: 422, code: "invalid", places: []string{"Idempotency-Key invalid_value"}},
 		{name: "unknown parameter", path: "/v1/notifications?colour=%[1]s", body: request(""), status: 422, code: "invalid", places: []string{"colour unknown_parameter"}},
 
 		batch(invalid("batch: items missing", `{}`, "items wrong_type")),

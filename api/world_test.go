@@ -32,6 +32,7 @@ import (
 // world is the API over a real ledger, in process.
 type world struct {
 	t        testing.TB
+	store    *eventlog.Log
 	ledger   *commands.Ledger
 	access   *access.Access
 	server   *httptest.Server
@@ -99,6 +100,7 @@ func newWorld(t testing.TB, change ...func(*world, *api.Options)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
+	w.store = store
 	keys, err := keystore.Open(t.TempDir(), keystore.Options{})
 	if err != nil {
 		t.Fatal(err)
