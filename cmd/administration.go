@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"recapito/api"
 	"recapito/commands"
@@ -63,7 +64,7 @@ func (e *engines) kind(embedded bool) string {
 
 func (l *ledger) projectionCheck(name string) (string, error) {
 	s, _ := l.rebuilds.state(name)
-	detail := fmt.Sprintf("%s, %d events, %d behind, lag %s", s.Phase, s.Events, s.Behind, s.Lag)
+	detail := fmt.Sprintf("%s, %d events, %d behind, lag %s", s.Phase, s.Events, s.Behind, s.Lag.Round(time.Millisecond))
 	if !s.Ready() {
 		return detail, fmt.Errorf("projection %s is %s: %s", name, s.Phase, s.Error)
 	}

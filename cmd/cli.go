@@ -60,6 +60,9 @@ func run(ctx context.Context, args []string, t terminal) int {
 		_, _ = fmt.Fprintln(t.err, "recapito:", err)
 		return 2
 	}
+	if len(args) == 0 { // whoever types the name alone wants to know what there is
+		args = []string{"--help"}
+	}
 	parsed, err := parser.Parse(args)
 	if code >= 0 { // --help was printed
 		return code
@@ -99,13 +102,23 @@ func newLogger(c Config, out io.Writer) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(out, options)), nil
 }
 
-// pairs reads name=value flags. Errors never hold the value.
-func pairs(flag string, given []string) ([][2]string, error) {
+// childLogger is the logger of a verb that runs as a child of an instance: RECAPITO_LOG_*
+// say its level and form.
+func childLogger(t terminal) (*slog.Logger, error) {
+	c := defaultConfig()
+	if err := overrideByEnv(&c, t.environ); err != nil {
+		return nil, err
+	}
+	return newLogger(c, t.err)
+}
+
+// pairs reads flags of the form left=right. Errors never hold what was given.
+func pairs(flag, form string, given []string) ([][2]string, error) {
 	var all [][2]string
 	for i, p := range given {
 		name, value, ok := strings.Cut(p, "=")
 		if !ok || name == "" {
-			return nil, fmt.Errorf("--%s number %d must be name=value", flag, i+1)
+			return nil, fmt.Errorf("--%s must be %s (number %d of them is not)", flag, form, i+1)
 		}
 		all = append(all, [2]string{name, value})
 	}

@@ -14,7 +14,7 @@ type clickhouseCmd struct {
 
 // Run runs the engine until stdin ends: its parent holds the other side.
 func (c clickhouseCmd) Run(ctx context.Context, t terminal) error {
-	log, err := newLogger(defaultConfig(), t.err)
+	log, err := childLogger(t)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"recapito/domain/tenant"
 )
 
 // Instance is DIR/run.json: where a running instance is found, and the local admin key
@@ -63,4 +66,19 @@ func findInstance(dir string) (Instance, error) {
 	}
 	_ = answer.Body.Close()
 	return i, nil
+}
+
+// refuseRunning errs if an instance runs on a folder. The key tells it from another
+// one that got the port of one that died.
+func refuseRunning(ctx context.Context, dir string) error {
+	i, err := findInstance(dir)
+	if err != nil {
+		return nil //nolint:nilerr // none that answers: the folder's locks tell of the rest
+	}
+	c := newClient(i, tenant.Default)
+	c.http.Timeout = 5 * time.Second
+	if err := c.call(ctx, http.MethodGet, "/v1/scenarios", nil, nil); err != nil {
+		return nil //nolint:nilerr // as above
+	}
+	return fmt.Errorf("an instance already runs on %s (http://%s, process %d): stop it, or name another folder with --data and free ports with --http 127.0.0.1:0", dir, i.HTTP, i.PID)
 }

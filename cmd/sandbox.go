@@ -32,6 +32,13 @@ type sandboxCmd struct {
 
 const simulatorStart = 20 * time.Second
 
+// Of a simulator's messages this share is reported undelivered; by this seed none of
+// the first twenty, so that who tries it out sees the plain case first.
+const (
+	sampleUndelivered = "0.05"
+	sampleSeed        = "18"
+)
+
 // Run runs an instance with a simulator and sample notifications.
 func (s sandboxCmd) Run(ctx context.Context, t terminal) error {
 	c, err := s.configuration(t)
@@ -43,6 +50,9 @@ func (s sandboxCmd) Run(ctx context.Context, t terminal) error {
 	}
 	log, err := newLogger(c, t.err)
 	if err != nil {
+		return err
+	}
+	if err := refuseRunning(ctx, c.Data); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintln(t.out, "starting the event store, the bus, ClickHouse and an SMSC simulator …")
@@ -105,20 +115,34 @@ func (s sandboxCmd) drive(ctx context.Context, t terminal, l *ledger, c Config) 
 		<-shown
 		return err
 	}
+	if s.ExitAfter == 0 {
+		_, _ = fmt.Fprintln(t.out, "\nstopping: finishing what is under way …")
+	}
 	stop()
 	<-shown
-	return errors.Join(result, <-ended)
+	err := errors.Join(result, <-ended)
+	if s.ExitAfter == 0 && err == nil {
+		_, _ = fmt.Fprintf(t.out, "stopped. All of it is kept in %s; the next start goes on from there.\n", c.Data)
+	}
+	return err
 }
 
 func (s sandboxCmd) welcome(t terminal, i Instance, c Config) {
+	self, data := os.Args[0], ""
+	if c.Data != defaultConfig().Data {
+		data = " --data " + c.Data
+	}
 	_, _ = fmt.Fprintf(t.out, `ready.
-  API and its page  http://%s/docs
-  ClickHouse        curl 'http://%s/?query=SELECT+*+FROM+edr+LIMIT+10+FORMAT+Vertical'
-  try               recapito send appointment --to sms=+393331234567 --field name=Ada --field day=2026-12-01%s
-                    recapito show <id>
-Ctrl-C ends it. What happens, as it happens:
 
-`, i.HTTP, i.ClickHouse, map[bool]string{true: " --data " + c.Data}[c.Data != defaultConfig().Data])
+  API          http://%s/docs
+  Metrics      http://%s/metrics
+  ClickHouse   curl 'http://%s/?query=SELECT+*+FROM+edr+LIMIT+1+FORMAT+Vertical'
+  Try          %s send appointment --to sms=+393331234567 --field name=Ada --wait%s
+               %s show ID%s
+
+Nothing leaves this machine: an SMSC simulator takes the messages. Ctrl-C ends it. What happens, as it happens:
+
+`, i.HTTP, i.Metrics, i.ClickHouse, self, data, self, data)
 }
 
 // trickle sends a sample now and then until ctx ends.
@@ -198,7 +222,8 @@ func startSimulator(ctx context.Context, c Config, t terminal) (*simulatorProces
 		addr = "127.0.0.1:0"
 	}
 	child := exec.Command(self, "smsc", "--until-stdin-ends", "--data", c.Data, "--addr", addr, //nolint:gosec // this program itself
-		"--receipt-delay", "500ms", "--receipt-spread", "1s", "--undelivered", "0.05", "--system-id", "recapito")
+		"--receipt-delay", "500ms", "--receipt-spread", "1s", "--undelivered", sampleUndelivered, "--seed", sampleSeed, "--system-id", "recapito")
+	child.Env = append(os.Environ(), "RECAPITO_LOG_LEVEL="+c.Log.Level)
 	child.Stderr = t.err
 	stdin, err := child.StdinPipe()
 	if err != nil {

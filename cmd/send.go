@@ -58,7 +58,7 @@ func (s sendCmd) Run(ctx context.Context, t terminal) error {
 
 func (s sendCmd) request() (map[string]any, error) {
 	body := map[string]any{"scenario": s.Scenario}
-	destinations, err := pairs("to", s.To)
+	destinations, err := pairs("to", "channel=address, such as sms=+393331234567", s.To)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (s sendCmd) request() (map[string]any, error) {
 		to[d[0]] = append(to[d[0]], d[1])
 	}
 	body["to"] = to
-	given, err := pairs("field", s.Field)
+	given, err := pairs("field", "name=value", s.Field)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,9 @@ func (s serveCmd) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
+	if err := refuseRunning(ctx, c.Data); err != nil {
+		return err
+	}
 	scenarios, err := loadScenarios(c, log)
 	if err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"time"
 
@@ -35,7 +37,7 @@ type smscCmd struct {
 
 // Run serves the simulator until it is told to stop.
 func (s smscCmd) Run(ctx context.Context, t terminal) error {
-	log, err := newLogger(defaultConfig(), t.err)
+	log, err := childLogger(t)
 	if err != nil {
 		return err
 	}
@@ -55,6 +57,7 @@ func (s smscCmd) Run(ctx context.Context, t terminal) error {
 	}
 	_, _ = fmt.Fprintln(t.out, simulator.Addr())
 	if s.UntilStdin {
+		signal.Ignore(os.Interrupt) // Ctrl-C is for the parent, which still drains over this simulator
 		var end context.CancelFunc
 		ctx, end = context.WithCancel(ctx)
 		go func() {

@@ -55,17 +55,17 @@ type timeline struct{ out io.Writer }
 
 const (
 	clockLayout = "2006-01-02 15:04:05.000"
-	rowFormat   = "%-23s  %-23s  %-22s  %s\n"
+	rowFormat   = "%-23s  %-23s  %-17s  %-15s  %s\n"
 )
 
 func newTimeline(out io.Writer) *timeline { return &timeline{out: out} }
 
 func (t *timeline) head() {
-	_, _ = fmt.Fprintf(t.out, rowFormat, "OCCURRED (UTC)", "RECORDED (UTC)", "WHO", "WHAT")
+	_, _ = fmt.Fprintf(t.out, rowFormat, "OCCURRED (UTC)", "RECORDED (UTC)", "WHO", "EVENT", "WHAT")
 }
 
 func (t *timeline) row(e historyEntry) {
-	_, _ = fmt.Fprintf(t.out, rowFormat, e.OccurredAt.UTC().Format(clockLayout), e.RecordedAt.UTC().Format(clockLayout), e.Who, e.What)
+	_, _ = fmt.Fprintf(t.out, rowFormat, e.OccurredAt.UTC().Format(clockLayout), e.RecordedAt.UTC().Format(clockLayout), e.Who, phrase(e.Type), e.What)
 }
 
 // progressBar shows long work: one line rewritten on a terminal, a plain line now and
