@@ -1,0 +1,460 @@
+package commands_test
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"recapito/commands"
+	"recapito/domain/deadline"
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
+)
+
+// checker follows everything that becomes durable or goes on the wire, and says when a
+// property breaks. It folds by the domain's own Evolve, but keeps its own book of what
+// was on the wire, acknowledged, cancelled.
+type checker struct {
+	w             *world
+	notifications map[string]*followed
+	ids           []string // of notifications, in order of appearance
+	onWire        map[wireKey]int
+	recorded      map[string]*recordedReceipt // by receipt id
+	registered    map[wireKey]bool
+	acks          []acknowledgement
+	set           []time.Time // of deadlines, unsorted
+	buckets       map[string]bool
+	closed        map[string]bool
+	quiet         bool // nothing may be appended any more
+}
+
+type wireKey struct {
+	notification  string
+	attempt, part int
+}
+
+type followed struct {
+	state     notification.State
+	accepted  bool // a client has its 202
+	cancelled bool // a client was told so
+	final     bool
+	accounted map[string]int // receipts
+	asked     map[int]bool   // a person has been asked about the attempt
+}
+
+type recordedReceipt struct {
+	receipt.Receipt
+	matched []receipt.ReceiptMatched
+}
+
+type acknowledgement struct {
+	sub *submission
+	r   commands.ProviderReceipt
+	id  string
+}
+
+func newChecker(w *world) *checker {
+	return &checker{
+		w: w, notifications: map[string]*followed{}, onWire: map[wireKey]int{}, recorded: map[string]*recordedReceipt{},
+		registered: map[wireKey]bool{}, buckets: map[string]bool{}, closed: map[string]bool{},
+	}
+}
+
+func (c *checker) appended(r event.Recorded) {
+	s := c.w.s
+	if c.quiet {
+		s.fail("idle, and yet %s was appended to %s", r.Type, r.Stream)
+	}
+	decoded, err := simCodec.Decode(context.Background(), nil, simTenant, r)
+	if err != nil {
+		s.fail("undecodable: %v", err)
+		return
+	}
+	switch e := decoded.(type) {
+	case notification.Event:
+		c.onNotification(r.Stream[len(notification.StreamPrefix):], e)
+	case receipt.ReceiptRecorded:
+		c.recorded[e.ID] = &recordedReceipt{Receipt: e.Receipt}
+	case receipt.SubmissionRegistered:
+		c.registered[wireKey{e.Notification, e.Attempt, e.Part}] = true
+	case receipt.ReceiptMatched:
+		rec := c.recorded[e.ReceiptID]
+		if rec == nil {
+			s.fail("P4 matched, and never recorded")
+			return
+		}
+		for _, m := range rec.matched {
+			if m.Notification == e.Notification && m.Attempt == e.Attempt && m.Part == e.Part {
+				s.fail("P4b one pair of receipt and submission matched twice")
+			}
+		}
+		rec.matched = append(rec.matched, e)
+	case deadline.DeadlineSet:
+		if c.closed[r.Stream] {
+			s.fail("a deadline was set in a closed bucket")
+		}
+		c.set, c.buckets[r.Stream] = append(c.set, e.At), true
+	case deadline.BucketClosed:
+		if c.closed[r.Stream] {
+			s.fail("a bucket was closed twice")
+		}
+		c.closed[r.Stream] = true
+	}
+}
+
+func (c *checker) onNotification(id string, e notification.Event) {
+	s := c.w.s
+	n := c.notifications[id]
+	if n == nil {
+		n = &followed{accounted: map[string]int{}, asked: map[int]bool{}}
+		c.notifications[id] = n
+		c.ids = append(c.ids, id)
+	}
+	before := n.state
+	over := before.Over()
+	switch e := e.(type) {
+	case notification.NotificationScheduled:
+		if over {
+			s.fail("P6 scheduled after the end was said")
+		}
+		if e.Attempt != len(before.Attempts)+1 {
+			s.fail("P8 attempts are not numbered one after the other")
+		}
+		if x := before.Requested.ExpiresAt; !x.IsZero() && !e.At.Before(x) {
+			s.fail("P10 scheduled after expires_at")
+		}
+	case notification.NotificationDispatched:
+		a, ok := before.Attempt(e.Attempt)
+		switch x := before.Requested.ExpiresAt; {
+		case over:
+			s.fail("P7 dispatched after the end was said")
+		case !ok || a.Status != notification.Scheduled:
+			s.fail("P1 dispatched, and not scheduled")
+		case e.At.Before(a.Due) || s.now.Before(a.Due):
+			s.fail("P10 dispatched before due")
+		case !x.IsZero() && !e.At.Before(x):
+			s.fail("P10 dispatched after expires_at")
+		}
+	case notification.NotificationFailedOver, notification.NotificationExhausted:
+		if over {
+			s.fail("P6 failed over or exhausted after the end was said")
+		}
+	case notification.NotificationCancelled, notification.NotificationExpired:
+		if over {
+			s.fail("P7 cancelled or expired after the end was said")
+		}
+		if i := slices.IndexFunc(before.Attempts, func(a notification.Attempt) bool { return a.Status == notification.Dispatched }); i >= 0 {
+			s.fail("P7 cancelled or expired while attempt %d is dispatched", i+1)
+		}
+	}
+	if a, ok := e.(notification.AttemptEvent); ok {
+		f := a.AttemptFacts()
+		if was, ok := before.Attempt(f.Attempt); ok && f.From != was.Status {
+			s.fail("P8 an event says that attempt %d came from %s, it was %s", f.Attempt, f.From, was.Status)
+		}
+	}
+	if id := receiptOf(e); id != "" {
+		if n.accounted[id]++; n.accounted[id] > 1 {
+			s.fail("P4b a receipt is accounted for twice")
+		}
+	}
+	n.state = notification.Evolve(before, e)
+	for i := range before.Attempts {
+		was, is := before.Attempts[i].Status, n.state.Attempts[i].Status
+		if was != is && (is.Rank() < was.Rank() || is == notification.Withdrawn && was != notification.Scheduled || was == notification.Withdrawn) {
+			s.fail("P2 attempt %d went from %s to %s", i+1, was, is)
+		}
+	}
+	// Cancelled, Expired and the event that reaches the wanted status stand in one append
+	// with the withdrawals that follow; the notification is final after the last of them.
+	if n.final && !n.state.Final() {
+		s.fail("final did not stay final")
+	}
+	n.final = n.final || n.state.Final()
+}
+
+func receiptOf(e notification.Event) string {
+	switch e := e.(type) {
+	case notification.NotificationDelivered:
+		return e.ReceiptID
+	case notification.NotificationUndelivered:
+		return e.ReceiptID
+	case notification.NotificationRead:
+		return e.ReceiptID
+	case notification.NotificationReceiptKept:
+		return e.ReceiptID
+	default:
+		return ""
+	}
+}
+
+func (c *checker) accepted(id string) {
+	n := c.notifications[id]
+	if n == nil {
+		c.w.s.fail("P0 a 202 for what is not durable")
+		return
+	}
+	n.accepted = true
+}
+
+func (c *checker) cancelled(id string) {
+	if !c.notifications[id].state.Cancelled {
+		c.w.s.fail("P7 a cancel was accepted and is not durable")
+	}
+}
+
+// wire is told of each part as it goes on the wire.
+func (c *checker) wire(sub *submission) {
+	s := c.w.s
+	k := wireKey{sub.message.Notification, sub.message.Attempt, sub.part}
+	if c.onWire[k]++; c.onWire[k] > 1 {
+		s.fail("P1 part %d of attempt %d is on the wire twice", sub.part, k.attempt)
+	}
+	n := c.notifications[k.notification]
+	if n == nil {
+		s.fail("P1 on the wire, and never requested")
+		return
+	}
+	a, ok := n.state.Attempt(k.attempt)
+	switch {
+	case !ok || a.DispatchedAt.IsZero():
+		s.fail("P1 on the wire before Dispatched was durable")
+	case n.state.Cancelled || n.state.Expired:
+		s.fail("P7 on the wire after an accepted cancel or expiry")
+	case n.state.Exhausted:
+		s.fail("P11 on the wire after Exhausted")
+	}
+}
+
+// acknowledged is told of each receipt that the provider may forget.
+func (c *checker) acknowledged(sub *submission, r commands.ProviderReceipt) {
+	// The receipt's identity holds its destination's token under the key of the day it came.
+	token := tokenOf(r.Route, r.Destination, r.ReceivedAt).Token
+	id := receipt.ID(r.Route, r.ProviderID, token, saysOf[r.Status], r.Code, r.OccurredAt)
+	if c.recorded[id] == nil {
+		c.w.s.fail("P4 a receipt was acknowledged and is not durable")
+	}
+	c.acks = append(c.acks, acknowledgement{sub, r, id})
+}
+
+var saysOf = map[commands.ReceiptStatus]string{
+	commands.ReceiptIntermediate: "intermediate", commands.ReceiptDelivered: "delivered",
+	commands.ReceiptUndelivered: "undelivered", commands.ReceiptRead: "read",
+}
+
+// nextDeadline answers when the deadlines' holder has something to do, after at.
+func (c *checker) nextDeadline(at time.Time) time.Time {
+	var next time.Time
+	sooner := func(t time.Time) {
+		if t.Before(at) {
+			t = at
+		}
+		if next.IsZero() || t.Before(next) {
+			next = t
+		}
+	}
+	for _, d := range c.set {
+		if d.After(c.w.s.now) {
+			sooner(d)
+		}
+	}
+	for stream := range c.buckets {
+		if b, err := deadline.ParseStream(stream); err == nil && !c.closed[stream] {
+			sooner(b.Minute.Add(time.Minute))
+		}
+	}
+	return next
+}
+
+// atRest is asked when nothing is left to do and no time is left to wait for.
+func (c *checker) atRest() {
+	s := c.w.s
+	for _, id := range c.ids {
+		n := c.notifications[id]
+		if !n.state.Final() {
+			s.fail("P5 stuck: %s is %s and not final, and nothing will happen any more", short(id), n.state.Lifecycle())
+		}
+		c.unknownSaid(n)
+	}
+	streams := make([]string, 0, len(c.buckets))
+	for stream := range c.buckets {
+		streams = append(streams, stream)
+	}
+	sort.Strings(streams)
+	for _, stream := range streams {
+		if !c.closed[stream] {
+			s.fail("P5 the bucket %s was never closed", stream)
+		}
+	}
+	for _, ack := range c.acks {
+		c.receiptAccounted(ack)
+	}
+	for _, id := range c.ids {
+		c.deliveredRightly(id, c.notifications[id])
+	}
+	if n := len(c.w.queue.messages); n > 0 {
+		s.fail("P5 %d messages are left on the queue", n)
+	}
+}
+
+// unknownSaid: what was claimed has its result, or its unknown outcome is said, or a
+// receipt told what became of it.
+func (c *checker) unknownSaid(n *followed) {
+	for i := range n.state.Attempts {
+		a := &n.state.Attempts[i]
+		byReceipt := slices.ContainsFunc(a.PartSays, func(s notification.Says) bool { return s != "" })
+		if !a.DispatchedAt.IsZero() && !a.Answered && a.UnknownAt.IsZero() && !byReceipt {
+			c.w.s.fail("an outcome of attempt %d is unknown and nobody says so", a.Attempt)
+		}
+	}
+}
+
+// receiptAccounted: a receipt that can be joined is on its notification, exactly once.
+func (c *checker) receiptAccounted(ack acknowledgement) {
+	s, m := c.w.s, ack.sub.message
+	n := c.notifications[m.Notification]
+	rec := c.recorded[ack.id]
+	if n == nil || rec == nil {
+		return // said already
+	}
+	a, ok := n.state.Attempt(m.Attempt)
+	if !ok {
+		return
+	}
+	joinable := rec.Notification != ""
+	for _, acc := range a.Accepted {
+		if acc.Part == ack.sub.part && !c.w.providers[ack.r.Route].alien {
+			joinable = true
+			if !c.registered[wireKey{m.Notification, m.Attempt, acc.Part}] {
+				s.fail("P4 the id of part %d of attempt %d is durable, and not registered", acc.Part, a.Attempt)
+			}
+		}
+	}
+	if joinable && n.accounted[ack.id] != 1 {
+		s.fail("P4 receipt lost: one of attempt %d can be joined, and is accounted for %d times", a.Attempt, n.accounted[ack.id])
+	}
+	for _, match := range rec.matched {
+		to := c.notifications[match.Notification]
+		if to == nil || to.accounted[ack.id] != 1 {
+			s.fail("P4 a receipt was matched and is not accounted for")
+		}
+	}
+	if !joinable && len(rec.matched) == 0 && c.fits(rec) {
+		s.fail("P4 a receipt of attempt %d fits exactly one unknown outcome and was not matched", a.Attempt)
+	}
+}
+
+// fits says whether a receipt fits exactly one attempt, and that one is unknown.
+func (c *checker) fits(rec *recordedReceipt) bool {
+	var found *notification.Attempt
+	candidates := 0
+	for _, id := range c.ids {
+		n := c.notifications[id]
+		for i := range n.state.Attempts {
+			a := &n.state.Attempts[i]
+			refused := a.Status == notification.Undelivered && len(a.Accepted) == 0 && a.Answered
+			known := c.registered[wireKey{id, a.Attempt, 1}] || c.registered[wireKey{id, a.Attempt, 2}]
+			if a.DispatchedAt.IsZero() || a.DispatchedAt.After(rec.ReceivedAt) || a.Route != rec.Route || refused || known ||
+				!slices.Contains(rec.Tokens, receipt.Token{Key: a.TokenKey, Token: a.Token}) {
+				continue
+			}
+			found = a
+			candidates++
+		}
+	}
+	return candidates == 1 && found.Status == notification.OutcomeUnknown && found.Parts == 1
+}
+
+// deliveredRightly: delivered if, and only if, every part has a delivered receipt of
+// its own.
+func (c *checker) deliveredRightly(id string, n *followed) {
+	s := c.w.s
+	for i := range n.state.Attempts {
+		a := &n.state.Attempts[i]
+		if c.w.providers[a.Route].alien {
+			continue // its receipts say nothing certain
+		}
+		matched, told := 0, 0
+		for part := 1; part <= a.Parts; part++ {
+			own, joined := false, false
+			for _, ack := range c.acks {
+				if m := ack.sub.message; m.Notification != id || m.Attempt != a.Attempt || ack.sub.part != part ||
+					ack.r.Status != commands.ReceiptDelivered && ack.r.Status != commands.ReceiptRead {
+					continue
+				}
+				own = true
+				rec := c.recorded[ack.id]
+				joined = joined || rec != nil && slices.ContainsFunc(rec.matched, func(m receipt.ReceiptMatched) bool {
+					return m.Notification == id && m.Attempt == a.Attempt && m.Part == part
+				})
+			}
+			if own {
+				told++
+			}
+			if joined {
+				matched++
+			}
+		}
+		delivered := a.Status == notification.Delivered || a.Status == notification.Read
+		switch {
+		case delivered && told == 0:
+			s.fail("P3 attempt %d is %s, and no receipt of its own said so", a.Attempt, a.Status)
+		case !delivered && matched == a.Parts:
+			s.fail("P3 attempt %d is %s though every part's delivered receipt is matched", a.Attempt, a.Status)
+		}
+	}
+}
+
+// facts shows what a trace needs of an event: no values of a person.
+func facts(data []byte) string {
+	var f struct {
+		Attempt                      int
+		Why, Code, Says, Kind, Basis string
+		Reason                       string
+		At, Due                      time.Time
+		ReceiptID                    string `json:"receipt_id"`
+		Notification                 string
+		Part                         int
+		ToStep                       int `json:"to_step"`
+	}
+	if json.Unmarshal(data, &f) != nil {
+		return ""
+	}
+	var b strings.Builder
+	add := func(name, v string) {
+		if v != "" {
+			b.WriteString(" " + name + "=" + v)
+		}
+	}
+	num := func(name string, v int) {
+		if v != 0 {
+			raw, _ := json.Marshal(v) //nolint:errchkjson // an int
+			add(name, string(raw))
+		}
+	}
+	num("attempt", f.Attempt)
+	num("part", f.Part)
+	num("to_step", f.ToStep)
+	add("why", f.Why+f.Reason)
+	add("code", f.Code)
+	add("says", f.Says)
+	add("kind", f.Kind)
+	add("basis", f.Basis)
+	if len(f.ReceiptID) > 4 {
+		add("receipt", f.ReceiptID[:4])
+	}
+	if len(f.Notification) > 4 {
+		add("of", f.Notification[:4])
+	}
+	if !f.At.IsZero() {
+		add("at", f.At.Format("15:04:05.000"))
+	}
+	if !f.Due.IsZero() {
+		add("due", f.Due.Format("15:04:05.000"))
+	}
+	return b.String()
+}

@@ -1,0 +1,264 @@
+package commands_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"recapito/commands"
+	"recapito/domain/receipt"
+)
+
+// provider is a model SMSC: one a route. It outlives every crash of ours.
+type provider struct {
+	w      *world
+	route  string
+	form   receipt.Form
+	echo   bool // receipts name our reference
+	parts  int
+	window int  // messages under way for each of our processes
+	never  bool // has no session, ever
+	// alien: receipts come under other ids than submits are answered with.
+	alien bool
+
+	refuseTransient, refusePermanent, lose, lateAnswer int // percent
+	receipts, undelivered, read, intermediate, twice   int // percent
+	pipelined                                          bool
+
+	downUntil time.Time
+	ids       int
+	took      []*submission
+}
+
+// submission is a part that went on the wire.
+type submission struct {
+	route       string
+	message     commands.Message
+	part        int
+	result      commands.PartOutcome // what the provider decided
+	at          time.Time
+	answered    bool // its answer reached our worker
+	receiptID   string
+	receiptForm string // the provider's id as its receipts write it
+}
+
+// line is a process's session with the provider.
+type line struct {
+	p     *provider
+	owner *process
+	inUse int
+}
+
+var _ commands.Channel = (*line)(nil)
+
+var errTooLong = errors.New("too long")
+
+func (l *line) Parts(text string) (int, error) {
+	if text == "" {
+		return 0, errTooLong
+	}
+	return l.p.parts, nil
+}
+
+func (l *line) Acquire(ctx context.Context, _ int) (func(), error) {
+	s := l.p.w.s
+	s.step()
+	switch {
+	case ctx.Err() != nil:
+		return nil, commands.ErrRouteFull
+	case l.p.never || l.p.downUntil.After(s.now):
+		return nil, commands.ErrRouteDown
+	case l.inUse >= l.p.window:
+		return nil, commands.ErrRouteFull
+	}
+	l.inUse++
+	released := false
+	return func() {
+		if released {
+			s.fail("capacity was released twice")
+		}
+		released = true
+		l.inUse--
+	}, nil
+}
+
+func (l *line) Send(_ context.Context, m commands.Message, fence func() bool, late func(commands.Outcome)) commands.Outcome {
+	p, s := l.p, l.p.w.s
+	out := commands.Outcome{Parts: make([]commands.PartOutcome, p.parts)}
+	sent := make([]*submission, p.parts)
+	answer := func(i int) bool { // false: nothing more of this message goes out
+		sub := sent[i]
+		if s.percent(p.lose) {
+			if s.percent(50) {
+				s.sleep(s.between(0, 20*time.Second))
+			}
+			out.Parts[i] = commands.PartOutcome{Result: commands.PartUnknown, At: s.now}
+			s.log("answer to part %d of attempt %d is lost", i+1, m.Attempt)
+			return false
+		}
+		s.sleep(s.between(0, 300*time.Millisecond))
+		out.Parts[i] = sub.result
+		out.Parts[i].At = s.now
+		sub.answered = true
+		return sub.result.Result == commands.PartAccepted
+	}
+	for i := range sent {
+		s.step()
+		if !fence() {
+			s.log("fence shut before part %d of attempt %d", i+1, m.Attempt)
+			for j := i; j < len(out.Parts); j++ {
+				out.Parts[j] = commands.PartOutcome{Result: commands.PartNotSent, At: s.now}
+			}
+			break
+		}
+		sent[i] = p.submit(m, i+1) // no step between the fence and the write
+		if !p.pipelined && !answer(i) {
+			for j := i + 1; j < len(out.Parts); j++ {
+				out.Parts[j] = commands.PartOutcome{Result: commands.PartNotSent, At: s.now}
+			}
+			break
+		}
+	}
+	if p.pipelined {
+		for i := range sent {
+			if sent[i] != nil {
+				answer(i)
+			}
+		}
+	}
+	l.answerLate(m, out, sent, late)
+	return out
+}
+
+// answerLate completes an outcome later, now and then, if answers were lost.
+func (l *line) answerLate(m commands.Message, out commands.Outcome, sent []*submission, late func(commands.Outcome)) {
+	p, s := l.p, l.p.w.s
+	missing := false
+	complete := commands.Outcome{Parts: append([]commands.PartOutcome(nil), out.Parts...)}
+	for i := range out.Parts {
+		if out.Parts[i].Result == commands.PartUnknown {
+			missing = true
+			complete.Parts[i] = sent[i].result
+		}
+	}
+	if !missing || !s.percent(p.lateAnswer) {
+		return
+	}
+	wait := s.between(0, 90*time.Second)
+	s.spawn(l.owner, l.owner.name+"/late", func() {
+		s.sleep(wait)
+		for i := range complete.Parts {
+			complete.Parts[i].At = s.now
+			if sent[i] != nil {
+				sent[i].answered = true
+			}
+		}
+		s.log("late answer to attempt %d", m.Attempt)
+		late(complete)
+	})
+}
+
+// submit takes one part off the wire.
+func (p *provider) submit(m commands.Message, part int) *submission {
+	s := p.w.s
+	sub := &submission{route: p.route, message: m, part: part, at: s.now}
+	p.took = append(p.took, sub)
+	p.w.check.wire(sub)
+	switch {
+	case s.percent(p.refuseTransient):
+		sub.result = commands.PartOutcome{Result: commands.PartRefused, Code: "0x00000058", Transient: true}
+	case s.percent(p.refusePermanent):
+		sub.result = commands.PartOutcome{Result: commands.PartRefused, Code: "0x0000000b"}
+	default:
+		p.ids++
+		n := uint64(p.ids)*7919 + 0xa0
+		sub.result = commands.PartOutcome{Result: commands.PartAccepted}
+		sub.result.ProviderID, sub.receiptForm = p.written(n)
+		p.report(sub)
+	}
+	s.log("attempt %d part %d on the WIRE: %v %s", m.Attempt, part, sub.result.Result == commands.PartAccepted, sub.result.ProviderID)
+	return sub
+}
+
+// written answers an id as it stands in the answer and in receipts.
+func (p *provider) written(n uint64) (answer, report string) {
+	hex, dec := strconv.FormatUint(n, 16), strconv.FormatUint(n, 10)
+	switch p.form {
+	case receipt.Hex:
+		answer, report = hex, fmt.Sprintf("%08X", n)
+	case receipt.Decimal:
+		answer, report = dec, fmt.Sprintf("%012d", n)
+	case receipt.Either:
+		if answer, report = hex, dec; p.pipelined {
+			answer, report = dec, dec
+		}
+	case receipt.Text:
+		answer = "m-" + dec
+		report = answer
+	}
+	if p.alien {
+		report = "9" + strconv.FormatUint(n*31, 10)
+	}
+	return answer, report
+}
+
+// report plans the receipts of an accepted part.
+func (p *provider) report(sub *submission) {
+	s := p.w.s
+	if !s.percent(p.receipts) {
+		return
+	}
+	wait := s.between(0, 100*time.Millisecond) // may overtake the answer
+	if s.percent(60) {
+		wait = s.between(0, 4*time.Minute)
+	}
+	if s.percent(p.intermediate) {
+		p.deliver(sub, commands.ReceiptIntermediate, "ENROUTE", wait/2)
+	}
+	final := commands.ReceiptDelivered
+	if s.percent(p.undelivered) {
+		final = commands.ReceiptUndelivered
+	}
+	p.deliver(sub, final, "000", wait)
+	if final == commands.ReceiptDelivered && s.percent(p.read) {
+		p.deliver(sub, commands.ReceiptRead, "", s.between(0, 5*time.Minute))
+	}
+	if s.percent(p.twice) { // a second report, perhaps another one
+		if s.percent(40) {
+			final = commands.ReceiptDelivered + commands.ReceiptUndelivered - final
+		}
+		p.deliver(sub, final, "001", s.between(0, 5*time.Minute))
+	}
+}
+
+// deliver hands one receipt to our side until that acknowledges it; sometimes once more.
+func (p *provider) deliver(sub *submission, says commands.ReceiptStatus, code string, wait time.Duration) {
+	w, s := p.w, p.w.s
+	s.spawn(nil, "smsc/"+p.route, func() {
+		s.sleep(wait)
+		r := commands.ProviderReceipt{
+			Route: p.route, ProviderID: sub.receiptForm, Destination: sub.message.Destination[1:], Sender: sub.message.Sender,
+			Status: says, Code: code, OccurredAt: s.now.Truncate(time.Second),
+		}
+		if p.echo {
+			r.Reference, r.Part = sub.message.Reference, sub.part
+		}
+		for again := true; again; {
+			s.wait(func() bool { return w.intake.up })
+			r.ReceivedAt = s.now
+			var err error
+			served := s.spawn(w.intake, w.intake.name+"/receive", func() { err = w.intake.receiver.Receive(context.Background(), r) })
+			s.wait(func() bool { return served.done })
+			if served.dead || err != nil {
+				s.log("receipt of attempt %d not acknowledged: %v", sub.message.Attempt, err)
+				s.sleep(s.between(time.Second, 10*time.Second))
+				continue
+			}
+			s.log("receipt of attempt %d acknowledged", sub.message.Attempt)
+			w.check.acknowledged(sub, r)
+			again = s.chance(6) // the acknowledgement is lost
+		}
+	})
+}

@@ -1,0 +1,157 @@
+package commands_test
+
+import (
+	"context"
+	"strings"
+
+	"recapito/commands"
+	"recapito/domain/event"
+)
+
+// simStore is the event store in memory: exact revisions, repeated appends recognised
+// by their ids. Each call is a step; some answer that they do not know, or not at all.
+type simStore struct {
+	s       *scheduler
+	all     []event.Recorded
+	streams map[string][]int // indexes into all
+	ids     map[string]int   // event id → index into all
+	faults  int              // left
+	// appended is told of every event that became durable.
+	appended func(event.Recorded)
+}
+
+var _ commands.Store = (*simStore)(nil)
+
+func newSimStore(s *scheduler, faults int) *simStore {
+	return &simStore{s: s, streams: map[string][]int{}, ids: map[string]int{}, faults: faults}
+}
+
+// broken draws whether a call goes wrong.
+func (st *simStore) broken(oneIn int) bool {
+	if st.faults > 0 && st.s.chance(oneIn) {
+		st.faults--
+		return true
+	}
+	return false
+}
+
+func (st *simStore) Append(ctx context.Context, stream string, expected event.Expected, events []event.New) (event.Appended, error) {
+	st.s.step()
+	if ctx.Err() != nil {
+		return event.Appended{}, ctx.Err()
+	}
+	if len(events) == 0 || stream == "" {
+		return event.Appended{}, event.ErrInvalid
+	}
+	if st.broken(25) {
+		switch st.s.rng.IntN(3) {
+		case 0:
+			st.s.log("append to %s: unavailable", stream)
+			return event.Appended{}, event.ErrUnavailable
+		case 1:
+			st.s.log("append to %s: unknown, did not happen", stream)
+			return event.Appended{}, event.ErrUnknownOutcome
+		}
+		_, err := st.append(stream, expected, events)
+		st.s.log("append to %s: unknown (in truth: %v)", stream, err)
+		return event.Appended{}, event.ErrUnknownOutcome
+	}
+	return st.append(stream, expected, events)
+}
+
+func (st *simStore) append(stream string, expected event.Expected, events []event.New) (event.Appended, error) {
+	has := st.streams[stream]
+	if first, again := st.ids[events[0].ID]; again && st.all[first].Stream == stream {
+		last := st.all[first]
+		for _, e := range events[1:] {
+			if at, ok := st.ids[e.ID]; ok {
+				last = st.all[at]
+			}
+		}
+		return event.Appended{Revision: last.Revision, Position: last.Position}, nil
+	}
+	wrong := &event.WrongVersion{Stream: stream, Expected: expected, NoStream: len(has) == 0}
+	if len(has) > 0 {
+		wrong.Actual = event.Revision(len(has) - 1)
+	}
+	exact, isExact := expected.Exactly()
+	switch {
+	case expected.IsNoStream() && len(has) > 0,
+		expected.IsStreamExists() && len(has) == 0,
+		isExact && (len(has) == 0 || wrong.Actual != exact):
+		st.s.log("append to %s: clash", stream)
+		return event.Appended{}, wrong
+	}
+	var last event.Recorded
+	for _, e := range events {
+		at := event.Position(st.s.rng.IntN(3))
+		if n := len(st.all); n > 0 {
+			at += st.all[n-1].Position + 1
+		}
+		last = event.Recorded{
+			Stream: stream, Revision: event.Revision(len(st.streams[stream])), Position: at,
+			ID: e.ID, Type: e.Type, Data: e.Data, Metadata: e.Metadata, Created: st.s.now,
+		}
+		st.ids[e.ID] = len(st.all)
+		st.streams[stream] = append(st.streams[stream], len(st.all))
+		st.all = append(st.all, last)
+		if st.s.tracing {
+			st.s.log("%s@%d %s%s", stream, last.Revision, e.Type, facts(e.Data))
+		}
+		if st.appended != nil {
+			st.appended(last)
+		}
+	}
+	return event.Appended{Revision: last.Revision, Position: last.Position}, nil
+}
+
+func (st *simStore) ReadStream(ctx context.Context, read event.StreamRead, visit func(event.Recorded) error) error {
+	if len(st.streams[read.Stream]) > 0 || !strings.HasPrefix(read.Stream, "deadline-") {
+		st.s.step()
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if st.broken(60) {
+		st.s.log("read of %s: unavailable", read.Stream)
+		return event.ErrUnavailable
+	}
+	has := st.streams[read.Stream]
+	if len(has) == 0 {
+		return event.ErrStreamNotFound
+	}
+	if read.Direction == event.Backwards {
+		n := 0
+		for i := min(len(has)-1, int(read.From)); i >= 0 && (read.Limit == 0 || n < read.Limit); i-- {
+			if err := visit(st.all[has[i]]); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	}
+	end := len(has)
+	for i := int(read.From); i < end && (read.Limit == 0 || i < int(read.From)+read.Limit); i++ {
+		if err := visit(st.all[has[i]]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadAll is asked only for the newest event.
+func (st *simStore) ReadAll(ctx context.Context, read event.AllRead, visit func(event.Recorded) error) error {
+	st.s.step()
+	if read.Direction != event.Backwards || read.Limit != 1 {
+		return event.ErrInvalid
+	}
+	if ctx.Err() != nil || len(st.all) == 0 {
+		return ctx.Err()
+	}
+	return visit(st.all[len(st.all)-1])
+}
+
+// Subscribe is not called: the simulation feeds readers itself.
+func (st *simStore) Subscribe(context.Context, event.Subscription, event.Handler) error {
+	return event.ErrUnavailable
+}

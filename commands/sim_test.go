@@ -1,0 +1,103 @@
+package commands_test
+
+import (
+	"flag"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// How many seeds a plain run and one under the race detector take.
+const (
+	simSeeds     = 10_000
+	simSeedsRace = 500
+)
+
+// TestSim drives the real code (Notifications, Handler, Manager, Worker, Receiver,
+// Matcher, the deadlines' Service) through random interleavings on fake time: crashes
+// between any two steps, a wiped queue, lost, late, duplicated and early answers and
+// receipts. See sim_check_test.go for what must hold. A seed that fails prints its
+// trace; RECAPITO_SIM_SEED=n replays one, RECAPITO_SIM_SEEDS=n runs so many.
+func TestSim(t *testing.T) {
+	if simCodecErr != nil {
+		t.Fatal(simCodecErr)
+	}
+	if one := os.Getenv("RECAPITO_SIM_SEED"); one != "" {
+		seed, err := strconv.ParseUint(one, 10, 64)
+		if err != nil {
+			t.Fatalf("RECAPITO_SIM_SEED: %v", err)
+		}
+		failed, trace := simulate(seed, bugs{}, true)
+		t.Logf("seed %d:\n%s", seed, trace)
+		if failed != "" {
+			t.Fatalf("seed %d: %s", seed, failed)
+		}
+		return
+	}
+	count := uint64(simSeeds)
+	if raceEnabled {
+		count = simSeedsRace
+	}
+	if n := os.Getenv("RECAPITO_SIM_SEEDS"); n != "" {
+		given, err := strconv.ParseUint(n, 10, 64)
+		if err != nil {
+			t.Fatalf("RECAPITO_SIM_SEEDS: %v", err)
+		}
+		count = given
+	} else if testing.Short() || flag.Lookup("test.fuzz") != nil && flag.Lookup("test.fuzz").Value.String() != "" {
+		count /= 20
+	}
+	if seed, failed := firstFailure(count, bugs{}); failed != "" {
+		_, trace := simulate(seed, bugs{}, true)
+		t.Fatalf("seed %d: %s\nreplay with RECAPITO_SIM_SEED=%d; the end of its trace:\n%s", seed, failed, seed, trace)
+	}
+}
+
+// firstFailure runs seeds side by side and answers the lowest that fails.
+func firstFailure(count uint64, b bugs) (seed uint64, failed string) {
+	var next atomic.Uint64
+	var mu sync.Mutex
+	var running sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		running.Go(func() {
+			for {
+				n := next.Add(1)
+				mu.Lock()
+				over := n > count || failed != "" && n > seed
+				mu.Unlock()
+				if over {
+					return
+				}
+				if why, _ := simulate(n, b, false); why != "" {
+					mu.Lock()
+					if failed == "" || n < seed {
+						seed, failed = n, why
+					}
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	running.Wait()
+	return seed, failed
+}
+
+// simulate runs one seed until nothing is left to do, and answers what broke.
+func simulate(seed uint64, b bugs, tracing bool) (failed, trace string) {
+	w := newWorld(seed, b)
+	w.s.tracing = tracing
+	defer w.end()
+	w.begin()
+	w.s.run()
+	if w.s.failed == "" {
+		w.check.atRest()
+	}
+	if tracing {
+		const lines = 400
+		trace = w.s.tail(lines)
+	}
+	return w.s.failed, trace
+}
