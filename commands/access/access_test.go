@@ -21,7 +21,10 @@ import (
 	"recapito/domain/tenant"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The handlers' caches end when they are collected.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/maypok86/otter/v2.periodicCleanUp[...]"))
+}
 
 // cut is a store whose subscriptions can be lost.
 type cut struct {
