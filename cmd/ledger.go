@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"path/filepath"
 	"slices"
@@ -160,6 +161,9 @@ func (l *ledger) wireDoors(scenarios commands.Scenarios) error {
 	l.http = api.NewServer(api.New(l.apiOptions(scenarios)), l.log)
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(l.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/debug/pprof/", pprof.Index) // profiles, for operators on this machine
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	l.metrics = api.NewServer(mux, l.log)
 	return nil
 }

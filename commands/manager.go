@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/maypok86/otter/v2"
+
 	"recapito/domain/deadline"
 	"recapito/domain/delivery"
 	"recapito/domain/event"
@@ -36,19 +38,30 @@ type Manager struct {
 	queue     Queue
 	deadlines Deadlines
 	log       *slog.Logger
+	// sealed loads a state without opening its values: enough for a deadline.
+	sealed *Handler[notification.State, notification.Command, notification.Event]
+	// final remembers notifications seen final lately: most deadlines come after that.
+	final *otter.Cache[string, struct{}]
 }
+
+// finalRemembered is how many notifications are remembered as final.
+const finalRemembered = 200_000
 
 // NewManager binds the process manager to what it acts on.
 func NewManager(n *Notifications, q Queue, d Deadlines, log *slog.Logger) *Manager {
+	unopened := *n.ledger
+	unopened.Sealer, unopened.CacheSize = nil, -1
 	return &Manager{
 		n: n, queue: q, deadlines: d, log: log,
+		sealed:  NewHandler(&unopened, notification.Decider),
+		final:   otter.Must(&otter.Options[string, struct{}]{MaximumSize: finalRemembered}),
 		planner: &Planner{Scenarios: n.scenarios, Routes: n.routes, Now: n.ledger.Now},
 	}
 }
 
 // Filter is what the manager must be given of $all.
 func (m *Manager) Filter() event.Filter {
-	return event.Filter{StreamPrefixes: []string{notification.StreamPrefix, receipt.StreamPrefix}}
+	return event.Filter{StreamPrefixes: []string{notification.StreamPrefix, receipt.StreamPrefix}, Types: delivery.Types}
 }
 
 // OnEvent reacts to one event of $all. An error means that the input is not done.
@@ -64,11 +77,19 @@ func (m *Manager) OnEvent(ctx context.Context, r event.Recorded) error {
 		if err != nil {
 			return err
 		}
+		if l.State.Final() {
+			m.final.Set(id, struct{}{})
+		}
 		return m.react(ctx, id, l, delivery.Recorded{Event: e}, r.ID)
 	case receipt.ReceiptMatched:
-		l, err := m.n.handler.Load(ctx, notification.Stream(e.Notification))
+		l, err := m.n.handler.LoadAt(ctx, notification.Stream(e.Notification), 0)
 		if err != nil {
 			return err
+		}
+		if _, ok := l.State.Attempt(e.Attempt); !ok { // not there, or what is remembered is behind
+			if l, err = m.n.handler.Load(ctx, notification.Stream(e.Notification)); err != nil {
+				return err
+			}
 		}
 		if _, ok := l.State.Attempt(e.Attempt); !ok {
 			m.log.Warn("a receipt names an attempt that is not there; it stays on its own stream", "position", r.Position)
@@ -81,7 +102,10 @@ func (m *Manager) OnEvent(ctx context.Context, r event.Recorded) error {
 
 // OnDeadline reacts to a deadline that has come.
 func (m *Manager) OnDeadline(ctx context.Context, d deadline.DeadlineSet) error {
-	l, err := m.n.handler.Load(ctx, notification.Stream(d.Notification))
+	if _, over := m.final.GetIfPresent(d.Notification); over {
+		return nil // final stays final: nothing of it has a limit any more
+	}
+	l, err := m.sealed.Load(ctx, notification.Stream(d.Notification))
 	if err != nil {
 		return err
 	}
@@ -151,7 +175,12 @@ func (m *Manager) gather(ctx context.Context, o Origin, id string, s notificatio
 	if s.Enriched || s.Over() {
 		return nil, nil
 	}
-	command, err := m.planner.Gather(ctx, s)
+	// The state that was reacted to may hold its values sealed.
+	l, err := m.n.handler.LoadAt(ctx, notification.Stream(id), 0)
+	if err != nil {
+		return nil, err
+	}
+	command, err := m.planner.Gather(ctx, l.State)
 	if err != nil {
 		m.log.Warn("enrichment will be tried again", "notification", id, "error", err)
 		return []deadline.DeadlineSet{{At: m.n.ledger.Now().Add(gatherAgain), Notification: id}}, nil

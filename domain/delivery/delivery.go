@@ -79,6 +79,12 @@ const refusedAgain = 2 * time.Second
 // deadline that comes so much too early is set again.
 const clockSkew = time.Minute
 
+// Types are the events that ask for anything; a reader may leave out the others.
+var Types = []string{
+	"NotificationRequested", "NotificationScheduled", "NotificationDispatched", "NotificationSent",
+	"NotificationOutcomeUnknown", "NotificationUndelivered", "NotificationDelivered", "ReceiptMatched",
+}
+
 // React answers what an input asks for. s is the notification folded at least up to
 // the input; now is the runner's clock.
 func React(id string, s notification.State, in Input, now time.Time) []Intent {
