@@ -42,6 +42,7 @@ type followed struct {
 	accepted  bool // a client has its 202
 	cancelled bool // a client was told so
 	final     bool
+	busyUntil time.Time      // something was in flight, so that expiry had to wait
 	accounted map[string]int // receipts
 	asked     map[int]bool   // a person has been asked about the attempt
 }
@@ -151,6 +152,12 @@ func (c *checker) onNotification(id string, e notification.Event) {
 			s.fail("P7 cancelled or expired while attempt %d is dispatched", i+1)
 		}
 	}
+	if e, ok := e.(notification.NotificationAttemptWithdrawn); ok && e.Why == "patience" {
+		c.expiryCame(n, e)
+	}
+	if before.InFlight(s.now) {
+		n.busy(s.now)
+	}
 	if a, ok := e.(notification.AttemptEvent); ok {
 		f := a.AttemptFacts()
 		if was, ok := before.Attempt(f.Attempt); ok && f.From != was.Status {
@@ -169,12 +176,54 @@ func (c *checker) onNotification(id string, e notification.Event) {
 			s.fail("P2 attempt %d went from %s to %s", i+1, was, is)
 		}
 	}
-	// Cancelled, Expired and the event that reaches the wanted status stand in one append
-	// with the withdrawals that follow; the notification is final after the last of them.
+	for i := range n.state.Attempts {
+		if a := &n.state.Attempts[i]; a.Status == notification.OutcomeUnknown {
+			limit, _ := n.state.Limit(a)
+			n.busy(limit)
+		}
+	}
+}
+
+// appendEnded looks at what one append as a whole must leave.
+func (c *checker) appendEnded(stream string) {
+	id, ok := strings.CutPrefix(stream, notification.StreamPrefix)
+	if !ok {
+		return
+	}
+	s, n := c.w.s, c.notifications[id]
+	if n.state.Over() {
+		for i := range n.state.Attempts {
+			if n.state.Attempts[i].Status == notification.Scheduled {
+				s.fail("P6 the end is said, and attempt %d is still scheduled", i+1)
+			}
+		}
+	}
 	if n.final && !n.state.Final() {
 		s.fail("final did not stay final")
 	}
 	n.final = n.final || n.state.Final()
+}
+
+func (n *followed) busy(until time.Time) {
+	if until.After(n.busyUntil) {
+		n.busyUntil = until
+	}
+}
+
+// expiryCame: an attempt does not wait for its patience when expires_at has come first
+// and nothing in flight held the expiry up. (Deadlines fired late, after a crash, are
+// fired in the order they were set for, each as of now.)
+func (c *checker) expiryCame(n *followed, e notification.NotificationAttemptWithdrawn) {
+	const again = 5 * time.Second // a refused expiry comes again
+	x := n.state.Requested.ExpiresAt
+	a, ok := n.state.Attempt(e.Attempt)
+	if x.IsZero() || !ok || !c.w.set.calm() {
+		return
+	}
+	limit, _ := n.state.Limit(a)
+	if limit.After(x.Add(again)) && limit.After(n.busyUntil.Add(again)) {
+		c.w.s.fail("P10 expires_at passed, and nobody says so")
+	}
 }
 
 func receiptOf(e notification.Event) string {
@@ -227,6 +276,8 @@ func (c *checker) wire(sub *submission) {
 		s.fail("P7 on the wire after an accepted cancel or expiry")
 	case n.state.Exhausted:
 		s.fail("P11 on the wire after Exhausted")
+	case !a.UnknownAt.IsZero():
+		s.fail("P1 on the wire after its outcome was said to be unknown")
 	}
 }
 

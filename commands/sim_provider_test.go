@@ -25,6 +25,7 @@ type provider struct {
 
 	refuseTransient, refusePermanent, lose, lateAnswer int // percent
 	receipts, undelivered, read, intermediate, twice   int // percent
+	slow                                               int // percent: a worker stands still before a part
 	pipelined                                          bool
 
 	downUntil time.Time
@@ -106,6 +107,9 @@ func (l *line) Send(_ context.Context, m commands.Message, fence func() bool, la
 	}
 	for i := range sent {
 		s.step()
+		if s.percent(p.slow) {
+			s.sleep(s.between(0, 2*time.Minute))
+		}
 		if !fence() {
 			s.log("fence shut before part %d of attempt %d", i+1, m.Attempt)
 			for j := i; j < len(out.Parts); j++ {

@@ -18,12 +18,15 @@ type settings struct {
 	oneProcess bool // all roles live and die together
 	lossyQueue bool
 
-	storeFaults, crashes, wipes, freezes, outages int
+	storeFaults, crashes, wipes, freezes, outages, strays int
 
 	routes    []routeSettings
 	scenarios simScenarios
 	requests  []request
 }
+
+// calm: nothing holds deadlines up.
+func (s *settings) calm() bool { return s.crashes+s.freezes+s.storeFaults == 0 }
 
 type routeSettings struct {
 	channel  string
@@ -59,6 +62,9 @@ func drawSettings(s *scheduler) settings {
 	}
 	if s.percent(25) {
 		set.outages = s.rng.IntN(3)
+	}
+	if s.percent(20) {
+		set.strays = s.rng.IntN(6)
 	}
 	for i, channel := range simChannels {
 		set.routes = append(set.routes, drawRoute(s, channel, fmt.Sprintf("r%d", i+1)))
@@ -106,6 +112,7 @@ func drawRoute(s *scheduler, channel, name string) routeSettings {
 		return 0
 	}
 	p.refuseTransient, p.refusePermanent = some(40, 60), some(25, 50)
+	p.slow = some(25, 60)
 	p.lose, p.lateAnswer = some(40, 80), some(60, 90)
 	p.undelivered, p.read, p.intermediate, p.twice = some(40, 80), some(40, 90), some(30, 80), some(40, 80)
 	return r

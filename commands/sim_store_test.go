@@ -18,6 +18,8 @@ type simStore struct {
 	faults  int              // left
 	// appended is told of every event that became durable.
 	appended func(event.Recorded)
+	// ended is told when the whole of an append is durable.
+	ended func(stream string)
 }
 
 var _ commands.Store = (*simStore)(nil)
@@ -101,6 +103,9 @@ func (st *simStore) append(stream string, expected event.Expected, events []even
 		if st.appended != nil {
 			st.appended(last)
 		}
+	}
+	if st.ended != nil {
+		st.ended(stream)
 	}
 	return event.Appended{Revision: last.Revision, Position: last.Position}, nil
 }

@@ -64,6 +64,7 @@ type world struct {
 	wipes        int
 	freezes      int
 	outages      int
+	strays       int
 }
 
 func newWorld(seed uint64, b bugs) *world {
@@ -71,14 +72,14 @@ func newWorld(seed uint64, b bugs) *world {
 	w := &world{s: s, seed: seed, set: drawSettings(s), bugs: b, providers: map[string]*provider{}}
 	w.store = newSimStore(s, w.set.storeFaults)
 	w.check = newChecker(w)
-	w.store.appended = w.check.appended
+	w.store.appended, w.store.ended = w.check.appended, w.check.appendEnded
 	w.queue.w = w
 	for _, r := range w.set.routes {
 		p := r.provider
 		p.w = w
 		w.providers[p.route] = &p
 	}
-	w.crashes, w.wipes, w.freezes, w.outages = w.set.crashes, w.set.wipes, w.set.freezes, w.set.outages
+	w.crashes, w.wipes, w.freezes, w.outages, w.strays = w.set.crashes, w.set.wipes, w.set.freezes, w.set.outages, w.set.strays
 	s.fault = w.breakSomething
 	return w
 }
@@ -154,7 +155,7 @@ func (w *world) breakSomething() {
 	if !s.chance(40) {
 		return
 	}
-	switch s.rng.IntN(4) {
+	switch s.rng.IntN(5) {
 	case 0:
 		if p := w.processes[s.rng.IntN(len(w.processes))]; w.crashes > 0 && p.up {
 			w.crashes--
@@ -180,6 +181,14 @@ func (w *world) breakSomething() {
 			p := w.providers[w.set.routes[s.rng.IntN(len(w.set.routes))].provider.route]
 			p.downUntil = s.now.Add(s.between(time.Second, 40*time.Second))
 			s.log("route %s down until %s", p.route, p.downUntil.Format("15:04:05"))
+		}
+	case 4: // a message from another time
+		if w.strays > 0 && len(w.check.ids) > 0 {
+			w.strays--
+			id := w.check.ids[s.rng.IntN(len(w.check.ids))]
+			d := commands.DispatchMessage{Tenant: simTenant, Notification: id, Attempt: 1 + s.rng.IntN(4)}
+			w.queue.messages = append(w.queue.messages, &message{DispatchMessage: d, channel: "sms"})
+			s.log("a stray message of attempt %d", d.Attempt)
 		}
 	}
 }
