@@ -114,41 +114,49 @@ func (h *Handler[S, C, E]) LoadAt(ctx context.Context, stream string, r event.Re
 
 // Handle executes a command on a stream.
 func (h *Handler[S, C, E]) Handle(ctx context.Context, o Origin, stream string, c C) (Result[S, E], error) {
-	execution := h.ledger.newID()
 	from := h.cached(stream)
-	fresh := false
-	for clash := 0; ; clash++ {
-		if !fresh && (clash > 0 || !from.Exists) {
-			var err error
-			if from, err = h.refresh(ctx, stream, from); err != nil {
-				return Result[S, E]{}, err
-			}
-			fresh = true
+	if !from.Exists {
+		var err error
+		if from, err = h.refresh(ctx, stream, from); err != nil {
+			return Result[S, E]{}, err
 		}
+		return h.execute(ctx, o, stream, c, from, true)
+	}
+	return h.execute(ctx, o, stream, c, from, false)
+}
+
+// HandleNew does the same on a stream that most likely is not there yet: it is read
+// only if it turns out to be.
+func (h *Handler[S, C, E]) HandleNew(ctx context.Context, o Origin, stream string, c C) (Result[S, E], error) {
+	return h.execute(ctx, o, stream, c, h.cached(stream), false)
+}
+
+// execute decides on a state that may be behind unless it is fresh.
+func (h *Handler[S, C, E]) execute(ctx context.Context, o Origin, stream string, c C, from Loaded[S], fresh bool) (Result[S, E], error) {
+	execution := h.ledger.newID()
+	for clash := 0; ; {
 		events, err := h.decider.Decide(from.State, c)
-		if err != nil || len(events) == 0 {
-			if !fresh { // a remembered state may be behind; only a fresh one may say no
-				clash--
-				if from, err = h.refresh(ctx, stream, from); err != nil {
-					return Result[S, E]{}, err
-				}
-				fresh = true
-				continue
-			}
+		if fresh && (err != nil || len(events) == 0) {
 			return Result[S, E]{Loaded: from}, err
 		}
-		appended, err := h.append(ctx, o, stream, execution, from, events)
-		if err == nil {
-			from.State = h.decider.Fold(from.State, events...)
-			from.Exists, from.Revision, from.Position = true, appended.Revision, appended.Position
-			h.remember(stream, from)
-			return Result[S, E]{Loaded: from, Events: events}, nil
+		if err == nil && len(events) > 0 {
+			appended, err := h.append(ctx, o, stream, execution, from, events)
+			if err == nil {
+				from.State = h.decider.Fold(from.State, events...)
+				from.Exists, from.Revision, from.Position = true, appended.Revision, appended.Position
+				h.remember(stream, from)
+				return Result[S, E]{Loaded: from, Events: events}, nil
+			}
+			if clash++; !errors.Is(err, event.ErrWrongVersion) || clash > maxClashes {
+				return Result[S, E]{}, fmt.Errorf("appending to %s: %w", category(stream), err)
+			}
+			execution = h.ledger.newID()
 		}
-		if !errors.Is(err, event.ErrWrongVersion) || clash >= maxClashes {
-			return Result[S, E]{}, fmt.Errorf("appending to %s: %w", category(stream), err)
+		// A clash, or a state that may be behind said no: only a fresh one may.
+		if from, err = h.refresh(ctx, stream, from); err != nil {
+			return Result[S, E]{}, err
 		}
-		fresh = false
-		execution = h.ledger.newID()
+		fresh = true
 	}
 }
 

@@ -198,7 +198,7 @@ func (m *Manager) register(ctx context.Context, o Origin, i delivery.Register) e
 	}
 	for _, id := range form.SubmissionIDs(i.ProviderID) {
 		c := receipt.RegisterSubmission{Submission: i.Submission, At: m.n.ledger.Now()}
-		if _, err := m.n.receipts.Handle(ctx, o, receipt.Stream(i.Route, id), c); err != nil {
+		if _, err := m.n.receipts.HandleNew(ctx, o, receipt.Stream(i.Route, id), c); err != nil {
 			return fmt.Errorf("registering a submission: %w", err)
 		}
 	}

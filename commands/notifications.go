@@ -89,7 +89,7 @@ func (n *Notifications) accept(ctx context.Context, o Origin, key string, checke
 		return Accepted{}, fmt.Errorf("authenticating the request: %w", err)
 	}
 	o.Correlation, o.Test = id, checked.Test
-	res, err := n.handler.Handle(ctx, o, notification.Stream(id), checked.command(o.Tenant, key, ref, mac, n.ledger.Now()))
+	res, err := n.handler.HandleNew(ctx, o, notification.Stream(id), checked.command(o.Tenant, key, ref, mac, n.ledger.Now()))
 	if err != nil {
 		return Accepted{}, err
 	}

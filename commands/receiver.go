@@ -55,7 +55,7 @@ func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
 		stream = receipt.Stream(p.Route, "none-"+rec.ID)
 	}
 	o := Origin{Tenant: tenant.System, Actor: "provider:" + p.Route, Correlation: rec.Notification}
-	if l, err := r.n.receipts.Load(ctx, stream); err == nil && len(l.State.Submissions) > 0 {
+	if l, err := r.n.receipts.LoadAt(ctx, stream, 0); err == nil && len(l.State.Submissions) > 0 {
 		last := l.State.Submissions[len(l.State.Submissions)-1]
 		o.Tenant, o.Correlation = last.Tenant, last.Notification
 	}

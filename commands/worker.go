@@ -68,11 +68,19 @@ var ErrDraining = errors.New("the worker is draining")
 
 // Handle takes one dispatch message. An error means: deliver it again.
 func (w *Worker) Handle(ctx context.Context, d DispatchMessage) error {
-	l, err := w.n.handler.Load(ctx, notification.Stream(d.Notification))
+	// A state that is behind may serve: a status that rules the send out only rises, and
+	// the claim decides on what is.
+	l, err := w.n.handler.LoadAt(ctx, notification.Stream(d.Notification), 0)
 	if err != nil {
 		return err
 	}
 	a, ok := l.State.Attempt(d.Attempt)
+	if !ok {
+		if l, err = w.n.handler.Load(ctx, notification.Stream(d.Notification)); err != nil {
+			return err
+		}
+		a, ok = l.State.Attempt(d.Attempt)
+	}
 	if !ok || !w.sendable(&l.State, a) {
 		return nil
 	}
