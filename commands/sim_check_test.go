@@ -151,12 +151,20 @@ func (c *checker) onNotification(id string, e notification.Event) {
 		if i := slices.IndexFunc(before.Attempts, func(a notification.Attempt) bool { return a.Status == notification.Dispatched }); i >= 0 {
 			s.fail("P7 cancelled or expired while attempt %d is dispatched", i+1)
 		}
-	}
-	if e, ok := e.(notification.NotificationAttemptWithdrawn); ok && e.Why == "patience" {
-		c.expiryCame(n, e)
+		for i := range before.Attempts {
+			a := &before.Attempts[i]
+			limit, _ := before.Limit(a)
+			if _, failover := e.(notification.NotificationExpired); !failover && a.Status == notification.OutcomeUnknown && a.Step == before.Step &&
+				a.Successor == 0 && !a.GivenUp && s.now.Before(limit) {
+				s.fail("P7 cancelled while the outcome of attempt %d is unknown within its limit", i+1)
+			}
+		}
 	}
 	if before.InFlight(s.now) {
 		n.busy(s.now)
+	}
+	if !over {
+		c.expiryCame(n)
 	}
 	if a, ok := e.(notification.AttemptEvent); ok {
 		f := a.AttemptFacts()
@@ -198,6 +206,12 @@ func (c *checker) appendEnded(stream string) {
 			}
 		}
 	}
+	for i := range n.state.Attempts {
+		a := &n.state.Attempts[i]
+		if next, ok := n.state.Attempt(a.Successor); ok && a.Status == notification.Sent && next.Status == notification.Scheduled {
+			s.fail("P9 attempt %d is sent, and its resend is still scheduled", i+1)
+		}
+	}
 	if n.final && !n.state.Final() {
 		s.fail("final did not stay final")
 	}
@@ -210,18 +224,13 @@ func (n *followed) busy(until time.Time) {
 	}
 }
 
-// expiryCame: an attempt does not wait for its patience when expires_at has come first
-// and nothing in flight held the expiry up. (Deadlines fired late, after a crash, are
-// fired in the order they were set for, each as of now.)
-func (c *checker) expiryCame(n *followed, e notification.NotificationAttemptWithdrawn) {
+// expiryCame: a notification does not go on when expires_at has come and nothing in
+// flight held the expiry up. (Deadlines fired late, after a crash, are fired in the
+// order they were set for, each as of now.)
+func (c *checker) expiryCame(n *followed) {
 	const again = 5 * time.Second // a refused expiry comes again
-	x := n.state.Requested.ExpiresAt
-	a, ok := n.state.Attempt(e.Attempt)
-	if x.IsZero() || !ok || !c.w.set.calm() {
-		return
-	}
-	limit, _ := n.state.Limit(a)
-	if limit.After(x.Add(again)) && limit.After(n.busyUntil.Add(again)) {
+	x, now := n.state.Requested.ExpiresAt, c.w.s.now
+	if !x.IsZero() && c.w.set.calm() && now.After(x.Add(again)) && now.After(n.busyUntil.Add(again)) {
 		c.w.s.fail("P10 expires_at passed, and nobody says so")
 	}
 }

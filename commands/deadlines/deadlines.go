@@ -32,7 +32,7 @@ const Shards = 4
 const (
 	firing      = 64               // deadlines fired side by side
 	lookAhead   = 90 * time.Second // buckets are read this long before their minute
-	loadLimit   = 50_000           // deadlines of one bucket held in memory
+	loadLimit   = 50_000           // deadlines of one bucket that are read at once, and a half of those held
 	maxSleep    = time.Second
 	refireFirst = 100 * time.Millisecond
 	refireMost  = 10 * time.Second
@@ -52,6 +52,7 @@ type Service struct {
 	now   func() time.Time
 	fire  func(context.Context, deadline.DeadlineSet) error
 	log   *slog.Logger
+	limit int // loadLimit, but in tests
 
 	mu       sync.Mutex
 	schedule *schedule
@@ -66,7 +67,7 @@ type Service struct {
 // New makes a service that fires with fire; an error from fire means fire again.
 func New(store commands.Store, codec *event.Codec, now func() time.Time, log *slog.Logger, fire func(context.Context, deadline.DeadlineSet) error) *Service {
 	return &Service{
-		Writer: NewWriter(store, codec, now), store: store, codec: codec, now: now, fire: fire, log: log,
+		Writer: NewWriter(store, codec, now), store: store, codec: codec, now: now, fire: fire, log: log, limit: loadLimit,
 		wake: make(chan struct{}, 1),
 	}
 }
@@ -201,7 +202,7 @@ func (s *Service) Begin(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.schedule, s.saved, s.oldest, s.live = newSchedule(c.Minute, loadLimit), at, c.Minute, false
+	s.schedule, s.saved, s.oldest, s.live = newSchedule(c.Minute, s.limit), at, c.Minute, false
 	s.after, s.seen = c.After, c.After
 	return nil
 }
@@ -299,15 +300,15 @@ func (s *Service) FireDue(ctx context.Context) (time.Duration, error) {
 func (s *Service) readNear(ctx context.Context, now time.Time) error {
 	for {
 		s.mu.Lock()
-		k, after, ok := s.schedule.wanted(minuteOf(now.Add(lookAhead)))
-		if !ok {
+		k, after, ok := s.schedule.wanted(minuteOf(now), minuteOf(now.Add(lookAhead)))
+		if !ok && s.schedule.next.minute > minuteOf(now) {
 			s.live = true
 		}
 		s.mu.Unlock()
 		if !ok {
 			return nil
 		}
-		slice := newSlice(loadLimit, after)
+		slice := newSlice(s.limit, after)
 		last, closed, err := s.readBucket(ctx, k, slice.offer)
 		if err != nil {
 			return err
@@ -342,7 +343,7 @@ func (s *Service) Done(it item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.schedule.done(it)
-	if s.schedule.mayClose(it.bucket, minuteOf(s.now())) {
+	if s.schedule.wants(it.bucket, minuteOf(s.now())) {
 		s.nudge()
 	}
 }

@@ -99,21 +99,34 @@ func (k key) following() key {
 }
 
 // wanted answers a bucket to read now: the first not read yet up to that minute, or
-// one whose slice is used up. after is the last item of its earlier slices.
-func (s *schedule) wanted(upTo int64) (k key, after *item, ok bool) {
-	if s.next.minute <= upTo {
+// one whose slice is used up. after is the last item of its earlier slices. After a long
+// stop, passed buckets are read only as fast as what they hold is fired.
+func (s *schedule) wanted(now, upTo int64) (k key, after *item, ok bool) {
+	if s.next.minute <= upTo && (s.next.minute >= now || s.held() < s.limit) {
 		k = s.next
 		s.next = k.following()
 		s.bucket(k).reading = true
 		return k, nil, true
 	}
 	for k, b := range s.buckets {
-		if b.upTo != nil && len(b.open) == 0 && !b.reading {
+		if b.usedUp() {
 			b.reading = true
 			return k, b.upTo, true
 		}
 	}
 	return key{}, nil, false
+}
+
+// usedUp says that all that is held of a bucket was fired, and that more follows.
+func (b *bucket) usedUp() bool { return b.upTo != nil && len(b.open) == 0 && !b.reading }
+
+// held is how many deadlines are in memory.
+func (s *schedule) held() int {
+	n := 0
+	for _, b := range s.buckets {
+		n += len(b.open)
+	}
+	return n
 }
 
 // loaded takes what was read of a bucket.
@@ -131,6 +144,7 @@ func (s *schedule) loaded(k key, sl *slice, last event.Expected, closed bool) {
 	for _, it := range sl.items {
 		s.push(b, it)
 	}
+	s.shrink(k, b)
 }
 
 func later(a, b event.Expected) event.Expected {
@@ -180,6 +194,52 @@ func (s *schedule) add(it item, at event.Position) {
 		return
 	}
 	s.push(b, it)
+	s.shrink(it.bucket, b)
+}
+
+// shrink gives up the later part of a bucket of which too much is held: it is read
+// again when the earlier part is used up. Equal times stay together.
+func (s *schedule) shrink(k key, b *bucket) {
+	if b.reading || len(b.open) <= 2*s.limit {
+		return
+	}
+	var own []item
+	for _, it := range s.heap {
+		if it.bucket == k {
+			own = append(own, it)
+		}
+	}
+	if len(own) <= s.limit { // what is open is being fired
+		return
+	}
+	slices.SortFunc(own, item.compare)
+	last := own[s.limit-1].At
+	b.upTo = &item{DeadlineSet: deadline.DeadlineSet{At: last}, bucket: k, revision: event.RevisionEnd}
+	kept := make(itemHeap, 0, len(s.heap))
+	for _, it := range s.heap {
+		if it.bucket != k || !it.At.After(last) {
+			kept = append(kept, it)
+			continue
+		}
+		same := s.waiting[it.moment()]
+		delete(s.waiting, it.moment())
+		delete(b.open, it.revision)
+		for _, p := range same.twins {
+			if p.bucket == k {
+				delete(b.open, p.revision)
+				continue
+			}
+			// It stands in another bucket, too, and fires from there.
+			if again := s.waiting[it.moment()]; again != nil {
+				again.twins = append(again.twins, p)
+				continue
+			}
+			s.waiting[it.moment()] = &equals{watch: same.watch}
+			kept = append(kept, item{DeadlineSet: it.DeadlineSet, bucket: p.bucket, revision: p.revision})
+		}
+	}
+	s.heap = kept
+	heap.Init(&s.heap)
 }
 
 // pop answers the next item that is due.
@@ -213,6 +273,13 @@ func (s *schedule) done(it item) {
 func (s *schedule) mayClose(k key, now int64) bool {
 	b := s.buckets[k]
 	return b != nil && b.wrote && !b.reading && k.minute < now && len(b.open) == 0 && b.upTo == nil
+}
+
+// wants says whether there is something to read or to close, now that one of a bucket
+// is done.
+func (s *schedule) wants(k key, now int64) bool {
+	b := s.buckets[k]
+	return s.mayClose(k, now) || b != nil && b.usedUp() || s.next.minute < now && s.held() < s.limit
 }
 
 // closable lists the buckets whose minute has passed and that hold nothing any more.
