@@ -15,10 +15,22 @@ const (
 	// batchInterval is the least time between two batches that are not full: the first
 	// event after a pause goes at once, those that follow share the next batch.
 	batchInterval = 200 * time.Millisecond
+	// busyInterval is the same after a batch of busyBatch events or more: under load, few
+	// large batches leave the machine to the work itself.
+	busyInterval = time.Second
+	busyBatch    = 500
 	// catchUpWait is how long a batch that is not full waits while the subscription
 	// still brings the past: large batches cost the read models least.
 	catchUpWait = time.Second
 )
+
+// pauseAfter answers how long after the beginning of a batch the next one begins.
+func pauseAfter(events int) time.Duration {
+	if events >= busyBatch {
+		return busyInterval
+	}
+	return batchInterval
+}
 
 // batcher gathers a subscription's events into batches: one being gathered here while
 // the one before is being written. It holds at most one batch; add waits for room.

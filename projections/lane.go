@@ -82,7 +82,7 @@ func (l *lane) writeBatches(ctx context.Context, b *batcher) error {
 		if err != nil {
 			return err
 		}
-		notBefore = l.now().Add(batchInterval)
+		notBefore = l.now().Add(pauseAfter(len(next.events)))
 		if l.freeze.Load() && !l.building {
 			<-ctx.Done() // the table being built takes over: this session ends
 			return ctx.Err()
