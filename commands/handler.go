@@ -91,9 +91,11 @@ func NewHandler[S, C, E any](l *Ledger, d event.Decider[S, C, E]) *Handler[S, C,
 		if size == 0 {
 			size = defaultCacheSize
 		}
-		h.cache = otter.Must(&otter.Options[string, Loaded[S]]{
-			MaximumSize: size, ExpiryCalculator: otter.ExpiryCreating[string, Loaded[S]](cacheLease),
-		})
+		o := &otter.Options[string, Loaded[S]]{MaximumSize: size}
+		if l.Sealer != nil { // without one, nothing is ever in clear
+			o.ExpiryCalculator = otter.ExpiryCreating[string, Loaded[S]](cacheLease)
+		}
+		h.cache = otter.Must(o)
 	}
 	return h
 }
@@ -106,10 +108,17 @@ func (h *Handler[S, C, E]) Load(ctx context.Context, stream string) (Loaded[S], 
 // LoadAt folds a stream at least up to a revision that is known to be there; what is
 // remembered may serve.
 func (h *Handler[S, C, E]) LoadAt(ctx context.Context, stream string, r event.Revision) (Loaded[S], error) {
-	if l := h.cached(stream); l.Exists && l.Revision >= r {
+	if l, ok := h.Remembered(stream, r); ok {
 		return l, nil
 	}
 	return h.Load(ctx, stream)
+}
+
+// Remembered answers a state without reading, if one at that revision or later is
+// remembered.
+func (h *Handler[S, C, E]) Remembered(stream string, r event.Revision) (Loaded[S], bool) {
+	l := h.cached(stream)
+	return l, l.Exists && l.Revision >= r
 }
 
 // Handle executes a command on a stream.

@@ -38,7 +38,7 @@ type Manager struct {
 	queue     Queue
 	deadlines Deadlines
 	log       *slog.Logger
-	// sealed loads a state without opening its values: enough for a deadline.
+	// sealed loads a state without opening its values: enough for all but gathering.
 	sealed *Handler[notification.State, notification.Command, notification.Event]
 	// final remembers notifications seen final lately: most deadlines come after that.
 	final *otter.Cache[string, struct{}]
@@ -50,7 +50,7 @@ const finalRemembered = 200_000
 // NewManager binds the process manager to what it acts on.
 func NewManager(n *Notifications, q Queue, d Deadlines, log *slog.Logger) *Manager {
 	unopened := *n.ledger
-	unopened.Sealer, unopened.CacheSize = nil, -1
+	unopened.Sealer = nil
 	return &Manager{
 		n: n, queue: q, deadlines: d, log: log,
 		sealed:  NewHandler(&unopened, notification.Decider),
@@ -73,21 +73,23 @@ func (m *Manager) OnEvent(ctx context.Context, r event.Recorded) error {
 	switch e := decoded.(type) {
 	case notification.Event:
 		id := r.Stream[len(notification.StreamPrefix):]
-		l, err := m.n.handler.LoadAt(ctx, r.Stream, r.Revision)
-		if err != nil {
-			return err
+		l, ok := m.n.handler.Remembered(r.Stream, r.Revision)
+		if !ok {
+			if l, err = m.sealed.LoadAt(ctx, r.Stream, r.Revision); err != nil {
+				return err
+			}
 		}
 		if l.State.Final() {
 			m.final.Set(id, struct{}{})
 		}
 		return m.react(ctx, id, l, delivery.Recorded{Event: e}, r.ID)
 	case receipt.ReceiptMatched:
-		l, err := m.n.handler.LoadAt(ctx, notification.Stream(e.Notification), 0)
+		l, err := m.sealed.LoadAt(ctx, notification.Stream(e.Notification), 0)
 		if err != nil {
 			return err
 		}
 		if _, ok := l.State.Attempt(e.Attempt); !ok { // not there, or what is remembered is behind
-			if l, err = m.n.handler.Load(ctx, notification.Stream(e.Notification)); err != nil {
+			if l, err = m.sealed.Load(ctx, notification.Stream(e.Notification)); err != nil {
 				return err
 			}
 		}
