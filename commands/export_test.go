@@ -76,3 +76,6 @@ func (m *Matcher) Open() (attempts, receipts int) {
 
 // LaneOf answers the lane of a stream.
 func LaneOf(stream string) int { return laneOf(stream) }
+
+// SetAhead bounds how far a runner goes past an input that is not done.
+func (r *Runner) SetAhead(n int) { r.ahead = n }

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 const (
 	runnerLanes     = 64   // inputs worked on side by side
 	runnerWindow    = 4096 // inputs taken and not yet done
+	runnerAhead     = 1e6  // inputs taken after the oldest that is not done
 	laneDepth       = 64
 	checkpointEvery = 2000 // inputs done, or
 	checkpointPause = time.Second
@@ -37,6 +39,8 @@ type Runner struct {
 	Filter event.Filter
 	Handle func(context.Context, event.Recorded) error
 	Log    *slog.Logger
+
+	ahead int // 0: runnerAhead
 
 	mu    sync.Mutex
 	state RunnerState
@@ -87,7 +91,7 @@ func (r *Runner) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p := &progress{window: make(chan struct{}, runnerWindow), done: map[int64]bool{}, positions: map[int64]event.Position{}}
+	p := &progress{window: make(chan struct{}, runnerWindow), ahead: make(chan struct{}, cmp.Or(r.ahead, runnerAhead)), done: map[int64]bool{}, positions: map[int64]event.Position{}}
 	var lanes [runnerLanes]chan input
 	var working sync.WaitGroup
 	for i := range lanes {
@@ -112,10 +116,12 @@ func (r *Runner) session(ctx context.Context) error {
 	var next int64
 	subscribed := r.Store.Subscribe(ctx, event.Subscription{After: saved, Filter: r.Filter}, event.Handler{
 		Event: func(e event.Recorded) error {
-			select {
-			case p.window <- struct{}{}:
-			case <-ctx.Done():
-				return ctx.Err()
+			for _, room := range []chan struct{}{p.ahead, p.window} {
+				select {
+				case room <- struct{}{}:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
 			}
 			p.take(next, e.Position)
 			select {
@@ -177,7 +183,8 @@ func (r *Runner) set(change func(*RunnerState)) {
 
 // progress knows which inputs are done, and up to where all are.
 type progress struct {
-	window    chan struct{}
+	window    chan struct{} // holds one for each input at work
+	ahead     chan struct{} // and for each from the oldest that is not done on
 	mu        sync.Mutex
 	first     int64 // not yet done
 	done      map[int64]bool
@@ -202,6 +209,7 @@ func (p *progress) finish(index int64) {
 		delete(p.positions, p.first)
 		p.first++
 		p.moved++
+		<-p.ahead
 	}
 	<-p.window
 }

@@ -353,8 +353,16 @@ func (c *checker) atRest() {
 	for _, ack := range c.acks {
 		c.receiptAccounted(ack)
 	}
+	c.answersKept()
 	for _, id := range c.ids {
 		c.deliveredRightly(id, c.notifications[id])
+	}
+	for _, p := range c.w.processes {
+		for _, l := range p.lines {
+			if l.inUse != 0 {
+				s.fail("capacity of %s was never given back", l.p.route)
+			}
+		}
 	}
 	if n := len(c.w.queue.messages); n > 0 {
 		s.fail("P5 %d messages are left on the queue", n)
@@ -369,6 +377,26 @@ func (c *checker) unknownSaid(n *followed) {
 		byReceipt := slices.ContainsFunc(a.PartSays, func(s notification.Says) bool { return s != "" })
 		if !a.DispatchedAt.IsZero() && !a.Answered && a.UnknownAt.IsZero() && !byReceipt {
 			c.w.s.fail("an outcome of attempt %d is unknown and nobody says so", a.Attempt)
+		}
+	}
+}
+
+// answersKept: the id that an answer brought is durable, however late the answer came,
+// if nothing of ours broke meanwhile.
+func (c *checker) answersKept() {
+	if !c.w.set.calm() {
+		return
+	}
+	for _, r := range c.w.set.routes {
+		for _, sub := range c.w.providers[r.provider.route].took {
+			n := c.notifications[sub.message.Notification]
+			a, ok := n.state.Attempt(sub.message.Attempt)
+			if !ok || !sub.answered || sub.result.Result != commands.PartAccepted {
+				continue
+			}
+			if !slices.ContainsFunc(a.Accepted, func(acc notification.Accepted) bool { return acc.Part == sub.part }) {
+				c.w.s.fail("P4 the provider's id of part %d of attempt %d was answered, and is lost", sub.part, a.Attempt)
+			}
 		}
 	}
 }

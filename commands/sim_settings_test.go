@@ -102,7 +102,7 @@ func drawRoute(s *scheduler, channel, name string) routeSettings {
 		},
 	}
 	p := &r.provider
-	if s.percent(25) {
+	if s.percent(30) {
 		p.parts = 2
 	}
 	some := func(often, most int) int {

@@ -39,6 +39,7 @@ type process struct {
 	notifications *commands.Notifications
 	receiver      *commands.Receiver
 	writer        *deadlines.Writer
+	lines         []*line
 }
 
 // world is everything of one seed.
@@ -130,10 +131,12 @@ func (p *process) boot() {
 
 func (w *world) routes(p *process) commands.Routes {
 	var rs commands.Routes
+	p.lines = nil
 	for _, r := range w.set.routes {
+		p.lines = append(p.lines, &line{p: w.providers[r.provider.route], owner: p})
 		rs = append(rs, commands.Route{
 			Name: r.provider.route, Channel: r.channel, Form: r.provider.form, Policy: r.policy,
-			Wire: &line{p: w.providers[r.provider.route], owner: p},
+			Wire: p.lines[len(p.lines)-1],
 		})
 	}
 	return rs
