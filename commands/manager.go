@@ -21,6 +21,7 @@ const (
 	actorDelivery = "system:delivery"
 	actorDispatch = "system:dispatch"
 	actorMatcher  = "system:matcher"
+	actorProvider = "provider:" // and the route
 )
 
 // gatherAgain is how soon a source of enrichment that did not answer is asked again.
@@ -143,7 +144,13 @@ func (m *Manager) carryOut(ctx context.Context, id string, s notification.State,
 			}
 			due = append(due, again...)
 		case delivery.Tell:
-			if _, err := m.n.handler.Handle(ctx, origin, notification.Stream(id), i.Command); err != nil {
+			o := origin
+			if c, ok := i.Command.(notification.Confirm); ok { // it is the provider that says so
+				if a, ok := s.Attempt(c.Attempt); ok {
+					o.Actor = actorProvider + a.Route
+				}
+			}
+			if _, err := m.n.handler.Handle(ctx, o, notification.Stream(id), i.Command); err != nil {
 				return fmt.Errorf("telling a notification: %w", err)
 			}
 		case delivery.Register:

@@ -54,7 +54,7 @@ func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
 	if p.ProviderID == "" { // nothing can match it by id: kept on a stream of its own
 		stream = receipt.Stream(p.Route, "none-"+rec.ID)
 	}
-	o := Origin{Tenant: tenant.System, Actor: "provider:" + p.Route, Correlation: rec.Notification}
+	o := Origin{Tenant: tenant.System, Actor: actorProvider + p.Route, Correlation: rec.Notification}
 	if l, err := r.n.receipts.LoadAt(ctx, stream, 0); err == nil && len(l.State.Submissions) > 0 {
 		last := l.State.Submissions[len(l.State.Submissions)-1]
 		o.Tenant, o.Correlation = last.Tenant, last.Notification
