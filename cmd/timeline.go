@@ -55,7 +55,7 @@ type timeline struct{ out io.Writer }
 
 const (
 	clockLayout = "2006-01-02 15:04:05.000"
-	rowFormat   = "%-23s  %-23s  %-17s  %-15s  %s\n"
+	rowFormat   = "%-23s  %-23s  %-17s  %-17s  %s\n"
 )
 
 func newTimeline(out io.Writer) *timeline { return &timeline{out: out} }
