@@ -1,0 +1,138 @@
+package commands_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"recapito/commands"
+)
+
+// secret stands in every bad value: no refusal may repeat it.
+const secret = "Zq7xSecret"
+
+func TestBadRequests(t *testing.T) {
+	long := strings.Repeat(secret, 40)
+	tests := []struct {
+		name string
+		key  string
+		do   func(*commands.Request)
+		want []string // field: code
+	}{
+		{"no scenario", "", func(r *commands.Request) { r.Scenario = "" }, []string{"scenario: missing_field"}},
+		{"unknown scenario", "", func(r *commands.Request) { r.Scenario = secret }, []string{"scenario: unknown_scenario"}},
+		{"no address", "", func(r *commands.Request) { r.To = nil }, []string{"to: missing_field"}},
+		{"a channel without addresses", "", func(r *commands.Request) { r.To = map[string][]string{"sms": nil} }, []string{"to.sms: invalid_value"}},
+		{"unknown channel", "", func(r *commands.Request) { r.To = map[string][]string{secret: {number}} }, []string{"to: unknown_channel"}},
+		{"too many addresses", "", func(r *commands.Request) {
+			r.To["sms"] = nil
+			for i := range commands.MaxAddressesPerChannel + 1 {
+				r.To["sms"] = append(r.To["sms"], fmt.Sprintf("+3933312345%02d", i))
+			}
+		}, []string{"to.sms: invalid_value"}},
+		{"bad numbers", "", func(r *commands.Request) {
+			r.To["sms"] = []string{number, secret, "3331234567", "+39333" + secret, "+0393331234567", "00393331234567", "", "+1234567", "+39 333 1234567", "+3933312345678901"}
+		}, []string{
+			"to.sms[1]: invalid_address", "to.sms[2]: invalid_address", "to.sms[3]: invalid_address", "to.sms[4]: invalid_address",
+			"to.sms[5]: invalid_address", "to.sms[6]: invalid_address", "to.sms[7]: invalid_address", "to.sms[8]: invalid_address", "to.sms[9]: invalid_address",
+		}},
+		{"missing field", "", func(r *commands.Request) { delete(r.Fields, "day") }, []string{"fields.day: missing_field"}},
+		{"mistyped field", "", func(r *commands.Request) { r.Fields["day"] = secret }, []string{"fields.day: "}},
+		{"mistyped number", "", func(r *commands.Request) { r.Fields["count"] = secret }, []string{"fields.count: "}},
+		{"unknown field", "", func(r *commands.Request) { r.Fields["colour"] = secret }, []string{"fields.colour: unknown_field"}},
+		{"priority", "", func(r *commands.Request) { r.Priority = secret }, []string{"priority: invalid_value"}},
+		{"recipient", "", func(r *commands.Request) { r.Recipient = long }, []string{"recipient: too_long"}},
+		{"reference too long", "", func(r *commands.Request) { r.Reference = long }, []string{"reference: too_long"}},
+		{"reference with control characters", "", func(r *commands.Request) { r.Reference = "a\n" + secret }, []string{"reference: invalid_value"}},
+		{"reference is a number", "", func(r *commands.Request) { r.Reference = number }, []string{"reference: personal_data"}},
+		{"reference is a number with 00", "", func(r *commands.Request) { r.Reference = "00393331234567" }, []string{"reference: personal_data"}},
+		{"reference is a number with blanks", "", func(r *commands.Request) { r.Reference = " +39 333 123 4567" }, []string{"reference: personal_data"}},
+		{"reference is a mail address", "", func(r *commands.Request) { r.Reference = secret + "@example.org" }, []string{"reference: personal_data"}},
+		{"key is a number", number, func(*commands.Request) {}, []string{"Idempotency-Key: personal_data"}},
+		{"key is too long", long, func(*commands.Request) {}, []string{"Idempotency-Key: too_long"}},
+		{"too far ahead", "", func(r *commands.Request) { r.SendAt = time.Now().Add(commands.MaxSendAhead + time.Hour) }, []string{"send_at: invalid_value"}},
+		{"expired", "", func(r *commands.Request) { r.ExpiresAt = time.Now().Add(-time.Second) }, []string{"expires_at: invalid_value"}},
+		{"expires before it is sent", "", func(r *commands.Request) {
+			r.SendAt, r.ExpiresAt = time.Now().Add(2*time.Hour), time.Now().Add(time.Hour)
+		}, []string{"expires_at: invalid_value"}},
+		{"expires too far ahead", "", func(r *commands.Request) { r.ExpiresAt = time.Now().Add(3 * commands.MaxSendAhead) }, []string{"expires_at: invalid_value"}},
+		{"everything", number, func(r *commands.Request) {
+			r.Scenario, r.To, r.Priority, r.Reference = secret, map[string][]string{"sms": {secret}}, secret, number
+		}, []string{"scenario: unknown_scenario", "to.sms[0]: invalid_address", "priority: invalid_value", "reference: personal_data", "Idempotency-Key: personal_data"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t)
+			r := appointment()
+			test.do(&r)
+			_, err := b.n.Submit(t.Context(), origin, test.key, r)
+			var invalid *commands.Invalid
+			if !errors.As(err, &invalid) {
+				t.Fatalf("error %v, want *Invalid", err)
+			}
+			var got []string
+			for i, p := range invalid.Problems {
+				said := p.Field + ": " + p.Code
+				if i < len(test.want) && strings.HasSuffix(test.want[i], ": ") { // any code
+					said = p.Field + ": "
+				}
+				got = append(got, said)
+				if p.Message == "" || p.Code == "" {
+					t.Errorf("%s says nothing: %+v", p.Field, p)
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("other problems (-want +got):\n%s", diff)
+			}
+			for _, value := range []string{secret, number, "333123", "3933312345"} {
+				if strings.Contains(fmt.Sprintf("%v %+v %#v", err, invalid.Problems, invalid.Problems), value) {
+					t.Error("the refusal repeats a value")
+				}
+			}
+			if n := len(b.store.All()); n > 0 || b.persons.claims > 0 {
+				t.Errorf("refused, and yet %d events were appended, %d persons claimed", n, b.persons.claims)
+			}
+		})
+	}
+}
+
+func TestGoodReferences(t *testing.T) {
+	for _, reference := range []string{"", "order-881", "881", "2026-11-23", "a b c", "Straße 7", "+", "@home", "0039", "3331234567"} {
+		b := newBench(t)
+		r := appointment()
+		r.Reference = reference
+		if _, err := b.n.Submit(t.Context(), origin, "key-"+fmt.Sprint(len(reference)), r); err != nil {
+			t.Errorf("reference of %d characters: %v", len(reference), err)
+		}
+	}
+}
+
+// FuzzRequest: whatever a request holds, it is accepted or refused by rules that do not
+// repeat it.
+func FuzzRequest(f *testing.F) {
+	f.Add("order-1", "normal", "+393331234567", "2026-12-01", "Ada", "cust-42")
+	f.Add("", "", "", "", "", "")
+	f.Add("+39 333", "high\x00", "+00000000", "2026-02-30", "\xff\xfe", "a@b.c")
+	f.Fuzz(func(t *testing.T, reference, priority, to, day, name, recipient string) {
+		b := newBench(t)
+		r := commands.Request{
+			Scenario: "appointment", To: map[string][]string{"sms": {to}}, Recipient: recipient,
+			Fields: map[string]any{"day": day, "name": name}, Priority: priority, Reference: reference,
+		}
+		_, err := b.n.Submit(t.Context(), origin, "", r)
+		var invalid *commands.Invalid
+		if err != nil && !errors.As(err, &invalid) {
+			t.Fatalf("neither accepted nor refused by a rule: %v", err)
+		}
+		for _, value := range []string{reference, priority, to, name, recipient} {
+			const telling = 8
+			if err != nil && len(value) >= telling && strings.Contains(err.Error(), value) {
+				t.Error("the refusal repeats a value")
+			}
+		}
+	})
+}
