@@ -190,7 +190,7 @@ func (w *world) breakSomething() {
 			w.strays--
 			id := w.check.ids[s.rng.IntN(len(w.check.ids))]
 			d := commands.DispatchMessage{Tenant: simTenant, Notification: id, Attempt: 1 + s.rng.IntN(4)}
-			w.queue.messages = append(w.queue.messages, &message{DispatchMessage: d, channel: "sms"})
+			w.queue.messages = append(w.queue.messages, &queued{DispatchMessage: d, channel: "sms"})
 			s.log("a stray message of attempt %d", d.Attempt)
 		}
 	}
@@ -223,7 +223,7 @@ func (w *world) end() {
 
 // ---- queue
 
-type message struct {
+type queued struct {
 	commands.DispatchMessage
 	channel string
 	holder  *process // has taken it and not yet acknowledged it
@@ -231,7 +231,7 @@ type message struct {
 
 type simQueue struct {
 	w        *world
-	messages []*message
+	messages []*queued
 }
 
 // Dispatch may lose a message, or keep it twice.
@@ -246,16 +246,16 @@ func (q *simQueue) Dispatch(_ context.Context, d commands.DispatchMessage, chann
 		return nil
 	}
 	s.log("attempt %d of %s on the queue", d.Attempt, short(d.Notification))
-	q.messages = append(q.messages, &message{DispatchMessage: d, channel: channel})
+	q.messages = append(q.messages, &queued{DispatchMessage: d, channel: channel})
 	if q.w.set.lossyQueue && s.chance(6) {
-		q.messages = append(q.messages, &message{DispatchMessage: d, channel: channel})
+		q.messages = append(q.messages, &queued{DispatchMessage: d, channel: channel})
 	}
 	return nil
 }
 
 // free answers the messages that nobody holds.
-func (q *simQueue) free() []*message {
-	var free []*message
+func (q *simQueue) free() []*queued {
+	var free []*queued
 	for _, m := range q.messages {
 		if m.holder == nil {
 			free = append(free, m)
@@ -265,11 +265,11 @@ func (q *simQueue) free() []*message {
 }
 
 func (q *simQueue) any() bool {
-	return slices.ContainsFunc(q.messages, func(m *message) bool { return m.holder == nil })
+	return slices.ContainsFunc(q.messages, func(m *queued) bool { return m.holder == nil })
 }
 
-func (q *simQueue) ack(m *message) {
-	q.messages = slices.DeleteFunc(q.messages, func(o *message) bool { return o == m })
+func (q *simQueue) ack(m *queued) {
+	q.messages = slices.DeleteFunc(q.messages, func(o *queued) bool { return o == m })
 }
 
 // back gives back what a process that died had not acknowledged.

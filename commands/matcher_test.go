@@ -1,0 +1,397 @@
+package commands_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"recapito/commands"
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
+)
+
+// orphans is a bench with a matcher that is shown what becomes durable.
+type orphans struct {
+	*bench
+	receiver *commands.Receiver
+	matcher  *commands.Matcher
+	shown    int
+	now      time.Time
+}
+
+func newOrphans(t *testing.T) *orphans {
+	t.Helper()
+	o := &orphans{bench: newBench(t), now: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)}
+	o.ledger.Now = func() time.Time { return o.now }
+	o.receiver = commands.NewReceiver(o.n)
+	o.matcher = commands.NewMatcher(o.n, quiet)
+	return o
+}
+
+// unknown claims the first attempt of a new notification and loses its answer.
+func (o *orphans) unknown(key string) string {
+	id := o.dispatched(key)
+	o.outcome(id, notification.PartOutcome{Fate: notification.PartUnknown, At: o.now})
+	return id
+}
+
+func (o *orphans) dispatched(key string) string {
+	o.t.Helper()
+	id := o.submitted(key)
+	token, err := o.persons.DestinationToken(o.t.Context(), "main", commands.TokenForm(number), o.now)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.tell(id, notification.Claim{Attempt: 1, Claim: "c", Token: token.Token, TokenKey: token.Key, At: o.now})
+	return id
+}
+
+func (o *orphans) outcome(id string, parts ...notification.PartOutcome) {
+	o.t.Helper()
+	o.tell(id, notification.RecordOutcome{Attempt: 1, Claim: "c", Parts: parts, At: o.now})
+}
+
+// register does what the process manager does of an accepted part.
+func (o *orphans) register(id, providerID string) {
+	o.t.Helper()
+	a := o.state(id).Attempts[0]
+	c := receipt.RegisterSubmission{At: o.now, Submission: receipt.Submission{
+		Tenant: simTenant, Notification: id, Attempt: 1, Part: 1, Token: a.Token, TokenKey: a.TokenKey, AcceptedAt: o.now,
+	}}
+	if _, err := o.n.TellReceipt(o.t.Context(), origin, receipt.Stream("main", receipt.Hex.ReceiptID(providerID)), c); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+func (o *orphans) receive(change func(*commands.ProviderReceipt)) {
+	o.t.Helper()
+	r := commands.ProviderReceipt{
+		Route: "main", ProviderID: "BEEF", Destination: number[1:], Sender: "Studio", Status: commands.ReceiptDelivered,
+		OccurredAt: o.now, ReceivedAt: o.now,
+	}
+	if change != nil {
+		change(&r)
+	}
+	if err := o.receiver.Receive(o.t.Context(), r); err != nil {
+		o.t.Fatalf("Receive: %v", err)
+	}
+}
+
+// observe shows what is new, carries the fits out, and answers whose they are: those
+// that are confirmed by fit so far.
+func (o *orphans) observe() []string {
+	o.t.Helper()
+	filter := o.matcher.Filter()
+	for ; o.shown < len(o.store.All()); o.shown++ {
+		e := o.store.All()[o.shown]
+		if !filter.Passes(e.Stream, e.Type) {
+			continue
+		}
+		fits, err := o.matcher.Observe(o.t.Context(), e)
+		if err != nil {
+			o.t.Fatalf("Observe: %v", err)
+		}
+		for _, f := range fits {
+			if err := o.matcher.Confirm(o.t.Context(), f); err != nil {
+				o.t.Fatalf("Confirm: %v", err)
+			}
+		}
+	}
+	var found []string
+	for _, e := range o.store.All() {
+		var m receipt.ReceiptMatched
+		if e.Type != "ReceiptMatched" {
+			continue
+		}
+		if err := json.Unmarshal(e.Data, &m); err != nil {
+			o.t.Fatal(err)
+		}
+		if m.Basis == receipt.ByFit {
+			found = append(found, m.Notification)
+		}
+	}
+	return found
+}
+
+func refusedPart(o *orphans) notification.PartOutcome {
+	return notification.PartOutcome{Fate: notification.PartRefused, Code: "0x0000000b", At: o.now}
+}
+
+func TestMatcher(t *testing.T) {
+	tests := []struct {
+		name string
+		do   func(o *orphans) (fits string) // the notification that must be confirmed, or ""
+	}{
+		{"the only one, and unknown", func(o *orphans) string {
+			id := o.unknown("a")
+			o.receive(nil)
+			return id
+		}},
+		{"the receipt came first", func(o *orphans) string {
+			id := o.dispatched("a")
+			o.receive(nil)
+			o.observe()
+			o.outcome(id, notification.PartOutcome{Fate: notification.PartUnknown, At: o.now})
+			return id
+		}},
+		{"without a sender", func(o *orphans) string {
+			id := o.unknown("a")
+			o.receive(func(r *commands.ProviderReceipt) { r.Sender = "" })
+			return id
+		}},
+		{"two unknown", func(o *orphans) string {
+			o.unknown("a")
+			o.unknown("b")
+			o.receive(nil)
+			return ""
+		}},
+		{"one unknown, one dispatched", func(o *orphans) string {
+			o.unknown("a")
+			o.dispatched("b")
+			o.receive(nil)
+			return ""
+		}},
+		{"one unknown, one sent and not yet registered", func(o *orphans) string {
+			o.unknown("a")
+			id := o.dispatched("b")
+			o.outcome(id, notification.PartOutcome{Fate: notification.PartTaken, ProviderID: "1", At: o.now})
+			o.receive(nil)
+			return ""
+		}},
+		{"and once that is registered", func(o *orphans) string {
+			id := o.unknown("a")
+			other := o.dispatched("b")
+			o.outcome(other, notification.PartOutcome{Fate: notification.PartTaken, ProviderID: "1", At: o.now})
+			o.receive(nil)
+			o.observe()
+			o.register(other, "1")
+			return id
+		}},
+		{"one unknown, one refused", func(o *orphans) string {
+			id := o.unknown("a")
+			o.outcome(o.dispatched("b"), refusedPart(o))
+			o.receive(nil)
+			return id
+		}},
+		{"one unknown, one dispatched after the receipt came", func(o *orphans) string {
+			id := o.unknown("a")
+			o.now = o.now.Add(time.Minute)
+			at := o.now
+			o.now = o.now.Add(time.Minute)
+			o.dispatched("b")
+			o.receive(func(r *commands.ProviderReceipt) { r.ReceivedAt = at })
+			return id
+		}},
+		{"dispatched after the receipt came", func(o *orphans) string {
+			at := o.now
+			o.now = o.now.Add(time.Minute)
+			o.unknown("a")
+			o.receive(func(r *commands.ProviderReceipt) { r.ReceivedAt = at })
+			return ""
+		}},
+		{"the answer came late", func(o *orphans) string {
+			id := o.unknown("a")
+			o.outcome(id, notification.PartOutcome{Fate: notification.PartTaken, ProviderID: "1", At: o.now})
+			o.receive(nil)
+			return ""
+		}},
+		{"another destination", func(o *orphans) string {
+			o.unknown("a")
+			o.receive(func(r *commands.ProviderReceipt) { r.Destination = number2 })
+			return ""
+		}},
+		{"another sender", func(o *orphans) string {
+			o.unknown("a")
+			o.receive(func(r *commands.ProviderReceipt) { r.Sender = "Others" })
+			return ""
+		}},
+		{"no destination", func(o *orphans) string {
+			o.unknown("a")
+			o.receive(func(r *commands.ProviderReceipt) { r.Destination = "" })
+			return ""
+		}},
+		{"past the orphan window", func(o *orphans) string {
+			o.unknown("a")
+			o.now = o.now.Add(receipt.Window + time.Hour)
+			o.receive(nil)
+			return ""
+		}},
+		{"it matches by its id", func(o *orphans) string {
+			o.unknown("a")
+			other := o.dispatched("b")
+			o.outcome(other, notification.PartOutcome{Fate: notification.PartTaken, ProviderID: "beef", At: o.now})
+			o.register(other, "beef")
+			o.receive(nil)
+			return ""
+		}},
+		{"it names its attempt", func(o *orphans) string {
+			id := o.unknown("a")
+			o.receive(func(r *commands.ProviderReceipt) { r.Reference, r.Part = receipt.Reference(id, 1), 1 })
+			return ""
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			o := newOrphans(t)
+			want := test.do(o)
+			found := o.observe()
+			if want == "" && len(found) > 0 || want != "" && (len(found) != 1 || found[0] != want) {
+				t.Fatalf("%d fits, the right one: %v", len(found), len(found) == 1 && found[0] == want)
+			}
+			if again := o.observe(); len(again) != len(found) {
+				t.Error("it fits again once it is confirmed")
+			}
+
+			// A matcher that begins at the horizon knows as much as one that saw all.
+			last := o.store.All()[len(o.store.All())-1].Position
+			from := o.matcher.Horizon(last)
+			attempts, receipts := o.matcher.Open()
+			o.matcher = commands.NewMatcher(o.n, quiet)
+			o.shown = int(from) + 1
+			o.observe()
+			o.matcher.Horizon(last)
+			if a, r := o.matcher.Open(); a != attempts || r != receipts {
+				t.Errorf("from the horizon %d attempts and %d receipts are open, %d and %d were", a, r, attempts, receipts)
+			}
+		})
+	}
+}
+
+// TestMatcherForgets: what is settled, or past its window, takes no memory.
+func TestMatcherForgets(t *testing.T) {
+	o := newOrphans(t)
+	for i := range 20 {
+		id := o.dispatched(fmt.Sprint(i))
+		p := notification.PartOutcome{Fate: notification.PartTaken, ProviderID: fmt.Sprint(i), At: o.now}
+		if i%2 == 0 {
+			p = refusedPart(o)
+		}
+		o.outcome(id, p)
+		if i%2 == 1 {
+			o.register(id, fmt.Sprint(i))
+		}
+	}
+	o.observe()
+	if a, r := o.matcher.Open(); a+r != 0 {
+		t.Errorf("all is settled, and %d attempts, %d receipts are held", a, r)
+	}
+	o.unknown("x")
+	o.receive(func(r *commands.ProviderReceipt) { r.Destination = number2 })
+	o.observe()
+	o.now = o.now.Add(receipt.Window + time.Minute)
+	if at := o.matcher.Horizon(9999); at != 9999 {
+		t.Errorf("the horizon is %d, and all is past its window", at)
+	}
+	if a, r := o.matcher.Open(); a+r != 0 {
+		t.Errorf("%d attempts, %d receipts are held past their window", a, r)
+	}
+}
+
+// TestMatcherRuns follows $all, restarts, and an idle one appends nothing.
+func TestMatcherRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrphans(t)
+		o.ledger.Now = func() time.Time {
+			o.now = time.Now()
+			return o.now
+		}
+		lose := false
+		var mu sync.Mutex
+		o.store.ReadFault = func(stream string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if lose && strings.HasPrefix(stream, receipt.StreamPrefix) {
+				lose = false
+				return errors.New("subscription lost")
+			}
+			return nil
+		}
+		run := func() (stop func()) {
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				if err := o.matcher.Run(ctx); err != nil {
+					t.Errorf("Run: %v", err)
+				}
+			}()
+			return func() {
+				cancel()
+				<-done
+			}
+		}
+		stop := run()
+		first := o.unknown("a")
+		mu.Lock()
+		lose = true
+		mu.Unlock()
+		for i := range 30 { // time enough for horizons
+			time.Sleep(2 * time.Second)
+			o.outcome(o.dispatched(fmt.Sprint(i)), refusedPart(o))
+		}
+		o.receive(nil)
+		time.Sleep(time.Minute)
+		stop()
+		second := o.dispatched("b")
+		o.register(first, "77")
+		o.outcome(second, notification.PartOutcome{Fate: notification.PartUnknown, At: o.now})
+		o.receive(func(r *commands.ProviderReceipt) { r.ProviderID = "CAFE" })
+		stop = run()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		before := len(o.store.All())
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if after := len(o.store.All()); after != before {
+			t.Errorf("an idle matcher appended %d events", after-before)
+		}
+		stop()
+		for id, stream := range map[string]string{first: "receipt-main-48879", second: "receipt-main-51966"} {
+			found := false
+			for _, e := range o.store.Stream(stream) {
+				found = found || e.Type == "ReceiptMatched" && strings.Contains(string(e.Data), id)
+			}
+			if !found {
+				t.Errorf("the receipt on %s was not matched: %s", stream, o.types(stream))
+			}
+		}
+	})
+}
+
+func TestReceiver(t *testing.T) {
+	o := newOrphans(t)
+	if err := o.receiver.Receive(t.Context(), commands.ProviderReceipt{Route: "nowhere"}); !errors.Is(err, commands.ErrUnknownRoute) {
+		t.Errorf("unknown route: %v", err)
+	}
+	o.persons.tokens = errAway
+	err := o.receiver.Receive(t.Context(), commands.ProviderReceipt{Route: "main", ProviderID: "1", Destination: number, ReceivedAt: o.now})
+	if !errors.Is(err, errAway) {
+		t.Errorf("a key store that does not answer: %v", err)
+	}
+	o.persons.tokens = nil
+	o.store.AppendFault = func(string, []event.New) (error, bool) { return event.ErrUnavailable, false }
+	err = o.receiver.Receive(t.Context(), commands.ProviderReceipt{Route: "main", ProviderID: "1", Destination: number, ReceivedAt: o.now})
+	if !errors.Is(err, event.ErrUnavailable) || len(o.store.All()) > 0 {
+		t.Errorf("a store that does not answer: %v", err)
+	}
+	o.store.AppendFault = nil
+	for _, text := range []string{"00BEEF", "beef", "BEEF\x00"} { // one report in several spellings of its id
+		o.receive(func(r *commands.ProviderReceipt) { r.ProviderID = text })
+		o.receive(func(r *commands.ProviderReceipt) { r.ProviderID = text; r.ReceivedAt = o.now.Add(time.Minute) }) // once more
+	}
+	if got := o.types("receipt-main-48879"); got != "ReceiptRecorded ReceiptRecorded ReceiptRecorded" {
+		t.Errorf("events %s", got)
+	}
+	for _, e := range o.store.All() {
+		if strings.Contains(string(e.Data)+string(e.Metadata), "333123") {
+			t.Errorf("%s holds the destination", e.Type)
+		}
+	}
+}
