@@ -17,6 +17,7 @@ import (
 type receiptText struct {
 	id, stat, err string
 	done          time.Time
+	within        time.Duration // how coarse done is
 }
 
 // receiptKeys are the names of the fields, longest first where one ends another.
@@ -59,7 +60,7 @@ func parseReceiptText(text string, loc *time.Location) receiptText {
 		case "err":
 			r.err = value
 		case "done date", "done_date", "donedate":
-			r.done = receiptTime(value, loc)
+			r.done, r.within = receiptTime(value, loc)
 		}
 	}
 	return r
@@ -100,19 +101,25 @@ func isGap(c byte) bool {
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ',' || c == ';'
 }
 
-// receiptTime reads YYMMDDhhmm, with seconds or a four-digit year in some; zero if it
-// is none of these.
-func receiptTime(s string, loc *time.Location) time.Time {
-	layouts := map[int]string{10: "0601021504", 12: "060102150405", 14: "20060102150405"}
-	layout, ok := layouts[len(s)]
-	if !ok {
-		return time.Time{}
+// receiptTime reads YYMMDDhhmm, with seconds or a four-digit year in some, and tells
+// how coarse it is; zero if it is none of these.
+func receiptTime(s string, loc *time.Location) (time.Time, time.Duration) {
+	layout, within := "", time.Second
+	switch len(s) {
+	case 10:
+		layout, within = "0601021504", time.Minute
+	case 12:
+		layout = "060102150405"
+	case 14:
+		layout = "20060102150405"
+	default:
+		return time.Time{}, 0
 	}
 	t, err := time.ParseInLocation(layout, s, loc)
 	if err != nil {
-		return time.Time{}
+		return time.Time{}, 0
 	}
-	return t.UTC()
+	return t.UTC(), within
 }
 
 // stateNames are the words of a receipt's text for each message state.
@@ -163,8 +170,8 @@ func (r *Route) parseReceipt(f wire.Fields) commands.ProviderReceipt {
 		ProviderID:  f.TLVText(pdutlv.TagReceiptedMessageID),
 		Destination: f.Text(pdufield.SourceAddr),
 		Sender:      f.Text(pdufield.DestinationAddr),
-		OccurredAt:  t.done,
-		ReceivedAt:  r.o.Now().UTC(),
+		OccurredAt:  t.done, OccurredWithin: t.within,
+		ReceivedAt: r.o.Now().UTC(),
 	}
 	if p.ProviderID == "" {
 		p.ProviderID = t.id

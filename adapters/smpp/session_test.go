@@ -277,7 +277,7 @@ func TestReceiptTLVsFirst(t *testing.T) {
 	got.ReceivedAt = time.Time{}
 	want := commands.ProviderReceipt{
 		Route: "test", ProviderID: "tlv", Destination: "+393330000001", Sender: "Recapito",
-		Status: commands.ReceiptUndelivered, Code: "3/258", OccurredAt: time.Date(2026, 12, 1, 9, 30, 0, 0, time.UTC),
+		Status: commands.ReceiptUndelivered, Code: "3/258", OccurredAt: time.Date(2026, 12, 1, 9, 30, 0, 0, time.UTC), OccurredWithin: time.Minute,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -14,7 +14,7 @@ import (
 )
 
 // receiptDate is a receipt's time in its text.
-const receiptDate = "0601021504"
+const receiptDate = "060102150405"
 
 // undeliveredError is the network's error of an undelivered message: absent subscriber.
 const undeliveredError = 27
