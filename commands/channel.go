@@ -95,7 +95,10 @@ type ProviderReceipt struct {
 	Status      ReceiptStatus
 	Code        string    // the provider's error code, if any
 	OccurredAt  time.Time // the provider's done date; zero if not told
-	ReceivedAt  time.Time
+	// OccurredWithin is how coarse OccurredAt is: most providers tell the minute, so it
+	// happened at some moment of that minute.
+	OccurredWithin time.Duration
+	ReceivedAt     time.Time
 }
 
 // ReceiptStatus is what a receipt says.

@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"recapito/domain/event"
 	"recapito/domain/receipt"
@@ -40,7 +41,7 @@ func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
 	}
 	rec := receipt.Receipt{
 		Route: p.Route, ProviderID: p.ProviderID, Tokens: tokens, Sender: p.Sender, Says: says[p.Status], Code: p.Code,
-		DoneAt: p.OccurredAt, ReceivedAt: p.ReceivedAt,
+		DoneAt: p.doneAt(), ReceivedAt: p.ReceivedAt,
 	}
 	first := ""
 	if len(tokens) > 0 {
@@ -63,4 +64,22 @@ func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
 		return fmt.Errorf("recording a receipt: %w", err)
 	}
 	return nil
+}
+
+// doneAt is the moment taken for what a provider tells to the minute: the last one of
+// it that is not after the receipt came. The first one would put a delivery before its
+// own send. A receipt's identity holds what the provider told, so a second copy of it
+// is the same receipt though it came later.
+func (p ProviderReceipt) doneAt() time.Time {
+	if p.OccurredAt.IsZero() || p.OccurredWithin <= 0 {
+		return p.OccurredAt
+	}
+	last := p.OccurredAt.Add(p.OccurredWithin - time.Millisecond)
+	if p.ReceivedAt.Before(last) {
+		last = p.ReceivedAt
+	}
+	if last.Before(p.OccurredAt) {
+		return p.OccurredAt // the provider's clock is ahead of ours
+	}
+	return last
 }

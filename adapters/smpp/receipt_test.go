@@ -13,19 +13,19 @@ func TestReceiptText(t *testing.T) {
 		want       receiptText
 	}{
 		{"standard", "id:0A1B sub:001 dlvrd:001 submit date:2612010929 done date:2612010930 stat:DELIVRD err:000 text:Your stat:UNDELIV id:9",
-			receiptText{"0A1B", "DELIVRD", "000", done}},
-		{"seconds", "id:1 submit date:261201092900 done date:261201093005 stat:EXPIRED err:1", receiptText{"1", "EXPIRED", "1", done.Add(5 * time.Second)}},
-		{"four-digit year", "id:1 done date:20261201093000 stat:UNDELIV", receiptText{"1", "UNDELIV", "", done}},
-		{"other case and order", "STAT:delivrd ERR:12 ID:abc DONE DATE:2612010930", receiptText{"abc", "DELIVRD", "12", done}},
-		{"blanks after the colon", "id: 77 stat: REJECTD err: 5 text:", receiptText{"77", "REJECTD", "5", time.Time{}}},
-		{"an empty field", "id: sub:001 stat:DELIVRD", receiptText{"", "DELIVRD", "", time.Time{}}},
-		{"text first", "text:hello id:3 stat:DELIVRD", receiptText{"3", "DELIVRD", "", time.Time{}}},
-		{"commas", "id:3,stat:DELIVRD,err:0", receiptText{"3", "DELIVRD", "0", time.Time{}}},
-		{"the first of two counts", "id:3 stat:DELIVRD id:4 stat:UNDELIV", receiptText{"3", "DELIVRD", "", time.Time{}}},
+			receiptText{"0A1B", "DELIVRD", "000", done, time.Minute}},
+		{"seconds", "id:1 submit date:261201092900 done date:261201093005 stat:EXPIRED err:1", receiptText{"1", "EXPIRED", "1", done.Add(5 * time.Second), time.Second}},
+		{"four-digit year", "id:1 done date:20261201093000 stat:UNDELIV", receiptText{"1", "UNDELIV", "", done, time.Second}},
+		{"other case and order", "STAT:delivrd ERR:12 ID:abc DONE DATE:2612010930", receiptText{"abc", "DELIVRD", "12", done, time.Minute}},
+		{"blanks after the colon", "id: 77 stat: REJECTD err: 5 text:", receiptText{"77", "REJECTD", "5", time.Time{}, 0}},
+		{"an empty field", "id: sub:001 stat:DELIVRD", receiptText{"", "DELIVRD", "", time.Time{}, 0}},
+		{"text first", "text:hello id:3 stat:DELIVRD", receiptText{"3", "DELIVRD", "", time.Time{}, 0}},
+		{"commas", "id:3,stat:DELIVRD,err:0", receiptText{"3", "DELIVRD", "0", time.Time{}, 0}},
+		{"the first of two counts", "id:3 stat:DELIVRD id:4 stat:UNDELIV", receiptText{"3", "DELIVRD", "", time.Time{}, 0}},
 		{"not a word of its own", "paid:3 substat:DELIVRD", receiptText{}},
 		{"nonsense date", "id:3 done date:9999999999", receiptText{id: "3"}},
 		{"nothing", "", receiptText{}},
-		{"a NUL at the end", "id:3 stat:DELIVRD\x00", receiptText{"3", "DELIVRD", "", time.Time{}}},
+		{"a NUL at the end", "id:3 stat:DELIVRD\x00", receiptText{"3", "DELIVRD", "", time.Time{}, 0}},
 	} {
 		if got := parseReceiptText(c.text, time.UTC); got != c.want {
 			t.Errorf("%s: %+v", c.name, got)
