@@ -62,7 +62,6 @@ func TokenForm(destination string) string { return tokenForm(destination) }
 // The limits that tests must know.
 const (
 	RunnerWindow = runnerWindow
-	RunnerLanes  = runnerLanes
 	MaxUnknown   = maxUnknown
 	ResultTries  = resultTries
 )
@@ -73,9 +72,6 @@ func (m *Matcher) Open() (attempts, receipts int) {
 	defer m.mu.Unlock()
 	return len(m.attempts), len(m.receipts)
 }
-
-// LaneOf answers the lane of a stream.
-func LaneOf(stream string) int { return laneOf(stream) }
 
 // SetAhead bounds how far a runner goes past an input that is not done.
 func (r *Runner) SetAhead(n int) { r.ahead = n }

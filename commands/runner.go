@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"sync"
 	"time"
@@ -19,20 +18,24 @@ import (
 
 // Limits of a runner.
 const (
-	runnerLanes     = 64   // inputs worked on side by side
+	runnerWorkers   = 64   // inputs worked on side by side
 	runnerWindow    = 4096 // inputs taken and not yet done
 	runnerAhead     = 1e6  // inputs taken after the oldest that is not done
-	laneDepth       = 64
 	checkpointEvery = 2000 // inputs done, or
 	checkpointPause = time.Second
 	retryPauseFirst = 50 * time.Millisecond
 	retryPauseMost  = 5 * time.Second
+	// finishTaken is how long a lost subscription's inputs may still be worked on before
+	// it is taken up again; what is not done by then comes again.
+	finishTaken = 5 * time.Second
 )
 
 // Runner feeds a process manager from $all: inputs of one stream one after the other,
 // of different streams side by side, each at least once. Its checkpoint moves past an
 // input only when that and all before it are done. An input that fails is tried again
-// until it succeeds: nothing is skipped. An idle runner appends nothing.
+// until it succeeds: nothing is skipped, and meanwhile only its own stream waits (and,
+// runnerWindow inputs of such streams or runnerAhead inputs later, everything). An idle
+// runner appends nothing.
 type Runner struct {
 	Name   string
 	Store  Store
@@ -42,15 +45,16 @@ type Runner struct {
 
 	ahead int // 0: runnerAhead
 
-	mu    sync.Mutex
-	state RunnerState
+	mu      sync.Mutex
+	state   RunnerState
+	failing int // inputs that failed and have not succeeded yet
 }
 
 // RunnerState tells how a runner is doing.
 type RunnerState struct {
 	Live     bool           // has caught up since it started
 	Position event.Position // everything up to it is done
-	Failing  error          // the last input's last error, nil once it succeeded
+	Failing  error          // the last error of an input, nil once none fails any more
 }
 
 // State answers how the runner is doing.
@@ -83,7 +87,7 @@ type input struct {
 	index int64
 }
 
-// session is one subscription and the lanes that work on it.
+// session is one subscription and the work on what it brings.
 func (r *Runner) session(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -91,19 +95,7 @@ func (r *Runner) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p := &progress{window: make(chan struct{}, runnerWindow), ahead: make(chan struct{}, cmp.Or(r.ahead, runnerAhead)), done: map[int64]bool{}, positions: map[int64]event.Position{}}
-	var lanes [runnerLanes]chan input
-	var working sync.WaitGroup
-	for i := range lanes {
-		lanes[i] = make(chan input, laneDepth)
-		working.Go(func() {
-			for in := range lanes[i] {
-				if r.work(ctx, in.Recorded) {
-					p.finish(in.index)
-				}
-			}
-		})
-	}
+	p := newProgress(cmp.Or(r.ahead, runnerAhead))
 	saver := make(chan error, 1)
 	go func() {
 		err := r.saveLoop(ctx, p, revision)
@@ -113,6 +105,8 @@ func (r *Runner) session(ctx context.Context) error {
 		saver <- err
 	}()
 
+	workers := make(chan struct{}, runnerWorkers)
+	var working sync.WaitGroup
 	var next int64
 	subscribed := r.Store.Subscribe(ctx, event.Subscription{After: saved, Filter: r.Filter}, event.Handler{
 		Event: func(e event.Recorded) error {
@@ -123,11 +117,8 @@ func (r *Runner) session(ctx context.Context) error {
 					return ctx.Err()
 				}
 			}
-			p.take(next, e.Position)
-			select {
-			case lanes[laneOf(e.Stream)] <- input{e, next}:
-			case <-ctx.Done():
-				return ctx.Err()
+			if idle := p.take(input{e, next}); idle {
+				working.Go(func() { r.workOff(ctx, p, workers, e.Stream) })
 			}
 			next++
 			return nil
@@ -137,41 +128,64 @@ func (r *Runner) session(ctx context.Context) error {
 			return nil
 		},
 	})
-	for i := range lanes {
-		close(lanes[i])
-	}
-	if ctx.Err() == nil { // lost, not told to end: finish what was taken
+	done := make(chan struct{})
+	go func() {
 		working.Wait()
+		close(done)
+	}()
+	select { // lost, not told to end: what was taken may be finished
+	case <-done:
+	case <-ctx.Done():
+	case <-time.After(finishTaken):
 	}
 	cancel()
-	working.Wait()
+	<-done
 	return errors.Join(subscribed, <-saver)
 }
 
-func laneOf(stream string) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(stream)) // a hash never errs
-	return int(h.Sum32() % runnerLanes)
+// workOff works on the inputs of one stream, one after the other, until none waits.
+func (r *Runner) workOff(ctx context.Context, p *progress, workers chan struct{}, stream string) {
+	for {
+		in, ok := p.first(stream)
+		if !ok || !r.work(ctx, workers, in.Recorded) {
+			return
+		}
+		p.finish(in)
+	}
 }
 
-// work handles one input until it succeeds or ctx ends.
-func (r *Runner) work(ctx context.Context, e event.Recorded) bool {
+// work handles one input until it succeeds or ctx ends. It takes a worker's place only
+// while it handles, not while it waits to try again.
+func (r *Runner) work(ctx context.Context, workers chan struct{}, e event.Recorded) bool {
 	pause := retryPauseFirst
 	for try := 1; ; try++ {
-		err := r.Handle(ctx, e)
-		if err == nil {
-			if try > 1 {
-				r.set(func(s *RunnerState) { s.Failing = nil })
-			}
-			return true
-		}
-		if ctx.Err() != nil {
+		select {
+		case workers <- struct{}{}:
+		case <-ctx.Done():
 			return false
+		}
+		err := r.Handle(ctx, e)
+		<-workers
+		if err == nil || ctx.Err() != nil {
+			return err == nil
+		}
+		if try == 1 {
+			r.fails(1)
+			defer r.fails(-1)
 		}
 		r.Log.Warn("runner: an input failed and will be tried again", "runner", r.Name, "type", e.Type, "position", e.Position, "try", try, "error", err)
 		r.set(func(s *RunnerState) { s.Failing = err })
 		sleep(ctx, pause)
 		pause = min(2*pause, retryPauseMost)
+	}
+}
+
+// fails counts the inputs that fail.
+func (r *Runner) fails(more int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failing += more; r.failing == 0 {
+		r.state.Failing = nil
 	}
 }
 
@@ -181,33 +195,59 @@ func (r *Runner) set(change func(*RunnerState)) {
 	change(&r.state)
 }
 
-// progress knows which inputs are done, and up to where all are.
+// progress knows what waits on each stream, which inputs are done, and up to where all
+// are.
 type progress struct {
-	window    chan struct{} // holds one for each input at work
+	window    chan struct{} // holds one for each input taken and not done
 	ahead     chan struct{} // and for each from the oldest that is not done on
 	mu        sync.Mutex
-	first     int64 // not yet done
+	waiting   map[string][]input // by stream that is being worked on: its first, and those behind
+	oldest    int64              // not yet done
 	done      map[int64]bool
 	positions map[int64]event.Position
 	upTo      event.Position
 	moved     int // inputs done since the last save
 }
 
-func (p *progress) take(index int64, at event.Position) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.positions[index] = at
+func newProgress(ahead int) *progress {
+	return &progress{
+		window: make(chan struct{}, runnerWindow), ahead: make(chan struct{}, ahead),
+		waiting: map[string][]input{}, done: map[int64]bool{}, positions: map[int64]event.Position{},
+	}
 }
 
-func (p *progress) finish(index int64) {
+// take puts an input behind those of its stream, and says whether nobody works on it.
+func (p *progress) take(in input) (idle bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.done[index] = true
-	for p.done[p.first] {
-		p.upTo = p.positions[p.first]
-		delete(p.done, p.first)
-		delete(p.positions, p.first)
-		p.first++
+	p.positions[in.index] = in.Position
+	before, busy := p.waiting[in.Stream]
+	p.waiting[in.Stream] = append(before, in)
+	return !busy
+}
+
+// first answers the next input of a stream; if there is none, nobody works on it now.
+func (p *progress) first(stream string) (input, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting[stream]) == 0 {
+		delete(p.waiting, stream)
+		return input{}, false
+	}
+	return p.waiting[stream][0], true
+}
+
+// finish takes the first input of its stream off as done.
+func (p *progress) finish(in input) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting[in.Stream] = p.waiting[in.Stream][1:]
+	p.done[in.index] = true
+	for p.done[p.oldest] {
+		p.upTo = p.positions[p.oldest]
+		delete(p.done, p.oldest)
+		delete(p.positions, p.oldest)
+		p.oldest++
 		p.moved++
 		<-p.ahead
 	}

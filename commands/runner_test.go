@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,8 +106,14 @@ func (in *inputs) undone() int {
 
 func run(t *testing.T, store commands.Store, handle func(context.Context, event.Recorded) error) (r *commands.Runner, stop func()) {
 	t.Helper()
+	return runAhead(t, store, 1000, handle)
+}
+
+// runAhead bounds how far the runner goes past an input that is not done.
+func runAhead(t *testing.T, store commands.Store, ahead int, handle func(context.Context, event.Recorded) error) (r *commands.Runner, stop func()) {
+	t.Helper()
 	r = &commands.Runner{Name: "test", Store: store, Filter: orders, Handle: handle, Log: quiet}
-	r.SetAhead(1000)
+	r.SetAhead(ahead)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -256,10 +264,7 @@ func TestRunnerStuckInput(t *testing.T) {
 		appendOrder(t, store, "order-bad")
 		appendOrder(t, store, "order-bad")
 		for i := range 1500 {
-			name := fmt.Sprintf("order-%d", i)
-			if commands.LaneOf(name) != commands.LaneOf("order-bad") {
-				appendOrder(t, store, name)
-			}
+			appendOrder(t, store, fmt.Sprintf("order-%d", i))
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -282,6 +287,74 @@ func TestRunnerStuckInput(t *testing.T) {
 		}
 		if st := r.State(); st.Failing != nil {
 			t.Errorf("its state still says %v", st.Failing)
+		}
+		stop()
+	})
+}
+
+// TestRunnerWindow: of inputs that do not succeed only so many are taken.
+func TestRunnerWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory.Store{}
+		in := newInputs(t, store)
+		_, stop := runAhead(t, store, 1<<20, func(_ context.Context, e event.Recorded) error {
+			in.begin(e)
+			in.end(e, false)
+			return errors.New("never")
+		})
+		for i := range commands.RunnerWindow + 100 {
+			appendOrder(t, store, fmt.Sprintf("order-%d", i))
+		}
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if got := len(in.tries); got != commands.RunnerWindow {
+			t.Errorf("%d inputs were taken, the window is %d", got, commands.RunnerWindow)
+		}
+		stop()
+	})
+}
+
+// TestRunnerStuckStreams: more streams that fail than there are workers hold up neither
+// the others nor, when the subscription is lost, what comes after that.
+func TestRunnerStuckStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lose atomic.Bool
+		store := &memory.Store{}
+		store.ReadFault = func(stream string) error {
+			if stream != checkpoint.RunnerStream("test") && lose.Swap(false) {
+				return errors.New("subscription lost")
+			}
+			return nil
+		}
+		in := newInputs(t, store)
+		_, stop := run(t, store, func(_ context.Context, e event.Recorded) error {
+			in.begin(e)
+			bad := strings.HasPrefix(e.Stream, "order-bad")
+			in.end(e, !bad)
+			if bad {
+				return errors.New("still not")
+			}
+			return nil
+		})
+		for i := range 200 {
+			appendOrder(t, store, fmt.Sprintf("order-bad-%d", i))
+		}
+		for i := range 300 {
+			appendOrder(t, store, fmt.Sprintf("order-%d", i))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := in.undone(); n != 200 {
+			t.Errorf("%d inputs are not done, want the 200 that fail", n)
+		}
+		lose.Store(true)
+		for i := range 300 {
+			appendOrder(t, store, fmt.Sprintf("order-late-%d", i))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := in.undone(); n != 200 {
+			t.Errorf("after the subscription was lost %d inputs are not done, want the 200 that fail", n)
 		}
 		stop()
 	})
