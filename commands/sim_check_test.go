@@ -306,6 +306,9 @@ var saysOf = map[commands.ReceiptStatus]string{
 	commands.ReceiptUndelivered: "undelivered", commands.ReceiptRead: "read",
 }
 
+// longAfter its minute a bucket is closed, whatever stood still or was down meanwhile.
+const longAfter = 30 * time.Minute
+
 // nextDeadline answers when the deadlines' holder has something to do, after at.
 func (c *checker) nextDeadline(at time.Time) time.Time {
 	var next time.Time
@@ -323,8 +326,13 @@ func (c *checker) nextDeadline(at time.Time) time.Time {
 		}
 	}
 	for stream := range c.buckets {
-		if b, err := deadline.ParseStream(stream); err == nil && !c.closed[stream] {
-			sooner(b.Minute.Add(time.Minute))
+		b, err := deadline.ParseStream(stream)
+		if err != nil || c.closed[stream] {
+			continue
+		}
+		sooner(b.Minute.Add(time.Minute))
+		if c.w.s.now.Sub(b.Minute) > longAfter {
+			c.w.s.fail("P5 the bucket %s is not closed, long after its minute", stream)
 		}
 	}
 	return next

@@ -110,7 +110,7 @@ func (l *line) Send(_ context.Context, m commands.Message, fence func() bool, la
 		if s.percent(p.slow) {
 			s.sleep(s.between(0, 2*time.Minute))
 		}
-		if !fence() {
+		if !fence() && !p.w.bugs.openFence {
 			s.log("fence shut before part %d of attempt %d", i+1, m.Attempt)
 			for j := i; j < len(out.Parts); j++ {
 				out.Parts[j] = commands.PartOutcome{Result: commands.PartNotSent, At: s.now}
@@ -255,7 +255,7 @@ func (p *provider) deliver(sub *submission, says commands.ReceiptStatus, code st
 			var err error
 			served := s.spawn(w.intake, w.intake.name+"/receive", func() { err = w.intake.receiver.Receive(context.Background(), r) })
 			s.wait(func() bool { return served.done })
-			if served.dead || err != nil {
+			if (served.dead || err != nil) && !w.bugs.earlyAck {
 				s.log("receipt of attempt %d not acknowledged: %v", sub.message.Attempt, err)
 				s.sleep(s.between(time.Second, 10*time.Second))
 				continue

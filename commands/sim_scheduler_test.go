@@ -49,7 +49,7 @@ type task struct {
 type crashed struct{}
 
 // maxSteps bounds a seed: more of them means that something goes round for ever.
-const maxSteps = 60_000
+const maxSteps = 30_000
 
 func newScheduler(seed uint64) *scheduler {
 	return &scheduler{

@@ -196,6 +196,11 @@ func (m simScenarios) List(string) []scenario.Definition { return nil }
 
 // bugs are planted to see that the simulation finds them.
 type bugs struct {
+	anyRevision       bool // appends do not look at the revision they expect
+	openFence         bool // a send goes out however long ago it was claimed
 	noWatchdog        bool // deadlines are never set
 	doneBeforeDurable bool // the checkpoint moves before intents are durable
+	earlyAck          bool // receipts are acknowledged before they are durable
+	deadlinesFromEnd  bool // a start of the deadlines is shown nothing that was set before
+	horizonAtSeen     bool // a start of the matcher is shown nothing that it saw before
 }

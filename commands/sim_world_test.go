@@ -72,6 +72,7 @@ func newWorld(seed uint64, b bugs) *world {
 	s := newScheduler(seed)
 	w := &world{s: s, seed: seed, set: drawSettings(s), bugs: b, providers: map[string]*provider{}}
 	w.store = newSimStore(s, w.set.storeFaults)
+	w.store.any = b.anyRevision
 	w.check = newChecker(w)
 	w.store.appended, w.store.ended = w.check.appended, w.check.appendEnded
 	w.queue.w = w
@@ -155,12 +156,16 @@ func (w *world) newID() string {
 // breakSomething is asked before each step.
 func (w *world) breakSomething() {
 	s := w.s
-	if !s.chance(40) {
+	if !s.chance(25) {
 		return
 	}
 	switch s.rng.IntN(5) {
 	case 0:
-		if p := w.processes[s.rng.IntN(len(w.processes))]; w.crashes > 0 && p.up {
+		p := w.processes[s.rng.IntN(len(w.processes))]
+		if s.chance(2) {
+			p = w.delivery // it has most to lose
+		}
+		if w.crashes > 0 && p.up {
 			w.crashes--
 			w.crash(p)
 		}
@@ -171,12 +176,10 @@ func (w *world) breakSomething() {
 			w.queue.messages = nil
 		}
 	case 2:
-		if w.freezes > 0 && len(s.tasks) > 0 {
-			if t := s.tasks[s.rng.IntN(len(s.tasks))]; t.owner != nil {
-				w.freezes--
-				t.frozen = s.now.Add(s.between(time.Second, 90*time.Second))
-				s.log("%s stands still until %s", t.name, t.frozen.Format("15:04:05"))
-			}
+		if t := w.anyTask(); w.freezes > 0 && t != nil {
+			w.freezes--
+			t.frozen = s.now.Add(s.between(time.Second, 3*time.Minute))
+			s.log("%s stands still until %s", t.name, t.frozen.Format("15:04:05"))
 		}
 	case 3:
 		if w.outages > 0 {
@@ -194,6 +197,27 @@ func (w *world) breakSomething() {
 			s.log("a stray message of attempt %d", d.Attempt)
 		}
 	}
+}
+
+// anyTask picks a task of ours, rather one that is in the middle of something.
+func (w *world) anyTask() *task {
+	var busy, all []*task
+	for _, t := range w.s.tasks {
+		if t.owner == nil {
+			continue
+		}
+		all = append(all, t)
+		if t.ready == nil {
+			busy = append(busy, t)
+		}
+	}
+	if len(busy) > 0 && !w.s.chance(4) {
+		all = busy
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all[w.s.rng.IntN(len(all))]
 }
 
 func (w *world) crash(p *process) {
@@ -387,7 +411,7 @@ func (w *world) startRunner(p *process, m *commands.Manager) {
 	s.spawn(p, p.name+"/saver", func() {
 		for {
 			s.wait(func() bool { return r.upTo > w.savedInputs })
-			if !s.chance(4) {
+			if s.chance(3) {
 				s.sleep(s.between(0, time.Second))
 			}
 			at := r.upTo
@@ -424,6 +448,9 @@ func (w *world) startDeadlines(p *process, m *commands.Manager) {
 			}
 			s.step()
 			seen, stands = w.store.indexAfter(service.After()), true
+			if w.bugs.deadlinesFromEnd {
+				seen = len(w.store.all)
+			}
 			for {
 				nudged = false
 				wait, err := service.FireDue(context.Background())
@@ -493,7 +520,11 @@ func (w *world) startMatcher(p *process) {
 					break
 				}
 				if s.chance(8) {
-					if at := m.Horizon(e.Position); !w.matcherFrom || at > w.savedHorizon {
+					at := m.Horizon(e.Position)
+					if w.bugs.horizonAtSeen {
+						at = e.Position
+					}
+					if !w.matcherFrom || at > w.savedHorizon {
 						s.step()
 						w.savedHorizon, w.matcherFrom = at, true
 					}
