@@ -58,6 +58,9 @@ type PartOutcome struct {
 	Code string
 	// Transient: trying again later may succeed.
 	Transient bool
+	// Busy: refused for no fault of the message, because the provider is given too much
+	// at once. It is transient, and no try of the message.
+	Busy bool
 	// At is when the answer came (accepted, refused) or when waiting ended.
 	At time.Time
 }

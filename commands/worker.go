@@ -257,7 +257,7 @@ func (s send) record(o Outcome) {
 	command := notification.RecordOutcome{Attempt: s.d.Attempt, Claim: s.claim, At: w.n.ledger.Now()}
 	for _, p := range o.Parts {
 		command.Parts = append(command.Parts, notification.PartOutcome{
-			Fate: fates[p.Result], ProviderID: p.ProviderID, Code: p.Code, Transient: p.Transient, At: p.At,
+			Fate: fates[p.Result], ProviderID: p.ProviderID, Code: p.Code, Transient: p.Transient, Busy: p.Busy, At: p.At,
 		})
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.life), s.limit)

@@ -15,9 +15,12 @@ type capacity struct {
 	window                   int
 	throttleMin, throttleMax time.Duration
 
-	mu      sync.Mutex
-	binds   int
-	used    int
+	mu    sync.Mutex
+	binds int
+	used  int
+	// narrow bounds what is in hand while the provider throttles: halved each time,
+	// widened by one for each such number that it takes. 0: the windows alone bound it.
+	narrow  float64
 	waiters []*waiter
 	// paused: the provider throttled. resume is its timer; backOff the next pause.
 	paused  bool
@@ -83,12 +86,19 @@ func (c *capacity) release(parts int) {
 
 // grant serves the waiters that there is room for. The caller holds the lock.
 func (c *capacity) grant() {
-	for len(c.waiters) > 0 && !c.paused && c.used+c.waiters[0].parts <= c.binds*c.window {
+	for len(c.waiters) > 0 && !c.paused && c.hasRoom(c.waiters[0].parts) {
 		w := c.waiters[0]
 		c.waiters = c.waiters[1:]
 		c.used += w.parts
 		w.granted <- nil
 	}
+}
+
+func (c *capacity) hasRoom(parts int) bool {
+	if c.narrow > 0 && float64(c.used+parts) > c.narrow && c.used > 0 {
+		return false
+	}
+	return c.used+parts <= c.binds*c.window
 }
 
 // bound and lost count the live binds. With none left nobody waits.
@@ -134,6 +144,10 @@ func (c *capacity) throttled() {
 	if c.paused || c.closed {
 		return
 	}
+	if c.narrow == 0 {
+		c.narrow = float64(c.used)
+	}
+	c.narrow = max(1, c.narrow/2)
 	c.backOff = min(max(2*c.backOff, c.throttleMin), c.throttleMax)
 	c.paused = true
 	c.resume = time.AfterFunc(jitter(c.backOff), func() {
@@ -144,12 +158,19 @@ func (c *capacity) throttled() {
 	})
 }
 
-// accepted shortens the next pause: the provider takes messages.
+// accepted shortens the next pause and widens what may be in hand: the provider takes
+// messages.
 func (c *capacity) accepted() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.paused {
-		c.backOff = 0
+	if c.paused {
+		return
+	}
+	c.backOff = 0
+	if c.narrow > 0 {
+		if c.narrow += 1 / c.narrow; c.narrow >= float64(c.binds*c.window) {
+			c.narrow = 0
+		}
 	}
 }
 

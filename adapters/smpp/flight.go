@@ -179,11 +179,12 @@ func (r *Route) judge(a wire.Frame, err error, now time.Time) commands.PartOutco
 		r.capacity.accepted()
 		return commands.PartOutcome{Result: commands.PartAccepted, ProviderID: a.MessageID(), At: now}
 	}
-	if a.Status == wire.StatusThrottled || a.Status == wire.StatusQueueFull {
+	busy := a.Status == wire.StatusThrottled || a.Status == wire.StatusQueueFull
+	if busy {
 		r.capacity.throttled()
 	}
 	return commands.PartOutcome{
 		Result: commands.PartRefused, Code: wire.StatusCode(a.Status),
-		Transient: wire.Transient(a.Status), At: now,
+		Transient: wire.Transient(a.Status), Busy: busy, At: now,
 	}
 }

@@ -182,7 +182,7 @@ func TestThrottledRouteBacksOff(t *testing.T) {
 	for n := 0; last.Result != commands.PartRefused && n < 10; n++ {
 		last = r.Send(within(t, patience), message(n, "hello"), always, nil).Parts[0]
 	}
-	if last.Code != "0x00000058" || !last.Transient {
+	if last.Code != "0x00000058" || !last.Transient || !last.Busy {
 		t.Fatalf("outcome %+v", last)
 	}
 	if _, err := r.Acquire(within(t, 20*time.Millisecond), 1); !errors.Is(err, commands.ErrRouteFull) {

@@ -80,6 +80,7 @@ type PartOutcome struct {
 	ProviderID string // of an accepted part
 	Code       string // of a refused part
 	Transient  bool
+	Busy       bool // refused as too much at once: no try of the message
 	At         time.Time
 }
 

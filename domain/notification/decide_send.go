@@ -60,14 +60,16 @@ type outcome struct {
 	unknown     int
 	refused     *PartOutcome // the first one refused
 	onlyNotSent bool
+	noTry       bool // no part was judged: not sent, or refused as too much at once
 	permanent   bool
 }
 
 func summarise(parts []PartOutcome) outcome {
-	o := outcome{onlyNotSent: true}
+	o := outcome{onlyNotSent: true, noTry: true}
 	for i, p := range parts {
 		if p.Fate != NotSent {
 			o.onlyNotSent = false
+			o.noTry = o.noTry && p.Fate == PartRefused && p.Busy
 		}
 		switch p.Fate {
 		case PartTaken:
@@ -155,16 +157,16 @@ func (t *turn) refused(number int, o outcome) {
 		return
 	}
 	if e.Transient {
-		t.retry(number, o.onlyNotSent, e.Code)
+		t.retry(number, o.noTry, e.Code)
 	}
 	t.settle()
 }
 
-func (t *turn) retry(number int, notSent bool, why string) {
+func (t *turn) retry(number int, noTry bool, why string) {
 	a, _ := t.s.Attempt(number)
 	policy := &t.s.Target(a).Policy
 	try := a.Try + 1
-	if notSent { // it never was on the wire
+	if noTry { // the message itself was not judged
 		try = a.Try
 	}
 	due := t.at.Add(t.backOff(a, policy))

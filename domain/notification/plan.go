@@ -47,7 +47,7 @@ type Target struct {
 // Policy is how a route's attempts are watched, retried and settled. It is part of
 // the snapshot, so a later change of a route does not change what was decided.
 type Policy struct {
-	Tries      int           `json:"tries"`        // sends at most, the first included; not_sent does not count
+	Tries      int           `json:"tries"`        // sends at most, the first included; not_sent, and what the provider throttled, do not count
 	BackOff    Duration      `json:"back_off"`     // before the first retry; doubles each time
 	BackOffMax Duration      `json:"back_off_max"` // bound of the doubling
 	WireLimit  Duration      `json:"wire_limit"`   // dispatched at most so long, then outcome unknown

@@ -165,6 +165,20 @@ func TestRetry(t *testing.T) {
 		x = x.After(claim(2, 200*s))
 		x.When(busy(2, 201*s)).Then(failed(facts(2, dispatched, 201*s, scheduledAt(s)), "refused", "58", true), exhausted(201*s))
 	})
+	t.Run("what the provider throttled does not count as a try", func(t *testing.T) {
+		throttled := refusal("58", true)
+		throttled.Busy = true
+		x := planned(t, step(delivered, target(parts(2), tries(1)))).After(claim(1, 0))
+		_, next := retried(t, x, outcome(1, s, throttled, dropped))
+		if next.Try != 1 || next.Of != 1 {
+			t.Errorf("the next attempt is try %d of %d, want the first", next.Try, next.Of)
+		}
+		if _, last := retried(t, x, outcome(1, s, throttled, throttled)); last.Try != 1 {
+			t.Errorf("both parts throttled: try %d", last.Try)
+		}
+		x.When(outcome(1, s, throttled, refusal("8", true))).Then(
+			failed(facts(1, dispatched, s, ofParts(2)), "refused", "58", true), exhausted(s))
+	})
 	t.Run("a part refused and the rest not sent does count", func(t *testing.T) {
 		x := planned(t, step(delivered, target(parts(2), tries(1)))).After(claim(1, 0))
 		x.When(outcome(1, s, refusal("58", true), dropped)).Then(
