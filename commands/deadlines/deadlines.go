@@ -30,12 +30,10 @@ const Shards = 4
 
 // Limits of the service.
 const (
-	firing      = 64               // deadlines fired side by side
-	lookAhead   = 90 * time.Second // buckets are read this long before their minute
-	loadLimit   = 50_000           // deadlines of one bucket that are read at once, and a half of those held
-	maxSleep    = time.Second
-	refireFirst = 100 * time.Millisecond
-	refireMost  = 10 * time.Second
+	lookAhead = 90 * time.Second // buckets are read this long before their minute
+	loadLimit = 50_000           // deadlines of one bucket that are read at once, and a half of those held
+	maxSleep  = time.Second
+	steady    = time.Minute // a session that lasted so long is soon taken up again
 )
 
 func shardOf(notification string) int {
@@ -88,9 +86,13 @@ func (s *Service) Run(ctx context.Context) error {
 	owned.Go(func() { s.Writer.run(ctx) })
 	pause := refireFirst
 	for ctx.Err() == nil {
+		began := time.Now()
 		err := s.session(ctx)
 		if ctx.Err() != nil {
 			break
+		}
+		if time.Since(began) > steady {
+			pause = refireFirst
 		}
 		s.log.Warn("deadlines: will be taken up again", "error", err)
 		sleep(ctx, pause)
@@ -121,23 +123,12 @@ func (s *Service) session(ctx context.Context) error {
 			},
 		})
 	})
-	work := make(chan item)
-	for range firing {
-		owned.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case it := <-work:
-					s.fireUntilDone(ctx, it)
-				}
-			}
-		})
-	}
+	f := newFirer(s)
 	for {
 		wait, err := s.Step(ctx, func(it item) error {
 			select {
-			case work <- it:
+			case f.firing <- struct{}{}:
+				owned.Go(func() { f.fireUntilDone(ctx, it) })
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
@@ -165,23 +156,6 @@ func (s *Service) nudge() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
-	}
-}
-
-func (s *Service) fireUntilDone(ctx context.Context, it item) {
-	pause := refireFirst
-	for {
-		err := s.fire(ctx, it.DeadlineSet)
-		if err == nil {
-			s.Done(it)
-			return
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		s.log.Warn("deadlines: one could not be carried out, will be fired again", "notification", it.Notification, "attempt", it.Attempt, "error", err)
-		sleep(ctx, pause)
-		pause = min(2*pause, refireMost)
 	}
 }
 
@@ -373,13 +347,4 @@ func (s *Service) closeDone(ctx context.Context, now time.Time) error {
 	defer s.mu.Unlock()
 	s.saved, s.oldest, s.after = event.Exact(r), oldest, after
 	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

@@ -329,6 +329,32 @@ func TestFiresAgain(t *testing.T) {
 	})
 }
 
+// TestFailingHoldNothingUp: more deadlines that fail than are fired side by side do not
+// keep the others waiting.
+func TestFailingHoldNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, f := &memory.Store{}, &fired{}
+		f.fail = func(d deadline.DeadlineSet) error {
+			if d.Notification != "good" {
+				return event.ErrUnavailable
+			}
+			return nil
+		}
+		s, stop := begin(t, store, f, 0)
+		for i := range 3 * firing {
+			set(t, s.Writer, time.Second, fmt.Sprintf("bad-%d", i))
+		}
+		set(t, s.Writer, time.Minute, "good")
+		due := time.Now().Add(time.Minute)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if times := f.all()["good"]; len(times) != 1 || times[0].Sub(due) > maxSleep {
+			t.Errorf("fired at %v, due at %v", times, due)
+		}
+		stop()
+	})
+}
+
 // TestStoreFaults: appends of unknown outcome and lost subscriptions lose nothing.
 func TestStoreFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
