@@ -75,3 +75,6 @@ func (m *Matcher) Open() (attempts, receipts int) {
 
 // SetAhead bounds how far a runner goes past an input that is not done.
 func (r *Runner) SetAhead(n int) { r.ahead = n }
+
+// SetLimit bounds how many attempts a matcher knows.
+func (m *Matcher) SetLimit(n int) { m.limit = n }

@@ -14,8 +14,9 @@ import (
 	"recapito/domain/receipt"
 )
 
-// Limits of the matcher: what it knows is bounded; past a limit the oldest is
-// forgotten, and a receipt without its attempt stays kept on its own stream.
+// Limits of the matcher: what it knows is bounded. While an attempt could not be taken
+// in, nothing is fitted, since it might be the one that fits too; a receipt that could
+// not stays kept on its own stream.
 const (
 	matcherMaxAttempts = 1_000_000
 	matcherMaxReceipts = 100_000
@@ -39,6 +40,8 @@ type Matcher struct {
 	byToken  map[tokenKey][]attemptKey
 	receipts map[string]*openReceipt // by receipt id
 	waiting  map[tokenKey][]string   // receipt ids
+	blind    time.Time               // an attempt dispatched then was not taken in
+	limit    int                     // matcherMaxAttempts, but in tests
 }
 
 type attemptKey struct {
@@ -69,7 +72,7 @@ type openReceipt struct {
 func NewMatcher(n *Notifications, log *slog.Logger) *Matcher {
 	return &Matcher{
 		n: n, log: log, attempts: map[attemptKey]*openAttempt{}, byToken: map[tokenKey][]attemptKey{},
-		receipts: map[string]*openReceipt{}, waiting: map[tokenKey][]string{},
+		receipts: map[string]*openReceipt{}, waiting: map[tokenKey][]string{}, limit: matcherMaxAttempts,
 	}
 }
 
@@ -154,11 +157,14 @@ func (m *Matcher) dispatched(r event.Recorded, tenant string, e notification.Not
 	if m.attempts[k] != nil {
 		return
 	}
-	if len(m.attempts) >= matcherMaxAttempts {
-		m.forgetOlder(e.At)
+	if len(m.attempts) >= m.limit && m.blind.Before(e.At.Add(-matcherSaveEvery)) {
+		m.forgetOlder(e.At) // a walk over all of them: not for each
 	}
-	if len(m.attempts) >= matcherMaxAttempts {
-		m.log.Error("matcher: too many attempts without an answer; this one is not fitted", "limit", matcherMaxAttempts)
+	if len(m.attempts) >= m.limit {
+		if m.blind.IsZero() {
+			m.log.Error("matcher: too many attempts without an answer; no receipt is fitted until they are settled and their window is over", "limit", m.limit)
+		}
+		m.blind = e.At
 		return
 	}
 	t := tokenKey{e.Route, e.TokenKey, e.Token}
@@ -218,6 +224,9 @@ func (m *Matcher) received(rec event.Recorded, r receipt.Receipt) []Fit {
 	if r.Notification != "" || len(r.Tokens) == 0 || m.receipts[r.ID] != nil {
 		return nil
 	}
+	if len(m.receipts) == matcherMaxReceipts {
+		m.forgetOlder(r.ReceivedAt)
+	}
 	if len(m.receipts) >= matcherMaxReceipts {
 		m.log.Error("matcher: too many receipts without a match; this one stays kept on its stream", "limit", matcherMaxReceipts)
 		return nil
@@ -260,6 +269,9 @@ func (m *Matcher) again(t tokenKey) []Fit {
 }
 
 func (m *Matcher) fit(r *openReceipt) (Fit, bool) {
+	if r.ReceivedAt.Sub(m.blind) <= receipt.Window {
+		return Fit{}, false
+	}
 	var found attemptKey
 	n := 0
 	for _, t := range r.Tokens {

@@ -20,9 +20,13 @@ const (
 func (m *Matcher) Run(ctx context.Context) error {
 	pause := retryPauseFirst
 	for ctx.Err() == nil {
+		began := time.Now()
 		err := m.session(ctx)
 		if ctx.Err() != nil {
 			break
+		}
+		if time.Since(began) > steadySession {
+			pause = retryPauseFirst
 		}
 		m.log.Warn("matcher: will be taken up again", "error", err)
 		sleep(ctx, pause)

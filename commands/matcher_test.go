@@ -395,3 +395,23 @@ func TestReceiver(t *testing.T) {
 		}
 	}
 }
+
+// TestMatcherTooMany: an attempt that could not be taken in might be the one that a
+// receipt is about, so nothing is fitted until its window is over.
+func TestMatcherTooMany(t *testing.T) {
+	o := newOrphans(t)
+	o.matcher.SetLimit(1)
+	o.unknown("a")
+	o.observe()
+	o.dispatched("b")
+	o.receive(nil)
+	if fits := o.observe(); len(fits) > 0 {
+		t.Errorf("%v is confirmed, and the receipt may be of another", fits)
+	}
+	o.now = o.now.Add(2 * receipt.Window)
+	id := o.unknown("c")
+	o.receive(func(r *commands.ProviderReceipt) { r.ProviderID = "F00D" })
+	if fits := o.observe(); len(fits) != 1 || fits[0] != id {
+		t.Errorf("%v is confirmed once the window is over, want %s", fits, id)
+	}
+}

@@ -28,6 +28,8 @@ const (
 	// finishTaken is how long a lost subscription's inputs may still be worked on before
 	// it is taken up again; what is not done by then comes again.
 	finishTaken = 5 * time.Second
+	// steadySession: a session that lasted so long is soon taken up again.
+	steadySession = time.Minute
 )
 
 // Runner feeds a process manager from $all: inputs of one stream one after the other,
@@ -74,7 +76,7 @@ func (r *Runner) Run(ctx context.Context) error {
 			return nil
 		}
 		r.Log.Warn("runner: subscription lost, will be taken up again", "runner", r.Name, "error", err)
-		if time.Since(began) > time.Minute {
+		if time.Since(began) > steadySession {
 			pause = retryPauseFirst
 		}
 		sleep(ctx, pause)
