@@ -23,13 +23,20 @@ type orphans struct {
 	receiver *commands.Receiver
 	matcher  *commands.Matcher
 	shown    int
-	now      time.Time
+	now      time.Time // zero: the clock's
+}
+
+func (o *orphans) at() time.Time {
+	if o.now.IsZero() {
+		return time.Now()
+	}
+	return o.now
 }
 
 func newOrphans(t *testing.T) *orphans {
 	t.Helper()
 	o := &orphans{bench: newBench(t), now: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)}
-	o.ledger.Now = func() time.Time { return o.now }
+	o.ledger.Now = o.at
 	o.receiver = commands.NewReceiver(o.n)
 	o.matcher = commands.NewMatcher(o.n, quiet)
 	return o
@@ -38,32 +45,32 @@ func newOrphans(t *testing.T) *orphans {
 // unknown claims the first attempt of a new notification and loses its answer.
 func (o *orphans) unknown(key string) string {
 	id := o.dispatched(key)
-	o.outcome(id, notification.PartOutcome{Fate: notification.PartUnknown, At: o.now})
+	o.outcome(id, notification.PartOutcome{Fate: notification.PartUnknown, At: o.at()})
 	return id
 }
 
 func (o *orphans) dispatched(key string) string {
 	o.t.Helper()
 	id := o.submitted(key)
-	token, err := o.persons.DestinationToken(o.t.Context(), "main", commands.TokenForm(number), o.now)
+	token, err := o.persons.DestinationToken(o.t.Context(), "main", commands.TokenForm(number), o.at())
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	o.tell(id, notification.Claim{Attempt: 1, Claim: "c", Token: token.Token, TokenKey: token.Key, At: o.now})
+	o.tell(id, notification.Claim{Attempt: 1, Claim: "c", Token: token.Token, TokenKey: token.Key, At: o.at()})
 	return id
 }
 
 func (o *orphans) outcome(id string, parts ...notification.PartOutcome) {
 	o.t.Helper()
-	o.tell(id, notification.RecordOutcome{Attempt: 1, Claim: "c", Parts: parts, At: o.now})
+	o.tell(id, notification.RecordOutcome{Attempt: 1, Claim: "c", Parts: parts, At: o.at()})
 }
 
 // register does what the process manager does of an accepted part.
 func (o *orphans) register(id, providerID string) {
 	o.t.Helper()
 	a := o.state(id).Attempts[0]
-	c := receipt.RegisterSubmission{At: o.now, Submission: receipt.Submission{
-		Tenant: simTenant, Notification: id, Attempt: 1, Part: 1, Token: a.Token, TokenKey: a.TokenKey, AcceptedAt: o.now,
+	c := receipt.RegisterSubmission{At: o.at(), Submission: receipt.Submission{
+		Tenant: simTenant, Notification: id, Attempt: 1, Part: 1, Token: a.Token, TokenKey: a.TokenKey, AcceptedAt: o.at(),
 	}}
 	if _, err := o.n.TellReceipt(o.t.Context(), origin, receipt.Stream("main", receipt.Hex.ReceiptID(providerID)), c); err != nil {
 		o.t.Fatal(err)
@@ -74,7 +81,7 @@ func (o *orphans) receive(change func(*commands.ProviderReceipt)) {
 	o.t.Helper()
 	r := commands.ProviderReceipt{
 		Route: "main", ProviderID: "BEEF", Destination: number[1:], Sender: "Studio", Status: commands.ReceiptDelivered,
-		OccurredAt: o.now, ReceivedAt: o.now,
+		OccurredAt: o.at(), ReceivedAt: o.at(),
 	}
 	if change != nil {
 		change(&r)
@@ -121,7 +128,7 @@ func (o *orphans) observe() []string {
 }
 
 func refusedPart(o *orphans) notification.PartOutcome {
-	return notification.PartOutcome{Fate: notification.PartRefused, Code: "0x0000000b", At: o.now}
+	return notification.PartOutcome{Fate: notification.PartRefused, Code: "0x0000000b", At: o.at()}
 }
 
 func TestMatcher(t *testing.T) {
@@ -298,10 +305,7 @@ func TestMatcherForgets(t *testing.T) {
 func TestMatcherRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOrphans(t)
-		o.ledger.Now = func() time.Time {
-			o.now = time.Now()
-			return o.now
-		}
+		o.now = time.Time{}
 		lose := false
 		var mu sync.Mutex
 		o.store.ReadFault = func(stream string) error {
@@ -341,7 +345,7 @@ func TestMatcherRuns(t *testing.T) {
 		stop()
 		second := o.dispatched("b")
 		o.register(first, "77")
-		o.outcome(second, notification.PartOutcome{Fate: notification.PartUnknown, At: o.now})
+		o.outcome(second, notification.PartOutcome{Fate: notification.PartUnknown, At: o.at()})
 		o.receive(func(r *commands.ProviderReceipt) { r.ProviderID = "CAFE" })
 		stop = run()
 		time.Sleep(time.Minute)
