@@ -13,6 +13,7 @@ import (
 
 	"recapito/adapters/kafka"
 	"recapito/commands"
+	"recapito/domain/event"
 )
 
 // bus keeps the dispatch topics of every channel connected: it publishes what the
@@ -31,7 +32,7 @@ type bus struct {
 
 	mu     sync.Mutex
 	topics *commands.Topics // nil while not connected
-	state  error
+	state  error            // why it is not, or why the last dispatch failed
 }
 
 var errNoBroker = errors.New("not connected to Kafka yet")
@@ -44,17 +45,23 @@ func (b *bus) Dispatch(ctx context.Context, d commands.DispatchMessage, channel,
 	if topics == nil {
 		return errors.Join(errNoBroker, state)
 	}
-	return topics.Dispatch(ctx, d, channel, priority)
+	err := topics.Dispatch(ctx, d, channel, priority)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.topics == topics {
+		b.state = err
+	}
+	return err
 }
 
-// State is nil while the bus is connected.
+// State is nil while the bus is connected and took the last dispatch.
 func (b *bus) State() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.topics == nil {
 		return errors.Join(errNoBroker, b.state)
 	}
-	return nil
+	return b.state
 }
 
 func (b *bus) set(topics *commands.Topics, state error) {
@@ -91,7 +98,7 @@ func (b *bus) session(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, open.Close()) }()
 	router, err := kafka.NewRouter(kafka.RouterOptions{
 		Logger: b.log, Publisher: open.Publisher(), Metrics: b.metrics,
-		Redeliver: func(err error) bool { return !errors.Is(err, errMalformed) },
+		Redeliver: comesAgain,
 	})
 	if err != nil {
 		return fmt.Errorf("making the router: %w", err)
@@ -137,13 +144,25 @@ func (b *bus) prepare(ctx context.Context) error {
 	return nil
 }
 
-// errMalformed: a message that no repetition can help.
-var errMalformed = errors.New("malformed")
+// comesAgain tells of an error that time will mend: the message is delivered again and
+// holds its partition until then. Any other, which repetition did not help, is the
+// message's own (a value that does not open, a stream that does not fold): on the
+// dead-letter topic it holds up nobody, and the attempt's watchdog dispatches it again.
+func comesAgain(err error) bool {
+	for _, passing := range []error{
+		event.ErrUnavailable, event.ErrUnknownOutcome, commands.ErrDraining, context.Canceled, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return false
+}
 
 func (b *bus) handle(m *message.Message) error {
 	d, err := commands.ParseDispatch(m)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errMalformed, err)
+		return err
 	}
 	return b.worker.Handle(m.Context(), d)
 }

@@ -184,7 +184,7 @@ func (l *ledger) run(ctx context.Context, ready func(Instance)) error {
 	carrying, stopBus := context.WithCancel(working)
 	defer stopBus()
 	var work, carry, doors sync.WaitGroup
-	failed := make(chan error, 2)
+	failed := make(chan error, 3) // of both doors and run.json: none may block a shutdown
 
 	// Everything that runs:
 	work.Go(func() { l.access.Run(working) })
@@ -223,6 +223,7 @@ func (l *ledger) run(ctx context.Context, ready func(Instance)) error {
 	l.rebuilds.close()
 	stopWork()
 	work.Wait()
+	l.notifications.Close()
 	closing, cancel := context.WithTimeout(end, closeAll)
 	defer cancel()
 	return errors.Join(err, l.engines.close(closing))

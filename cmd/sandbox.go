@@ -94,7 +94,10 @@ func (s sandboxCmd) drive(ctx context.Context, t terminal, l *ledger, c Config) 
 	started := make(chan Instance, 1)
 	ended := make(chan error, 1)
 	shown := make(chan struct{})
-	go func() { ended <- l.run(running, func(i Instance) { started <- i }) }()
+	go func() {
+		defer stop() // an instance that ends by itself ends the samples too
+		ended <- l.run(running, func(i Instance) { started <- i })
+	}()
 	go func() {
 		defer close(shown)
 		l.showEvents(running, t.out)

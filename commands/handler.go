@@ -100,6 +100,13 @@ func NewHandler[S, C, E any](l *Ledger, d event.Decider[S, C, E]) *Handler[S, C,
 	return h
 }
 
+// Close ends what the handler runs beside its calls: the forgetting of lapsed states.
+func (h *Handler[S, C, E]) Close() {
+	if h.cache != nil {
+		h.cache.StopAllGoroutines()
+	}
+}
+
 // Load folds a stream as it is now.
 func (h *Handler[S, C, E]) Load(ctx context.Context, stream string) (Loaded[S], error) {
 	return h.refresh(ctx, stream, h.cached(stream))

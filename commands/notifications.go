@@ -35,6 +35,12 @@ func NewNotifications(l *Ledger, p Persons, s Scenarios, r Routes, log *slog.Log
 	}
 }
 
+// Close ends what runs beside the calls. None may come after it.
+func (n *Notifications) Close() {
+	n.handler.Close()
+	n.receipts.Close()
+}
+
 // Accepted answers a request.
 type Accepted struct {
 	ID       string

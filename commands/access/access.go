@@ -212,6 +212,7 @@ const (
 // Run feeds the index until ctx ends. A lost subscription is taken up again where it
 // stood; meanwhile the keys known so far still open.
 func (a *Access) Run(ctx context.Context) {
+	defer a.handler.Close()
 	var last *event.Position
 	pause := pauseFirst
 	for ctx.Err() == nil {
