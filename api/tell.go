@@ -44,7 +44,7 @@ func tell(e notification.Event) told {
 	case notification.NotificationDelivered:
 		return ofAttempt(e.Facts, "delivered").with(e.ReceiptFacts)
 	case notification.NotificationUndelivered:
-		t := ofAttempt(e.Facts, "failed: %s", failures[e.Why]).with(e.ReceiptFacts)
+		t := ofAttempt(e.Facts, "failed: %s%s", failures[e.Why], codeOf(e)).with(e.ReceiptFacts)
 		t.reason = e.Why
 		t.details["transient"] = e.Transient
 		t.accepted(e.Accepted)
@@ -52,7 +52,7 @@ func tell(e notification.Event) told {
 	case notification.NotificationRead:
 		return ofAttempt(e.Facts, "read by the person").with(e.ReceiptFacts)
 	case notification.NotificationReceiptKept:
-		t := ofAttempt(e.Facts, "has a receipt that does not raise its status").with(e.ReceiptFacts)
+		t := ofAttempt(e.Facts, "has a receipt: %s%s", saysOf(e), kept[e.Why]).with(e.ReceiptFacts)
 		t.details["says"] = e.Says
 		t.reason = e.Why
 		return t
@@ -102,6 +102,33 @@ var failures = map[string]string{
 	"not_sent": "not sent",
 	"partial":  "sent in part only",
 	"receipt":  "reported undelivered by the provider",
+}
+
+// kept says why a receipt left an attempt as it was.
+var kept = map[string]string{
+	"part":         ", the others are awaited",
+	"waits":        ", while the send's own result is awaited",
+	"double":       ", which was known",
+	"contradicts":  ", against what is known",
+	"intermediate": ", which is not the end",
+	"no_such_part": ", a part that it does not have",
+	"not_sent":     ", though it was not sent",
+}
+
+// saysOf is what a receipt says, and of which part if there are several.
+func saysOf(e notification.NotificationReceiptKept) string {
+	if e.Parts > 1 && e.Part > 0 {
+		return fmt.Sprintf("part %d of %d %s", e.Part, e.Parts, e.Says)
+	}
+	return e.Says
+}
+
+// codeOf is the provider's code, for what the provider said.
+func codeOf(e notification.NotificationUndelivered) string {
+	if e.Code == "" || e.Code == notification.CodeNotSent {
+		return ""
+	}
+	return ", code " + e.Code
 }
 
 func tellRequested(e notification.NotificationRequested) told {

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"os"
 	"reflect"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -111,16 +115,51 @@ func readConfig(file string, c *Config) error {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
 	defer func() { _ = f.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(f, maxConfigBytes))
+	raw, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	if len(raw) > maxConfigBytes {
+		return fmt.Errorf("%s: the file has more than %d bytes, which is the limit", file, maxConfigBytes)
 	}
 	d := yaml.NewDecoder(bytes.NewReader(raw))
 	d.KnownFields(true)
 	if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s: %w", file, err)
+		return fmt.Errorf("configuration %s:%s", file, mistakes(err))
 	}
 	return nil
+}
+
+var (
+	unknownKey = regexp.MustCompile(`^line (\d+): field (.+) not found in type `)
+	wrongKind  = regexp.MustCompile(`(?s)^line (\d+): cannot unmarshal .* into (\S+)$`)
+	kinds      = map[string]string{
+		"[]string": "a list of texts", "string": "a text", "receipt.Form": "a text", "int": "a whole number",
+		"time.Duration": "a duration such as 30s or 1h", "[]cmd.RouteConfig": "a list of routes",
+	}
+)
+
+// mistakes are the YAML reader's complaints in words for who wrote the file: line and
+// rule, without Go's types and without the value, which may be a password.
+func mistakes(err error) string {
+	var wrong *yaml.TypeError
+	if !errors.As(err, &wrong) {
+		return " " + strings.TrimPrefix(err.Error(), "yaml: ")
+	}
+	var b strings.Builder
+	for _, said := range wrong.Errors {
+		if m := unknownKey.FindStringSubmatch(said); m != nil {
+			said = fmt.Sprintf("line %s: %s is no key here; docs/configuration.md lists all", m[1], m[2])
+		} else if m := wrongKind.FindStringSubmatch(said); m != nil {
+			kind, ok := kinds[m[2]]
+			if !ok {
+				kind = "keys and values"
+			}
+			said = fmt.Sprintf("line %s: must be %s", m[1], kind)
+		}
+		b.WriteString("\n  " + said)
+	}
+	return b.String()
 }
 
 // overrideByEnv sets the keys that hold a text, or a list of texts.
@@ -161,10 +200,20 @@ func override(v reflect.Value, prefix string, set map[string]string) error {
 }
 
 func (c *Config) validate() error {
-	var problems []error
-	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	var problems []string
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if c.Data == "" {
 		problem("data: must name a folder")
+	}
+	for key, addr := range map[string]string{
+		"http.addr": c.HTTP.Addr, "metrics.addr": c.Metrics.Addr, "kafka.addr": c.Kafka.Addr, "clickhouse.addr": c.ClickHouse.Addr,
+	} {
+		if !isAddress(addr) {
+			problem("%s: must be host:port, such as 127.0.0.1:8080", key)
+		}
+	}
+	if new(slog.LevelVar).UnmarshalText([]byte(c.Log.Level)) != nil {
+		problem("log.level: must be debug, info, warn or error")
 	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		problem("log.format: must be text or json")
@@ -189,8 +238,13 @@ func (c *Config) validate() error {
 		if r.Channel != commands.ChannelSMS || r.Protocol != "smpp" {
 			problem("%s: only channel sms over protocol smpp is built", at)
 		}
-		if r.Addr == "" {
-			problem("%s.addr: is required (host:port)", at)
+		if !isAddress(r.Addr) {
+			problem("%s.addr: is required, host:port", at)
+		}
+		for name, n := range map[string]int{"binds": r.Binds, "window": r.Window, "tries": r.Tries, "resends": r.Resends} {
+			if n < 0 {
+				problem("%s.%s: must not be negative", at, name)
+			}
 		}
 		switch r.IDForm {
 		case "":
@@ -210,10 +264,21 @@ func (c *Config) validate() error {
 			}
 		}
 	}
-	if err := errors.Join(problems...); err != nil {
-		return fmt.Errorf("configuration:\n%w", err)
+	if len(problems) == 0 {
+		return nil
 	}
-	return nil
+	slices.Sort(problems)
+	return errors.New("configuration:\n  " + strings.Join(problems, "\n  "))
+}
+
+// isAddress says whether a text is host:port with a port that there can be.
+func isAddress(addr string) bool {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 // policy is the route's policy, the defaults where it is silent.

@@ -57,8 +57,8 @@ func describe(v reflect.Value, prefix string, want map[string][]string) {
 
 // routeDefaults are those of a route that says only what it must.
 func routeDefaults() map[string]string {
-	c := Config{Data: "x", Routes: []RouteConfig{{Name: "x", Addr: "x"}}}
-	c.Log.Format = "text"
+	c := defaultConfig()
+	c.Routes = []RouteConfig{{Name: "x", Addr: "x:1"}}
 	if err := c.validate(); err != nil {
 		panic(err)
 	}

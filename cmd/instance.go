@@ -57,7 +57,7 @@ func findInstance(dir string) (Instance, error) {
 		return i, fmt.Errorf("reading run.json: %w", err)
 	}
 	if err := json.Unmarshal(raw, &i); err != nil {
-		return i, fmt.Errorf("reading run.json: %w", err)
+		return i, fmt.Errorf("%s is no instance's file (%w): remove it if none runs", instanceFile(dir), err)
 	}
 	client := http.Client{Timeout: 5 * time.Second}
 	answer, err := client.Get("http://" + i.HTTP + "/livez")

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -146,7 +147,10 @@ func (l *ledger) wireDoors(scenarios commands.Scenarios) error {
 	for _, addr := range []string{l.config.HTTP.Addr, l.config.Metrics.Addr} {
 		listener, err := net.Listen("tcp", addr)
 		if err != nil {
-			return fmt.Errorf("listening: %w (is another instance running? `--http 127.0.0.1:0` picks free ports)", err)
+			if errors.Is(err, syscall.EADDRINUSE) {
+				return fmt.Errorf("%s is taken (by another instance?): `--http 127.0.0.1:0` picks free ports", addr)
+			}
+			return fmt.Errorf("listening: %w", err)
 		}
 		l.listen = append(l.listen, listener)
 	}

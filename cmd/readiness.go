@@ -2,7 +2,9 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"recapito/api"
@@ -63,7 +65,7 @@ func (l *ledger) projectionCheck(name string) (string, error) {
 	s, _ := l.rebuilds.state(name)
 	detail := fmt.Sprintf("%s, %d events, %d behind, lag %s", s.Phase, s.Events, s.Behind, s.Lag.Round(time.Millisecond))
 	if !s.Ready() {
-		return detail, fmt.Errorf("projection %s is %s: %s", name, s.Phase, s.Error)
+		return detail, errors.New(strings.TrimSuffix(fmt.Sprintf("it is %s: %s", s.Phase, s.Error), ": "))
 	}
 	return detail, nil
 }

@@ -69,7 +69,7 @@ func (s sandboxCmd) Run(ctx context.Context, t terminal) error {
 	}
 	l, err := openLedger(ctx, c, scenarios, log)
 	if err != nil {
-		return explain(err)
+		return err
 	}
 	l.instance.SMSC = simulator.addr
 	return s.drive(ctx, t, l, c)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"recapito/adapters/clickhouse"
 )
 
 type serveCmd struct {
@@ -33,7 +31,7 @@ func (s serveCmd) Run(ctx context.Context, t terminal) error {
 	}
 	l, err := openLedger(ctx, c, scenarios, log)
 	if err != nil {
-		return explain(err)
+		return err
 	}
 	return l.run(ctx, func(i Instance) {
 		_, _ = fmt.Fprintf(t.out, "recapito is ready: http://%s/docs\n", i.HTTP)
@@ -54,13 +52,8 @@ func (s serveCmd) configuration(t terminal) (Config, error) {
 	if freePort(c.HTTP.Addr) {
 		c.zeroPorts()
 	}
-	return c, nil
-}
-
-// explain adds what to do next where the engine's own words do not say it.
-func explain(err error) error {
-	if errors.Is(err, clickhouse.ErrNoLibrary) {
-		return fmt.Errorf("%w\nOr name a running ClickHouse by clickhouse.url", err)
+	if s.HTTP != "" && !isAddress(s.HTTP) {
+		return c, errors.New("--http must be host:port, such as 127.0.0.1:8080 (127.0.0.1:0 picks free ports)")
 	}
-	return err
+	return c, nil
 }

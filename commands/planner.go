@@ -101,7 +101,7 @@ func (p *Planner) plan(s notification.State, def scenario.Definition, text strin
 			}
 			parts, err := route.Wire.Parts(text)
 			if err != nil {
-				return plan, why, fmt.Errorf("the text does not fit %s: %w", channel, err)
+				return plan, why, fmt.Errorf("for %s %w", channel, err)
 			}
 			for _, address := range addresses {
 				if len(targets) == notification.MaxTargetsPerStep {

@@ -24,7 +24,7 @@ const (
 	DefaultLateTTL         = 10 * time.Minute
 	DefaultDrainTimeout    = 5 * time.Second
 	DefaultRebindMin       = 250 * time.Millisecond
-	DefaultRebindMax       = 30 * time.Second
+	DefaultRebindMax       = 10 * time.Second
 	DefaultThrottleMin     = 100 * time.Millisecond
 	DefaultThrottleMax     = 5 * time.Second
 

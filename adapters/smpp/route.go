@@ -103,7 +103,7 @@ func (r *Route) keepBound(ctx context.Context) {
 	wait := r.o.RebindMin
 	for ctx.Err() == nil {
 		begun := time.Now()
-		err := r.serve(ctx)
+		bound, err := r.serve(ctx)
 		if ctx.Err() != nil {
 			r.down(errors.New("stopped"))
 			return
@@ -113,7 +113,11 @@ func (r *Route) keepBound(ctx context.Context) {
 			wait = r.o.RebindMin
 		}
 		pause := jitter(wait)
-		r.o.Logger.Warn("bind lost", "route", r.o.Name, "error", err, "retry_in", pause)
+		what := "bind failed"
+		if bound {
+			what = "bind lost"
+		}
+		r.o.Logger.Warn(what, "route", r.o.Name, "error", err, "retry_in", pause.Round(time.Millisecond))
 		wait = min(2*wait, r.o.RebindMax)
 		select {
 		case <-time.After(pause):
@@ -129,11 +133,11 @@ func (r *Route) down(err error) {
 	r.err = err
 }
 
-// serve holds one bind until it is lost or ctx ends.
-func (r *Route) serve(ctx context.Context) error {
+// serve holds one bind until it is lost or ctx ends, and tells whether there was one.
+func (r *Route) serve(ctx context.Context) (bound bool, err error) {
 	conn, err := r.dial(ctx)
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return false, fmt.Errorf("connect: %w", err)
 	}
 	b := &bind{slots: make(chan struct{}, r.o.Window), receipts: make(chan struct{}, r.o.ReceiptLimit)}
 	sinkCtx, stopSink := context.WithCancel(context.WithoutCancel(ctx))
@@ -152,7 +156,8 @@ func (r *Route) serve(ctx context.Context) error {
 	go func() { ended <- b.session.Run() }()
 
 	err = r.bind(ctx, b)
-	if err == nil {
+	bound = err == nil
+	if bound {
 		r.up(b)
 		select {
 		case <-b.session.Done():
@@ -166,7 +171,7 @@ func (r *Route) serve(ctx context.Context) error {
 	cause := <-ended // the reader calls handle: only now no more receipts begin
 	stopSink()
 	receipts.Wait()
-	return cause
+	return bound, cause
 }
 
 func (r *Route) dial(ctx context.Context) (net.Conn, error) {
