@@ -132,7 +132,7 @@ func readConfig(file string, c *Config) error {
 
 var (
 	unknownKey = regexp.MustCompile(`^line (\d+): field (.+) not found in type `)
-	wrongKind  = regexp.MustCompile(`(?s)^line (\d+): cannot unmarshal .* into (\S+)$`)
+	wrongKind  = regexp.MustCompile(`(?s)^line (\d+): cannot unmarshal .* into (.+)$`)
 	kinds      = map[string]string{
 		"[]string": "a list of texts", "string": "a text", "receipt.Form": "a text", "int": "a whole number",
 		"time.Duration": "a duration such as 30s or 1h", "[]cmd.RouteConfig": "a list of routes",
