@@ -94,6 +94,7 @@ func openLedger(ctx context.Context, c Config, scenarios *scenariofile.Set, log 
 		return nil, fmt.Errorf("wiring the projections: %w", err)
 	}
 	l.rebuilds = newRebuilds(l.projections)
+	l.registry.MustRegister(gauges{l})
 	return l, l.wireDoors(scenarios)
 }
 

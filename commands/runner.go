@@ -49,13 +49,15 @@ type Runner struct {
 
 	mu      sync.Mutex
 	state   RunnerState
-	failing int // inputs that failed and have not succeeded yet
+	failing int       // inputs that failed and have not succeeded yet
+	taken   *progress // of the running session
 }
 
 // RunnerState tells how a runner is doing.
 type RunnerState struct {
 	Live     bool           // has caught up since it started
 	Position event.Position // everything up to it is done
+	Waiting  int            // inputs taken and not done
 	Failing  error          // the last error of an input, nil once none fails any more
 }
 
@@ -63,7 +65,11 @@ type RunnerState struct {
 func (r *Runner) State() RunnerState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.state
+	s := r.state
+	if r.taken != nil {
+		s.Waiting = len(r.taken.window)
+	}
+	return s
 }
 
 // Run works until ctx ends; a lost subscription is taken up again.
@@ -98,6 +104,9 @@ func (r *Runner) session(ctx context.Context) error {
 		return err
 	}
 	p := newProgress(cmp.Or(r.ahead, runnerAhead))
+	r.mu.Lock()
+	r.taken = p
+	r.mu.Unlock()
 	saver := make(chan error, 1)
 	go func() {
 		err := r.saveLoop(ctx, p, revision)

@@ -77,6 +77,16 @@ func (s *Service) Live() bool {
 	return s.live
 }
 
+// Held is how many deadlines are in memory: those that are near, and those being fired.
+func (s *Service) Held() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.schedule == nil {
+		return 0
+	}
+	return s.schedule.held()
+}
+
 // Run fires until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	var owned sync.WaitGroup

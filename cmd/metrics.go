@@ -1,0 +1,67 @@
+package cmd
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// gauges tell Prometheus how the parts of an instance are doing, looked at when it asks.
+type gauges struct{ of *ledger }
+
+func metric(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("recapito_"+name, help, labels, nil)
+}
+
+var (
+	storePosition     = metric("store_position", "Position of the last durable event.")
+	storeUp           = metric("store_up", "1 while the event store takes appends.")
+	deliveryWaiting   = metric("delivery_waiting_inputs", "Events that the delivery process manager has taken and is not done with.")
+	deliveryFailing   = metric("delivery_failing", "1 while an event fails to be worked on.")
+	deadlinesHeld     = metric("deadlines_held", "Deadlines in memory: near, or being fired.")
+	busUp             = metric("bus_up", "1 while Kafka takes dispatches.")
+	routeUp           = metric("route_up", "1 while a route has a bind.", "route")
+	projectionReady   = metric("projection_ready", "1 while a projection follows.", "projection")
+	projectionEvents  = metric("projection_events", "Ledger events in a projection's table.", "projection")
+	projectionWaiting = metric("projection_waiting_events", "Ledger events received and not yet in a projection's table.", "projection")
+	projectionLag     = metric("projection_lag_seconds", "How long the oldest of those has waited.", "projection")
+)
+
+// Describe implements prometheus.Collector.
+func (gauges) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		storePosition, storeUp, deliveryWaiting, deliveryFailing, deadlinesHeld, busUp, routeUp,
+		projectionReady, projectionEvents, projectionWaiting, projectionLag,
+	} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g gauges) Collect(out chan<- prometheus.Metric) {
+	tell := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	l := g.of
+	tell(storePosition, float64(l.engines.events.Last()))
+	tell(storeUp, one(l.engines.events.Healthy() == nil))
+	delivery := l.delivery.State()
+	tell(deliveryWaiting, float64(delivery.Waiting))
+	tell(deliveryFailing, one(delivery.Failing != nil))
+	tell(deadlinesHeld, float64(l.deadlines.Held()))
+	tell(busUp, one(l.bus.State() == nil))
+	for i, r := range l.routes {
+		tell(routeUp, one(r.State() == nil), l.config.Routes[i].Name)
+	}
+	for _, s := range l.projections.States() {
+		tell(projectionReady, one(s.Ready()), s.Projection)
+		tell(projectionEvents, float64(s.Events), s.Projection)
+		tell(projectionWaiting, float64(s.Behind), s.Projection)
+		tell(projectionLag, s.Lag.Seconds(), s.Projection)
+	}
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
