@@ -192,7 +192,7 @@ func (m *Manager) gather(ctx context.Context, o Origin, id string, s notificatio
 	command, err := m.planner.Gather(ctx, l.State)
 	if err != nil {
 		m.log.Warn("enrichment will be tried again", "notification", id, "error", err)
-		return []deadline.DeadlineSet{{At: m.n.ledger.Now().Add(gatherAgain), Notification: id}}, nil
+		return []deadline.DeadlineSet{{At: deadline.Tick(s.Requested.At, gatherAgain, m.n.ledger.Now()), Notification: id}}, nil
 	}
 	if _, err := m.n.handler.Handle(ctx, o, notification.Stream(id), command); err != nil {
 		return nil, fmt.Errorf("enriching a notification: %w", err)

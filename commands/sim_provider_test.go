@@ -26,6 +26,7 @@ type provider struct {
 	refuseTransient, refusePermanent, lose, lateAnswer int // percent
 	receipts, undelivered, read, intermediate, twice   int // percent
 	slow                                               int // percent: a worker stands still before a part
+	busy                                               int // percent: too much at once
 	pipelined                                          bool
 
 	downUntil time.Time
@@ -171,8 +172,10 @@ func (p *provider) submit(m commands.Message, part int) *submission {
 	p.took = append(p.took, sub)
 	p.w.check.wire(sub)
 	switch {
+	case s.percent(p.busy):
+		sub.result = commands.PartOutcome{Result: commands.PartRefused, Code: "0x00000058", Transient: true, Busy: true}
 	case s.percent(p.refuseTransient):
-		sub.result = commands.PartOutcome{Result: commands.PartRefused, Code: "0x00000058", Transient: true}
+		sub.result = commands.PartOutcome{Result: commands.PartRefused, Code: "0x00000045", Transient: true}
 	case s.percent(p.refusePermanent):
 		sub.result = commands.PartOutcome{Result: commands.PartRefused, Code: "0x0000000b"}
 	default:

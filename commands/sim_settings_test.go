@@ -112,7 +112,7 @@ func drawRoute(s *scheduler, channel, name string) routeSettings {
 		return 0
 	}
 	p.refuseTransient, p.refusePermanent = some(40, 60), some(25, 50)
-	p.slow = some(25, 60)
+	p.slow, p.busy = some(25, 60), some(15, 70)
 	p.lose, p.lateAnswer = some(40, 80), some(60, 90)
 	p.undelivered, p.read, p.intermediate, p.twice = some(40, 80), some(40, 90), some(30, 80), some(40, 80)
 	return r

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -100,4 +101,30 @@ func simulate(seed uint64, b bugs, tracing bool) (failed, trace string) {
 		trace = w.s.tail(lines)
 	}
 	return w.s.failed, trace
+}
+
+// TestSimFindsPlantedBugs: a simulation that cannot fail proves nothing.
+func TestSimFindsPlantedBugs(t *testing.T) {
+	const seeds = 2000
+	for _, test := range []struct {
+		name string
+		bugs bugs
+	}{
+		{"appends at any revision", bugs{anyRevision: true}},
+		{"the fence is always open", bugs{openFence: true}},
+		{"no watchdog", bugs{noWatchdog: true}},
+		{"the checkpoint moves before intents are durable", bugs{doneBeforeDurable: true}},
+		{"receipts are acknowledged before they are durable", bugs{earlyAck: true}},
+		{"a start of the deadlines is shown nothing set before", bugs{deadlinesFromEnd: true}},
+		{"a start of the matcher is shown nothing it saw before", bugs{horizonAtSeen: true}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			seed, failed := firstFailure(seeds, test.bugs)
+			if failed == "" {
+				t.Fatalf("not found in %d seeds", seeds)
+			}
+			first, _, _ := strings.Cut(failed, "\n")
+			t.Logf("found by seed %d: %s", seed, first)
+		})
+	}
 }

@@ -72,7 +72,8 @@ func (Register) deliveryIntent() {}
 func (Dispatch) deliveryIntent() {}
 func (Schedule) deliveryIntent() {}
 
-// refusedAgain is how soon an expiry that something in flight held up comes again.
+// refusedAgain is how soon an expiry that something in flight held up comes again, at
+// ticks, so that expiries fired again after a crash become one.
 const refusedAgain = 2 * time.Second
 
 // clockSkew is the most by which the clocks of two instances are taken to differ: a
@@ -217,7 +218,7 @@ func onNotificationDeadline(s *notification.State, now time.Time) []Intent {
 		}
 		return intents
 	case s.InFlight(now):
-		return []Intent{Schedule{At: now.Add(refusedAgain)}}
+		return []Intent{Schedule{At: deadline.Tick(s.Requested.ExpiresAt, refusedAgain, now)}}
 	}
 	return []Intent{Tell{notification.Expire{At: now}}}
 }
