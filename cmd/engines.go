@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -73,6 +74,9 @@ func (e *engines) startBroker(ctx context.Context, c Config) (err error) {
 		return nil
 	}
 	e.broker, err = kafka.StartEmbedded(ctx, kafka.EmbeddedOptions{Dir: filepath.Join(c.Data, "kafka"), Addr: c.Kafka.Addr, Logger: e.log})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s is taken (by another instance?): `--http 127.0.0.1:0` picks free ports", c.Kafka.Addr)
+	}
 	if err != nil {
 		return fmt.Errorf("starting the embedded broker: %w", err)
 	}
@@ -85,6 +89,7 @@ func (e *engines) startHouse(ctx context.Context, c Config) (err error) {
 	if e.houseURL == "" {
 		e.house, err = clickhouse.Start(ctx, clickhouse.SupervisorOptions{
 			Args: []string{"clickhouse"}, Dir: filepath.Join(c.Data, "clickhouse"), Addr: c.ClickHouse.Addr, Logger: e.log,
+			Env: []string{"RECAPITO_LOG_FORMAT=json", "RECAPITO_LOG_LEVEL=" + c.Log.Level},
 		})
 		if err != nil {
 			return fmt.Errorf("starting the embedded ClickHouse engine: %w", err)

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -21,9 +20,11 @@ type SupervisorOptions struct {
 	// [RunServer] with its stdin and [PrintReady] with its stdout.
 	Executable string   // empty: this program
 	Args       []string // such as "clickhouse"
-	Env        []string // added to this process's environment
-	Dir        string
-	Addr       string // a loopback address; with port 0 the first child's choice is kept
+	// Env is added to this process's environment. Lines of JSON, as slog writes them, go
+	// from the child's stderr to Logger at their own level.
+	Env  []string
+	Dir  string
+	Addr string // a loopback address; with port 0 the first child's choice is kept
 
 	Logger *slog.Logger
 }
@@ -36,9 +37,6 @@ const (
 
 	// A child drains and stops its engine within these; then it is killed.
 	closePatience = drainPatience + 2*stopPatience + 5*time.Second
-
-	tailLines     = 20      // of a child's stderr, kept for its error
-	maxStderrLine = 4 << 10 // bytes; the rest of a longer line is dropped
 )
 
 // Supervised is an engine in a child process that is started again whenever it
@@ -298,49 +296,4 @@ func (s *Supervised) kill(c *child) {
 	_ = c.cmd.Process.Kill()
 	_ = c.stdin.Close()
 	<-c.exited
-}
-
-// tailWriter passes a child's stderr on to the log, line by line, and keeps
-// the last lines for the error of its end.
-type tailWriter struct {
-	logger *slog.Logger
-
-	mu    sync.Mutex
-	part  []byte
-	lines []string
-}
-
-func (t *tailWriter) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, b := range p {
-		switch {
-		case b != '\n':
-			if len(t.part) < maxStderrLine {
-				t.part = append(t.part, b)
-			}
-		case len(t.part) > 0:
-			line := string(t.part)
-			t.part = t.part[:0]
-			t.logger.Info("ClickHouse engine's process", "said", line)
-			t.lines = append(t.lines, line)
-			if len(t.lines) > tailLines {
-				t.lines = t.lines[1:]
-			}
-		}
-	}
-	return len(p), nil
-}
-
-func (t *tailWriter) said() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	lines := t.lines
-	if len(t.part) > 0 {
-		lines = append(lines[:len(lines):len(lines)], string(t.part))
-	}
-	if len(lines) == 0 {
-		return ""
-	}
-	return ": " + strings.Join(lines, " | ")
 }
