@@ -41,8 +41,7 @@ type submission struct {
 	part        int
 	result      commands.PartOutcome // what the provider decided
 	at          time.Time
-	answered    bool // its answer reached our worker
-	receiptID   string
+	answered    bool   // its answer reached our worker
 	receiptForm string // the provider's id as its receipts write it
 }
 

@@ -110,7 +110,7 @@ func TestFiresOnTime(t *testing.T) {
 		}
 		for _, in := range waits {
 			if at := start.Add(in); time.Now().Before(at) {
-				time.Sleep(at.Sub(time.Now()))
+				time.Sleep(time.Until(at))
 			}
 			time.Sleep(2 * time.Millisecond)
 			synctest.Wait()
