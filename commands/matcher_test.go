@@ -393,6 +393,9 @@ func TestReceiver(t *testing.T) {
 	if got := o.types("receipt-main-48879"); got != "ReceiptRecorded ReceiptRecorded ReceiptRecorded" {
 		t.Errorf("events %s", got)
 	}
+	o.receive(func(r *commands.ProviderReceipt) { // of a provider that does not swap the addresses
+		r.ProviderID, r.Destination, r.Sender, r.Code = "CAFE", "Studio", number[1:], number
+	})
 	for _, e := range o.store.All() {
 		if strings.Contains(string(e.Data)+string(e.Metadata), "333123") {
 			t.Errorf("%s holds the destination", e.Type)

@@ -26,7 +26,8 @@ var says = map[ReceiptStatus]string{
 }
 
 // Receive records one receipt on the stream of its provider id. The destination is
-// kept only as tokens under the route's keys.
+// kept only as tokens under the route's keys, and a sender or code only if it cannot be
+// a person's number.
 func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
 	route, ok := r.n.routes.Named(p.Route)
 	if !ok {
@@ -40,7 +41,7 @@ func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
 		}
 	}
 	rec := receipt.Receipt{
-		Route: p.Route, ProviderID: p.ProviderID, Tokens: tokens, Sender: p.Sender, Says: says[p.Status], Code: p.Code,
+		Route: p.Route, ProviderID: p.ProviderID, Tokens: tokens, Sender: notPersonal(p.Sender), Says: says[p.Status], Code: notPersonal(p.Code),
 		DoneAt: p.doneAt(), ReceivedAt: p.ReceivedAt,
 	}
 	first := ""
@@ -64,6 +65,16 @@ func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
 		return fmt.Errorf("recording a receipt: %w", err)
 	}
 	return nil
+}
+
+// notPersonal drops what could be a person's number: some providers do not swap the
+// addresses in their receipts, so that the sender is the destination. A receipt without
+// a sender fits whatever the sender was.
+func notPersonal(told string) string {
+	if looksPersonal(told) || looksPersonal("+"+told) {
+		return ""
+	}
+	return told
 }
 
 // doneAt is the moment taken for what a provider tells to the minute: the last one of

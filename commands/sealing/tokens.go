@@ -17,7 +17,7 @@ const (
 	RouteKeyPeriod = 7 * 24 * time.Hour
 	// OrphanWindow is how long after its last use a route key still finds the attempt
 	// that an orphan receipt may belong to. After it the tokens mean nothing any more.
-	OrphanWindow = 7 * 24 * time.Hour
+	OrphanWindow = receipt.Window
 	// tokenBytes of an HMAC are plenty to tell destinations of one route apart.
 	tokenBytes = 16
 )
