@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"time"
 
 	"recapito/domain/event"
@@ -71,11 +72,15 @@ func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
 // addresses in their receipts, so that the sender is the destination. A receipt without
 // a sender fits whatever the sender was.
 func notPersonal(told string) string {
-	if looksPersonal(told) || looksPersonal("+"+told) {
+	if numberLike.MatchString(told) {
 		return ""
 	}
 	return told
 }
+
+// numberLike is what a phone number is at least, national ones too; short codes have
+// fewer digits.
+var numberLike = regexp.MustCompile(`^\+?[0-9 -]{7,}$`)
 
 // doneAt is the moment taken for what a provider tells to the minute: the last one of
 // it that is not after the receipt came. The first one would put a delivery before its
