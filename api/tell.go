@@ -70,7 +70,7 @@ func tell(e notification.Event) told {
 		t.reason = e.Reason
 		return t
 	case notification.NotificationAttemptWithdrawn:
-		t := ofAttempt(e.Facts, "withdrawn: it will never be sent")
+		t := ofAttempt(e.Facts, "withdrawn, never to be sent%s", withdrawn[e.Why])
 		t.reason = e.Why
 		return t
 	case notification.NotificationRejected:
@@ -102,6 +102,15 @@ var failures = map[string]string{
 	"not_sent": "not sent",
 	"partial":  "sent in part only",
 	"receipt":  "reported undelivered by the provider",
+}
+
+// withdrawn says why an attempt will not be sent.
+var withdrawn = map[string]string{
+	"wanted_reached": ": what the step wanted is reached",
+	"cancelled":      ": the notification is cancelled",
+	"expired":        ": its time is over",
+	"patience":       ": its route took nothing for as long as it may wait",
+	"first_sent":     ": the one before it was sent after all",
 }
 
 // kept says why a receipt left an attempt as it was.

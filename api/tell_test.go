@@ -1,0 +1,34 @@
+package api
+
+import (
+	"testing"
+
+	"recapito/domain/notification"
+)
+
+// The timeline says which part a receipt was about, the provider's code of a failure,
+// and why what is never sent is not.
+func TestTell(t *testing.T) {
+	facts := notification.Facts{Attempt: 1, Channel: "sms", Parts: 1}
+	long := facts
+	long.Parts = 3
+	for _, c := range []struct {
+		of   notification.Event
+		want string
+	}{
+		{notification.NotificationReceiptKept{Facts: long, ReceiptFacts: notification.ReceiptFacts{Part: 2}, Says: "delivered", Why: "part"},
+			"Attempt 1 by sms has a receipt: part 2 of 3 delivered, the others are awaited."},
+		{notification.NotificationReceiptKept{Facts: facts, ReceiptFacts: notification.ReceiptFacts{Part: 1}, Says: "undelivered", Why: "contradicts"},
+			"Attempt 1 by sms has a receipt: undelivered, against what is known."},
+		{notification.NotificationUndelivered{Facts: facts, ReceiptFacts: notification.ReceiptFacts{Code: "0x0000000B"}, Why: "refused"},
+			"Attempt 1 by sms failed: refused by the provider, code 0x0000000B."},
+		{notification.NotificationUndelivered{Facts: facts, ReceiptFacts: notification.ReceiptFacts{Code: notification.CodeNotSent}, Why: "not_sent"},
+			"Attempt 1 by sms failed: not sent."},
+		{notification.NotificationAttemptWithdrawn{Facts: facts, Why: "patience"},
+			"Attempt 1 by sms withdrawn, never to be sent: its route took nothing for as long as it may wait."},
+	} {
+		if got := tell(c.of).what; got != c.want {
+			t.Errorf("told\n%s\nwant\n%s", got, c.want)
+		}
+	}
+}
