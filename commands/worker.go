@@ -98,10 +98,13 @@ func (w *Worker) Handle(ctx context.Context, d DispatchMessage) error {
 	case err != nil:
 		return fmt.Errorf("taking capacity of route %s: %w", route.Name, err)
 	}
-	sent, err := w.claimAndSend(ctx, d, route, l.State, release)
-	if !sent {
-		release()
-	}
+	sent := false
+	defer func() { // also when a panic, which the router turns into an error, comes through
+		if !sent {
+			release()
+		}
+	}()
+	sent, err = w.claimAndSend(ctx, d, route, l.State, release)
 	return err
 }
 
@@ -145,15 +148,21 @@ func (w *Worker) claimAndSend(ctx context.Context, d DispatchMessage, route Rout
 	if !w.begin() {
 		return false, ErrDraining
 	}
+	handed := false // to the send, which ends by itself
+	defer func() {
+		if !handed {
+			w.sending.Done()
+		}
+	}()
 	o := Origin{Tenant: state.Requested.Tenant, Actor: actorDispatch, Correlation: d.Notification, Test: state.Requested.Test}
 	res, err := w.n.handler.Handle(ctx, o, notification.Stream(d.Notification), claim)
 	if err != nil || len(res.Events) == 0 {
-		w.sending.Done()
 		if isRefusal(err) {
 			return false, nil // not to be sent now, or not by us
 		}
 		return false, err
 	}
+	handed = true
 	s := send{worker: w, origin: o, route: route, d: d, claim: claim.Claim, start: start, limit: time.Duration(target.Policy.WireLimit)}
 	if !known {
 		w.spawn(func() { s.erased(a.Parts, release) })

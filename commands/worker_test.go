@@ -113,6 +113,22 @@ func TestWorkerHandsBack(t *testing.T) {
 	}
 }
 
+// TestWorkerPanic: a panic on the way (the bus's router turns it into an error) keeps no
+// capacity and holds up no shutdown; drive sees both.
+func TestWorkerPanic(t *testing.T) {
+	drive(t, func(t *testing.T, b *bench, w *commands.Worker) {
+		id := b.submitted("a")
+		b.store.AppendFault = func(string, []event.New) (error, bool) { panic("a fault of the program") }
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+			b.store.AppendFault = nil
+		}()
+		_ = w.Handle(t.Context(), dispatch(id)) // does not return
+	})
+}
+
 // TestWorkerGivesBackAtTicks: copies that are given back meet at one moment.
 func TestWorkerGivesBackAtTicks(t *testing.T) {
 	drive(t, func(t *testing.T, b *bench, w *commands.Worker) {
