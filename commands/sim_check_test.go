@@ -137,6 +137,10 @@ func (c *checker) onNotification(id string, e notification.Event) {
 		case !x.IsZero() && !e.At.Before(x):
 			s.fail("P10 dispatched after expires_at")
 		}
+	case notification.NotificationUndelivered:
+		if a, ok := before.Attempt(e.Attempt); ok && e.ReceiptID != "" && a.Status == notification.Dispatched {
+			s.fail("P11 an undelivered receipt counts before the attempt's own result is known")
+		}
 	case notification.NotificationFailedOver, notification.NotificationExhausted:
 		if over {
 			s.fail("P6 failed over or exhausted after the end was said")
@@ -207,6 +211,9 @@ func (c *checker) appendEnded(stream string) {
 		a := &n.state.Attempts[i]
 		if next, ok := n.state.Attempt(a.Successor); ok && a.Status == notification.Sent && next.Status == notification.Scheduled {
 			s.fail("P9 attempt %d is sent, and its resend is still scheduled", i+1)
+		}
+		if (a.Status == notification.Sent || a.Status == notification.OutcomeUnknown) && slices.Contains(a.PartSays, notification.SaysUndelivered) {
+			s.fail("P3 attempt %d is %s, and its undelivered receipt does not count", i+1, a.Status)
 		}
 	}
 	if n.final && !n.state.Final() {
