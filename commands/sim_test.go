@@ -105,6 +105,9 @@ func simulate(seed uint64, b bugs, tracing bool) (failed, trace string) {
 
 // TestSimFindsPlantedBugs: a simulation that cannot fail proves nothing.
 func TestSimFindsPlantedBugs(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the run without the race detector does it")
+	}
 	const seeds = 2000
 	for _, test := range []struct {
 		name string
