@@ -17,6 +17,7 @@ type request struct {
 	expected event.Expected
 	ids      []uuid.UUID
 	bodies   [][]byte
+	flags    []byte
 	claimed  atomic.Bool // by the writer, or by an appender that gave up before that
 	answer   chan answer // room for one
 }
@@ -40,9 +41,12 @@ func (l *Log) Append(ctx context.Context, stream string, expected event.Expected
 	if r, ok := expected.Exactly(); ok && r >= event.RevisionEnd {
 		return event.Appended{}, fmt.Errorf("%w: expected revision %d", event.ErrInvalid, r)
 	}
-	r := &request{stream: stream, expected: expected, ids: ids, bodies: make([][]byte, len(events)), answer: make(chan answer, 1)}
+	r := &request{stream: stream, expected: expected, ids: ids, bodies: make([][]byte, len(events)), flags: make([]byte, len(events)), answer: make(chan answer, 1)}
 	for i, e := range events {
 		r.bodies[i] = encodeBody(stream, ids[i], e)
+		if e.Binary {
+			r.flags[i] = flagBinary
+		}
 	}
 	if err := l.enqueue(ctx, r); err != nil {
 		return event.Appended{}, err

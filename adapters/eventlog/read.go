@@ -17,6 +17,13 @@ type chunk struct {
 	events  []event.Recorded
 	bytes   int
 	scanned int
+	marks   []mark
+}
+
+// mark is a place between the events of a chunk up to which a reader has looked.
+type mark struct {
+	events   int // of the chunk before it
+	position event.Position
 }
 
 func (c *chunk) full() bool {
@@ -168,7 +175,11 @@ func (l *Log) ReadAll(ctx context.Context, read event.AllRead, visit func(event.
 	if read.Limit < 0 || read.From > event.PositionEnd {
 		return fmt.Errorf("%w: limit %d, from position %d", event.ErrInvalid, read.Limit, read.From)
 	}
-	s := scan{next: read.From, upTo: l.durable.at(), filter: read.Filter, backwards: read.Direction == event.Backwards, left: read.Limit}
+	return l.readAll(ctx, read, matching(read.Filter), visit)
+}
+
+func (l *Log) readAll(ctx context.Context, read event.AllRead, match Match, visit func(event.Recorded) error) error {
+	s := scan{next: read.From, upTo: l.durable.at(), match: match, backwards: read.Direction == event.Backwards, left: read.Limit}
 	if s.backwards {
 		s.next = min(s.next, s.upTo+1)
 	}
@@ -195,9 +206,29 @@ func (l *Log) ReadAll(ctx context.Context, read event.AllRead, visit func(event.
 type scan struct {
 	next      event.Position // forwards the first to look at, backwards the one after that
 	upTo      event.Position // forwards only
-	filter    event.Filter
+	match     Match          // nil: everything passes
 	backwards bool
 	left      int // events still wanted; 0 means all
+
+	every  int  // a mark after so many events looked at; 0: none
+	always bool // count all of them, else only since something passed
+	looked int  // of every
+}
+
+// look counts an event and answers whether a mark is due after it.
+func (s *scan) look(passed bool) bool {
+	if s.every == 0 {
+		return false
+	}
+	s.looked++
+	if passed && !s.always {
+		s.looked = 0
+	}
+	if s.looked < s.every {
+		return false
+	}
+	s.looked = 0
+	return true
 }
 
 // allChunk reads on, moves s, and says whether there is more. Going forwards without
@@ -240,13 +271,22 @@ func (l *Log) allChunk(s *scan) (chunk, bool, error) {
 		} else {
 			s.next = rec.position + 1
 		}
-		if s.filter.IsEmpty() || s.filter.Passes(string(rec.stream), string(rec.typ)) {
+		passes := true
+		if s.match != nil {
+			if passes, err = s.match(string(rec.stream), string(rec.typ)); err != nil {
+				return c, false, err
+			}
+		}
+		if passes {
 			c.add(&rec)
 			if s.left > 0 {
 				if s.left--; s.left == 0 {
 					return c, false, nil
 				}
 			}
+		}
+		if s.look(passes) {
+			c.marks = append(c.marks, mark{events: len(c.events), position: rec.position})
 		}
 		if c.full() {
 			return c, true, nil

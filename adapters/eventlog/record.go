@@ -22,11 +22,14 @@ var ErrCorrupt = errors.New("event log is corrupt")
 //
 //	id 16 | stream | type | data | metadata, each with its length as uvarint before it
 //
-// Flags are for what the EventStoreDB protocol says of an event besides; 0 is JSON data.
+// Flags say what the EventStoreDB protocol says of an event besides.
 const (
 	recordVersion    = 1
 	recordHeaderSize = 1 + 1 + 8 + 8
 )
+
+// flagBinary: the data is not JSON.
+const flagBinary = 1 << 0
 
 // encodeBody is done by the appender, so that the single writer has less to do.
 func encodeBody(stream string, id uuid.UUID, e event.New) []byte {
@@ -41,8 +44,8 @@ func encodeBody(stream string, id uuid.UUID, e event.New) []byte {
 func recordSize(body []byte) int { return recordHeaderSize + len(body) + sumSize }
 
 // putRecord fills dst, which has recordSize(body) bytes; key is the record's key.
-func putRecord(dst, key []byte, r event.Revision, created time.Time, body []byte) {
-	dst[0], dst[1] = recordVersion, 0
+func putRecord(dst, key []byte, flags byte, r event.Revision, created time.Time, body []byte) {
+	dst[0], dst[1] = recordVersion, flags
 	binary.BigEndian.PutUint64(dst[2:], uint64(r))
 	binary.BigEndian.PutUint64(dst[10:], uint64(created.UnixNano()))
 	copy(dst[recordHeaderSize:], body)
@@ -54,6 +57,7 @@ type record struct {
 	position               event.Position
 	revision               event.Revision
 	created                time.Time
+	flags                  byte
 	id                     uuid.UUID
 	stream, typ            []byte
 	data, metadata, stored []byte
@@ -83,6 +87,7 @@ func (rec *record) parse(value []byte) bool {
 	if len(value) < recordHeaderSize+len(rec.id)+sumSize {
 		return false
 	}
+	rec.flags = value[1]
 	rec.revision = event.Revision(binary.BigEndian.Uint64(value[2:]))
 	rec.created = time.Unix(0, int64(binary.BigEndian.Uint64(value[10:]))).UTC()
 	rest := value[recordHeaderSize : len(value)-sumSize]
@@ -110,6 +115,7 @@ func (rec *record) recorded() event.Recorded {
 		Type:     string(rec.typ),
 		Data:     payload[:n:n],
 		Metadata: payload[n:],
+		Binary:   rec.flags&flagBinary != 0,
 		Created:  rec.created,
 	}
 }

@@ -14,15 +14,30 @@ const checkpointAfter = 1000
 // Subscribe implements commands.Store. A subscriber holds no more than a chunk: one
 // that is slow reads on from the log at its own pace.
 func (l *Log) Subscribe(ctx context.Context, sub event.Subscription, h event.Handler) error {
-	s := subscription{log: l, handler: h, scan: scan{filter: sub.Filter}}
-	if sub.After != nil {
-		if *sub.After > event.PositionEnd {
-			return fmt.Errorf("%w: after position %d", event.ErrInvalid, *sub.After)
+	s := subscription{
+		log:  l,
+		to:   Follower{Event: h.Event, Checkpoint: h.Checkpoint, CaughtUp: h.CaughtUp},
+		scan: scan{match: matching(sub.Filter), every: checkpointAfter},
+	}
+	return s.follow(ctx, sub.After)
+}
+
+type subscription struct {
+	log  *Log
+	to   Follower
+	scan scan
+	live bool // CaughtUp was called and the reader has not fallen behind since
+}
+
+func (s *subscription) follow(ctx context.Context, after *event.Position) error {
+	if after != nil {
+		if *after > event.PositionEnd {
+			return fmt.Errorf("%w: after position %d", event.ErrInvalid, *after)
 		}
-		s.scan.next = *sub.After + 1
+		s.scan.next = *after + 1
 	}
 	for ctx.Err() == nil {
-		woken := l.durable.next()
+		woken := s.log.durable.next()
 		if err := s.catchUp(ctx); err != nil {
 			return err
 		}
@@ -34,14 +49,6 @@ func (l *Log) Subscribe(ctx context.Context, sub event.Subscription, h event.Han
 	return nil
 }
 
-type subscription struct {
-	log     *Log
-	handler event.Handler
-	scan    scan
-	live    bool // CaughtUp was called and the reader has not fallen behind since
-	quiet   int  // events looked at since something was delivered or told
-}
-
 // catchUp delivers everything that is durable, or returns early if ctx ends.
 func (s *subscription) catchUp(ctx context.Context) error {
 	for {
@@ -50,24 +57,19 @@ func (s *subscription) catchUp(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("subscription: %w", err)
 		}
-		if more {
+		if more && s.live {
 			s.live = false
-		}
-		for _, e := range c.events {
-			if ctx.Err() != nil {
-				return nil
-			}
-			if s.handler.Event != nil {
-				if err := s.handler.Event(e); err != nil {
+			if s.to.FellBehind != nil {
+				if err := s.to.FellBehind(); err != nil {
 					return err
 				}
 			}
 		}
+		if err := s.deliver(ctx, c); err != nil {
+			return err
+		}
 		if ctx.Err() != nil {
 			return nil
-		}
-		if err := s.checkpoint(c); err != nil {
-			return err
 		}
 		if !more && s.scan.upTo == s.log.durable.at() {
 			return s.caughtUp()
@@ -75,19 +77,30 @@ func (s *subscription) catchUp(ctx context.Context) error {
 	}
 }
 
-func (s *subscription) checkpoint(c chunk) error {
-	if len(c.events) > 0 {
-		s.quiet = 0
-		return nil
+// deliver hands over a chunk's events, and its marks between them.
+func (s *subscription) deliver(ctx context.Context, c chunk) error {
+	marks := c.marks
+	for i := 0; ; i++ {
+		for len(marks) > 0 && marks[0].events == i {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if s.to.Checkpoint != nil {
+				if err := s.to.Checkpoint(marks[0].position); err != nil {
+					return err
+				}
+			}
+			marks = marks[1:]
+		}
+		if i == len(c.events) || ctx.Err() != nil {
+			return nil
+		}
+		if s.to.Event != nil {
+			if err := s.to.Event(c.events[i]); err != nil {
+				return err
+			}
+		}
 	}
-	if s.quiet += c.scanned; s.quiet < checkpointAfter {
-		return nil
-	}
-	s.quiet = 0
-	if s.handler.Checkpoint == nil {
-		return nil
-	}
-	return s.handler.Checkpoint(s.scan.next - 1)
 }
 
 func (s *subscription) caughtUp() error {
@@ -95,8 +108,8 @@ func (s *subscription) caughtUp() error {
 		return nil
 	}
 	s.live = true
-	if s.handler.CaughtUp == nil {
+	if s.to.CaughtUp == nil {
 		return nil
 	}
-	return s.handler.CaughtUp(max(s.scan.next, 1) - 1)
+	return s.to.CaughtUp(max(s.scan.next, 1) - 1)
 }

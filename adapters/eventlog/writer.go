@@ -195,7 +195,7 @@ func (w *writer) place(b *batch, r *request, h head) event.Appended {
 		key := appendPositionKey(w.key[:0], w.next)
 		op := b.pebble.SetDeferred(len(key), recordSize(body))
 		copy(op.Key, key)
-		putRecord(op.Value, key, h.next, b.created, body)
+		putRecord(op.Value, key, r.flags[i], h.next, b.created, body)
 		_ = op.Finish()
 		key = appendIndexKey(w.key[:0], r.stream, h.next)
 		op = b.pebble.SetDeferred(len(key), indexValueSize)

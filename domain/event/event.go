@@ -18,6 +18,9 @@ type New struct {
 	Type string
 	// Data and Metadata are JSON documents. Both may be empty.
 	Data, Metadata []byte
+	// Binary says that Data is not JSON. The ledger's own events are never binary;
+	// other clients of the same store may write such.
+	Binary bool
 }
 
 // Recorded is an event as a store gives it back. Everything in it is durable.
@@ -29,6 +32,7 @@ type Recorded struct {
 	Type     string
 	Data     []byte
 	Metadata []byte
+	Binary   bool      // Data is not JSON
 	Created  time.Time // the store's own time; does not survive a copy of the store
 }
 

@@ -1,0 +1,21 @@
+// Package esdbserver serves an eventlog.Log by EventStoreDB's gRPC protocol, so that the
+// official clients, and every tool that speaks it, take the embedded store for a single
+// EventStoreDB node.
+//
+// Served: Streams.Read in all its forms (a stream or $all, forwards and backwards, from
+// start, end, revision or position, limits, filters by prefix and regular expression,
+// subscriptions with checkpoints and caught-up messages), Streams.Append,
+// Streams.BatchAppend, ServerFeatures and Gossip (one leader). Everything else answers
+// UNIMPLEMENTED: Delete, Tombstone, persistent subscriptions, projections, users. The
+// metadata of a stream (the stream $$name) is stored and given back, but its $maxAge,
+// $maxCount, $tb and $acl have no effect yet.
+//
+// Promises: what the log promises holds through the protocol. An append that was
+// answered with success is durable; nothing that is not durable is shown. A deadline
+// that passes while an append is written is answered as one whose outcome is open
+// (ABORTED or DEADLINE_EXCEEDED), never as a failure.
+//
+// Without TLS and a password it listens on loopback addresses only. With a password,
+// the one user is `admin`, by basic authentication; features and gossip need none, as
+// clients ask for them before they log in.
+package esdbserver

@@ -1,0 +1,85 @@
+package esdbserver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"recapito/adapters/eventlog"
+	"recapito/domain/event"
+)
+
+// Trailers by which clients tell errors apart.
+const (
+	trailerException = "exception"
+	trailerMaxAppend = "maximum-append-size"
+	trailerRequired  = "required-metadata-properties"
+)
+
+// refusal is an error with its answer in the protocol.
+type refusal struct {
+	status   *status.Status
+	trailers metadata.MD
+}
+
+func (r *refusal) Error() string { return r.status.Message() }
+
+func refuse(code codes.Code, message string, trailers ...string) *refusal {
+	return &refusal{status: status.New(code, message), trailers: metadata.Pairs(trailers...)}
+}
+
+func missingMetadata(name string) error {
+	return refuse(codes.InvalidArgument, "Required Metadata Property '"+name+"' is missing",
+		trailerException, "missing-required-metadata-property", trailerRequired, metaType+","+metaContentType)
+}
+
+func tooLarge() *refusal {
+	limit := strconv.Itoa(eventlog.MaxAppendBytes)
+	return refuse(codes.InvalidArgument, "Maximum Append Size of "+limit+" Exceeded.",
+		trailerException, "maximum-append-size-exceeded", trailerMaxAppend, limit)
+}
+
+// answered turns an error into the call's answer and its trailers.
+func answered(s grpc.ServerStream, logger *slog.Logger, err error) error {
+	if err == nil {
+		return nil
+	}
+	r := refusalOf(err)
+	if r.status.Code() == codes.DataLoss || r.status.Code() == codes.Internal {
+		logger.Error("event store: a call failed", "error", err)
+	}
+	s.SetTrailer(r.trailers)
+	return r.status.Err()
+}
+
+func refusalOf(err error) *refusal {
+	var r *refusal
+	var already interface{ GRPCStatus() *status.Status }
+	switch {
+	case errors.As(err, &r):
+		return r
+	case errors.As(err, &already): // of the transport itself
+		return &refusal{status: already.GRPCStatus()}
+	case errors.Is(err, event.ErrTooLarge):
+		return tooLarge()
+	case errors.Is(err, event.ErrInvalid):
+		return refuse(codes.InvalidArgument, err.Error())
+	case errors.Is(err, event.ErrUnknownOutcome):
+		return refuse(codes.Aborted, "Operation timed out")
+	case errors.Is(err, event.ErrUnavailable):
+		return refuse(codes.Unavailable, "Server Is Not Ready")
+	case errors.Is(err, eventlog.ErrCorrupt):
+		return refuse(codes.DataLoss, err.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		return refuse(codes.DeadlineExceeded, "deadline exceeded")
+	case errors.Is(err, context.Canceled):
+		return refuse(codes.Canceled, "canceled")
+	}
+	return refuse(codes.Internal, err.Error())
+}

@@ -1,0 +1,32 @@
+package esdbserver
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"recapito/domain/event"
+)
+
+// linkType marks an event that points to another one: its data is revision@stream.
+const linkType = "$>"
+
+// resolve reads what a link points to. A link to nothing, or one that is malformed, is
+// given out without its target, as EventStoreDB does.
+func (r *reader) resolve(link event.Recorded) (event.Recorded, bool, error) {
+	revision, stream, ok := strings.Cut(string(link.Data), "@")
+	n, err := strconv.ParseUint(revision, 10, 63)
+	if !ok || err != nil {
+		return event.Recorded{}, false, nil
+	}
+	var target event.Recorded
+	found := false
+	err = r.log.ReadStream(r.ctx, event.StreamRead{Stream: stream, From: event.Revision(n), Limit: 1}, func(e event.Recorded) error {
+		target, found = e, e.Revision == event.Revision(n)
+		return nil
+	})
+	if errors.Is(err, event.ErrStreamNotFound) || errors.Is(err, event.ErrInvalid) {
+		return event.Recorded{}, false, nil
+	}
+	return target, found, err
+}

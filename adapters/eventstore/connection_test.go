@@ -1,0 +1,178 @@
+package eventstore_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"recapito/adapters/eventstore"
+	"recapito/domain/event"
+)
+
+func one() []event.New { return []event.New{{ID: uuid.NewString(), Type: "A", Data: []byte(`{}`)}} }
+
+// Writers go on over a restart of the server; a subscription ends with an error, and
+// taken up again it misses nothing.
+func TestServerComesBack(t *testing.T) {
+	dir := t.TempDir()
+	first := serve(t, dir, "127.0.0.1:0")
+	addr := first.server.Addr()
+	store := dial(t, first.url())
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+
+	const writers, each = 16, 30
+	var writing sync.WaitGroup
+	half := make(chan struct{}, writers)
+	for w := range writers {
+		stream := "s-" + string(rune('a'+w))
+		writing.Go(func() {
+			expected := event.NoStream()
+			for i := range each {
+				if i == each/2 {
+					half <- struct{}{}
+				}
+				events := one()
+				for { // as a caller does it: the same events until the outcome is known
+					a, err := store.Append(ctx, stream, expected, events)
+					if err == nil {
+						expected = event.Exact(a.Revision)
+						break
+					}
+					if ctx.Err() != nil || !errors.Is(err, event.ErrUnavailable) && !errors.Is(err, event.ErrUnknownOutcome) {
+						t.Errorf("append: %v", err)
+						return
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+			}
+		})
+	}
+	var got []event.Position
+	lost := make(chan error, 1)
+	var after *event.Position
+	handler := event.Handler{Event: func(e event.Recorded) error {
+		got = append(got, e.Position)
+		after = &e.Position
+		if len(got) == writers*each {
+			cancel()
+		}
+		return nil
+	}}
+	go func() { lost <- store.Subscribe(ctx, event.Subscription{}, handler) }()
+	for range writers {
+		<-half
+	}
+	first.close()
+	if err := <-lost; !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("the subscription ended with %v", err)
+	}
+	serve(t, dir, addr)
+	writing.Wait()
+	for ctx.Err() == nil {
+		if err := store.Subscribe(ctx, event.Subscription{After: after}, handler); err != nil && !errors.Is(err, event.ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	var want []event.Position
+	for p := range event.Position(writers * each) {
+		want = append(want, p+1)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("positions (-want +got):\n%s", diff)
+	}
+}
+
+func TestNoServer(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	_ = listener.Close()
+	store := dial(t, "esdb://"+addr+"?tls=false&maxDiscoverAttempts=1")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	began := time.Now()
+	if _, err := store.Append(ctx, "s", event.NoStream(), one()); !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("append: %v, want event.ErrUnavailable: nothing was sent", err)
+	}
+	if err := store.ReadAll(ctx, event.AllRead{}, func(event.Recorded) error { return nil }); !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("read: %v", err)
+	}
+	if err := store.Healthy(ctx); !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("health: %v", err)
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// A server that takes connections and never answers holds nobody longer than its ctx.
+func TestServerThatDoesNotAnswer(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	store := dial(t, "esdb://"+listener.Addr().String()+"?tls=false&maxDiscoverAttempts=1&gossipTimeout=1")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if _, err := store.Append(ctx, "s", event.NoStream(), one()); !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("append: %v", err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestBinaryEventsStayBinary(t *testing.T) {
+	s := serve(t, t.TempDir(), "127.0.0.1:0")
+	store := dial(t, s.url())
+	events := append(one(), event.New{ID: uuid.NewString(), Type: "B", Data: []byte{0xff}, Binary: true})
+	if _, err := store.Append(t.Context(), "s", event.NoStream(), events); err != nil {
+		t.Fatal(err)
+	}
+	var got []bool
+	if err := store.ReadStream(t.Context(), event.StreamRead{Stream: "s"}, func(e event.Recorded) error {
+		got = append(got, e.Binary)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]bool{false, true}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestLast(t *testing.T) {
+	s := serve(t, t.TempDir(), "127.0.0.1:0")
+	store := dial(t, s.url())
+	for want := range event.Position(3) {
+		if got, err := store.Last(t.Context()); err != nil || got != want {
+			t.Errorf("last is %d, %v, want %d", got, err, want)
+		}
+		if _, err := store.Append(t.Context(), "s", event.Any(), one()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestConnectionStringsThatAreRefused(t *testing.T) {
+	for _, url := range []string{"", "http://localhost", "esdb://", "esdb://admin:hidden@local host:1", "esdb://admin:hidden@h:1:2:3?tls=maybe", "esdb://h?tls=maybe"} {
+		_, err := eventstore.Open(eventstore.Options{URL: url})
+		if err == nil {
+			t.Errorf("%s is taken", url)
+		} else if strings.Contains(err.Error(), "hidden") {
+			t.Error("the error shows the password")
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+
+	"recapito/domain/event"
+)
+
+// Limits of the client.
+const (
+	maxCalls       = 1024                   // in flight; more wait for one to end
+	appendTries    = 4                      // of an append that may be repeated
+	firstBackOff   = 50 * time.Millisecond  // before a try, doubled each time
+	longestBackOff = 2 * time.Second        // between two attempts to connect
+	appendTimeout  = 20 * time.Second       // of one try
+	closePatience  = 5 * time.Second        // for calls in flight when the store closes
+	probeTimeout   = 3 * time.Second        // of Healthy
+	stateFresh     = 500 * time.Millisecond // how long Healthy believes its last answer
+)
+
+// Options of a store. Only URL is required.
+type Options struct {
+	// URL is a connection string: esdb://user:password@host:port?tls=…, several hosts
+	// or esdb+discover for a cluster. It may hold a password: never log it.
+	URL    string
+	Logger *slog.Logger // nil means slog.Default
+}
+
+// Store is commands.Store over a connection. It is safe for use by many goroutines.
+type Store struct {
+	config esdb.Configuration
+	logger *slog.Logger
+	slots  chan struct{} // one for each call in flight
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	calls  sync.WaitGroup
+
+	mu         sync.Mutex
+	closed     bool
+	current    *connection
+	connecting chan struct{} // closed when an attempt under way has ended; nil if none is
+	failed     error         // of the last attempt, until one succeeds
+	again      time.Time     // no attempt before
+	backOff    time.Duration
+	probed     time.Time // when Healthy last asked
+	health     error     // what it was told
+}
+
+// connection is one official client. It is dropped at the first sign of a lost
+// connection: the official client can connect again by itself, but where that fails its
+// callers wait for ever.
+type connection struct {
+	client *esdb.Client
+	users  int  // calls under way, under Store.mu
+	lost   bool // no new calls
+}
+
+// Open checks the connection string. It connects with the first call, so that the
+// server may come up later.
+func Open(o Options) (*Store, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	config, err := parse(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	// The client's own messages name endpoints and errors, no contents.
+	config.Logger = func(level esdb.LogLevel, format string, args ...any) {
+		o.Logger.Debug("event store client: "+fmt.Sprintf(format, args...), "level", level)
+	}
+	s := &Store{config: *config, logger: o.Logger, slots: make(chan struct{}, maxCalls)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// parse never shows the connection string: it may hold a password.
+func parse(raw string) (*esdb.Configuration, error) {
+	config, err := esdb.ParseConnectionString(raw)
+	if err != nil {
+		var bad *url.Error
+		if errors.As(err, &bad) {
+			err = bad.Err
+		}
+		return nil, fmt.Errorf("connection string of the event store: %w", err)
+	}
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("connection string of the event store: %w", err)
+	}
+	return config, nil
+}
+
+// CheckURL says whether a connection string can be used.
+func CheckURL(raw string) error {
+	_, err := parse(raw)
+	return err
+}
+
+var errClosed = fmt.Errorf("%w: the client is closed", event.ErrUnavailable)
+
+// Close ends subscriptions and reads, gives appends in flight a moment, and disconnects.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	if s.current != nil {
+		s.drop(s.current)
+	}
+	s.mu.Unlock()
+	s.cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.calls.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-time.After(closePatience):
+		return errors.New("close the event store's client: calls are still under way")
+	}
+}
+
+// Healthy answers nil if the server answers.
+func (s *Store) Healthy(ctx context.Context) error {
+	s.mu.Lock()
+	if time.Since(s.probed) < stateFresh {
+		defer s.mu.Unlock()
+		return s.health
+	}
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	_, err := s.Last(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.probed, s.health = time.Now(), err
+	return err
+}
+
+// Last answers the position of the newest event; 0 if there is none.
+func (s *Store) Last(ctx context.Context) (event.Position, error) {
+	var last event.Position
+	read := event.AllRead{From: event.PositionEnd, Direction: event.Backwards, Limit: 1}
+	err := s.ReadAll(ctx, read, func(e event.Recorded) error {
+		last = e.Position
+		return nil
+	})
+	return last, err
+}
