@@ -27,6 +27,7 @@ type cli struct {
 	Keys       keysCmd       `cmd:"" help:"Make, list and revoke a tenant's API keys."`
 	Rebuild    rebuildCmd    `cmd:"" help:"Rebuild a projection from the event store while the instance runs."`
 	SMSC       smscCmd       `cmd:"" name:"smsc" help:"Run an SMSC simulator (a sandbox: it sends nothing)."`
+	Eventlog   eventlogCmd   `cmd:"" name:"eventlog" help:"Work with the event store by itself."`
 	ClickHouse clickhouseCmd `cmd:"" name:"clickhouse" help:"Run the embedded ClickHouse engine (serve starts it by itself)." hidden:""`
 }
 

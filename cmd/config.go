@@ -17,6 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"recapito/adapters/eventstore"
 	"recapito/commands"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
@@ -34,6 +35,10 @@ type Config struct {
 	Metrics struct {
 		Addr string `yaml:"addr"`
 	} `yaml:"metrics"`
+	EventStore struct {
+		URL  string `yaml:"url"`  // empty: the embedded store
+		Addr string `yaml:"addr"` // of the embedded store; empty: not served to others
+	} `yaml:"eventstore"`
 	Kafka struct {
 		Brokers []string `yaml:"brokers"` // empty: the embedded broker
 		Addr    string   `yaml:"addr"`    // of the embedded broker
@@ -79,6 +84,7 @@ func defaultConfig() Config {
 	c.Data = "./data"
 	c.HTTP.Addr = "127.0.0.1:8080"
 	c.Metrics.Addr = "127.0.0.1:9464"
+	c.EventStore.Addr = "127.0.0.1:2113"
 	c.Kafka.Addr = "127.0.0.1:9092"
 	c.ClickHouse.Addr = "127.0.0.1:8123"
 	c.Log.Level, c.Log.Format = "info", "text"
@@ -212,6 +218,14 @@ func (c *Config) validate() error {
 			problem("%s: must be host:port, such as 127.0.0.1:8080", key)
 		}
 	}
+	if c.EventStore.Addr != "" && !isAddress(c.EventStore.Addr) {
+		problem("eventstore.addr: must be host:port, such as 127.0.0.1:2113, or empty")
+	}
+	if c.EventStore.URL != "" {
+		if err := eventstore.CheckURL(c.EventStore.URL); err != nil {
+			problem("eventstore.url: must be a connection string, such as esdb://127.0.0.1:2113?tls=false")
+		}
+	}
 	if new(slog.LevelVar).UnmarshalText([]byte(c.Log.Level)) != nil {
 		problem("log.level: must be debug, info, warn or error")
 	}
@@ -306,7 +320,7 @@ func (r RouteConfig) policy() notification.Policy {
 // zeroPorts makes every port that was not set free to choose, as --http …:0 does.
 func (c *Config) zeroPorts() {
 	d := defaultConfig()
-	for addr, standard := range map[*string]string{&c.Metrics.Addr: d.Metrics.Addr, &c.Kafka.Addr: d.Kafka.Addr, &c.ClickHouse.Addr: d.ClickHouse.Addr} {
+	for addr, standard := range map[*string]string{&c.Metrics.Addr: d.Metrics.Addr, &c.EventStore.Addr: d.EventStore.Addr, &c.Kafka.Addr: d.Kafka.Addr, &c.ClickHouse.Addr: d.ClickHouse.Addr} {
 		if *addr == standard {
 			*addr = "127.0.0.1:0"
 		}

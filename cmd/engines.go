@@ -15,7 +15,6 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"recapito/adapters/clickhouse"
-	"recapito/adapters/eventlog"
 	"recapito/adapters/kafka"
 	"recapito/adapters/keystore"
 	"recapito/commands/sealing"
@@ -25,7 +24,7 @@ import (
 // the read models' database, embedded or outside.
 type engines struct {
 	log      *slog.Logger
-	events   *eventlog.Log
+	events   eventStore
 	keys     *keystore.Store
 	sealing  *sealing.Sealing
 	broker   *kafka.Embedded // nil if kafka.brokers is set
@@ -46,8 +45,8 @@ func openEngines(ctx context.Context, c Config, log *slog.Logger) (_ *engines, e
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
-	if e.events, err = eventlog.Open(eventlog.Options{Dir: filepath.Join(c.Data, "events"), Uncompressed: uncompressed(), Logger: log}); err != nil {
-		return nil, fmt.Errorf("opening the event store: %w", err)
+	if e.events, err = openEventStore(c, log); err != nil {
+		return nil, err
 	}
 	master, err := keystore.LoadMasterKey(filepath.Join(c.Data, "keys", "master.key"))
 	if err != nil {

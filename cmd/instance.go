@@ -19,6 +19,7 @@ import (
 type Instance struct {
 	HTTP       string `json:"http"`
 	Metrics    string `json:"metrics"`
+	EventStore string `json:"eventstore,omitempty"`
 	Kafka      string `json:"kafka,omitempty"`
 	ClickHouse string `json:"clickhouse,omitempty"`
 	SMSC       string `json:"smsc,omitempty"`

@@ -157,6 +157,9 @@ func (l *ledger) wireDoors(scenarios commands.Scenarios) error {
 	}
 	l.instance.HTTP, l.instance.Metrics = l.listen[0].Addr().String(), l.listen[1].Addr().String()
 	l.instance.PID = os.Getpid()
+	if embedded, ok := l.engines.events.(*embeddedStore); ok {
+		l.instance.EventStore = embedded.Addr()
+	}
 	if l.engines.broker != nil {
 		l.instance.Kafka = l.engines.broker.Addr()
 	}

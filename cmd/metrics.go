@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"context"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -41,8 +43,11 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	l := g.of
-	tell(storePosition, float64(l.engines.events.Last()))
-	tell(storeUp, one(l.engines.events.Healthy() == nil))
+	position, err := l.engines.events.State(context.Background()) // which bounds its own time
+	if err == nil || position > 0 {
+		tell(storePosition, float64(position))
+	}
+	tell(storeUp, one(err == nil))
 	delivery := l.delivery.State()
 	tell(deliveryWaiting, float64(delivery.Waiting))
 	tell(deliveryFailing, one(delivery.Failing != nil))

@@ -179,7 +179,11 @@ func sendSample(ctx context.Context, c *client) (string, error) {
 
 // showEvents prints every event of a notification from now on.
 func (l *ledger) showEvents(ctx context.Context, out io.Writer) {
-	after := l.engines.events.Last()
+	after, err := l.engines.events.State(ctx)
+	if err != nil {
+		l.log.Warn("what happens is not shown: the event store does not tell where it is", "error", err)
+		return
+	}
 	_ = l.engines.events.Subscribe(ctx, event.Subscription{ // it ends with ctx, or with the instance
 		After: &after, Filter: event.Filter{StreamPrefixes: []string{notification.StreamPrefix}},
 	}, event.Handler{Event: func(e event.Recorded) error {

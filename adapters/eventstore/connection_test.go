@@ -107,8 +107,8 @@ func TestNoServer(t *testing.T) {
 	if err := store.ReadAll(ctx, event.AllRead{}, func(event.Recorded) error { return nil }); !errors.Is(err, event.ErrUnavailable) {
 		t.Errorf("read: %v", err)
 	}
-	if err := store.Healthy(ctx); !errors.Is(err, event.ErrUnavailable) {
-		t.Errorf("health: %v", err)
+	if _, err := store.State(ctx); !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("state: %v", err)
 	}
 	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("it took %v", took)
@@ -153,11 +153,11 @@ func TestBinaryEventsStayBinary(t *testing.T) {
 	}
 }
 
-func TestLast(t *testing.T) {
+func TestState(t *testing.T) {
 	s := serve(t, t.TempDir(), "127.0.0.1:0")
 	store := dial(t, s.url())
 	for want := range event.Position(3) {
-		if got, err := store.Last(t.Context()); err != nil || got != want {
+		if got, err := store.State(t.Context()); err != nil || got != want {
 			t.Errorf("last is %d, %v, want %d", got, err, want)
 		}
 		if _, err := store.Append(t.Context(), "s", event.Any(), one()); err != nil {

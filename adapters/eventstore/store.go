@@ -16,14 +16,13 @@ import (
 
 // Limits of the client.
 const (
-	maxCalls       = 1024                   // in flight; more wait for one to end
-	appendTries    = 4                      // of an append that may be repeated
-	firstBackOff   = 50 * time.Millisecond  // before a try, doubled each time
-	longestBackOff = 2 * time.Second        // between two attempts to connect
-	appendTimeout  = 20 * time.Second       // of one try
-	closePatience  = 5 * time.Second        // for calls in flight when the store closes
-	probeTimeout   = 3 * time.Second        // of Healthy
-	stateFresh     = 500 * time.Millisecond // how long Healthy believes its last answer
+	maxCalls       = 1024                  // in flight; more wait for one to end
+	appendTries    = 4                     // of an append that may be repeated
+	firstBackOff   = 50 * time.Millisecond // before a try, doubled each time
+	longestBackOff = 2 * time.Second       // between two attempts to connect
+	appendTimeout  = 20 * time.Second      // of one try
+	closePatience  = 5 * time.Second       // for calls in flight when the store closes
+	stateTimeout   = 3 * time.Second       // of State
 )
 
 // Options of a store. Only URL is required.
@@ -51,8 +50,6 @@ type Store struct {
 	failed     error         // of the last attempt, until one succeeds
 	again      time.Time     // no attempt before
 	backOff    time.Duration
-	probed     time.Time // when Healthy last asked
-	health     error     // what it was told
 }
 
 // connection is one official client. It is dropped at the first sign of a lost
@@ -133,25 +130,11 @@ func (s *Store) Close() error {
 	}
 }
 
-// Healthy answers nil if the server answers.
-func (s *Store) Healthy(ctx context.Context) error {
-	s.mu.Lock()
-	if time.Since(s.probed) < stateFresh {
-		defer s.mu.Unlock()
-		return s.health
-	}
-	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+// State answers the position of the newest event (0 if there is none), and with it that
+// the server answers.
+func (s *Store) State(ctx context.Context) (event.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
 	defer cancel()
-	_, err := s.Last(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.probed, s.health = time.Now(), err
-	return err
-}
-
-// Last answers the position of the newest event; 0 if there is none.
-func (s *Store) Last(ctx context.Context) (event.Position, error) {
 	var last event.Position
 	read := event.AllRead{From: event.PositionEnd, Direction: event.Backwards, Limit: 1}
 	err := s.ReadAll(ctx, read, func(e event.Recorded) error {

@@ -1,0 +1,56 @@
+package cmd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"recapito/adapters/eventlog"
+	"recapito/adapters/eventlog/esdbserver"
+)
+
+type eventlogCmd struct {
+	Serve eventlogServeCmd `cmd:"" help:"Serve an event store's folder by EventStoreDB's protocol, as a process of its own."`
+}
+
+type eventlogServeCmd struct {
+	Data      string `help:"The folder under which the store is (in events). No instance may run on it." default:"./data" env:"RECAPITO_DATA" type:"path"`
+	Addr      string `help:"Address to listen on." default:"127.0.0.1:2113"`
+	Advertise string `help:"Address to tell clients that look for the leader (default: the one listened on)." placeholder:"HOST:PORT"`
+	TLSCert   string `name:"tls-cert" help:"Certificate chain (PEM); with it, TLS is the only way in." type:"existingfile"`
+	TLSKey    string `name:"tls-key" help:"Its key (PEM)." type:"existingfile"`
+	Password  string `help:"Password of the user admin; none: everybody is let in." env:"RECAPITO_EVENTLOG_PASSWORD"`
+}
+
+// Run serves the store until it is told to stop. Its first line of output is its address.
+func (s eventlogServeCmd) Run(ctx context.Context, t terminal) error {
+	log, err := childLogger(t)
+	if err != nil {
+		return err
+	}
+	o := esdbserver.Options{Addr: s.Addr, Advertise: s.Advertise, Password: s.Password}
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if s.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
+		if err != nil {
+			return fmt.Errorf("loading the certificate: %w", err)
+		}
+		o.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	store, err := openEmbedded(eventlog.Options{Dir: filepath.Join(s.Data, "events"), Uncompressed: uncompressed(), Logger: log}, o)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintln(t.out, store.Addr())
+	select {
+	case <-ctx.Done():
+		return store.Close()
+	case err := <-store.served: // it ended by itself
+		store.served <- nil // for Close
+		return errors.Join(err, store.Close())
+	}
+}
