@@ -60,6 +60,10 @@ test-peers: ## test against independent peers: npm's smpp, a real Apache Kafka (
 	RECAPITO_TEST_PEERS=1 go test -count=1 -timeout $(TEST_TIMEOUT) -run Npm ./adapters/smpp
 	go run ./adapters/kafka/kafkapeer go test -count=1 -timeout $(TEST_TIMEOUT) ./adapters/kafka/...
 
+.PHONY: test-esdb-client
+test-esdb-client: build ## run the official EventStoreDB client's own tests against recapito eventlog serve
+	adapters/eventlog/esdbserver/clientsuite/run.sh bin/recapito
+
 .PHONY: sim
 sim: ## drive the real code on fake time through random faults (SEED=n replays one, SEEDS=n runs so many)
 	RECAPITO_SIM_SEED='$(SEED)' RECAPITO_SIM_SEEDS='$(SEEDS)' go test -count=1 -v -timeout 60m -run '^TestSim' ./commands/...
