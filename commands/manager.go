@@ -85,16 +85,11 @@ func (m *Manager) OnEvent(ctx context.Context, r event.Recorded) error {
 		}
 		return m.react(ctx, id, l, delivery.Recorded{Event: e}, r.ID)
 	case receipt.ReceiptMatched:
-		l, err := m.sealed.LoadAt(ctx, notification.Stream(e.Notification), 0)
+		l, found, err := loadAttempt(ctx, m.sealed, e.Notification, e.Attempt)
 		if err != nil {
 			return err
 		}
-		if _, ok := l.State.Attempt(e.Attempt); !ok { // not there, or what is remembered is behind
-			if l, err = m.sealed.Load(ctx, notification.Stream(e.Notification)); err != nil {
-				return err
-			}
-		}
-		if _, ok := l.State.Attempt(e.Attempt); !ok {
+		if !found {
 			m.log.Warn("a receipt names an attempt that is not there; it stays on its own stream", "position", r.Position)
 			return nil
 		}

@@ -160,6 +160,22 @@ func (n *Notifications) Cancel(ctx context.Context, o Origin, id, reason string)
 	return Cancelled{Loaded: res.Loaded, Sent: res.State.SentAttempts()}, nil
 }
 
+// loadAttempt answers a state that knows an attempt, what is remembered if that does; a
+// stream that is read and does not have it says so.
+func loadAttempt(ctx context.Context, h *Handler[notification.State, notification.Command, notification.Event], id string, attempt int) (l Loaded[notification.State], found bool, err error) {
+	if l, err = h.LoadAt(ctx, notification.Stream(id), 0); err != nil {
+		return l, false, err
+	}
+	if _, found = l.State.Attempt(attempt); found {
+		return l, true, nil
+	}
+	if l, err = h.Load(ctx, notification.Stream(id)); err != nil {
+		return l, false, err
+	}
+	_, found = l.State.Attempt(attempt)
+	return l, found, nil
+}
+
 // HistoryEntry is one event of a notification as its audit trail shows it.
 type HistoryEntry struct {
 	Recorded event.Recorded

@@ -70,18 +70,12 @@ var ErrDraining = errors.New("the worker is draining")
 func (w *Worker) Handle(ctx context.Context, d DispatchMessage) error {
 	// A state that is behind may serve: a status that rules the send out only rises, and
 	// the claim decides on what is.
-	l, err := w.n.handler.LoadAt(ctx, notification.Stream(d.Notification), 0)
+	l, found, err := loadAttempt(ctx, w.n.handler, d.Notification, d.Attempt)
 	if err != nil {
 		return err
 	}
-	a, ok := l.State.Attempt(d.Attempt)
-	if !ok {
-		if l, err = w.n.handler.Load(ctx, notification.Stream(d.Notification)); err != nil {
-			return err
-		}
-		a, ok = l.State.Attempt(d.Attempt)
-	}
-	if !ok || !w.sendable(&l.State, a) {
+	a, _ := l.State.Attempt(d.Attempt)
+	if !found || !w.sendable(&l.State, a) {
 		return nil
 	}
 	route, ok := w.n.routes.Named(a.Route)
