@@ -34,6 +34,9 @@ func (l *Log) Append(ctx context.Context, stream string, expected event.Expected
 	if err := checkStream(stream); err != nil {
 		return event.Appended{}, err
 	}
+	if isLinkStream(stream) {
+		return event.Appended{}, fmt.Errorf("%w: streams %s… and %s… are made by the store", event.ErrInvalid, categoryPrefix, typePrefix)
+	}
 	ids, err := checkEvents(events)
 	if err != nil {
 		return event.Appended{}, err

@@ -11,6 +11,7 @@ import (
 // The key spaces. A name in a key ends with NUL, which no name contains, so that no
 // stream's keys lie between another's.
 //
+//	c <name> NUL <number>      link of a stream of links (index.go)
 //	e <position>               record (record.go)
 //	h <stream>                 head: next revision, last position, checksum
 //	m <name>                   the log's own notes, e.g. its format
@@ -19,6 +20,7 @@ import (
 // Numbers have 8 bytes, the highest first. A checksum is CRC-32C over the key and all of
 // the value before it.
 const (
+	spaceLinks   = 'c'
 	spaceEvents  = 'e'
 	spaceHeads   = 'h'
 	spaceMeta    = 'm'

@@ -54,7 +54,9 @@ type Log struct {
 	closed bool
 	queue  chan *request
 	done   chan struct{} // the writer has ended
-	broken bool          // Pebble panicked inside a write; set before done is closed
+	broken atomic.Bool   // Pebble panicked inside a write
+
+	links links
 }
 
 // Open opens or creates the log in a folder.
@@ -72,6 +74,7 @@ func Open(o Options) (*Log, error) {
 		logger: o.Logger,
 		queue:  make(chan *request, maxQueuedAppends),
 		done:   make(chan struct{}),
+		links:  links{counts: newGenerations[string, uint64](cachedLinkNames)},
 	}
 	if o.FS == nil {
 		o.FS, l.disk = vfs.WithDiskHealthChecks(vfs.Default, slowDisk, nil, func(info vfs.DiskSlowInfo) {
@@ -165,7 +168,7 @@ func (l *Log) Close() error {
 	l.mu.Unlock()
 	<-l.done
 	l.durable.advance(l.durable.at())
-	if l.broken {
+	if l.broken.Load() {
 		// Pebble holds locks for ever and cannot be closed. The end of the process
 		// releases the folder.
 		return fmt.Errorf("close event log: %w", l.readOnly())

@@ -43,6 +43,9 @@ func (l *Log) ReadStream(ctx context.Context, read event.StreamRead, visit func(
 	if read.Limit < 0 || read.From > event.RevisionEnd {
 		return fmt.Errorf("%w: limit %d, from revision %d", event.ErrInvalid, read.Limit, read.From)
 	}
+	if isLinkStream(read.Stream) {
+		return l.readLinks(ctx, read, visit)
+	}
 	upTo := l.durable.at()
 	left := read.Limit
 	found := false

@@ -236,25 +236,14 @@ func (w *writer) commit(b *batch) {
 			_ = op.Finish()
 			w.heads.put(stream, s.head)
 		}
-		if err := w.apply(b); err != nil {
+		if err := w.log.guarded(func() error { return w.log.db.ApplyNoSyncWait(b.pebble, pebble.Sync) }); err != nil {
 			w.log.fail(err)
-			w.log.broken = true
 			b.unknown()
 			return
 		}
 	}
 	w.synced = b.synced
 	w.syncs <- b
-}
-
-// apply writes the batch to Pebble, which panics where its own log fails between syncs.
-func (w *writer) apply(b *batch) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("pebble gave up: %v", p)
-		}
-	}()
-	return w.log.db.ApplyNoSyncWait(b.pebble, pebble.Sync)
 }
 
 // acknowledge waits for syncs and answers.

@@ -8,10 +8,7 @@ import (
 	"recapito/domain/event"
 )
 
-// linkType marks an event that points to another one: its data is revision@stream.
-const linkType = "$>"
-
-// resolve reads what a link points to. A link to nothing, or one that is malformed, is
+// resolve reads what a link (eventlog.LinkType) points to. A link to nothing, or one that is malformed, is
 // given out without its target, as EventStoreDB does.
 func (r *reader) resolve(link event.Recorded) (event.Recorded, bool, error) {
 	revision, stream, ok := strings.Cut(string(link.Data), "@")

@@ -286,7 +286,7 @@ func (r *reader) readEvent(e event.Recorded) (*streams.ReadResp_ReadEvent, error
 		Event:    recorded,
 		Position: &streams.ReadResp_ReadEvent_CommitPosition{CommitPosition: uint64(e.Position)},
 	}
-	if !r.options.GetResolveLinks() || e.Type != linkType {
+	if !r.options.GetResolveLinks() || e.Type != eventlog.LinkType {
 		return message, nil
 	}
 	message.Link, message.Event = recorded, nil

@@ -239,3 +239,22 @@ func TestLinksAreResolvedIfAsked(t *testing.T) {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }
+
+func TestCategoriesAndTypesAreStreamsOfLinks(t *testing.T) {
+	f := newFixture(t)
+	f.fill("order-1", "Placed", "Paid")
+	f.fill("order-2", "Placed")
+	for stream, want := range map[string][]string{
+		"$ce-order":  {"order-1@0:Placed by $ce-order@0", "order-1@1:Paid by $ce-order@1", "order-2@0:Placed by $ce-order@2"},
+		"$et-Placed": {"order-1@0:Placed by $et-Placed@0", "order-2@0:Placed by $et-Placed@1"},
+	} {
+		got, err := f.read(&options{StreamOption: ofStream(stream, start), CountOption: count(many), ResolveLinks: true})
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+	}
+	got, err := f.read(&options{StreamOption: allStart, CountOption: count(many)})
+	if diff := cmp.Diff([]string{"order-1@0:Placed", "order-1@1:Paid", "order-2@0:Placed"}, got); diff != "" || err != nil {
+		t.Errorf("links stand in $all: %v (-want +got):\n%s", err, diff)
+	}
+}
