@@ -12,7 +12,8 @@ import (
 )
 
 type eventlogCmd struct {
-	Serve eventlogServeCmd `cmd:"" help:"Serve an event store's folder by EventStoreDB's protocol, as a process of its own."`
+	Serve  eventlogServeCmd  `cmd:"" help:"Serve an event store's folder by EventStoreDB's protocol, as a process of its own."`
+	Import eventlogImportCmd `cmd:"" help:"Write events with ids, times and positions of their own into a store."`
 }
 
 type eventlogServeCmd struct {

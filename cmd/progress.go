@@ -35,12 +35,32 @@ func newProgress(out io.Writer) *progressBar {
 }
 
 func (b *progressBar) show(done, total uint64) {
-	share := 0.0
+	share := portion(done, total)
+	b.draw(share, fmt.Sprintf("%3.0f %%  %s of %s events  %.0f/s", share*100, thousands(done), thousands(total), b.rate(done)))
+}
+
+// showBytes is for work whose bytes tell how far it is; a total of 0 is unknown.
+func (b *progressBar) showBytes(events, done, total uint64) {
+	share := portion(done, total)
+	text := fmt.Sprintf("%s events  %.0f/s", thousands(events), b.rate(events))
 	if total > 0 {
-		share = float64(done) / float64(total)
+		text = fmt.Sprintf("%3.0f %%  ", share*100) + text
 	}
-	rate := float64(done) / max(time.Since(b.began).Seconds(), 0.001)
-	text := fmt.Sprintf("%3.0f %%  %s of %s events  %.0f/s", share*100, thousands(done), thousands(total), rate)
+	b.draw(share, text)
+}
+
+func portion(done, total uint64) float64 {
+	if total == 0 {
+		return 0
+	}
+	return min(float64(done)/float64(total), 1)
+}
+
+func (b *progressBar) rate(done uint64) float64 {
+	return float64(done) / max(time.Since(b.began).Seconds(), 0.001)
+}
+
+func (b *progressBar) draw(share float64, text string) {
 	switch {
 	case b.terminal:
 		filled := int(share * barWidth)

@@ -18,6 +18,7 @@ type request struct {
 	ids      []uuid.UUID
 	bodies   [][]byte
 	flags    []byte
+	imported *importRun  // nil: an append
 	claimed  atomic.Bool // by the writer, or by an appender that gave up before that
 	answer   chan answer // room for one
 }

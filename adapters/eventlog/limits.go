@@ -57,24 +57,32 @@ func checkEvents(events []event.New) ([]uuid.UUID, error) {
 	ids := make([]uuid.UUID, len(events))
 	total := 0
 	for i, e := range events {
-		id, err := parseID(e.ID)
+		id, err := checkEvent(e)
 		if err != nil {
-			return nil, fmt.Errorf("%w: event %d: %w", event.ErrInvalid, i, err)
+			return nil, fmt.Errorf("event %d: %w", i, err)
 		}
 		ids[i] = id
-		if e.Type == "" || len(e.Type) > MaxTypeBytes || !utf8.ValidString(e.Type) {
-			return nil, fmt.Errorf("%w: event %d: type must be UTF-8 of 1 to %d bytes", event.ErrInvalid, i, MaxTypeBytes)
-		}
-		size := len(e.Data) + len(e.Metadata)
-		if size > MaxEventBytes {
-			return nil, fmt.Errorf("%w: event %d has %d bytes, at most %d", event.ErrTooLarge, i, size, MaxEventBytes)
-		}
-		total += size + len(e.Type)
+		total += len(e.Data) + len(e.Metadata) + len(e.Type)
 	}
 	if total > MaxAppendBytes {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", event.ErrTooLarge, total, MaxAppendBytes)
 	}
 	return ids, nil
+}
+
+// checkEvent validates one event and answers its id.
+func checkEvent(e event.New) (uuid.UUID, error) {
+	id, err := parseID(e.ID)
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("%w: %w", event.ErrInvalid, err)
+	}
+	if e.Type == "" || len(e.Type) > MaxTypeBytes || !utf8.ValidString(e.Type) {
+		return uuid.Nil, fmt.Errorf("%w: type must be UTF-8 of 1 to %d bytes", event.ErrInvalid, MaxTypeBytes)
+	}
+	if size := len(e.Data) + len(e.Metadata); size > MaxEventBytes {
+		return uuid.Nil, fmt.Errorf("%w: data and metadata have %d bytes, at most %d", event.ErrTooLarge, size, MaxEventBytes)
+	}
+	return id, nil
 }
 
 // canonicalIDLength is that of xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx.

@@ -160,6 +160,19 @@ func (l *Log) record(stream string, r event.Revision, p event.Position) (record,
 	return rec, closer, nil
 }
 
+// get copies a value out of the store. The log is kept open by the caller.
+func (l *Log) get(key []byte) (value []byte, found bool, err error) {
+	stored, closer, err := l.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("look up a key: %w", err)
+	}
+	defer closer.Close()
+	return append([]byte(nil), stored...), true, nil
+}
+
 // streamExists answers event.ErrStreamNotFound if the stream has no durable event.
 func (l *Log) streamExists(stream string, upTo event.Position) error {
 	read := event.StreamRead{Stream: stream, Limit: 1}

@@ -171,7 +171,12 @@ func (w *writer) take(b *batch, r *request) {
 		r.answer <- answer{err: err}
 		return
 	}
+	if err := r.imported.check(w.next); err != nil {
+		r.answer <- answer{err: err}
+		return
+	}
 	v, err := w.decide(b, r)
+	r.imported.decided(v.write)
 	switch {
 	case err != nil:
 		r.answer <- answer{err: err}
@@ -192,10 +197,14 @@ func (w *writer) place(b *batch, r *request, h head) event.Appended {
 		b.streams[r.stream] = s
 	}
 	for i, body := range r.bodies {
+		created := b.created
+		if r.imported != nil {
+			w.next, created = r.imported.at(i, created)
+		}
 		key := appendPositionKey(w.key[:0], w.next)
 		op := b.pebble.SetDeferred(len(key), recordSize(body))
 		copy(op.Key, key)
-		putRecord(op.Value, key, r.flags[i], h.next, b.created, body)
+		putRecord(op.Value, key, r.flags[i], h.next, created, body)
 		_ = op.Finish()
 		key = appendIndexKey(w.key[:0], r.stream, h.next)
 		op = b.pebble.SetDeferred(len(key), indexValueSize)

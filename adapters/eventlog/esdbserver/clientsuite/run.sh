@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the test suite that comes with EventStoreDB's official Go client against
 # `recapito eventlog serve`: a copy of the module, in which only the file that starts
-# containers is replaced. usage: run.sh BINARY [arguments of go test]
+# containers is replaced, and one is added that makes the data set of the fixtures. All of
+# it runs without TLS, the streams' tests with TLS and a password too. usage: run.sh BINARY [arguments of go test]
 # What is skipped, and why, stands in docs/eventstoredb.md.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,12 +15,13 @@ trap 'rm -rf "$work"' EXIT
 cp -R "$module/." "$work"
 chmod -R u+w "$work"
 cp "$here/containers_test.go.txt" "$work/esdb/containers_test.go"
+cp "$here/fixtures_test.go.txt" "$work/esdb/fixtures_test.go"
 cd "$work"
 rm go.sum
 cat > go.mod <<EOF
 module github.com/EventStore/EventStore-Client-Go/v4
 
-go 1.21
+go 1.22
 
 require (
 	github.com/google/uuid v1.6.0
@@ -28,5 +30,19 @@ require (
 )
 EOF
 skip=$(grep -v '^#' "$here/skip.txt" | paste -sd '|')
-export RECAPITO_BINARY=$binary EVENTSTORE_INSECURE=true GOFLAGS=-mod=mod
-go test -count=1 -timeout 5m -run '^(TestStreams|TestExpectations|TestMisc|TestPositionParsing)$' -skip "$skip" "$@" ./esdb
+export RECAPITO_BINARY=$binary GOFLAGS=-mod=mod
+
+# certificate DIR NAME [arguments]: a key, and a certificate of it
+certificate() {
+	mkdir -p "certs/$1"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$2" \
+		-keyout "certs/$1/$2.key" -out "certs/$1/$2.crt" "${@:3}" 2>/dev/null
+}
+certificate ca ca
+certificate untrusted-ca ca
+certificate node node -CA certs/ca/ca.crt -CAkey certs/ca/ca.key \
+	-addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -addext 'basicConstraints=critical,CA:false'
+
+run() { go test -count=1 -timeout 5m -skip "$skip" "$@" ./esdb; }
+EVENTSTORE_INSECURE=true run -run '^(TestStreams|TestExpectations|TestMisc|TestPositionParsing)$' "$@"
+EVENTSTORE_INSECURE=false run -run '^TestStreams$' "$@"
