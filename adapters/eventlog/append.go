@@ -32,11 +32,8 @@ type answer struct {
 // is withdrawn and event.ErrUnavailable answered; if it ends after that,
 // event.ErrUnknownOutcome.
 func (l *Log) Append(ctx context.Context, stream string, expected event.Expected, events []event.New) (event.Appended, error) {
-	if err := checkStream(stream); err != nil {
+	if err := checkAppendable(stream); err != nil {
 		return event.Appended{}, err
-	}
-	if isLinkStream(stream) {
-		return event.Appended{}, fmt.Errorf("%w: streams %s… and %s… are made by the store", event.ErrInvalid, categoryPrefix, typePrefix)
 	}
 	ids, err := checkEvents(events)
 	if err != nil {

@@ -299,7 +299,7 @@ func (l *Log) standing(p event.Position) (event.Recorded, bool, error) {
 
 // checkImported validates an event; the error names the field.
 func checkImported(e Imported) (uuid.UUID, error) {
-	if err := checkStream(e.Stream); err != nil {
+	if err := checkAppendable(e.Stream); err != nil {
 		return uuid.Nil, fmt.Errorf("stream: %w", err)
 	}
 	id, err := checkEvent(event.New{ID: e.ID, Type: e.Type, Data: e.Data, Metadata: e.Metadata})

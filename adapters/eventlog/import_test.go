@@ -130,6 +130,7 @@ func TestImportRefusals(t *testing.T) {
 		want string
 	}{
 		"no stream":          {with(func(e *Imported) { e.Stream = "" }), "line 3: stream: "},
+		"links":              {with(func(e *Imported) { e.Stream = "$ce-x" }), "line 3: stream: invalid request"},
 		"no id":              {with(func(e *Imported) { e.ID = "x" }), "id is not a UUID"},
 		"no type":            {with(func(e *Imported) { e.Type = "" }), "type must be"},
 		"too large":          {with(func(e *Imported) { e.Data = make([]byte, MaxEventBytes+1) }), "at most"},

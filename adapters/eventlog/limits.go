@@ -46,6 +46,14 @@ func checkStream(stream string) error {
 	return nil
 }
 
+// checkAppendable refuses, besides, the streams that the store makes by itself.
+func checkAppendable(stream string) error {
+	if isLinkStream(stream) {
+		return fmt.Errorf("%w: streams %s… and %s… are made by the store", event.ErrInvalid, categoryPrefix, typePrefix)
+	}
+	return checkStream(stream)
+}
+
 // checkEvents validates an append and answers its ids.
 func checkEvents(events []event.New) ([]uuid.UUID, error) {
 	if len(events) == 0 {
