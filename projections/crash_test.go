@@ -17,6 +17,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"recapito/commands/lease"
 	"recapito/domain/event"
 	"recapito/projections"
 	"recapito/readmodels"
@@ -32,20 +33,35 @@ const seedEnv = "RECAPITO_PROJECTIONS_SEED"
 // are asked for while events arrive. In the end the tables hold what a fold of the
 // store says, and nothing was seen that then went away.
 func TestCrashesAnywhere(t *testing.T) {
+	everySeed(t, 200, crashes)
+}
+
+func everySeed(t *testing.T, seeds uint64, run func(*testing.T, uint64)) {
 	if seed, err := strconv.ParseUint(os.Getenv(seedEnv), 10, 64); err == nil {
-		crashes(t, seed)
+		run(t, seed)
 		return
 	}
-	seeds := uint64(200)
-	if raceEnabled {
-		seeds = 25
-	}
 	if testing.Short() {
-		seeds = 50
+		seeds /= 4
+	}
+	if raceEnabled {
+		seeds = min(seeds, 25)
 	}
 	for seed := range seeds {
-		crashes(t, seed)
+		run(t, seed)
 	}
+}
+
+// inWorld runs a seed in a bubble.
+func inWorld(t *testing.T, seed uint64, run func(t *testing.T, random *rand.Rand, store *memory, house *warehouse, author *author)) {
+	synctest.Test(t, func(t *testing.T) {
+		defer func() {
+			if t.Failed() {
+				t.Fatalf("seed %d; replay it by %s=%d", seed, seedEnv, seed)
+			}
+		}()
+		run(t, rand.New(rand.NewPCG(seed, 3)), newMemory(), newWarehouse(), newAuthor(t, seed))
+	})
 }
 
 type process struct {
@@ -56,16 +72,26 @@ type process struct {
 }
 
 func startProcess(t *testing.T, store *memory, house *warehouse, codec *event.Codec, seed uint64, often float64) *process {
+	return startInstance(t, "", store, house, codec, seed, often)
+}
+
+// startInstance starts one of several processes that share the work; a holder's name
+// that is empty starts the only one.
+func startInstance(t *testing.T, holder string, store *memory, house *warehouse, codec *event.Codec, seed uint64, often float64) *process {
 	ctx, cancel := context.WithCancel(t.Context())
 	p := &process{
 		chaos:  &chaos{random: rand.New(rand.NewPCG(seed, 11)), often: often, kill: cancel},
 		cancel: cancel, done: make(chan struct{}),
 	}
-	var err error
-	p.projections, err = projections.New(projections.Config{
+	config := projections.Config{
 		Source: peer{store, p.chaos}, Journal: peer{store, p.chaos}, Target: stock{house, p.chaos},
 		Codec: codec, Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	if holder != "" {
+		config.Lease = func(name string) projections.Lease { return lease.New(peer{store, p.chaos}, name, holder, config.Log) }
+	}
+	var err error
+	p.projections, err = projections.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,14 +111,7 @@ func (p *process) stop() {
 }
 
 func crashes(t *testing.T, seed uint64) {
-	synctest.Test(t, func(t *testing.T) {
-		defer func() {
-			if t.Failed() {
-				t.Fatalf("seed %d; replay it by %s=%d", seed, seedEnv, seed)
-			}
-		}()
-		random := rand.New(rand.NewPCG(seed, 3))
-		store, house, author := newMemory(), newWarehouse(), newAuthor(t, seed)
+	inWorld(t, seed, func(t *testing.T, random *rand.Rand, store *memory, house *warehouse, author *author) {
 		often := []float64{0, 0.01, 0.05, 0.2}[random.IntN(4)]
 		p := startProcess(t, store, house, author.codec, random.Uint64(), often)
 		rebuilds, stopRebuilds := context.WithCancel(t.Context())
@@ -134,20 +153,26 @@ func crashes(t *testing.T, seed uint64) {
 		for _, c := range append(late, p.chaos) {
 			c.carryOutLate()
 		}
-		time.Sleep(time.Minute)
-		for _, s := range p.projections.States() {
-			if !s.Ready() || s.Behind != 0 || s.Rebuild != nil || s.Events != uint64(len(store.ledger())) {
-				t.Errorf("after a minute of calm: %+v; the ledger has %d events", s, len(store.ledger()))
-			}
-		}
-		before := store.appendCount()
-		time.Sleep(10 * time.Minute)
-		if n := store.appendCount() - before; n != 0 {
-			t.Errorf("an idle system appended %d times", n)
-		}
+		calm(t, store, p)
 		p.stop()
 		house.check(t, author.codec, store.ledger())
 	})
+}
+
+// calm sees that all is done after a minute, and nothing is appended any more.
+func calm(t *testing.T, store *memory, p *process) {
+	t.Helper()
+	time.Sleep(time.Minute)
+	for _, s := range p.projections.States() {
+		if !s.Ready() || s.Behind != 0 || s.Rebuild != nil || s.Events != uint64(len(store.ledger())) {
+			t.Errorf("after a minute of calm: %+v; the ledger has %d events", s, len(store.ledger()))
+		}
+	}
+	before := store.appendCount()
+	time.Sleep(10 * time.Minute)
+	if n := store.appendCount() - before; n != 0 {
+		t.Errorf("an idle system appended %d times", n)
+	}
 }
 
 // check holds what the views show against a fold of the ledger.

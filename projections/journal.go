@@ -23,6 +23,8 @@ type book struct {
 	mu       sync.Mutex
 	state    checkpoint.ProjectionCheckpointed
 	expected event.Expected
+	notes    uint64 // changes in memory so far
+	noted    uint64 // of them, those that are durable
 }
 
 func newBook(journal Journal, projection string) (*book, error) {
@@ -39,7 +41,7 @@ func (b *book) load(ctx context.Context) (bool, error) {
 	defer cancel()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.state, b.expected = checkpoint.ProjectionCheckpointed{}, event.NoStream()
+	b.state, b.expected, b.noted = checkpoint.ProjectionCheckpointed{}, event.NoStream(), b.notes
 	found := false
 	newest := event.StreamRead{Stream: b.stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}
 	err := b.journal.ReadStream(ctx, newest, func(r event.Recorded) error {
@@ -81,7 +83,7 @@ func (b *book) save(ctx context.Context, change func(*checkpoint.ProjectionCheck
 	if err != nil {
 		return fmt.Errorf("saving the checkpoint: %w", err)
 	}
-	b.state, b.expected = next, event.Exact(appended.Revision)
+	b.state, b.expected, b.noted = next, event.Exact(appended.Revision), b.notes
 	return nil
 }
 
@@ -89,7 +91,26 @@ func (b *book) save(ctx context.Context, change func(*checkpoint.ProjectionCheck
 func (b *book) note(change func(*checkpoint.ProjectionCheckpointed)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.notes++
 	change(&b.state)
+}
+
+// unsaved answers how often the state was changed in memory, and whether it has been
+// since it was made durable.
+func (b *book) unsaved() (uint64, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.notes, b.notes != b.noted
+}
+
+// revision answers a mark that moves when the checkpoint does.
+func (b *book) revision() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r, ok := b.expected.Exactly(); ok {
+		return uint64(r) + 1
+	}
+	return 0
 }
 
 func (b *book) get() checkpoint.ProjectionCheckpointed {

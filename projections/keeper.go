@@ -36,6 +36,7 @@ type keeper struct {
 	source     Source
 	target     Target
 	book       *book
+	lease      Lease // nil: there is no other instance
 	log        *slog.Logger
 	now        func() time.Time
 	batchLimit int
@@ -58,11 +59,15 @@ func newKeeper(c Config, p projection) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &keeper{
+	k := &keeper{
 		projection: p, source: c.Source, target: c.Target, book: b, now: c.Now,
 		log: c.Log.With("projection", p.kind().Projection), batchLimit: maxBatchEvents,
 		newID: randomID, changed: make(chan struct{}, 1), phase: Starting,
-	}, nil
+	}
+	if c.Lease != nil {
+		k.lease, k.phase = c.Lease(p.kind().Projection), Standby
+	}
+	return k, nil
 }
 
 func randomID() string {
@@ -73,6 +78,19 @@ func randomID() string {
 
 // run until ctx ends.
 func (k *keeper) run(ctx context.Context) {
+	if k.lease == nil {
+		k.keep(ctx)
+		return
+	}
+	k.lease.Hold(ctx, k.waiting, func(ctx context.Context) {
+		k.setPhase(Starting)
+		defer k.setPhase(Standby)
+		k.keep(ctx)
+	})
+}
+
+// keep the projection until ctx ends.
+func (k *keeper) keep(ctx context.Context) {
 	wait := minBackOff
 	for ctx.Err() == nil {
 		err := k.session(ctx)
@@ -108,7 +126,7 @@ func (k *keeper) session(ctx context.Context) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	results := make(chan laneResult, 2)
+	results := make(chan laneResult, 3)
 	running := 0
 	defer func() {
 		cancel()
@@ -128,6 +146,10 @@ func (k *keeper) session(ctx context.Context) error {
 		running++
 		go func() { results <- laneResult{l, l.run(ctx)} }()
 		return l
+	}
+	if k.lease != nil {
+		running++
+		go func() { results <- laneResult{nil, k.settleBook(ctx)} }()
 	}
 	var lanes []*lane
 	if k.book.get().Live.Version == k.projection.kind().Version {

@@ -19,6 +19,8 @@ type Config struct {
 	Codec   *event.Codec // of every ledger event
 	Log     *slog.Logger // nil: slog.Default
 	Now     func() time.Time
+	// Lease makes the lease of a projection; nil: there is no other instance.
+	Lease func(projection string) Lease
 }
 
 // Projections runs every projection.
@@ -89,18 +91,23 @@ const rebuildPoll = 100 * time.Millisecond
 func (k *keeper) rebuild(ctx context.Context, progress func(done, total uint64)) error {
 	tick := time.NewTicker(rebuildPoll)
 	defer tick.Stop()
-	asked := ""
+	asked, claimed := "", false
 	for {
 		state, live := k.book.get(), k.State()
 		switch {
-		case state.Live.Name == "": // not opened yet
+		case asked == "" && live.Phase == Standby: // whoever is asked does it
+			if !claimed {
+				claimed = true
+				k.lease.Claim()
+			}
+		case asked == "" && (live.Phase == Starting || state.Live.Name == ""): // not opened yet
 		case asked == "":
 			asked = state.Live.Name
 			k.mu.Lock()
 			k.wanted, k.buildErr = state.Building == nil, nil
 			k.mu.Unlock()
 			notify(k.changed)
-		case state.Live.Name != asked && live.Phase == Live:
+		case state.Live.Name != asked && live.Ready():
 			if progress != nil {
 				progress(live.Events, live.Events)
 			}

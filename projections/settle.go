@@ -17,15 +17,9 @@ func (p *Projections) Settle(ctx context.Context) error {
 	if len(p.keepers) == 0 {
 		return nil
 	}
-	var newest event.Position
-	some := false
-	read := event.AllRead{From: event.PositionEnd, Direction: event.Backwards, Limit: 1, Filter: ledgerFilter()}
-	err := p.keepers[0].source.ReadAll(ctx, read, func(r event.Recorded) error {
-		newest, some = r.Position, true
-		return nil
-	})
+	newest, some, err := newestLedgerEvent(ctx, p.keepers[0].source)
 	if err != nil {
-		return fmt.Errorf("reading the newest ledger event: %w", err)
+		return err
 	}
 	tick := time.NewTicker(settlePoll)
 	defer tick.Stop()
@@ -46,4 +40,16 @@ func (p *Projections) Settle(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func newestLedgerEvent(ctx context.Context, source Source) (at event.Position, some bool, err error) {
+	read := event.AllRead{From: event.PositionEnd, Direction: event.Backwards, Limit: 1, Filter: ledgerFilter()}
+	err = source.ReadAll(ctx, read, func(r event.Recorded) error {
+		at, some = r.Position, true
+		return nil
+	})
+	if err != nil {
+		return 0, false, fmt.Errorf("reading the newest ledger event: %w", err)
+	}
+	return at, some, nil
 }

@@ -25,6 +25,18 @@ type Journal interface {
 	ReadStream(ctx context.Context, read event.StreamRead, visit func(event.Recorded) error) error
 }
 
+// Lease lets one of several instances keep a projection; commands/lease satisfies it. It
+// saves double work and no more: whoever writes its checkpoint at an expected revision
+// first is the one that goes on, and a batch that is written twice does no harm.
+type Lease interface {
+	// Hold calls do while this instance holds the lease, and waiting now and then while
+	// it does not: whether there is work, and a mark that moves when some is done. It
+	// answers when ctx has ended.
+	Hold(ctx context.Context, waiting func(context.Context) (mark uint64, waits bool, err error), do func(context.Context))
+	// Claim takes the lease from whoever holds it, soon.
+	Claim()
+}
+
 // LedgerEvent is a ledger event with its ordinal among them, counted from 0: the same
 // for every reader, and after a copy of the store.
 type LedgerEvent struct {

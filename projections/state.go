@@ -11,6 +11,7 @@ type Phase string
 
 // The phases of a projection.
 const (
+	Standby    Phase = "standby"     // another instance keeps it; its checkpoint says how far
 	Starting   Phase = "starting"    // not opened yet
 	CatchingUp Phase = "catching_up" // reading the past
 	Live       Phase = "live"        // following
@@ -37,8 +38,9 @@ type RebuildState struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Ready says that the table is up to date, or will be at once.
-func (s State) Ready() bool { return s.Phase == Live }
+// Ready says that the table is up to date, or will be at once, or is another instance's
+// to keep.
+func (s State) Ready() bool { return s.Phase == Live || s.Phase == Standby }
 
 // State of the keeper's projection now.
 func (k *keeper) State() State {
@@ -102,6 +104,13 @@ func (k *keeper) setLanes(lanes ...*lane) {
 	if len(lanes) > 0 {
 		k.phase, k.lastErr = CatchingUp, nil
 	}
+}
+
+// setPhase says what the keeper does, nothing having gone wrong.
+func (k *keeper) setPhase(p Phase) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.phase, k.lastErr, k.stopped = p, nil, nil
 }
 
 // failed notes why a session ended.

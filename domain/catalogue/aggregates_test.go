@@ -8,6 +8,7 @@ import (
 	"recapito/domain/checkpoint"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
+	"recapito/domain/lease"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
 	"recapito/domain/tenant"
@@ -31,6 +32,8 @@ var aggregates = []aggregate{
 		"What is to be looked at again, and when. Stream `deadline-<yyyymmddThhmmZ>-<shard>`.", deadline.Definitions()},
 	{"Checkpoint", checkpoint.StreamPrefix, checkpoint.ProjectionStream("edr"),
 		"How far a reader of `$all` has got. Streams `checkpoint-projection-<name>`, `checkpoint-runner-<name>`, `checkpoint-deadlines`; the newest event holds everything.", checkpoint.Definitions()},
+	{"Lease", lease.StreamPrefix, lease.Stream("projection-edr"),
+		"Which of several instances does what only one needs to do. Streams `lease-projection-<name>`, `lease-deadlines`, `lease-matcher`; the newest event holds everything.", lease.Definitions()},
 }
 
 func TestTheCatalogueHoldsEveryAggregate(t *testing.T) {
@@ -50,7 +53,7 @@ func TestTheCatalogueHoldsEveryAggregate(t *testing.T) {
 // A stream is either operational, or at a prefix by which ledger readers filter: an
 // aggregate that is neither would be missing from the ledger.
 func TestEveryAggregateIsOperationalOrInTheLedger(t *testing.T) {
-	operational := []string{"deadline-", "checkpoint-"}
+	operational := []string{"deadline-", "checkpoint-", "lease-"}
 	for _, a := range aggregates {
 		filtered := slices.Contains(event.LedgerPrefixes, a.prefix)
 		if ledger := event.IsLedger(a.stream); ledger != filtered {

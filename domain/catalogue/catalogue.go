@@ -7,6 +7,7 @@ import (
 	"recapito/domain/checkpoint"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
+	"recapito/domain/lease"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
 	"recapito/domain/tenant"
@@ -20,6 +21,7 @@ func Definitions() []event.Definition {
 		tenant.Definitions(),
 		deadline.Definitions(),
 		checkpoint.Definitions(),
+		lease.Definitions(),
 	)
 }
 

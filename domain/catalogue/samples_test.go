@@ -6,6 +6,7 @@ import (
 	"recapito/domain/checkpoint"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
+	"recapito/domain/lease"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
 	"recapito/domain/receipt"
@@ -149,6 +150,9 @@ var samples = map[string]any{
 		Building: &checkpoint.Table{Name: "edr_parts_2", Version: 2},
 		Retired:  []string{"edr_parts_0"},
 	},
+	"LeaseTaken":    lease.LeaseTaken{Holder: "4f1c09ab77d0", Epoch: 3},
+	"LeaseReleased": lease.LeaseReleased{Holder: "4f1c09ab77d0", Epoch: 3},
+
 	"RunnerCheckpointed":    checkpoint.RunnerCheckpointed{Position: 99},
 	"DeadlinesCheckpointed": checkpoint.DeadlinesCheckpointed{Minute: 29_539_440, After: new(event.Position(81_234))},
 }

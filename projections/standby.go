@@ -1,0 +1,54 @@
+package projections
+
+import (
+	"context"
+	"time"
+
+	"recapito/domain/checkpoint"
+	"recapito/domain/event"
+)
+
+// settleAfter is how long nothing must have been written before a checkpoint that only
+// memory knows to be done is made durable. It is one append at the end of work, for
+// rivals to see that there is none left.
+const settleAfter = 2 * time.Second
+
+// waiting says, while another instance keeps the projection, whether what its checkpoint
+// says is behind the ledger, or is not known to be in the table.
+func (k *keeper) waiting(ctx context.Context) (mark uint64, waits bool, err error) {
+	newest, some, err := newestLedgerEvent(ctx, k.source)
+	if err != nil {
+		return 0, false, err
+	}
+	found, err := k.book.load(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	s := k.book.get()
+	return k.book.revision(), some && (!found || behind(s.Live, newest)) || s.Building != nil, nil
+}
+
+func behind(t checkpoint.Table, newest event.Position) bool {
+	return t.Pending != nil || t.Done.Events == 0 || t.Done.Position < newest
+}
+
+// settleBook makes the checkpoint durable when work has come to its end.
+func (k *keeper) settleBook(ctx context.Context) error {
+	tick := time.NewTicker(settleAfter)
+	defer tick.Stop()
+	last := uint64(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		notes, some := k.book.unsaved()
+		if some && notes == last {
+			if err := k.book.save(ctx, func(*checkpoint.ProjectionCheckpointed) error { return nil }); err != nil {
+				return err
+			}
+		}
+		last = notes
+	}
+}
