@@ -19,6 +19,7 @@ FUZZTIME  ?= 20s
 BENCHTIME ?= 1s
 SEED      ?=
 SEEDS     ?=
+FULL      ?=
 ARGS      ?=
 TEST_TIMEOUT := 10m
 
@@ -71,6 +72,10 @@ sim: ## drive the real code on fake time through random faults (SEED=n replays o
 .PHONY: bench
 bench: clickhouse-library ## run the benchmarks (PKG=… BENCHTIME=… narrow them down)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKG)
+
+.PHONY: bench-eventlog
+bench-eventlog: ## measure the event store against raw Pebble, bbolt and a plain file in one run (FULL=1: 10 million events)
+	RECAPITO_BENCH_FULL='$(FULL)' go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 120m ./adapters/eventlog/bench
 
 .PHONY: fuzz
 fuzz: ## fuzz everything that parses bytes from outside, FUZZTIME each

@@ -21,6 +21,7 @@ import (
 const (
 	defaultCacheBytes = 64 << 20
 	memTableBytes     = 32 << 20
+	memTables         = 2 // one being filled, one being written out
 	bloomBitsPerKey   = 10
 )
 
@@ -30,7 +31,7 @@ const slowDisk = 5 * time.Second
 // Options of a log. Only Dir is required.
 type Options struct {
 	Dir        string // created if absent; locked while the log is open
-	CacheBytes int64  // block cache; 0 means 64 MiB
+	CacheBytes int64  // block cache, besides memTables * memTableBytes; 0 means 64 MiB
 	// Uncompressed stores blocks as they are, so that a test may search the files.
 	Uncompressed bool
 
@@ -248,14 +249,24 @@ func pebbleOptions(o Options, l *Log) *pebble.Options {
 	if po.CacheSize == 0 {
 		po.CacheSize = defaultCacheBytes
 	}
+	po.CacheSize += memTables * memTableBytes // Pebble takes them from it
+	po.Experimental.SpanPolicyFunc = spaceOf
 	for i := range po.Levels {
-		// Most appends create their stream: the filter spares looking for its head.
+		// Most appends create their stream: the filter spares looking for its head, on
+		// the last level too (writer.head).
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
 		if o.Uncompressed {
 			po.Levels[i].Compression = func() *block.CompressionProfile { return block.NoCompression }
 		}
 	}
 	return po
+}
+
+// spaceOf keeps each key space in tables of its own: the events, whose keys only rise, then
+// move down the levels as they are instead of being merged with the streams' keys, which
+// come in any order.
+func spaceOf(key []byte) (pebble.SpanPolicy, []byte, error) {
+	return pebble.SpanPolicy{}, []byte{key[0] + 1}, nil
 }
 
 // pebbleLogger passes on what an operator can use. Pebble's chatter about flushes and

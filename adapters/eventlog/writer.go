@@ -1,8 +1,9 @@
 package eventlog
 
 import (
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -39,6 +40,7 @@ type batch struct {
 	size    int
 	last    event.Position // the last position given out, in this batch or before
 	answers []settled
+	lookup  *pebble.Iterator // over the heads before this batch; nil until needed
 	synced  chan struct{}
 }
 
@@ -206,11 +208,6 @@ func (w *writer) place(b *batch, r *request, h head) event.Appended {
 		copy(op.Key, key)
 		putRecord(op.Value, key, r.flags[i], h.next, created, body)
 		_ = op.Finish()
-		key = appendIndexKey(w.key[:0], r.stream, h.next)
-		op = b.pebble.SetDeferred(len(key), indexValueSize)
-		copy(op.Key, key)
-		putIndex(op.Value, key, w.next)
-		_ = op.Finish()
 		s.ids, s.at = append(s.ids, r.ids[i]), append(s.at, w.next)
 		w.recent.put(recentID{r.ids[i], r.stream}, h.next)
 		b.size += recordSize(body)
@@ -224,6 +221,10 @@ func (w *writer) place(b *batch, r *request, h head) event.Appended {
 // commit applies the batch and hands it to the acknowledging goroutine. No other batch
 // is in flight.
 func (w *writer) commit(b *batch) {
+	if b.lookup != nil {
+		b.lookup.Close()
+		b.lookup = nil
+	}
 	if len(b.answers) == 0 {
 		_ = b.pebble.Close()
 		return
@@ -237,14 +238,7 @@ func (w *writer) commit(b *batch) {
 		return
 	}
 	if len(b.streams) > 0 {
-		for stream, s := range b.streams {
-			key := appendHeadKey(w.key[:0], stream)
-			op := b.pebble.SetDeferred(len(key), headValueSize)
-			copy(op.Key, key)
-			putHead(op.Value, key, s.head)
-			_ = op.Finish()
-			w.heads.put(stream, s.head)
-		}
+		w.placeStreams(b)
 		if err := w.log.guarded(func() error { return w.log.db.ApplyNoSyncWait(b.pebble, pebble.Sync) }); err != nil {
 			w.log.fail(err)
 			b.unknown()
@@ -253,6 +247,30 @@ func (w *writer) commit(b *batch) {
 	}
 	w.synced = b.synced
 	w.syncs <- b
+}
+
+// placeStreams adds the heads and the index of what was placed, in the order of their
+// keys: Pebble's memtable finds a key's place faster from its neighbour's.
+func (w *writer) placeStreams(b *batch) {
+	names := slices.Sorted(maps.Keys(b.streams))
+	for _, stream := range names {
+		key := appendHeadKey(w.key[:0], stream)
+		op := b.pebble.SetDeferred(len(key), headValueSize)
+		copy(op.Key, key)
+		putHead(op.Value, key, b.streams[stream].head)
+		_ = op.Finish()
+		w.heads.put(stream, b.streams[stream].head)
+	}
+	for _, stream := range names {
+		s := b.streams[stream]
+		for i, position := range s.at {
+			key := appendIndexKey(w.key[:0], stream, s.first+event.Revision(i))
+			op := b.pebble.SetDeferred(len(key), indexValueSize)
+			copy(op.Key, key)
+			putIndex(op.Value, key, position)
+			_ = op.Finish()
+		}
+	}
 }
 
 // acknowledge waits for syncs and answers.
@@ -296,14 +314,24 @@ func (w *writer) head(b *batch, stream string) (head, error) {
 		return h, nil
 	}
 	key := appendHeadKey(w.key[:0], stream)
-	value, closer, err := w.log.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
+	if b.lookup == nil {
+		// Get would not use the filters of the last level, where most of the heads are.
+		it, err := w.log.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceHeads}, UpperBound: []byte{spaceHeads + 1}, UseL6Filters: true})
+		if err != nil {
+			return head{}, fmt.Errorf("read head of stream %q: %w", stream, err)
+		}
+		b.lookup = it
+	}
+	if !b.lookup.SeekPrefixGE(key) {
+		if err := b.lookup.Error(); err != nil {
+			return head{}, fmt.Errorf("read head of stream %q: %w", stream, err)
+		}
 		return head{}, nil
 	}
+	value, err := b.lookup.ValueAndErr()
 	if err != nil {
 		return head{}, fmt.Errorf("read head of stream %q: %w", stream, err)
 	}
-	defer closer.Close()
 	h, err := decodeHead(key, value)
 	if err == nil {
 		w.heads.put(stream, h)
