@@ -9,6 +9,7 @@ import (
 
 	"recapito/api"
 	"recapito/commands"
+	"recapito/domain/event"
 	"recapito/readmodels"
 )
 
@@ -56,7 +57,12 @@ func (l *ledger) checks() []api.Check {
 func (e *engines) eventsState(ctx context.Context) (string, error) {
 	_, embedded := e.events.(*embeddedStore)
 	last, err := e.events.State(ctx)
-	return fmt.Sprintf("%s, position %d", e.kind(embedded), last), err
+	detail := fmt.Sprintf("%s, position %d", e.kind(embedded), last)
+	var refusal *event.Refusal
+	if errors.As(err, &refusal) {
+		detail += ", " + refusal.Reason
+	}
+	return detail, err
 }
 
 func (e *engines) kind(embedded bool) string {

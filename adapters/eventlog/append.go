@@ -76,7 +76,7 @@ func (l *Log) enqueue(ctx context.Context, r *request) error {
 		return err
 	}
 	defer l.leave()
-	if err := l.readOnly(); err != nil {
+	if err := l.refusal(); err != nil {
 		return err
 	}
 	select {

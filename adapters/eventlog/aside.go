@@ -8,10 +8,14 @@ import (
 
 // applyAside writes a synced batch beside the writer's: of what is derived from events,
 // never events. The caller has entered the log. A failure makes the log read-only, as
-// the writer's does.
+// the writer's does. While appends are refused to keep the reserve it goes on: it is
+// little, or gives space back.
 func (l *Log) applyAside(b *pebble.Batch) error {
 	if err := l.readOnly(); err != nil {
 		return err
+	}
+	if l.space.waiting() {
+		return l.space.refusal()
 	}
 	if err := l.guarded(func() error { return l.db.Apply(b, pebble.Sync) }); err != nil {
 		l.fail(err)

@@ -11,6 +11,13 @@
 //     open are answered with event.ErrUnknownOutcome, later ones with
 //     event.ErrUnavailable, Healthy says why, and reads go on up to the watermark. Only a
 //     new Open, which reads back what the disk really has, leaves that state.
+//   - A full disk is not a failed write: what meets it waits for space, appends are
+//     refused meanwhile (before that already, while less than a reserve is free), reads go
+//     on, and all goes on by itself when there is space (diskspace.go).
+//   - Where Pebble would end the process because it cannot write its manifest, the log
+//     becomes read-only instead, and Close leaves Pebble as it stands. Two cases are left
+//     in which the process ends: the folder itself cannot be synced when the manifest is
+//     exchanged for a new one, and an inconsistency that Pebble finds in itself.
 //   - Every record carries a checksum over its position and content, verified when it is
 //     read. A corrupt record is an error (ErrCorrupt) that names it; it is neither
 //     skipped nor served.

@@ -25,6 +25,9 @@ const (
 	bloomBitsPerKey   = 10
 )
 
+// stuckPatience is how long Close waits for a Pebble that could not write its manifest.
+const stuckPatience = time.Second
+
 // slowDisk is how long a call of the file system may take before it is logged.
 const slowDisk = 5 * time.Second
 
@@ -38,12 +41,21 @@ type Options struct {
 	FS     vfs.FS           // nil means the operating system's
 	Logger *slog.Logger     // nil means slog.Default
 	Now    func() time.Time // for Recorded.Created; nil means time.Now
+
+	reserve *reserve // for tests; nil means that of the constants
+}
+
+// reserve is how much space is kept free.
+type reserve struct {
+	bytes, slack uint64
+	every        time.Duration // between two looks
 }
 
 // Log is an open event log. It implements commands.Store and is safe for use by many
 // goroutines.
 type Log struct {
 	db      *pebble.DB
+	space   *space
 	disk    io.Closer // of our own file system; nil if one was given
 	logger  *slog.Logger
 	durable watermark
@@ -82,8 +94,15 @@ func Open(o Options) (*Log, error) {
 			o.Logger.Warn("event log: slow disk", "operation", info.OpType.String(), "duration", info.Duration)
 		})
 	}
+	l.space = newSpace(o.FS, o, l.fail)
+	o.FS = l.space
 	var err error
-	if l.db, err = pebble.Open(o.Dir, pebbleOptions(o, l)); err != nil {
+	if l.db, err = l.openPebble(o); err != nil {
+		l.space.end()
+		if l.space.isStuck() {
+			// Pebble is left as it stands, with its files.
+			return nil, fmt.Errorf("open event log in %s: %w", o.Dir, err)
+		}
 		if locked(o) {
 			err = fmt.Errorf("is another recapito running on this folder? It is locked: %w", err)
 		}
@@ -91,10 +110,38 @@ func Open(o Options) (*Log, error) {
 	}
 	w, err := l.start(o.Now)
 	if err != nil {
+		l.space.end()
 		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, err), l.db.Close(), l.closeDisk())
 	}
+	l.space.watch()
 	go w.run()
 	return l, nil
+}
+
+// openPebble answers also where Pebble would not: it ends the process, or never comes
+// back, where it cannot write its manifest.
+func (l *Log) openPebble(o Options) (*pebble.DB, error) {
+	if err := l.space.opens(); err != nil {
+		return nil, err
+	}
+	var db *pebble.DB
+	opened := make(chan error, 1)
+	go func() { // ends with Open, or with the process
+		defer func() {
+			if p := recover(); p != nil {
+				opened <- fmt.Errorf("pebble gave up: %v", p)
+			}
+		}()
+		var err error
+		db, err = pebble.Open(o.Dir, pebbleOptions(o, l))
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		return db, err
+	case <-l.space.stuck:
+		return nil, l.readOnly()
+	}
 }
 
 // locked says, after Open failed, whether that was because of the lock: Pebble has no
@@ -157,8 +204,26 @@ func (l *Log) checkFormat() error {
 }
 
 // Close ends subscriptions, finishes the appends that were accepted, and releases the
-// folder. Later calls answer event.ErrUnavailable; a second Close does nothing.
+// folder. What waits for space on a full disk is given up. Later calls answer
+// event.ErrUnavailable; a second Close does nothing.
 func (l *Log) Close() error {
+	l.space.end()
+	ended := make(chan error, 1)
+	go func() { ended <- l.close() }() // ends, unless Pebble is stuck
+	select {
+	case err := <-ended:
+		return err
+	case <-l.space.stuck:
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(stuckPatience):
+		return fmt.Errorf("close event log: %w", l.readOnly())
+	}
+}
+
+func (l *Log) close() error {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -169,7 +234,7 @@ func (l *Log) Close() error {
 	l.mu.Unlock()
 	<-l.done
 	l.durable.advance(l.durable.at())
-	if l.broken.Load() {
+	if l.broken.Load() || l.space.isStuck() {
 		// Pebble holds locks for ever and cannot be closed. The end of the process
 		// releases the folder.
 		return fmt.Errorf("close event log: %w", l.readOnly())
@@ -188,7 +253,7 @@ func (l *Log) closeDisk() error {
 }
 
 // Healthy answers nil if the log takes appends, else an error that wraps
-// event.ErrUnavailable and says why not.
+// event.ErrUnavailable and says why not (*event.Refusal).
 func (l *Log) Healthy() error {
 	l.mu.RLock()
 	closed := l.closed
@@ -196,7 +261,7 @@ func (l *Log) Healthy() error {
 	if closed {
 		return errClosed
 	}
-	return l.readOnly()
+	return l.refusal()
 }
 
 // Last answers the position up to which everything is durable; 0 if there is nothing.
@@ -218,17 +283,26 @@ func (l *Log) leave() { l.mu.RUnlock() }
 
 // fail makes the log read-only. The first reason stays.
 func (l *Log) fail(cause error) {
-	err := fmt.Errorf("%w: event log is read-only since a write failed: %w", event.ErrUnavailable, cause)
+	err := error(&event.Refusal{Reason: "event log is read-only since a write failed; restart it when the disk is mended", Cause: cause})
 	if l.failure.CompareAndSwap(nil, &err) {
 		l.logger.Error("event log became read-only: a write failed, nothing more is acknowledged", "cause", cause)
 	}
 }
 
+// readOnly answers why the log takes nothing more until it is opened anew, or nil.
 func (l *Log) readOnly() error {
 	if err := l.failure.Load(); err != nil {
 		return *err
 	}
 	return nil
+}
+
+// refusal answers why appends are refused, for good or while the disk is full, or nil.
+func (l *Log) refusal() error {
+	if err := l.readOnly(); err != nil {
+		return err
+	}
+	return l.space.refusal()
 }
 
 func pebbleOptions(o Options, l *Log) *pebble.Options {

@@ -169,7 +169,7 @@ func (w *writer) take(b *batch, r *request) {
 	if !r.claimed.CompareAndSwap(false, true) {
 		return // its appender gave up
 	}
-	if err := w.log.readOnly(); err != nil {
+	if err := w.log.refusal(); err != nil {
 		r.answer <- answer{err: err}
 		return
 	}

@@ -42,6 +42,11 @@ func (s *Store) Append(ctx context.Context, stream string, expected event.Expect
 	wait := firstBackOff
 	for try := 1; ; try++ {
 		appended, err := s.appendOnce(ctx, stream, expected, revision, data)
+		var refusal *event.Refusal
+		if errors.As(err, &refusal) {
+			s.refused.Store(true)
+			return appended, err
+		}
 		again := errors.Is(err, event.ErrUnavailable) || repeatable && errors.Is(err, event.ErrUnknownOutcome)
 		if !again || try == appendTries || ctx.Err() != nil || s.ctx.Err() != nil {
 			return appended, err
@@ -86,6 +91,24 @@ func (s *Store) appendOnce(ctx context.Context, stream string, expected event.Ex
 	return event.Appended{Revision: event.Revision(result.NextExpectedVersion), Position: event.Position(result.CommitPosition)}, nil
 }
 
+// readOnly begins what the embedded store's server says while it takes no appends.
+const readOnly = "Server Is Read-Only: "
+
+// writable asks a server that refused an append whether it still does, by one that no
+// server can carry out.
+func (s *Store) writable(ctx context.Context) error {
+	probe := []event.New{{ID: uuid.NewString(), Type: "probe", Data: []byte("{}")}}
+	_, err := s.Append(ctx, "recapito-probe", event.Exact(never), probe)
+	if errors.Is(err, event.ErrWrongVersion) {
+		s.refused.Store(false)
+		return nil
+	}
+	return err
+}
+
+// never is a revision that no stream reaches.
+const never = 1 << 62
+
 // appendError tells what became of an append. What is not known to have been refused
 // may have been written.
 func appendError(stream string, expected event.Expected, err error) error {
@@ -102,6 +125,11 @@ func appendError(stream string, expected event.Expected, err error) error {
 		return fmt.Errorf("%w: %w", event.ErrUnavailable, err)
 	}
 	switch s := status.Convert(unwrapped(err)); s.Code() {
+	case codes.FailedPrecondition:
+		if reason, ok := strings.CutPrefix(s.Message(), readOnly); ok {
+			return &event.Refusal{Reason: reason}
+		}
+		return &event.Refusal{Reason: "it takes no appends", Cause: err}
 	case codes.InvalidArgument:
 		if strings.HasPrefix(s.Message(), "Maximum Append Size") {
 			return fmt.Errorf("%w: %w", event.ErrTooLarge, err)

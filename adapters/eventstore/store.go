@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -38,6 +39,8 @@ type Store struct {
 	config esdb.Configuration
 	logger *slog.Logger
 	slots  chan struct{} // one for each call in flight
+
+	refused atomic.Bool // the last append known of was refused: the server is read-only
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -131,7 +134,8 @@ func (s *Store) Close() error {
 }
 
 // State answers the position of the newest event (0 if there is none), and with it that
-// the server answers.
+// the server answers and, as far as is known, takes appends: of one that refused an append
+// as read-only it is asked again.
 func (s *Store) State(ctx context.Context) (event.Position, error) {
 	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
 	defer cancel()
@@ -141,5 +145,8 @@ func (s *Store) State(ctx context.Context) (event.Position, error) {
 		last = e.Position
 		return nil
 	})
+	if err == nil && s.refused.Load() {
+		err = s.writable(ctx)
+	}
 	return last, err
 }

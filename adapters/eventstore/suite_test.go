@@ -39,9 +39,14 @@ type served struct {
 
 func serve(t *testing.T, dir, addr string) *served {
 	t.Helper()
+	return serveOn(t, eventlog.Options{Dir: dir}, addr)
+}
+
+func serveOn(t *testing.T, o eventlog.Options, addr string) *served {
+	t.Helper()
 	s := &served{t: t, done: make(chan error, 1)}
 	var err error
-	if s.log, err = eventlog.Open(eventlog.Options{Dir: dir}); err != nil {
+	if s.log, err = eventlog.Open(o); err != nil {
 		t.Fatal(err)
 	}
 	if s.server, err = esdbserver.New(esdbserver.Options{Log: s.log, Addr: addr}); err != nil {

@@ -22,6 +22,24 @@ var (
 	ErrInvalid = errors.New("invalid request to the event store")
 )
 
+// Refusal is an ErrUnavailable of a store that answers, but takes no appends.
+type Refusal struct {
+	Reason string // in words for an operator: no addresses, no contents
+	Cause  error  // nil if there is nothing more to say
+}
+
+func (e *Refusal) Error() string {
+	if e.Cause == nil {
+		return fmt.Sprintf("%v: %s", ErrUnavailable, e.Reason)
+	}
+	return fmt.Sprintf("%v: %s: %v", ErrUnavailable, e.Reason, e.Cause)
+}
+
+// Is makes errors.Is(err, ErrUnavailable) hold.
+func (e *Refusal) Is(target error) bool { return target == ErrUnavailable }
+
+func (e *Refusal) Unwrap() error { return e.Cause }
+
 // WrongVersion is the error of an append whose expectation did not hold.
 // It is durable knowledge: Actual was synced before it was told.
 type WrongVersion struct {

@@ -219,6 +219,7 @@ func (b *batch) answer(p *pending, appended *event.Appended, err error) {
 // batchError is an error with the details by which clients tell it.
 func batchError(err error) *rpcstatus.Status {
 	var wrong *event.WrongVersion
+	var taken *event.Refusal
 	name, code, details := "Unknown", codes.Unknown, proto.Message(&shared.Unknown{})
 	switch {
 	case errors.As(err, &wrong):
@@ -227,6 +228,8 @@ func batchError(err error) *rpcstatus.Status {
 		name, code, details = "MaximumAppendSizeExceeded", codes.InvalidArgument, &shared.MaximumAppendSizeExceeded{MaxAppendSize: eventlog.MaxAppendBytes}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, event.ErrUnknownOutcome):
 		name, code, details = "Timeout", codes.DeadlineExceeded, &shared.Timeout{}
+	case errors.As(err, &taken):
+		name, code, details = readOnly+taken.Reason, codes.FailedPrecondition, &emptypb.Empty{}
 	case errors.Is(err, event.ErrUnavailable):
 		name, code, details = "Server Is Not Ready", codes.Unavailable, &emptypb.Empty{}
 	default:

@@ -58,8 +58,13 @@ func answered(s grpc.ServerStream, logger *slog.Logger, err error) error {
 	return r.status.Err()
 }
 
+// readOnly begins what is said to an append while the log takes none. The code is not
+// Unavailable, at which clients leave a connection that is well.
+const readOnly = "Server Is Read-Only: "
+
 func refusalOf(err error) *refusal {
 	var r *refusal
+	var taken *event.Refusal
 	var already interface{ GRPCStatus() *status.Status }
 	switch {
 	case errors.As(err, &r):
@@ -72,6 +77,8 @@ func refusalOf(err error) *refusal {
 		return refuse(codes.InvalidArgument, err.Error())
 	case errors.Is(err, event.ErrUnknownOutcome):
 		return refuse(codes.Aborted, "Operation timed out")
+	case errors.As(err, &taken):
+		return refuse(codes.FailedPrecondition, readOnly+taken.Reason)
 	case errors.Is(err, event.ErrUnavailable):
 		return refuse(codes.Unavailable, "Server Is Not Ready")
 	case errors.Is(err, eventlog.ErrCorrupt):
