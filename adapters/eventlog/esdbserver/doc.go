@@ -5,8 +5,9 @@
 // Served: Streams.Read in all its forms (a stream or $all, forwards and backwards, from
 // start, end, revision or position, limits, filters by prefix and regular expression,
 // subscriptions with checkpoints and caught-up messages), Streams.Append,
-// Streams.BatchAppend, ServerFeatures and Gossip (one leader). Everything else answers
-// UNIMPLEMENTED: Delete, Tombstone, persistent subscriptions, projections, users. The
+// Streams.BatchAppend, PersistentSubscriptions (by package persistent), ServerFeatures and
+// Gossip (one leader). Everything else answers
+// UNIMPLEMENTED: Delete, Tombstone, projections, users. The
 // metadata of a stream (the stream $$name) is stored and given back, but its $maxAge,
 // $maxCount, $tb and $acl have no effect yet.
 //

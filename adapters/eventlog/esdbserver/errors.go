@@ -18,6 +18,9 @@ import (
 // Trailers by which clients tell errors apart.
 const (
 	trailerException = "exception"
+	trailerGroup     = "group-name"
+	trailerReason    = "reason"
+	trailerStream    = "stream-name"
 	trailerMaxAppend = "maximum-append-size"
 	trailerRequired  = "required-metadata-properties"
 )
@@ -50,10 +53,7 @@ func answered(s grpc.ServerStream, logger *slog.Logger, err error) error {
 	if err == nil {
 		return nil
 	}
-	r := refusalOf(err)
-	if r.status.Code() == codes.DataLoss || r.status.Code() == codes.Internal {
-		logger.Error("event store: a call failed", "error", err)
-	}
+	r := logged(logger, err)
 	s.SetTrailer(r.trailers)
 	return r.status.Err()
 }
@@ -61,6 +61,15 @@ func answered(s grpc.ServerStream, logger *slog.Logger, err error) error {
 // readOnly begins what is said to an append while the log takes none. The code is not
 // Unavailable, at which clients leave a connection that is well.
 const readOnly = "Server Is Read-Only: "
+
+// logged is the answer to an error, which is logged if it is the server's own.
+func logged(logger *slog.Logger, err error) *refusal {
+	r := refusalOf(err)
+	if !errors.As(err, new(*refusal)) && (r.status.Code() == codes.DataLoss || r.status.Code() == codes.Internal) {
+		logger.Error("event store: a call failed", "error", err)
+	}
+	return r
+}
 
 func refusalOf(err error) *refusal {
 	var r *refusal

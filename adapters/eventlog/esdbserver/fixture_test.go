@@ -51,22 +51,35 @@ func newFixture(t *testing.T, change ...func(*eventlog.Options, *esdbserver.Opti
 	if f.log, err = eventlog.Open(lo); err != nil {
 		t.Fatal(err)
 	}
-	so.Log = f.log
-	if f.server, err = esdbserver.New(so); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- f.server.Serve() }()
 	t.Cleanup(func() {
+		if err := f.log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	f.serve(so)
+	return f
+}
+
+// serve starts a server of the log and connects to it.
+func (f *fixture) serve(so esdbserver.Options) {
+	f.t.Helper()
+	so.Log = f.log
+	server, err := esdbserver.New(so)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.server = server
+	done := make(chan error, 1)
+	go func() { done <- server.Serve() }()
+	f.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if err := errors.Join(f.server.Close(ctx), <-done, f.log.Close()); err != nil {
-			t.Error(err)
+		if err := errors.Join(server.Close(ctx), <-done); err != nil {
+			f.t.Error(err)
 		}
 	})
 	f.conn = f.dial(grpc.WithTransportCredentials(insecure.NewCredentials()))
 	f.streams = streams.NewStreamsClient(f.conn)
-	return f
 }
 
 func (f *fixture) dial(options ...grpc.DialOption) *grpc.ClientConn {

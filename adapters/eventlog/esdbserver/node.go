@@ -28,6 +28,9 @@ func (featuresService) GetSupportedMethods(context.Context, *shared.Empty) (*ser
 	add(streamsService, "append")
 	add(streamsService, "batchappend", "deadline_duration")
 	add(streamsService, "read", "position", "events")
+	for _, method := range []string{"create", "update", "delete", "read", "getinfo", "replayparked", "list", "restartsubsystem"} {
+		add("event_store.client.persistent_subscriptions.persistentsubscriptions", method, "stream", "all")
+	}
 	add("event_store.client.gossip.gossip", "read")
 	add("event_store.client.server_features.serverfeatures", "getsupportedmethods")
 	return answer, nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
+	subscriptions "github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"recapito/adapters/eventlog"
+	"recapito/adapters/eventlog/esdbserver/persistent"
 )
 
 // Limits of a connection. A message may be larger than an append (eventlog's limits),
@@ -55,7 +57,8 @@ type Server struct {
 	options  Options
 	listener net.Listener
 	grpc     *grpc.Server
-	id       uuid.UUID // of this node, in gossip
+	groups   *persistent.Manager // nil if what is stored of them cannot be read
+	id       uuid.UUID           // of this node, in gossip
 	stopping context.Context
 	stop     context.CancelFunc
 }
@@ -82,6 +85,11 @@ func New(o Options) (*Server, error) {
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.grpc = grpc.NewServer(s.grpcOptions()...)
 	streams.RegisterStreamsServer(s.grpc, &streamsService{log: o.Log, logger: o.Logger, now: o.Now, stopping: s.stopping})
+	s.groups, err = openGroups(o)
+	if err != nil {
+		o.Logger.Error("event store: persistent subscriptions are not served", "error", err)
+	}
+	subscriptions.RegisterPersistentSubscriptionsServer(s.grpc, &groupsService{groups: s.groups, logger: o.Logger, stopping: s.stopping})
 	serverfeatures.RegisterServerFeaturesServer(s.grpc, featuresService{})
 	gossip.RegisterGossipServer(s.grpc, &gossipService{server: s})
 	return s, nil
@@ -120,10 +128,16 @@ func (s *Server) Serve() error {
 }
 
 // Close takes no more calls, ends reads and subscriptions, lets appends finish, and cuts
-// off what is still there when ctx ends.
+// off what is still there when ctx ends. At last persistent subscriptions write how far
+// they are.
 func (s *Server) Close(ctx context.Context) error {
 	s.stop()
-	defer func() { _ = s.listener.Close() }() // Serve may never have been called
+	defer func() {
+		_ = s.listener.Close() // Serve may never have been called
+		if s.groups != nil {
+			s.groups.Close()
+		}
+	}()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

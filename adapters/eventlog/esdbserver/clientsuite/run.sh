@@ -44,5 +44,5 @@ certificate node node -CA certs/ca/ca.crt -CAkey certs/ca/ca.key \
 	-addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -addext 'basicConstraints=critical,CA:false'
 
 run() { go test -count=1 -timeout 5m -skip "$skip" "$@" ./esdb; }
-EVENTSTORE_INSECURE=true run -run '^(TestStreams|TestExpectations|TestMisc|TestPositionParsing)$' "$@"
+EVENTSTORE_INSECURE=true run -run '^(TestStreams|TestPersistentSubscriptions|TestExpectations|TestMisc|TestPositionParsing)$' "$@"
 EVENTSTORE_INSECURE=false run -run '^TestStreams$' "$@"
