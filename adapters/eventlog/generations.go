@@ -9,12 +9,13 @@ type generations[K comparable, V any] struct {
 }
 
 func newGenerations[K comparable, V any](limit int) *generations[K, V] {
-	return &generations[K, V]{limit: limit, younger: make(map[K]V)}
+	return &generations[K, V]{limit: limit, younger: make(map[K]V), older: make(map[K]V)}
 }
 
 func (g *generations[K, V]) put(k K, v V) {
 	if len(g.younger) >= g.limit {
-		g.older, g.younger = g.younger, make(map[K]V)
+		clear(g.older) // and its memory used again
+		g.older, g.younger = g.younger, g.older
 	}
 	g.younger[k] = v
 }

@@ -31,10 +31,18 @@ const (
 // flagBinary: the data is not JSON.
 const flagBinary = 1 << 0
 
-// encodeBody is done by the appender, so that the single writer has less to do.
+// bodyBound is what a body takes at most.
+func bodyBound(stream string, e event.New) int {
+	return len(uuid.UUID{}) + 4*binary.MaxVarintLen32 + len(stream) + len(e.Type) + len(e.Data) + len(e.Metadata)
+}
+
 func encodeBody(stream string, id uuid.UUID, e event.New) []byte {
-	size := len(id) + 4*binary.MaxVarintLen32 + len(stream) + len(e.Type) + len(e.Data) + len(e.Metadata)
-	b := append(make([]byte, 0, size), id[:]...)
+	return appendBody(make([]byte, 0, bodyBound(stream, e)), stream, id, e)
+}
+
+// appendBody is done by the appender, so that the single writer has less to do.
+func appendBody(b []byte, stream string, id uuid.UUID, e event.New) []byte {
+	b = append(b, id[:]...)
 	b = append(binary.AppendUvarint(b, uint64(len(stream))), stream...)
 	b = append(binary.AppendUvarint(b, uint64(len(e.Type))), e.Type...)
 	b = append(binary.AppendUvarint(b, uint64(len(e.Data))), e.Data...)

@@ -16,14 +16,17 @@ import (
 // is applied and not yet synced; the next gathers meanwhile. So after a failed sync
 // nothing further reaches Pebble, which could not bear it.
 type writer struct {
-	log    *Log
-	now    func() time.Time
-	next   event.Position                         // to give out
-	heads  *generations[string, head]             // of applied batches
-	recent *generations[recentID, event.Revision] // for appends without an exact revision
-	synced chan struct{}                          // closed once the batch in flight is; nil if none is
-	syncs  chan *batch                            // to the acknowledging goroutine
-	key    [1 + MaxStreamBytes + 1 + 8]byte       // scratch
+	log     *Log
+	now     func() time.Time
+	next    event.Position                         // to give out
+	heads   *generations[string, head]             // of applied batches
+	recent  *generations[recentID, event.Revision] // for appends without an exact revision
+	synced  chan struct{}                          // closed once the batch in flight is; nil if none is
+	syncs   chan *batch                            // to the acknowledging goroutine
+	names   []string                               // scratch
+	streams map[string]*pendingStream              // of the last batch, empty, to be used again
+	spare   []*pendingStream                       // to be used again
+	key     [1 + MaxStreamBytes + 1 + 8]byte       // scratch
 }
 
 // recentID is an event lately appended. Ids need not differ from stream to stream.
@@ -39,6 +42,7 @@ type batch struct {
 	streams map[string]*pendingStream
 	size    int
 	last    event.Position // the last position given out, in this batch or before
+	writes  bool           // set when it is committed
 	answers []settled
 	lookup  *pebble.Iterator // over the heads before this batch; nil until needed
 	synced  chan struct{}
@@ -118,10 +122,15 @@ func (w *writer) run() {
 }
 
 func (w *writer) newBatch() *batch {
+	streams := w.streams
+	w.streams = nil
+	if streams == nil {
+		streams = make(map[string]*pendingStream)
+	}
 	return &batch{
 		pebble:  w.log.db.NewBatch(),
 		created: w.now(),
-		streams: make(map[string]*pendingStream),
+		streams: streams,
 		last:    w.next - 1,
 		synced:  make(chan struct{}),
 	}
@@ -195,7 +204,7 @@ func (w *writer) take(b *batch, r *request) {
 func (w *writer) place(b *batch, r *request, h head) event.Appended {
 	s := b.streams[r.stream]
 	if s == nil {
-		s = &pendingStream{first: h.next}
+		s = w.newPending(h.next)
 		b.streams[r.stream] = s
 	}
 	for i, body := range r.bodies {
@@ -218,6 +227,17 @@ func (w *writer) place(b *batch, r *request, h head) event.Appended {
 	return event.Appended{Revision: h.next - 1, Position: h.last}
 }
 
+// newPending answers one that begins at a revision, with the memory of one used before.
+func (w *writer) newPending(first event.Revision) *pendingStream {
+	if n := len(w.spare); n > 0 {
+		s := w.spare[n-1]
+		w.spare = w.spare[:n-1]
+		s.first = first
+		return s
+	}
+	return &pendingStream{first: first}
+}
+
 // commit applies the batch and hands it to the acknowledging goroutine. No other batch
 // is in flight.
 func (w *writer) commit(b *batch) {
@@ -237,7 +257,7 @@ func (w *writer) commit(b *batch) {
 		}
 		return
 	}
-	if len(b.streams) > 0 {
+	if b.writes = len(b.streams) > 0; b.writes {
 		w.placeStreams(b)
 		if err := w.log.guarded(func() error { return w.log.db.ApplyNoSyncWait(b.pebble, pebble.Sync) }); err != nil {
 			w.log.fail(err)
@@ -252,16 +272,18 @@ func (w *writer) commit(b *batch) {
 // placeStreams adds the heads and the index of what was placed, in the order of their
 // keys: Pebble's memtable finds a key's place faster from its neighbour's.
 func (w *writer) placeStreams(b *batch) {
-	names := slices.Sorted(maps.Keys(b.streams))
-	for _, stream := range names {
+	w.names = slices.AppendSeq(w.names[:0], maps.Keys(b.streams))
+	slices.Sort(w.names)
+	for _, stream := range w.names {
+		h := b.streams[stream].head
 		key := appendHeadKey(w.key[:0], stream)
 		op := b.pebble.SetDeferred(len(key), headValueSize)
 		copy(op.Key, key)
-		putHead(op.Value, key, b.streams[stream].head)
+		putHead(op.Value, key, h)
 		_ = op.Finish()
-		w.heads.put(stream, b.streams[stream].head)
+		w.heads.put(stream, h)
 	}
-	for _, stream := range names {
+	for _, stream := range w.names {
 		s := b.streams[stream]
 		for i, position := range s.at {
 			key := appendIndexKey(w.key[:0], stream, s.first+event.Revision(i))
@@ -270,14 +292,21 @@ func (w *writer) placeStreams(b *batch) {
 			putIndex(op.Value, key, position)
 			_ = op.Finish()
 		}
+		*s = pendingStream{ids: s.ids[:0], at: s.at[:0]}
+		if len(w.spare) < maxBatchAppends {
+			w.spare = append(w.spare, s)
+		}
 	}
+	clear(w.names)
+	clear(b.streams)
+	w.streams, b.streams = b.streams, nil
 }
 
 // acknowledge waits for syncs and answers.
 func (w *writer) acknowledge() {
 	defer close(w.log.done)
 	for b := range w.syncs {
-		if len(b.streams) > 0 {
+		if b.writes {
 			if err := b.pebble.SyncWait(); err != nil {
 				w.log.fail(err)
 				close(b.synced)
