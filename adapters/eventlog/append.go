@@ -101,8 +101,7 @@ func (r *request) release() {
 		return
 	}
 	clear(r.bodies)
-	r.stream, r.ids, r.bodies, r.flags = "", nil, r.bodies[:0], r.flags[:0]
-	r.claimed.Store(false)
+	*r = request{bodies: r.bodies[:0], flags: r.flags[:0], encoded: r.encoded[:0], answer: r.answer}
 	requests.Put(r)
 }
 
