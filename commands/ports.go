@@ -58,6 +58,15 @@ type Queue interface {
 	Dispatch(ctx context.Context, d DispatchMessage, channel, priority string) error
 }
 
+// Lease lets one of several instances do a piece of work that only one needs to do. It
+// saves double work and no more. Implemented by commands/lease.
+type Lease interface {
+	// Hold calls do while this instance holds the lease, and waiting now and then while
+	// it does not: whether there is work, and a mark that moves when some is done. It
+	// answers when ctx has ended.
+	Hold(ctx context.Context, waiting func(context.Context) (mark uint64, waits bool, err error), do func(context.Context))
+}
+
 // Route is one way to a channel's network, and its settings.
 type Route struct {
 	Name    string

@@ -9,6 +9,8 @@
 //
 // Writer (writer.go) sets them; schedule.go knows what is to be fired next and which
 // buckets can be closed, without a clock or goroutines of its own; Service runs both.
+// Several instances may each run a Service: a lease lets one of them fire, the others
+// watch (rival.go). Two that fire at once fire twice, and nothing else goes wrong.
 package deadlines
 
 import (
@@ -33,7 +35,9 @@ const (
 	lookAhead = 90 * time.Second // buckets are read this long before their minute
 	loadLimit = 50_000           // deadlines of one bucket that are read at once, and a half of those held
 	maxSleep  = time.Second
-	steady    = time.Minute // a session that lasted so long is soon taken up again
+	// progressEvery is how often rivals are told what was fired, if something was.
+	progressEvery = 5 * time.Second
+	steady        = time.Minute // a session that lasted so long is soon taken up again
 )
 
 func shardOf(notification string) int {
@@ -44,6 +48,9 @@ func shardOf(notification string) int {
 
 // Service is the writer and the one holder that fires.
 type Service struct {
+	// Lease, if it is set before Run, lets one of several instances fire.
+	Lease commands.Lease
+
 	*Writer
 	store commands.Store
 	codec *event.Codec
@@ -59,7 +66,10 @@ type Service struct {
 	after    *event.Position // of the last checkpoint, or of the session's start
 	seen     *event.Position // everything set up to it was shown
 	live     bool
+	fired    bool      // something, since the last checkpoint was saved
+	told     time.Time // when that was
 	wake     chan struct{}
+	watching bool // another instance fires: nothing is written
 }
 
 // New makes a service that fires with fire; an error from fire means fire again.
@@ -87,17 +97,33 @@ func (s *Service) Held() int {
 	return s.schedule.held()
 }
 
-// Run fires until ctx ends.
+// Run fires until ctx ends; with a lease, while that is held.
 func (s *Service) Run(ctx context.Context) error {
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	owned.Go(func() { s.Writer.run(ctx) })
+	if s.Lease == nil {
+		s.sessions(ctx, s.fireDue)
+		return nil
+	}
+	r := newRival(s)
+	defer r.rest()
+	s.Lease.Hold(ctx, r.waiting, func(ctx context.Context) {
+		r.rest()
+		s.sessions(ctx, s.fireDue)
+	})
+	return nil
+}
+
+// sessions runs one after the other until ctx ends.
+func (s *Service) sessions(ctx context.Context, run func(context.Context) error) {
 	pause := refireFirst
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := s.session(ctx)
+		err := run(ctx)
+		s.end()
 		if ctx.Err() != nil {
 			break
 		}
@@ -108,11 +134,32 @@ func (s *Service) Run(ctx context.Context) error {
 		sleep(ctx, pause)
 		pause = min(2*pause, refireMost)
 	}
-	return nil
 }
 
-// session takes up where the checkpoint says, follows what is set meanwhile, fires.
-func (s *Service) session(ctx context.Context) error {
+// end forgets what a session held: the next one reads it again.
+func (s *Service) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.schedule, s.live = nil, false
+}
+
+// fireDue is a session that fires.
+func (s *Service) fireDue(ctx context.Context) error {
+	f := newFirer(s)
+	return s.session(ctx, func(ctx context.Context, owned *sync.WaitGroup, it item) error {
+		select {
+		case f.firing <- struct{}{}:
+			owned.Go(func() { f.fireUntilDone(ctx, it) })
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// session takes up where the checkpoint says, follows what is set meanwhile, and hands
+// over what is due.
+func (s *Service) session(ctx context.Context, hand func(context.Context, *sync.WaitGroup, item) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := s.Begin(ctx); err != nil {
@@ -133,17 +180,8 @@ func (s *Service) session(ctx context.Context) error {
 			},
 		})
 	})
-	f := newFirer(s)
 	for {
-		wait, err := s.Step(ctx, func(it item) error {
-			select {
-			case f.firing <- struct{}{}:
-				owned.Go(func() { f.fireUntilDone(ctx, it) })
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
+		wait, err := s.Step(ctx, func(it item) error { return hand(ctx, &owned, it) })
 		if err != nil {
 			return err
 		}
@@ -178,6 +216,8 @@ func (s *Service) Begin(ctx context.Context) error {
 	}
 	if at.IsNoStream() {
 		c.Minute = minuteOf(s.now())
+	}
+	if at.IsNoStream() && !s.watching {
 		r, err := s.saveCheckpoint(ctx, at, c)
 		if err != nil {
 			return err
@@ -187,7 +227,7 @@ func (s *Service) Begin(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.schedule, s.saved, s.oldest, s.live = newSchedule(c.Minute, s.limit), at, c.Minute, false
-	s.after, s.seen = c.After, c.After
+	s.after, s.seen, s.fired = c.After, c.After, false
 	return nil
 }
 
@@ -230,13 +270,16 @@ func (s *Service) take(ctx context.Context, e event.Recorded) error {
 	if err != nil {
 		return fmt.Errorf("decoding a deadline: %w", err)
 	}
-	d, ok := decoded.(deadline.DeadlineSet)
-	if !ok {
-		return nil // the bucket's closing: our own
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.schedule.add(item{DeadlineSet: d, bucket: keyOf(bucket), revision: e.Revision}, e.Position)
+	switch d := decoded.(type) {
+	case deadline.DeadlineSet:
+		s.schedule.add(item{DeadlineSet: d, bucket: keyOf(bucket), revision: e.Revision, position: e.Position}, e.Position)
+	case deadline.BucketClosed: // our own, unless another instance fires
+		if s.watching {
+			s.schedule.closed(keyOf(bucket))
+		}
+	}
 	return nil
 }
 
@@ -258,8 +301,10 @@ func (s *Service) Step(ctx context.Context, hand func(item) error) (time.Duratio
 			return 0, err
 		}
 	}
-	if err := s.closeDone(ctx, now); err != nil {
-		return 0, err
+	if !s.watching {
+		if err := s.closeDone(ctx, now); err != nil {
+			return 0, err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -313,7 +358,7 @@ func (s *Service) readBucket(ctx context.Context, k key, visit func(item)) (last
 		}
 		switch d := decoded.(type) {
 		case deadline.DeadlineSet:
-			visit(item{DeadlineSet: d, bucket: k, revision: e.Revision})
+			visit(item{DeadlineSet: d, bucket: k, revision: e.Revision, position: e.Position})
 		case deadline.BucketClosed:
 			closed = true
 		}
@@ -326,13 +371,15 @@ func (s *Service) readBucket(ctx context.Context, k key, visit func(item)) (last
 func (s *Service) Done(it item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.fired = true
 	s.schedule.done(it)
 	if s.schedule.wants(it.bucket, minuteOf(s.now())) {
 		s.nudge()
 	}
 }
 
-// closeDone closes what is done and passed, and saves how far all is closed.
+// closeDone closes what is done and passed, and saves how far all is closed; for rivals,
+// how far all is fired.
 func (s *Service) closeDone(ctx context.Context, now time.Time) error {
 	s.mu.Lock()
 	keys := s.schedule.closable(minuteOf(now))
@@ -343,18 +390,26 @@ func (s *Service) closeDone(ctx context.Context, now time.Time) error {
 		}
 	}
 	s.mu.Lock()
-	oldest, wrote, saved := s.schedule.advance(minuteOf(now)), len(keys) > 0, s.saved
-	after := s.schedule.after(s.seen)
+	oldest, saved := s.schedule.advance(minuteOf(now)), s.saved
+	c := checkpoint.DeadlinesCheckpointed{Minute: oldest, After: s.schedule.after(s.seen)}
+	save := len(keys) > 0 && oldest != s.oldest
+	if s.Lease != nil {
+		c.Fired, c.Seen = s.schedule.firedBefore(now), s.seen
+		save = save || s.fired && now.Sub(s.told) >= progressEvery
+	}
+	if save {
+		s.fired = false
+	}
 	s.mu.Unlock()
-	if !wrote || oldest == s.oldest {
+	if !save {
 		return nil
 	}
-	r, err := s.saveCheckpoint(ctx, saved, checkpoint.DeadlinesCheckpointed{Minute: oldest, After: after})
+	r, err := s.saveCheckpoint(ctx, saved, c)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.saved, s.oldest, s.after = event.Exact(r), oldest, after
+	s.saved, s.oldest, s.after, s.told = event.Exact(r), oldest, c.After, now
 	return nil
 }

@@ -16,23 +16,38 @@ import (
 
 // machine drives services and writers one step at a time, on a clock of its own.
 type machine struct {
-	t       *rapid.T
-	store   *memory.Store
-	codec   *event.Codec
-	now     time.Time
-	writers []*Writer
+	t         *rapid.T
+	store     *memory.Store
+	codec     *event.Codec
+	now       time.Time
+	writers   []*Writer
+	two       bool
+	rivals    [2]instance
+	*instance // the one that is looked at: both fire at once, without a lease
+	set       map[string]time.Time
+	fired     map[string]int
+	failing   int // fires that fail
+	most      int
+	faults    int
+}
+
+type instance struct {
 	service *Service // nil while it is down
 	shown   int      // events of $all shown to the service
-	set     map[string]time.Time
-	fired   map[string]int
-	failing int // fires that fail
-	most    int
-	faults  int
 }
 
 const smallLimit = 3
 
 var errFire = errors.New("not carried out")
+
+// other looks at the other instance, if there is one.
+func (m *machine) other() {
+	if m.two && m.instance == &m.rivals[0] {
+		m.instance = &m.rivals[1]
+	} else {
+		m.instance = &m.rivals[0]
+	}
+}
 
 func (m *machine) clock() time.Time { return m.now }
 
@@ -106,8 +121,8 @@ func (m *machine) check() {
 }
 
 // TestEveryDeadlineFires: whatever is set at whatever time by two writers, restarts,
-// late showings, failures and clashes between any two steps: everything fires, never
-// early; every bucket is closed in the end and never written again.
+// late showings, failures and clashes between any two steps, one service or two that fire
+// at once: everything fires, never early; every bucket is closed in the end and never written again.
 func TestEveryDeadlineFires(t *testing.T) {
 	c := codec(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -116,6 +131,8 @@ func TestEveryDeadlineFires(t *testing.T) {
 			set: map[string]time.Time{}, fired: map[string]int{}, faults: rapid.IntRange(0, 6).Draw(t, "faults"),
 		}
 		m.writers = []*Writer{NewWriter(m.store, c, m.clock), NewWriter(m.store, c, m.clock)}
+		m.instance = &m.rivals[0]
+		m.two = rapid.Bool().Draw(t, "two")
 		appends := 0
 		m.store.AppendFault = func(string, []event.New) (error, bool) {
 			appends++
@@ -150,28 +167,30 @@ func TestEveryDeadlineFires(t *testing.T) {
 				}
 			},
 			"crash": func(*rapid.T) { m.service = nil },
+			"other": func(*rapid.T) { m.other() },
 			"fail":  func(*rapid.T) { m.failing++ },
 			"":      func(t *rapid.T) { m.t = t; m.check() },
 		})
 		m.failing, m.faults = 0, 0
-		for range 300 {
-			if m.service == nil {
-				m.start()
+		settle := func(rounds int, passes time.Duration) {
+			for range rounds {
+				if m.service == nil {
+					m.start()
+				}
+				m.show(1 << 20)
+				m.step()
+				m.other()
+				m.now = m.now.Add(passes)
 			}
-			m.show(1 << 20)
-			m.step()
-			m.now = m.now.Add(30 * time.Second)
 		}
+		settle(600, 15*time.Second)
 		for name, at := range m.set {
 			if m.fired[name] == 0 {
 				t.Errorf("one set for %v was never fired", at)
 			}
 		}
 		before := len(m.store.All())
-		for range 30 {
-			m.step()
-			m.now = m.now.Add(20 * time.Second)
-		}
+		settle(30, 20*time.Second)
 		if after := len(m.store.All()); after != before {
 			t.Errorf("idle, and %d events were appended", after-before)
 		}

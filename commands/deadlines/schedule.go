@@ -29,7 +29,8 @@ type item struct {
 	deadline.DeadlineSet
 	bucket   key
 	revision event.Revision
-	twins    []place // equal deadlines that are fired with it
+	position event.Position // of the last of the twins
+	twins    []place        // equal deadlines that are fired with it
 }
 
 // place is where a deadline stands.
@@ -45,13 +46,16 @@ type moment struct {
 	attempt      int
 }
 
+func (a item) place() place { return place{a.bucket, a.revision} }
+
 func (a item) moment() moment { return moment{a.At.UnixMilli(), a.Notification, a.Attempt} }
 
 // equals are the deadlines that wait together with the first of them, which is in the
 // heap.
 type equals struct {
-	twins []place
-	watch bool // one of them is not given back: then they fire as that
+	twins    []place
+	position event.Position // of the last of all
+	watch    bool           // one of them is not given back: then they fire as that
 }
 
 func (a item) compare(b item) int {
@@ -79,10 +83,14 @@ type schedule struct {
 	buckets map[key]*bucket
 	heap    itemHeap
 	waiting map[moment]*equals
+	inHand  map[place]time.Time // when those were due that are being fired
 }
 
 func newSchedule(oldest int64, limit int) *schedule {
-	return &schedule{limit: limit, oldest: oldest, next: key{oldest, 0}, buckets: map[key]*bucket{}, waiting: map[moment]*equals{}}
+	return &schedule{
+		limit: limit, oldest: oldest, next: key{oldest, 0}, buckets: map[key]*bucket{}, waiting: map[moment]*equals{},
+		inHand: map[place]time.Time{},
+	}
 }
 
 func (k key) compare(o key) int {
@@ -173,9 +181,10 @@ func (s *schedule) push(b *bucket, it item) {
 	if same := s.waiting[it.moment()]; same != nil {
 		same.twins = append(same.twins, place{it.bucket, it.revision})
 		same.watch = same.watch || !it.GivenBack
+		same.position = max(same.position, it.position)
 		return
 	}
-	s.waiting[it.moment()] = &equals{watch: !it.GivenBack}
+	s.waiting[it.moment()] = &equals{watch: !it.GivenBack, position: it.position}
 	heap.Push(&s.heap, it)
 }
 
@@ -234,7 +243,7 @@ func (s *schedule) shrink(k key, b *bucket) {
 				again.twins = append(again.twins, p)
 				continue
 			}
-			s.waiting[it.moment()] = &equals{watch: same.watch}
+			s.waiting[it.moment()] = &equals{watch: same.watch, position: same.position}
 			kept = append(kept, item{DeadlineSet: it.DeadlineSet, bucket: p.bucket, revision: p.revision})
 		}
 	}
@@ -250,7 +259,8 @@ func (s *schedule) pop(now time.Time) (item, bool) {
 	it := heap.Pop(&s.heap).(item) //nolint:forcetypeassert // the heap holds items
 	same := s.waiting[it.moment()]
 	delete(s.waiting, it.moment())
-	it.twins, it.GivenBack = same.twins, !same.watch
+	it.twins, it.GivenBack, it.position = same.twins, !same.watch, same.position
+	s.inHand[it.place()] = it.At
 	return it, true
 }
 
@@ -263,11 +273,40 @@ func (s *schedule) wait(now time.Time) time.Duration {
 }
 
 func (s *schedule) done(it item) {
-	for _, p := range append(it.twins, place{it.bucket, it.revision}) {
+	delete(s.inHand, it.place())
+	for _, p := range append(it.twins, it.place()) {
 		if b := s.buckets[p.bucket]; b != nil {
 			delete(b.open, p.revision)
 		}
 	}
+}
+
+// firedBefore answers the time before which everything known is done; nil while passed
+// buckets are still to be read.
+func (s *schedule) firedBefore(now time.Time) *time.Time {
+	if s.next.minute <= minuteOf(now) {
+		return nil
+	}
+	at := now
+	if len(s.heap) > 0 {
+		at = earlier(at, s.heap[0].At)
+	}
+	for _, due := range s.inHand {
+		at = earlier(at, due)
+	}
+	for _, b := range s.buckets {
+		if b.upTo != nil {
+			at = earlier(at, b.upTo.At)
+		}
+	}
+	return &at
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func (s *schedule) mayClose(k key, now int64) bool {

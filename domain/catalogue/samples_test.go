@@ -153,6 +153,8 @@ var samples = map[string]any{
 	"LeaseTaken":    lease.LeaseTaken{Holder: "4f1c09ab77d0", Epoch: 3},
 	"LeaseReleased": lease.LeaseReleased{Holder: "4f1c09ab77d0", Epoch: 3},
 
-	"RunnerCheckpointed":    checkpoint.RunnerCheckpointed{Position: 99},
-	"DeadlinesCheckpointed": checkpoint.DeadlinesCheckpointed{Minute: 29_539_440, After: new(event.Position(81_234))},
+	"RunnerCheckpointed": checkpoint.RunnerCheckpointed{Position: 99, Seen: new(event.Position(120))},
+	"DeadlinesCheckpointed": checkpoint.DeadlinesCheckpointed{
+		Minute: 29_539_440, After: new(event.Position(81_234)), Fired: &noon, Seen: new(event.Position(81_240)),
+	},
 }

@@ -1,6 +1,10 @@
 package checkpoint
 
-import "recapito/domain/event"
+import (
+	"time"
+
+	"recapito/domain/event"
+)
 
 // RunnerStream names the checkpoint stream of a process manager's runner.
 func RunnerStream(runner string) string { return StreamPrefix + "runner-" + runner }
@@ -8,6 +12,9 @@ func RunnerStream(runner string) string { return StreamPrefix + "runner-" + runn
 // RunnerCheckpointed says that every input up to Position is done.
 type RunnerCheckpointed struct {
 	Position event.Position `json:"position"`
+	// Seen is how far the matcher has looked, where it has rivals: before Position lies
+	// nothing that a later one must know.
+	Seen *event.Position `json:"seen,omitempty"`
 }
 
 // DeadlinesStream names the checkpoint stream of the deadlines.
@@ -21,4 +28,8 @@ type DeadlinesCheckpointed struct {
 	// that was set later, in a minute that had passed, is found by following $all from
 	// here. Missing: from the beginning.
 	After *event.Position `json:"after,omitempty"`
+	// Fired is a time before which every deadline set up to Seen was fired: by it rivals
+	// know what waits. Both are missing where there are no rivals.
+	Fired *time.Time      `json:"fired,omitempty"`
+	Seen  *event.Position `json:"seen,omitempty"`
 }
