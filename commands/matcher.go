@@ -32,6 +32,9 @@ const (
 // submission, and receipts without a match, within the orphan window. Attempts of
 // several parts are not fitted: a receipt does not tell which part it is of.
 type Matcher struct {
+	// Lease, if it is set before Run, lets one of several instances match.
+	Lease Lease
+
 	n   *Notifications
 	log *slog.Logger
 
