@@ -13,6 +13,8 @@ import (
 
 type eventlogCmd struct {
 	Serve  eventlogServeCmd  `cmd:"" help:"Serve an event store's folder by EventStoreDB's protocol, as a process of its own."`
+	Stats  eventlogStatsCmd  `cmd:"" help:"Tell what a store holds and what it takes."`
+	Check  eventlogCheckCmd  `cmd:"" help:"Verify every record's checksum and every index against the log."`
 	Import eventlogImportCmd `cmd:"" help:"Write events with ids, times and positions of their own into a store."`
 }
 

@@ -1,12 +1,16 @@
 package cmd
 
 import (
+	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"recapito/adapters/eventlog"
 )
 
-func TestEventlogImport(t *testing.T) {
+func TestEventlogOffline(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	lines := `{"stream":"a-1","revision":0,"position":167,"id":"f78f41f1-a671-4096-adee-e0c8670fd1ef","type":"T","data":{"x" : 1},"created":"2020-01-12T18:14:13.990951007Z"}
@@ -24,9 +28,54 @@ func TestEventlogImport(t *testing.T) {
 		t.Errorf("a gap in a stream: %v", err)
 	}
 
+	if out := mustVerb(t, "eventlog", "check", "--data", dir); !strings.Contains(out, "2 events in 1 streams and 0 links checked in ") || !strings.HasSuffix(out, ": 0 problems\n") {
+		t.Errorf("check: %q", out)
+	}
+	out := mustVerb(t, "eventlog", "stats", "--data", dir)
+	for _, want := range []string{"events             2\n", "last               position 1788, 20", "\n        1       2  a\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("stats print\n%s\nwithout %q", out, want)
+		}
+	}
+	var s eventlog.Stats
+	if err := json.Unmarshal([]byte(mustVerb(t, "eventlog", "stats", "--json", "--data", dir)), &s); err != nil || s.Events != 2 || s.Last.Position != 1788 {
+		t.Errorf("stats --json: %+v, %v", s, err)
+	}
+	breakTables(t, filepath.Join(dir, "events"))
+	if out, err := verb(t, "eventlog", "check", "--data", dir); err == nil || !strings.Contains(err.Error(), "exit 1") {
+		t.Errorf("check of broken tables: %v\n%s", err, out)
+	}
+}
+
+// breakTables flips a bit in the middle of every table of a store.
+func breakTables(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw[len(raw)/2] ^= 1
+		if err := os.WriteFile(f, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestEventlogOfOneThatRuns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := writeFile(t, "events.jsonl", "")
 	p, _ := startEventlog(t, dir)
 	t.Cleanup(p.stop)
-	if _, err := verb(t, "eventlog", "import", "--data", dir, file); err == nil || !strings.Contains(err.Error(), "is another recapito running on this folder?") {
-		t.Errorf("into %s, which is served: %v", filepath.Base(dir), err)
+	for _, args := range [][]string{{"import", file}, {"stats"}, {"check"}} {
+		_, err := verb(t, append(append([]string{"eventlog"}, args...), "--data", dir)...)
+		if err == nil || !strings.Contains(err.Error(), "is another recapito running on this folder?") {
+			t.Errorf("%s: %v", args[0], err)
+		}
 	}
 }

@@ -39,6 +39,12 @@ func (b *progressBar) show(done, total uint64) {
 	b.draw(share, fmt.Sprintf("%3.0f %%  %s of %s events  %.0f/s", share*100, thousands(done), thousands(total), b.rate(done)))
 }
 
+// showKeys is for work that goes through all of a store.
+func (b *progressBar) showKeys(done, total uint64) {
+	share := portion(done, total)
+	b.draw(share, fmt.Sprintf("%3.0f %%  %s keys  %.0f/s", share*100, thousands(done), b.rate(done)))
+}
+
 // showBytes is for work whose bytes tell how far it is; a total of 0 is unknown.
 func (b *progressBar) showBytes(events, done, total uint64) {
 	share := portion(done, total)

@@ -285,11 +285,15 @@ func (x *links) load(db *pebble.DB) error {
 		return fmt.Errorf("find how far the index is: %w", err)
 	}
 	defer closer.Close()
+	x.next, err = decodeIndexed(value)
+	return err
+}
+
+func decodeIndexed(value []byte) (event.Position, error) {
 	if len(value) != indexValueSize || !sealed(indexedKey, value) {
-		return fmt.Errorf("%w: how far the index is", ErrCorrupt)
+		return 0, fmt.Errorf("%w: how far the index is", ErrCorrupt)
 	}
-	x.next = event.Position(binary.BigEndian.Uint64(value))
-	return nil
+	return event.Position(binary.BigEndian.Uint64(value)), nil
 }
 
 // count answers how many links a stream has.

@@ -25,6 +25,8 @@ const (
 	spaceHeads   = 'h'
 	spaceMeta    = 'm'
 	spaceStreams = 's'
+
+	spaces = "cehms" // all of them
 )
 
 const (
@@ -113,6 +115,15 @@ func decodeIndex(key, value []byte) (event.Position, error) {
 // revisionOf takes the revision off the end of an index key.
 func revisionOf(indexKey []byte) event.Revision {
 	return event.Revision(binary.BigEndian.Uint64(indexKey[len(indexKey)-8:]))
+}
+
+// splitName takes a key of a name and a number apart.
+func splitName(key []byte) (name []byte, r event.Revision, ok bool) {
+	n := len(key) - 9
+	if n < 2 || key[n] != 0 {
+		return nil, 0, false
+	}
+	return key[1:n], revisionOf(key), true
 }
 
 func positionOf(positionKey []byte) event.Position {

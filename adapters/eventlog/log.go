@@ -179,10 +179,7 @@ func (l *Log) checkFormat() error {
 	switch {
 	case err == nil:
 		defer closer.Close()
-		if string(value) != format {
-			return fmt.Errorf("the folder has format %.40q, this program knows %q", value, format)
-		}
-		return nil
+		return knownFormat(value)
 	case !errors.Is(err, pebble.ErrNotFound):
 		return fmt.Errorf("read the format: %w", err)
 	}
@@ -199,6 +196,13 @@ func (l *Log) checkFormat() error {
 	}
 	if err := l.db.Set(formatKey, []byte(format), pebble.Sync); err != nil {
 		return fmt.Errorf("write the format: %w", err)
+	}
+	return nil
+}
+
+func knownFormat(found []byte) error {
+	if string(found) != format {
+		return fmt.Errorf("the folder has format %.40q, this program knows %q", found, format)
 	}
 	return nil
 }
