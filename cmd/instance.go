@@ -35,11 +35,7 @@ func (i Instance) write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("encoding run.json: %w", err)
 	}
-	temporary := instanceFile(dir) + ".new"
-	if err := os.WriteFile(temporary, append(raw, '\n'), 0o600); err != nil {
-		return fmt.Errorf("writing run.json: %w", err)
-	}
-	if err := os.Rename(temporary, instanceFile(dir)); err != nil {
+	if err := replaceFile(instanceFile(dir), append(raw, '\n')); err != nil {
 		return fmt.Errorf("writing run.json: %w", err)
 	}
 	return nil

@@ -26,6 +26,7 @@ import (
 	"recapito/commands"
 	"recapito/commands/access"
 	"recapito/commands/deadlines"
+	"recapito/commands/lease"
 	"recapito/domain/catalogue"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
@@ -38,6 +39,8 @@ type ledger struct {
 	log     *slog.Logger
 	engines *engines
 	codec   *event.Codec
+	lease   func(work string) *lease.Lease // nil where there is one instance
+	leases  []*lease.Lease
 
 	// the command side
 	notifications *commands.Notifications
@@ -84,12 +87,15 @@ func openLedger(ctx context.Context, c Config, scenarios *scenariofile.Set, log 
 			err = errors.Join(err, l.closeListeners(), l.engines.close(context.WithoutCancel(ctx)))
 		}
 	}()
+	if err := l.share(); err != nil {
+		return nil, err
+	}
 	if err := l.wireCommands(scenarios); err != nil {
 		return nil, err
 	}
 	if l.projections, err = projections.New(projections.Config{
 		Source: l.engines.events, Journal: l.engines.events, Target: projections.ClickHouse(l.engines.read, l.engines.createDatabase),
-		Codec: l.codec, Log: log, Now: time.Now,
+		Codec: l.codec, Log: log, Now: time.Now, Lease: l.projectionLease(),
 	}); err != nil {
 		return nil, fmt.Errorf("wiring the projections: %w", err)
 	}
@@ -128,6 +134,9 @@ func (l *ledger) wireCommands(scenarios commands.Scenarios) error {
 	l.manager = commands.NewManager(l.notifications, l.bus, l.deadlines, l.log)
 	l.delivery = &commands.Runner{Name: "delivery", Store: l.engines.events, Filter: l.manager.Filter(), Handle: l.manager.OnEvent, Log: l.log}
 	l.matcher = commands.NewMatcher(l.notifications, l.log)
+	if l.lease != nil {
+		l.deadlines.Lease, l.matcher.Lease = l.lease("deadlines"), l.lease("matcher")
+	}
 	l.worker = commands.NewWorker(l.notifications, l.deadlines, l.log)
 	l.bus.worker = l.worker
 	l.instance.APIKey = access.NewKey()

@@ -19,9 +19,10 @@ var (
 	deliveryWaiting   = metric("delivery_waiting_inputs", "Events that the delivery process manager has taken and is not done with.")
 	deliveryFailing   = metric("delivery_failing", "1 while an event fails to be worked on.")
 	deadlinesHeld     = metric("deadlines_held", "Deadlines in memory: near, or being fired.")
+	leaseHeld         = metric("lease_held", "1 while this one of several instances does a piece of work that one does for all.", "work")
 	busUp             = metric("bus_up", "1 while Kafka takes dispatches.")
 	routeUp           = metric("route_up", "1 while a route has a bind.", "route")
-	projectionReady   = metric("projection_ready", "1 while a projection follows.", "projection")
+	projectionReady   = metric("projection_ready", "1 while a projection follows, or another instance keeps it.", "projection")
 	projectionEvents  = metric("projection_events", "Ledger events in a projection's table.", "projection")
 	projectionWaiting = metric("projection_waiting_events", "Ledger events received and not yet in a projection's table.", "projection")
 	projectionLag     = metric("projection_lag_seconds", "How long the oldest of those has waited.", "projection")
@@ -30,7 +31,7 @@ var (
 // Describe implements prometheus.Collector.
 func (gauges) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		storePosition, storeUp, deliveryWaiting, deliveryFailing, deadlinesHeld, busUp, routeUp,
+		storePosition, storeUp, deliveryWaiting, deliveryFailing, deadlinesHeld, leaseHeld, busUp, routeUp,
 		projectionReady, projectionEvents, projectionWaiting, projectionLag,
 	} {
 		out <- d
@@ -52,6 +53,9 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 	tell(deliveryWaiting, float64(delivery.Waiting))
 	tell(deliveryFailing, one(delivery.Failing != nil))
 	tell(deadlinesHeld, float64(l.deadlines.Held()))
+	for _, held := range l.leases {
+		tell(leaseHeld, one(held.Held()), held.Work())
+	}
 	tell(busUp, one(l.bus.State() == nil))
 	for i, r := range l.routes {
 		tell(routeUp, one(r.State() == nil), l.config.Routes[i].Name)

@@ -50,6 +50,9 @@ func New(store commands.Store, work, holder string, log *slog.Logger) *Lease {
 	return &Lease{work: work, holder: holder, store: store, log: log.With("lease", work), claims: make(chan struct{}, 1)}
 }
 
+// Work is what the lease is on.
+func (l *Lease) Work() string { return l.work }
+
 // Held says whether this instance does the work.
 func (l *Lease) Held() bool { return l.held.Load() }
 
