@@ -98,7 +98,7 @@ func (w *writer) idAt(b *batch, stream string, r event.Revision) (uuid.UUID, eve
 	key := appendIndexKey(w.key[:0], stream, r)
 	value, closer, err := w.log.db.Get(key)
 	if err != nil {
-		return uuid.Nil, 0, fmt.Errorf("find event %d of stream %q: %w", r, stream, err)
+		return uuid.Nil, 0, fmt.Errorf("find event %d of stream %q: %w", r, stream, damage(err))
 	}
 	position, err := decodeIndex(key, value)
 	_ = closer.Close()

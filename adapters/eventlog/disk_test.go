@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -81,9 +80,11 @@ func (d *disk) breakWith(err error) {
 	d.mu.Unlock()
 }
 
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 func openOn(t testing.TB, fs vfs.FS) *Log {
 	t.Helper()
-	log, err := Open(Options{Dir: "log", FS: fs, CacheBytes: 1 << 20, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	log, err := Open(Options{Dir: "log", FS: fs, CacheBytes: 1 << 20, Logger: quiet()})
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}

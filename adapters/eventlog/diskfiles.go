@@ -1,6 +1,8 @@
 package eventlog
 
 import (
+	"errors"
+	"hash/crc32"
 	"io"
 	"os"
 	"strings"
@@ -49,6 +51,9 @@ func (s *space) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 }
 
 func (s *space) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if number, ok := fileNumber(s.PathBase(oldname)); ok {
+		s.synced.dropLog(number)
+	}
 	return s.made(newname, func() (vfs.File, error) { return s.FS.ReuseForWrite(oldname, newname, category) })
 }
 
@@ -65,7 +70,25 @@ func (s *space) made(name string, do func() (vfs.File, error)) (vfs.File, error)
 	if err := s.settle(r, err); err != nil {
 		return nil, err
 	}
-	return &spaceFile{File: f, space: s, role: r}, nil
+	made := &spaceFile{File: f, space: s, role: r}
+	made.number, made.noted = fileNumber(s.PathBase(name))
+	if r == roleLog && made.noted {
+		// With it how far the one before was synced, which is closed by now.
+		s.synced.noteLog(made.number, 0)
+		if err := s.hold(s.synced.save); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+	}
+	return made, nil
+}
+
+func (s *space) Remove(name string) error {
+	if r, own := s.role(name); own && r == roleLog {
+		if number, ok := fileNumber(s.PathBase(name)); ok {
+			s.synced.dropLog(number)
+		}
+	}
+	return s.FS.Remove(name)
 }
 
 func (s *space) Link(oldname, newname string) error {
@@ -94,10 +117,13 @@ func (s *space) Unwrap() vfs.FS { return s.FS }
 // spaceFile is a file that is written once, from its start to its end.
 type spaceFile struct {
 	vfs.File
-	space *space
-	role  role
+	space  *space
+	role   role
+	number uint64
+	noted  bool // it has a number, and how far it was synced is noted
 
 	mu       sync.Mutex
+	sum      uint32 // of a manifest, up to offset
 	offset   int64  // of what comes next
 	unsynced []byte // what is before offset and not yet synced; not of plain files
 }
@@ -107,7 +133,9 @@ func (f *spaceFile) Write(p []byte) (int, error) {
 	defer f.mu.Unlock()
 	written := 0
 	if f.role != rolePlain {
-		f.unsynced = append(f.unsynced, p...) // before the call, which may change p
+		// Before the call, which may change p.
+		f.unsynced = append(f.unsynced, p...)
+		f.sum = crc32.Update(f.sum, castagnoli, p)
 	}
 	err := f.space.hold(func() error {
 		for written < len(p) {
@@ -153,5 +181,24 @@ func (f *spaceFile) sync(do func() error) error {
 		return f.space.settle(f.role, err)
 	}
 	f.unsynced = f.unsynced[:0]
+	return f.note()
+}
+
+// note: a manifest's is on disk when this returns, since Pebble builds upon it then.
+func (f *spaceFile) note() error {
+	switch {
+	case !f.noted:
+	case f.role == roleLog:
+		f.space.synced.noteLog(f.number, f.offset)
+	case f.role == roleManifest:
+		s := &f.space.synced
+		err := error(nil)
+		if s.noteManifest(reach{f.number, f.offset, f.sum}) {
+			// On both pages, so that the loss of one is no loss.
+			err = f.space.hold(s.save)
+			s.touch()
+		}
+		return f.space.settle(f.role, errors.Join(err, f.space.hold(s.save)))
+	}
 	return nil
 }

@@ -51,6 +51,8 @@ type space struct {
 	free uint64 // when last looked
 	told bool   // the file system tells free space
 
+	synced synced // how far Pebble's files are
+
 	closing   chan struct{} // closed when nothing is to wait any more
 	closeOnce sync.Once
 	stuck     chan struct{} // closed when a call of Pebble's was stopped for ever
@@ -76,7 +78,8 @@ func isFull(err error) bool {
 		runtime.GOOS == "windows" && (errors.Is(err, windowsDiskFull) || errors.Is(err, windowsHandleDiskFull))
 }
 
-// watch looks at free space until the log is closed. It writes nothing.
+// watch looks at free space until the log is closed, and notes what was synced, if
+// anything was.
 func (s *space) watch() {
 	s.look()
 	s.watching.Go(func() {
@@ -88,6 +91,9 @@ func (s *space) watch() {
 				return
 			case <-t.C:
 				s.look()
+				if err := s.hold(s.synced.save); err != nil {
+					s.fail(err)
+				}
 			}
 		}
 	})
@@ -99,14 +105,28 @@ func (s *space) end() {
 	s.watching.Wait()
 }
 
-// opens refuses to open a log where there is not even room for that: what was in the
-// write-ahead log is written to tables then.
+// opens refuses to open a log that is damaged where Pebble would not notice, and where
+// there is not even room for that: what was in the write-ahead log is written to tables
+// then. The folder is there and locked.
 func (s *space) opens() error {
 	usage, err := s.GetDiskUsage(s.dir)
 	if err == nil && usage.AvailBytes < s.reserve/openingPart {
 		return fmt.Errorf("disk full: free %d MiB, to open it takes %d MiB", usage.AvailBytes>>20, s.reserve/openingPart>>20)
 	}
-	return nil // a folder that is not there yet needs little
+	note, err := verify(s.FS, s.dir)
+	if err != nil || note == nil {
+		return err
+	}
+	s.synced.note = *note
+	return s.synced.open(s.FS, s.dir)
+}
+
+// keepNote begins the note of a log that has none.
+func (s *space) keepNote() error {
+	if s.synced.file != nil {
+		return nil
+	}
+	return s.synced.open(s.FS, s.dir)
 }
 
 func (s *space) look() {

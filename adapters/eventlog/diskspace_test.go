@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -119,7 +117,7 @@ func (f *smallDiskFile) sync(do func() error) error {
 
 func openSmall(t testing.TB, fs vfs.FS, r reserve) *Log {
 	t.Helper()
-	log, err := Open(Options{Dir: "log", FS: fs, CacheBytes: 1 << 20, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), reserve: &r})
+	log, err := Open(Options{Dir: "log", FS: fs, CacheBytes: 1 << 20, Logger: quiet(), reserve: &r})
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
@@ -305,9 +303,8 @@ func TestManifestFails(t *testing.T) {
 
 // failManifest: the log is read-only then, and goes on serving reads.
 func failManifest(dir string) error {
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	d := newSmallDisk(vfs.Default, 1<<40)
-	log, err := Open(Options{Dir: dir, FS: d, Logger: quiet})
+	log, err := Open(Options{Dir: dir, FS: d, Logger: quiet()})
 	if err != nil {
 		return err
 	}
@@ -344,7 +341,7 @@ func failManifest(dir string) error {
 	if err := log.Close(); !errors.Is(err, event.ErrUnavailable) {
 		return fmt.Errorf("close: %w", err)
 	}
-	if log, err := Open(Options{Dir: dir + "-new", FS: d, Logger: quiet}); !errors.Is(err, event.ErrUnavailable) {
+	if log, err := Open(Options{Dir: dir + "-new", FS: d, Logger: quiet()}); !errors.Is(err, event.ErrUnavailable) {
 		return fmt.Errorf("open where no manifest can be written: %v, %w", log, err)
 	}
 	return nil

@@ -21,11 +21,19 @@
 //   - Every record carries a checksum over its position and content, verified when it is
 //     read. A corrupt record is an error (ErrCorrupt) that names it; it is neither
 //     skipped nor served.
+//   - Damage to Pebble's own files, a flipped bit or a file cut short, is an error of Open,
+//     or of those who come upon it, or does no harm. Where Pebble would take it for the
+//     end of an unfinished write and forget what follows, the log compares with a note of
+//     its own of what was synced (synced.go).
 //   - Memory is bounded by the caches and the queue, whatever the number of streams and
-//     events. An idle log writes nothing.
+//     events. An idle log writes nothing, but for one note within a second of its last
+//     append.
 //
-// Not promised: an order between appends in flight at the same time; recognising a
-// repeated append with Any or StreamExists once recentIDs younger events were appended.
+// Not promised: to notice damage to the end of the newest write-ahead log that was synced
+// within the second (spaceEvery) before a crash, since that cannot be told from a write
+// which the crash interrupted; to notice that the whole folder is an older state of itself;
+// an order between appends in flight at the same time; recognising a repeated append with
+// Any or StreamExists once recentIDs younger events were appended.
 //
 // How it is laid out (key.go, record.go): every event is one record under its position;
 // an index leads from stream and revision to the position; a head for each stream holds

@@ -147,7 +147,7 @@ func TestNothingShownBeforeItsSync(t *testing.T) {
 // between write and sync: what the new one shows must survive a crash of the machine.
 func TestRecoveredEventsAreDurable(t *testing.T) {
 	d := newDisk(vfs.NewCrashableMem())
-	log := openOn(t, d)
+	log := openSmall(t, d, reserve{every: time.Hour}) // it does nothing more once it is killed
 	mustAppend(t, log, "a", event.NoStream(), someEvents(1)...)
 	release := d.hold()
 	held := appendAsync(t.Context(), log, "a", event.Exact(0), someEvents(3))
@@ -295,10 +295,18 @@ func TestIdleLogWritesNothing(t *testing.T) {
 	d := newDisk(vfs.NewCrashableMem())
 	log := openOn(t, d)
 	mustAppend(t, log, "a", event.NoStream(), someEvents(1)...)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	// The one write that follows an append: how far the files were synced.
+	eventually(t, "it is noted what was synced", func() bool {
+		log.space.synced.mu.Lock()
+		defer log.space.synced.mu.Unlock()
+		return !log.space.synced.changed
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*spaceEvery)
 	defer cancel()
+	log.space.synced.write.Lock() // it is written by now
 	before := d.writes.Load()
-	if err := log.Subscribe(ctx, event.Subscription{}, event.Handler{}); err != nil { // follows for a second
+	log.space.synced.write.Unlock()
+	if err := log.Subscribe(ctx, event.Subscription{}, event.Handler{}); err != nil { // follows for a while
 		t.Fatal(err)
 	}
 	if n := d.writes.Load() - before; n != 0 {

@@ -56,6 +56,7 @@ type reserve struct {
 type Log struct {
 	db      *pebble.DB
 	space   *space
+	lock    io.Closer // of the folder; nil if Pebble has it
 	disk    io.Closer // of our own file system; nil if one was given
 	logger  *slog.Logger
 	durable watermark
@@ -96,76 +97,89 @@ func Open(o Options) (*Log, error) {
 	}
 	l.space = newSpace(o.FS, o, l.fail)
 	o.FS = l.space
-	var err error
-	if l.db, err = l.openPebble(o); err != nil {
-		l.space.end()
-		if l.space.isStuck() {
-			// Pebble is left as it stands, with its files.
-			return nil, fmt.Errorf("open event log in %s: %w", o.Dir, err)
-		}
-		if locked(o) {
-			err = fmt.Errorf("is another recapito running on this folder? It is locked: %w", err)
-		}
-		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, err), l.closeDisk())
+	var w *writer
+	err := l.openPebble(o)
+	if err == nil {
+		w, err = l.start(o)
 	}
-	w, err := l.start(o.Now)
 	if err != nil {
 		l.space.end()
-		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, err), l.db.Close(), l.closeDisk())
+		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, err), l.release())
 	}
 	l.space.watch()
 	go w.run()
 	return l, nil
 }
 
-// openPebble answers also where Pebble would not: it ends the process, or never comes
-// back, where it cannot write its manifest.
-func (l *Log) openPebble(o Options) (*pebble.DB, error) {
-	if err := l.space.opens(); err != nil {
-		return nil, err
+// openPebble locks the folder, verifies what Pebble would not, and answers also where
+// Pebble would not: it ends the process, or never comes back, where it cannot write its
+// manifest.
+func (l *Log) openPebble(o Options) error {
+	po := pebbleOptions(o, l)
+	if _, err := o.FS.Stat(o.Dir); err == nil { // else Pebble makes it, and syncs its parents
+		lock, err := pebble.LockDirectory(o.Dir, o.FS)
+		if err != nil {
+			return fmt.Errorf("is another recapito running on this folder? It is locked: %w", err)
+		}
+		l.lock, po.Lock = lock, lock
+		if err := l.space.opens(); err != nil {
+			return err
+		}
 	}
-	var db *pebble.DB
-	opened := make(chan error, 1)
+	type opening struct {
+		db  *pebble.DB
+		err error
+	}
+	opened := make(chan opening, 1)
 	go func() { // ends with Open, or with the process
 		defer func() {
 			if p := recover(); p != nil {
-				opened <- fmt.Errorf("pebble gave up: %v", p)
+				opened <- opening{err: fmt.Errorf("pebble gave up: %v", p)}
 			}
 		}()
-		var err error
-		db, err = pebble.Open(o.Dir, pebbleOptions(o, l))
-		opened <- err
+		db, err := pebble.Open(o.Dir, po)
+		opened <- opening{db, damage(err)}
 	}()
 	select {
-	case err := <-opened:
-		return db, err
+	case done := <-opened:
+		l.db = done.db
+		return done.err
 	case <-l.space.stuck:
-		return nil, l.readOnly()
+		return l.readOnly()
 	}
 }
 
-// locked says, after Open failed, whether that was because of the lock: Pebble has no
-// error of its own for it.
-func locked(o Options) bool {
-	if _, err := o.FS.Stat(o.Dir); err != nil {
-		return false
+// release lets go of Pebble and the folder, unless Pebble is stuck: then it is left as
+// it stands, with its files.
+func (l *Log) release() error {
+	if l.space.isStuck() {
+		return nil
 	}
-	lock, err := pebble.LockDirectory(o.Dir, o.FS)
-	if err != nil {
-		return true
+	var problems []error
+	if l.db != nil {
+		problems = append(problems, l.db.Close())
 	}
-	_ = lock.Close()
-	return false
+	problems = append(problems, l.space.synced.close())
+	if l.lock != nil {
+		problems = append(problems, l.lock.Close())
+	}
+	if l.disk != nil {
+		problems = append(problems, l.disk.Close())
+	}
+	return errors.Join(problems...)
 }
 
 // start finds where the log ends. All of it is durable: what Pebble found in its own log
 // may have been in the page cache only, if a process was killed between write and sync,
 // but its Open returns when that is in synced tables (TestRecoveredEventsAreDurable).
-func (l *Log) start(now func() time.Time) (*writer, error) {
+func (l *Log) start(o Options) (*writer, error) {
+	if err := l.space.keepNote(); err != nil {
+		return nil, err
+	}
 	if err := l.checkFormat(); err != nil {
 		return nil, err
 	}
-	w := newWriter(l, now)
+	w := newWriter(l, o.Now)
 	last, err := w.recover()
 	if err != nil {
 		return nil, err
@@ -243,17 +257,10 @@ func (l *Log) close() error {
 		// releases the folder.
 		return fmt.Errorf("close event log: %w", l.readOnly())
 	}
-	if err := errors.Join(l.db.Close(), l.closeDisk()); err != nil {
+	if err := l.release(); err != nil {
 		return fmt.Errorf("close event log: %w", err)
 	}
 	return nil
-}
-
-func (l *Log) closeDisk() error {
-	if l.disk == nil {
-		return nil
-	}
-	return l.disk.Close()
 }
 
 // Healthy answers nil if the log takes appends, else an error that wraps

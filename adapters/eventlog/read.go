@@ -90,7 +90,7 @@ func (l *Log) streamChunk(read *event.StreamRead, upTo event.Position, left int)
 		UpperBound: appendIndexEnd(nil, read.Stream),
 	})
 	if err != nil {
-		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, err)
+		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, damage(err))
 	}
 	defer it.Close()
 	step, valid := it.Next, false
@@ -134,7 +134,7 @@ func (l *Log) streamChunk(read *event.StreamRead, upTo event.Position, left int)
 		}
 	}
 	if err := it.Error(); err != nil {
-		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, err)
+		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, damage(err))
 	}
 	return c, false, nil
 }
@@ -147,7 +147,7 @@ func (l *Log) record(stream string, r event.Revision, p event.Position) (record,
 		return record{}, nil, fmt.Errorf("%w: event %d of stream %q is missing at position %d", ErrCorrupt, r, stream, p)
 	}
 	if err != nil {
-		return record{}, nil, fmt.Errorf("read event %d of stream %q at position %d: %w", r, stream, p, err)
+		return record{}, nil, fmt.Errorf("read event %d of stream %q at position %d: %w", r, stream, p, damage(err))
 	}
 	rec, err := decodeRecord(key, value)
 	if err == nil && (string(rec.stream) != stream || rec.revision != r) {
@@ -167,7 +167,7 @@ func (l *Log) get(key []byte) (value []byte, found bool, err error) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("look up a key: %w", err)
+		return nil, false, fmt.Errorf("look up a key: %w", damage(err))
 	}
 	defer closer.Close()
 	return append([]byte(nil), stored...), true, nil
@@ -263,7 +263,7 @@ func (l *Log) allChunk(s *scan) (chunk, bool, error) {
 	}
 	it, err := l.db.NewIter(bounds)
 	if err != nil {
-		return c, false, fmt.Errorf("read $all from position %d: %w", s.next, err)
+		return c, false, fmt.Errorf("read $all from position %d: %w", s.next, damage(err))
 	}
 	defer it.Close()
 	step, valid := it.Next, false
@@ -276,7 +276,7 @@ func (l *Log) allChunk(s *scan) (chunk, bool, error) {
 		c.scanned++
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return c, false, fmt.Errorf("read position %d: %w", positionOf(it.Key()), err)
+			return c, false, fmt.Errorf("read position %d: %w", positionOf(it.Key()), damage(err))
 		}
 		rec, err := decodeRecord(it.Key(), value)
 		if err != nil {
@@ -309,7 +309,7 @@ func (l *Log) allChunk(s *scan) (chunk, bool, error) {
 		}
 	}
 	if err := it.Error(); err != nil {
-		return c, false, fmt.Errorf("read $all at position %d: %w", s.next, err)
+		return c, false, fmt.Errorf("read $all at position %d: %w", s.next, damage(err))
 	}
 	if !s.backwards {
 		s.next = s.upTo + 1

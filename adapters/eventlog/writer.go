@@ -77,7 +77,7 @@ func newWriter(l *Log, now func() time.Time) *writer {
 func (w *writer) recover() (event.Position, error) {
 	it, err := w.log.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceEvents}, UpperBound: []byte{spaceEvents + 1}})
 	if err != nil {
-		return 0, fmt.Errorf("find the last event: %w", err)
+		return 0, fmt.Errorf("find the last event: %w", damage(err))
 	}
 	defer it.Close()
 	var last event.Position
@@ -89,7 +89,7 @@ func (w *writer) recover() (event.Position, error) {
 	for n := 0; it.Valid() && n < recentIDsAtOpen; n++ {
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return 0, fmt.Errorf("read back the last events: %w", err)
+			return 0, fmt.Errorf("read back the last events: %w", damage(err))
 		}
 		// A corrupt record is reported to those who read it; here it is only not
 		// remembered.
@@ -99,7 +99,7 @@ func (w *writer) recover() (event.Position, error) {
 		it.Prev()
 	}
 	if err := it.Error(); err != nil {
-		return 0, fmt.Errorf("find the last event: %w", err)
+		return 0, fmt.Errorf("find the last event: %w", damage(err))
 	}
 	for i := len(records) - 1; i >= 0; i-- {
 		w.recent.put(recentID{records[i].id, string(records[i].stream)}, records[i].revision)
@@ -347,19 +347,19 @@ func (w *writer) head(b *batch, stream string) (head, error) {
 		// Get would not use the filters of the last level, where most of the heads are.
 		it, err := w.log.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceHeads}, UpperBound: []byte{spaceHeads + 1}, UseL6Filters: true})
 		if err != nil {
-			return head{}, fmt.Errorf("read head of stream %q: %w", stream, err)
+			return head{}, fmt.Errorf("read head of stream %q: %w", stream, damage(err))
 		}
 		b.lookup = it
 	}
 	if !b.lookup.SeekPrefixGE(key) {
 		if err := b.lookup.Error(); err != nil {
-			return head{}, fmt.Errorf("read head of stream %q: %w", stream, err)
+			return head{}, fmt.Errorf("read head of stream %q: %w", stream, damage(err))
 		}
 		return head{}, nil
 	}
 	value, err := b.lookup.ValueAndErr()
 	if err != nil {
-		return head{}, fmt.Errorf("read head of stream %q: %w", stream, err)
+		return head{}, fmt.Errorf("read head of stream %q: %w", stream, damage(err))
 	}
 	h, err := decodeHead(key, value)
 	if err == nil {
