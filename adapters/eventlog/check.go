@@ -53,6 +53,9 @@ const maxCorruptHeld = 1 << 16
 // only if it cannot go on.
 func (i *Inspection) Check(ctx context.Context, tell func(Problem), progress Progress) (Checked, error) {
 	c := &checker{Inspection: i, ctx: ctx, tell: tell, progress: progress, total: i.entries(), held: map[event.Position]Problem{}}
+	if i.lost != nil {
+		c.found(Problem{What: i.lost.Error()})
+	}
 	for _, step := range []func() error{c.notes, c.records, c.indexes, c.rest, c.heads, c.links, c.strangers, c.unled} {
 		if err := step(); err != nil {
 			return c.checked, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 
@@ -16,6 +17,8 @@ type Inspection struct {
 	log     *Log // without a writer
 	fs      vfs.FS
 	dir     string
+	lock    io.Closer
+	lost    error           // of what was synced something is missing
 	corrupt map[string]bool // files
 }
 
@@ -34,12 +37,14 @@ func Inspect(o Options) (*Inspection, error) {
 	if _, err := o.FS.Stat(o.Dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no event log in %s", o.Dir)
 	}
-	var err error
-	if i.log.db, err = pebble.Open(o.Dir, po); err != nil {
-		if locked(o) {
-			err = fmt.Errorf("is another recapito running on this folder? It is locked: %w", err)
-		}
+	lock, err := lockFolder(o)
+	if err != nil {
 		return nil, fmt.Errorf("open event log in %s: %w", o.Dir, err)
+	}
+	i.lock, po.Lock = lock, lock
+	_, i.lost = verify(o.FS, o.Dir)
+	if i.log.db, err = pebble.Open(o.Dir, po); err != nil {
+		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, errors.Join(i.lost, err)), lock.Close())
 	}
 	format, found, err := i.log.get(formatKey)
 	switch {
@@ -50,14 +55,14 @@ func Inspect(o Options) (*Inspection, error) {
 		err = knownFormat(format)
 	}
 	if err != nil && !errors.Is(err, pebble.ErrCorruption) {
-		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, err), i.log.db.Close())
+		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, err), i.Close())
 	}
 	return i, nil
 }
 
 // Close releases the folder.
 func (i *Inspection) Close() error {
-	if err := i.log.db.Close(); err != nil {
+	if err := errors.Join(i.log.db.Close(), i.lock.Close()); err != nil {
 		return fmt.Errorf("close event log: %w", err)
 	}
 	return nil

@@ -117,9 +117,9 @@ func Open(o Options) (*Log, error) {
 func (l *Log) openPebble(o Options) error {
 	po := pebbleOptions(o, l)
 	if _, err := o.FS.Stat(o.Dir); err == nil { // else Pebble makes it, and syncs its parents
-		lock, err := pebble.LockDirectory(o.Dir, o.FS)
+		lock, err := lockFolder(o)
 		if err != nil {
-			return fmt.Errorf("is another recapito running on this folder? It is locked: %w", err)
+			return err
 		}
 		l.lock, po.Lock = lock, lock
 		if err := l.space.opens(); err != nil {
@@ -147,6 +147,14 @@ func (l *Log) openPebble(o Options) error {
 	case <-l.space.stuck:
 		return l.readOnly()
 	}
+}
+
+func lockFolder(o Options) (*pebble.Lock, error) {
+	lock, err := pebble.LockDirectory(o.Dir, o.FS)
+	if err != nil {
+		return nil, fmt.Errorf("is another recapito running on this folder? It is locked: %w", err)
+	}
+	return lock, nil
 }
 
 // release lets go of Pebble and the folder, unless Pebble is stuck: then it is left as
