@@ -28,7 +28,7 @@ type cli struct {
 	Rebuild    rebuildCmd    `cmd:"" help:"Rebuild a projection from the event store while the instance runs."`
 	SMSC       smscCmd       `cmd:"" name:"smsc" help:"Run an SMSC simulator (a sandbox: it sends nothing)."`
 	Eventlog   eventlogCmd   `cmd:"" name:"eventlog" help:"Work with the event store by itself."`
-	ClickHouse clickhouseCmd `cmd:"" name:"clickhouse" help:"Run the embedded ClickHouse engine (serve starts it by itself)." hidden:""`
+	ClickHouse clickhouseCmd `cmd:"" name:"clickhouse" help:"Run the embedded ClickHouse engine as a process of its own."`
 }
 
 // terminal is what a verb reads and writes.

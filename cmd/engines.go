@@ -87,7 +87,7 @@ func (e *engines) startHouse(ctx context.Context, c Config) (err error) {
 	e.houseURL = c.ClickHouse.URL
 	if e.houseURL == "" {
 		e.house, err = clickhouse.Start(ctx, clickhouse.SupervisorOptions{
-			Args: []string{"clickhouse"}, Dir: filepath.Join(c.Data, "clickhouse"), Addr: c.ClickHouse.Addr, Logger: e.log,
+			Args: []string{"clickhouse", "--until-stdin-ends"}, Dir: filepath.Join(c.Data, "clickhouse"), Addr: c.ClickHouse.Addr, Logger: e.log,
 			Env: []string{"RECAPITO_LOG_FORMAT=json", "RECAPITO_LOG_LEVEL=" + c.Log.Level},
 		})
 		if err != nil {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,28 +20,44 @@ import (
 )
 
 const (
-	killed        = 3
 	notifications = 2000
 	perBatch      = 100
 )
 
-// Nothing that got a 202 is lost, stuck or sent twice, however often the process dies.
-func TestKilledThreeTimes(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	_, smsc := startSMSC(t, dir, "127.0.0.1:0", "--receipt-delay", "200ms", "--receipt-spread", "800ms", "--undelivered", "0.05", "--rate", "400")
-	config := writeConfig(t, dir, smsc, "    wire_limit: 8s\n    redispatch: 3s\n    unknown_limit: 10s\n    window: 32\n")
-	ids := sendWhileKilling(t, dir, config)
-	if len(ids) != notifications {
-		t.Errorf("%d of %d requests were accepted in the end", len(ids), notifications)
-	}
+// Of an instance and its simulator that lose much on the way.
+var (
+	troubledSMSC  = []string{"--receipt-delay", "200ms", "--receipt-spread", "800ms", "--undelivered", "0.05", "--rate", "400"}
+	troubledRoute = "    wire_limit: 8s\n    redispatch: 3s\n    unknown_limit: 10s\n    window: 32\n"
+)
 
-	l := openHere(t, config)
+// Nothing that got a 202 is lost, stuck or sent twice, however often a process dies: the
+// instance, three times, and each engine outside, once.
+func TestKilledThreeTimes(t *testing.T) {
+	inEveryWorld(t, func(t *testing.T, w *world) {
+		_, smsc := startSMSC(t, w.dir, "127.0.0.1:0", troubledSMSC...)
+		config := w.config(smsc, troubledRoute)
+		i := &served{w: w, config: config}
+		i.start()
+		strikes := []func(){i.strike, i.strike, i.strike}
+		if w.outside() {
+			strikes = []func(){i.strike, w.store.strike, i.strike, w.broker.strike, w.house.strike, i.strike}
+		}
+		ids := sendWhile(t, strikes, i.client)
+		i.now.kill()
+		l := openHere(t, config)
+		l.wantWhole(t, filepath.Join(w.dir, "smsc"), ids)
+	})
+}
+
+// wantWhole wants every notification final, at the simulator no attempt twice, and the
+// read models equal to a fold of the events.
+func (l *ledger) wantWhole(t *testing.T, smsc string, ids []string) {
+	t.Helper()
 	final, err := l.waitFinal(t.Context(), ids)
 	if err != nil {
 		t.Fatal(err)
 	}
-	journal, err := sandbox.ReadJournal(filepath.Join(dir, "smsc"))
+	journal, err := sandbox.ReadJournal(smsc)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,24 +80,54 @@ func TestKilledThreeTimes(t *testing.T) {
 	t.Logf("%d final, %d unknown outcomes said, %d messages on the wire", len(final), unknown, len(journal))
 }
 
-// sendWhileKilling sends batches, each under its own idempotency keys, until all are
-// accepted, while the instance is killed and started again.
-func sendWhileKilling(t *testing.T, dir, config string) []string {
-	p := start(t, "serve", "--config", config)
-	i := instanceOf(t, p, dir)
-	var mu sync.Mutex
-	current := newClient(i, tenant.Default)
-	ids := map[string]bool{}
+// served is `recapito serve`, found again after each start.
+type served struct {
+	w      *world
+	dir    string // the world's, if empty
+	config string
+	now    *process
+	mu     sync.Mutex
+	found  *client
+}
 
+func (s *served) start() {
+	s.w.t.Helper()
+	if s.dir == "" {
+		s.dir = s.w.dir
+	}
+	s.now = startWith(s.w.t, s.w.env, "serve", "--config", s.config)
+	found := newClient(instanceOf(s.w.t, s.now, s.dir), tenant.Default)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.found = found
+}
+
+// strike kills it and starts it again.
+func (s *served) strike() {
+	s.w.t.Helper()
+	s.now.kill()
+	s.start()
+}
+
+func (s *served) client() *client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.found
+}
+
+// sendWhile sends batches, each under its own idempotency keys, each to the next client
+// asked for, until all are accepted; the strikes happen meanwhile, as so many are
+// accepted each time. It answers the ids.
+func sendWhile(t *testing.T, strikes []func(), next func() *client) []string {
+	t.Helper()
+	var mu sync.Mutex
+	ids := map[string]bool{}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for first := 0; first < notifications; first += perBatch {
 			for t.Context().Err() == nil {
-				mu.Lock()
-				c := current
-				mu.Unlock()
-				got, err := sendBatch(t.Context(), c, first)
+				got, err := sendBatch(t.Context(), next(), first)
 				mu.Lock()
 				for _, id := range got {
 					ids[id] = true
@@ -92,33 +140,26 @@ func sendWhileKilling(t *testing.T, dir, config string) []string {
 			}
 		}
 	}()
-	for n := 1; n <= killed; n++ {
+	for n, strike := range strikes {
 		eventually(t, time.Minute, func() error {
 			mu.Lock()
 			defer mu.Unlock()
-			if want := n * notifications / (killed + 1); len(ids) < want {
+			if want := (n + 1) * notifications / (len(strikes) + 1); len(ids) < want {
 				return fmt.Errorf("%d accepted, not yet %d", len(ids), want)
 			}
 			return nil
 		})
-		p.kill()
-		p = start(t, "serve", "--config", config)
-		i = instanceOf(t, p, dir)
-		mu.Lock()
-		current = newClient(i, tenant.Default)
-		mu.Unlock()
+		strike()
 	}
 	select {
 	case <-done:
 	case <-time.After(2 * time.Minute):
 		t.Fatal("not everything was accepted in time")
 	}
-	p.kill()
-	accepted := make([]string, 0, len(ids))
-	for id := range ids {
-		accepted = append(accepted, id)
+	if len(ids) != notifications {
+		t.Errorf("%d of %d requests were accepted in the end", len(ids), notifications)
 	}
-	return accepted
+	return slices.Collect(maps.Keys(ids))
 }
 
 // sendBatch answers the ids of the items accepted, and an error unless all were.

@@ -21,6 +21,13 @@ import (
 const asRecapito = "RECAPITO_TEST_AS_MAIN"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == brokerVerb {
+		if err := brokerMain(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if os.Getenv(asRecapito) != "" {
 		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
@@ -93,6 +100,16 @@ func startWith(t testing.TB, env []string, args ...string) *process {
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
+// ended says whether it has, by itself or not.
+func (p *process) ended() bool {
+	select {
+	case <-p.waited:
+		return true
+	default:
+		return false
+	}
+}
+
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
 	<-p.waited
@@ -162,10 +179,8 @@ func instanceOf(t testing.TB, p *process, dir string) Instance {
 	t.Helper()
 	var i Instance
 	eventually(t, time.Minute, func() (err error) {
-		select {
-		case <-p.waited:
+		if p.ended() {
 			t.Fatalf("the instance ended: %v", p.err)
-		default:
 		}
 		if i, err = findInstance(dir); err == nil && i.PID != p.cmd.Process.Pid {
 			err = errors.New("run.json is an earlier instance's")

@@ -11,10 +11,12 @@ import (
 // TestMetricsTellHowPartsAre: an instance that is ready says so to Prometheus, and how
 // far its projections are once a notification was sent.
 func TestMetricsTellHowPartsAre(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	p := start(t, "sandbox", "--data", dir, "--http", "127.0.0.1:0", "--every", "1h")
-	i := instanceOf(t, p, dir)
+	inEveryWorld(t, metricsTellHowPartsAre)
+}
+
+func metricsTellHowPartsAre(t *testing.T, w *world) {
+	p := startWith(t, w.variables(), "sandbox", "--data", w.dir, "--http", "127.0.0.1:0", "--every", "1h")
+	i := instanceOf(t, p, w.dir)
 	t.Cleanup(p.stop)
 	want := []string{
 		`recapito_store_up 1`, `recapito_bus_up 1`, `recapito_delivery_failing 0`, `recapito_delivery_waiting_inputs 0`,

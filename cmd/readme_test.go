@@ -92,7 +92,7 @@ type reader struct {
 	instance Instance
 }
 
-func newReader(t *testing.T) *reader {
+func newReader(t *testing.T, w *world) *reader {
 	t.Helper()
 	for _, tool := range []string{"bash", "curl"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -112,8 +112,9 @@ func newReader(t *testing.T) *reader {
 		t.Fatal(err)
 	}
 	data := filepath.Join(r.dir, "data")
-	p := start(t, "sandbox", "--data", data, "--http", "127.0.0.1:0")
+	p := startWith(t, w.variables(), "sandbox", "--data", data, "--http", "127.0.0.1:0")
 	r.instance = instanceOf(t, p, data)
+	r.instance.ClickHouse = w.clickhouse(r.instance)
 	t.Cleanup(p.stop)
 	return r
 }
@@ -157,12 +158,15 @@ var claims = []struct {
 }
 
 func TestCommandsOfReadme(t *testing.T) {
-	t.Parallel()
+	inEveryWorld(t, commandsOfReadme)
+}
+
+func commandsOfReadme(t *testing.T, w *world) {
 	commands := commandsOf(readme(t))
 	if len(commands) < len(claims)+len(runElsewhere) {
 		t.Fatalf("only %d commands were found", len(commands))
 	}
-	r := newReader(t)
+	r := newReader(t, w)
 	claimed := 0
 	for _, c := range commands {
 		text, _, _ := strings.Cut(c.text, "  #")

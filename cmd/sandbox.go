@@ -129,7 +129,10 @@ func (s sandboxCmd) drive(ctx context.Context, t terminal, l *ledger, c Config) 
 }
 
 func (s sandboxCmd) welcome(t terminal, i Instance, c Config) {
-	self, data := os.Args[0], ""
+	self, data, house := os.Args[0], "", ""
+	if i.ClickHouse != "" { // an outside one may want a password
+		house = "  ClickHouse   curl 'http://" + i.ClickHouse + "/?query=SELECT+*+FROM+edr+LIMIT+1+FORMAT+Vertical'\n"
+	}
 	if c.Data != defaultConfig().Data {
 		data = " --data " + c.Data
 	}
@@ -137,13 +140,12 @@ func (s sandboxCmd) welcome(t terminal, i Instance, c Config) {
 
   API          http://%s/docs
   Metrics      http://%s/metrics
-  ClickHouse   curl 'http://%s/?query=SELECT+*+FROM+edr+LIMIT+1+FORMAT+Vertical'
-  Try          %s send appointment --to sms=+393331234567 --field name=Ada --wait%s
+%s  Try          %s send appointment --to sms=+393331234567 --field name=Ada --wait%s
                %s show ID%s
 
 Nothing leaves this machine: an SMSC simulator takes the messages. Ctrl-C ends it. What happens, as it happens:
 
-`, i.HTTP, i.Metrics, i.ClickHouse, self, data, self, data)
+`, i.HTTP, i.Metrics, house, self, data, self, data)
 }
 
 // trickle sends a sample now and then until ctx ends.

@@ -24,14 +24,17 @@ import (
 // No destination, name or text that was sent stands anywhere in clear: not in a file
 // of the data folder, not in a record as it is decoded, not in anything printed.
 func TestNothingPersonalIsInClear(t *testing.T) {
-	t.Parallel()
+	inEveryWorld(t, nothingPersonalIsInClear, "RECAPITO_TEST_UNCOMPRESSED=1")
+}
+
+func nothingPersonalIsInClear(t *testing.T, w *world) {
 	const name, day = "Zacharias-Quux", "2031-07-19"
 	numbers := []string{"+393409876501", "+393409876502"}
-	dir := t.TempDir()
-	smscProcess, smsc := startSMSC(t, dir, "127.0.0.1:0", "--receipt-delay", "100ms", "--receipt-spread", "100ms")
-	config := writeConfig(t, dir, smsc, "log: {level: debug}\n")
-	p := startWith(t, []string{"RECAPITO_TEST_UNCOMPRESSED=1"}, "serve", "--config", config)
-	c := newClient(instanceOf(t, p, dir), tenant.Default)
+	smscProcess, smsc := startSMSC(t, w.dir, "127.0.0.1:0", "--receipt-delay", "100ms", "--receipt-spread", "100ms")
+	config := w.config(smsc, "log: {level: debug}\n")
+	p := startWith(t, w.env, "serve", "--config", config)
+	i := instanceOf(t, p, w.dir)
+	c := newClient(i, tenant.Default)
 
 	var ids []string
 	for n, number := range numbers {
@@ -58,20 +61,22 @@ func TestNothingPersonalIsInClear(t *testing.T) {
 	var shown strings.Builder
 	for _, id := range ids {
 		eventually(t, time.Minute, func() error { return isFinal(t, c, id) })
-		shown.WriteString(mustVerb(t, "show", id, "--data", dir))
-		shown.WriteString(mustVerb(t, "show", id, "--data", dir, "--json"))
+		shown.WriteString(mustVerb(t, "show", id, "--data", w.dir))
+		shown.WriteString(mustVerb(t, "show", id, "--data", w.dir, "--json"))
 	}
-	decoded := everyRow(t, c, dir)
+	decoded := everyRow(t, w.clickhouse(i))
 	p.stop()
+	w.stop()
 	smscProcess.stop()
 
 	forms := secretForms(append(numbers, name, day, "cust-0", name+", we", name+",")...)
 	search(t, "what serve printed", []byte(p.out.String()), forms)
+	search(t, "what the engines printed", []byte(w.said()), forms)
 	search(t, "what smsc printed", []byte(smscProcess.out.String()), forms)
 	search(t, "what show printed", []byte(shown.String()), forms)
 	search(t, "the rows of ClickHouse", decoded, forms)
 	files := 0
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(w.root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
@@ -80,17 +85,17 @@ func TestNothingPersonalIsInClear(t *testing.T) {
 			return err
 		}
 		files++
-		search(t, strings.TrimPrefix(path, dir), raw, forms)
+		search(t, strings.TrimPrefix(path, w.root), raw, forms)
 		return nil
 	})
 	if err != nil || files < 10 {
 		t.Fatalf("searched %d files: %v", files, err)
 	}
-	for _, store := range []string{"events", "keys/store"} {
-		search(t, "the records of "+store, everyRecord(t, filepath.Join(dir, store)), forms)
+	for _, store := range []string{w.events(), filepath.Join(w.dir, "keys", "store")} {
+		search(t, "the records of "+strings.TrimPrefix(store, w.root), everyRecord(t, store), forms)
 	}
 	// The search does find what is there in clear: the scenario's name.
-	if !bytes.Contains(everyRecord(t, filepath.Join(dir, "events")), []byte("appointment")) || !bytes.Contains(decoded, []byte("appointment")) {
+	if !bytes.Contains(everyRecord(t, w.events()), []byte("appointment")) || !bytes.Contains(decoded, []byte("appointment")) {
 		t.Error("the records were not read as they are")
 	}
 }
@@ -107,14 +112,10 @@ func isFinal(t *testing.T, c *client, id string) error {
 }
 
 // everyRow reads every table of the read models as text, once they have caught up.
-func everyRow(t *testing.T, c *client, dir string) []byte {
+func everyRow(t *testing.T, addr string) []byte {
 	t.Helper()
-	i, err := findInstance(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
 	query := func(q string) string {
-		answer, err := http.Get("http://" + i.ClickHouse + "/?query=" + url.QueryEscape(q))
+		answer, err := http.Get("http://" + addr + "/?database=recapito&query=" + url.QueryEscape(q))
 		if err != nil {
 			t.Fatal(err)
 		}

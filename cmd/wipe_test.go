@@ -3,8 +3,6 @@ package cmd
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -15,12 +13,14 @@ import (
 // The bus and the read models can be deleted while the instance is stopped: the next
 // start makes them whole by itself.
 func TestWipedEnginesAreRebuilt(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	smscProcess, smsc := startSMSC(t, dir, "127.0.0.1:0", "--receipt-delay", "50ms", "--receipt-spread", "50ms")
-	config := writeConfig(t, dir, smsc, "    redispatch: 2s\n")
+	inEveryWorld(t, wipedEnginesAreRebuilt)
+}
+
+func wipedEnginesAreRebuilt(t *testing.T, w *world) {
+	smscProcess, smsc := startSMSC(t, w.dir, "127.0.0.1:0", "--receipt-delay", "50ms", "--receipt-spread", "50ms")
+	config := w.config(smsc, "    redispatch: 2s\n")
 	p := start(t, "serve", "--config", config)
-	c := newClient(instanceOf(t, p, dir), tenant.Default)
+	c := newClient(instanceOf(t, p, w.dir), tenant.Default)
 	var ids []string
 	request := func(n int) {
 		var accepted summary
@@ -41,12 +41,8 @@ func TestWipedEnginesAreRebuilt(t *testing.T) {
 		request(n)
 	}
 	p.stop()
-	for _, engine := range []string{"kafka", "clickhouse"} {
-		if err := os.RemoveAll(filepath.Join(dir, engine)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	startSMSC(t, dir, smsc, "--receipt-delay", "50ms", "--receipt-spread", "50ms")
+	w.wipe()
+	startSMSC(t, w.dir, smsc, "--receipt-delay", "50ms", "--receipt-spread", "50ms")
 	l := openHere(t, config)
 	if _, err := l.waitFinal(t.Context(), ids); err != nil {
 		t.Fatal(err)
@@ -65,10 +61,12 @@ func TestWipedEnginesAreRebuilt(t *testing.T) {
 // An idle instance appends nothing, for a minute and so for ever: neither one that
 // never did anything nor one whose work is done.
 func TestIdleAppendsNothing(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	_, smsc := startSMSC(t, dir, "127.0.0.1:0", "--receipt-delay", "50ms", "--receipt-spread", "50ms")
-	l := openHere(t, writeConfig(t, dir, smsc, "    wire_limit: 2s\n    redispatch: 2s\n"))
+	inEveryWorld(t, idleAppendsNothing)
+}
+
+func idleAppendsNothing(t *testing.T, w *world) {
+	_, smsc := startSMSC(t, w.dir, "127.0.0.1:0", "--receipt-delay", "50ms", "--receipt-spread", "50ms")
+	l := openHere(t, w.config(smsc, "    wire_limit: 2s\n    redispatch: 2s\n"))
 	c := newClient(l.instance, tenant.Default)
 	for n := range 10 {
 		id, err := sendSample(t.Context(), c)

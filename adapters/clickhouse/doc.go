@@ -28,7 +28,8 @@
 //     refused, and the engine's user holds no grant on any source. ClickHouse
 //     itself has no password here: whoever reaches the loopback port may
 //     change the read models. A browser's cross-site requests are refused.
-//   - The child ends when its stdin closes, so it never outlives its parent.
+//   - A child of an instance ends when its stdin closes, so it never outlives
+//     its parent; one that is a process of its own, when it is told to.
 //     A successor that finds the folder still locked waits up to ten seconds.
 //
 // What it does not promise: sessions (session_id) and external tables are

@@ -3,6 +3,7 @@
 package clickhouse
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"unsafe"
@@ -29,17 +30,20 @@ type library struct {
 	resultWrittenBytes func(result unsafe.Pointer) uint64
 }
 
-// loadLibrary maps the file and binds its functions. It starts nothing.
+// loadLibrary maps the file and binds its functions. It starts nothing. The engine's
+// time zone is UTC, whatever this process's is.
 func loadLibrary(path string) (*library, error) {
 	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
 		return nil, fmt.Errorf("%w: it does not load: %w; %s", ErrNoLibrary, err, howToGetIt)
 	}
 	lib := &library{}
+	var setenv func(name, value string, overwrite int32) int32
 	for _, f := range []struct {
 		name string
 		fn   any
 	}{
+		{"setenv", &setenv}, // the C library's: it does not see what os.Setenv sets
 		{"chdb_connect", &lib.connect},
 		{"chdb_close_conn", &lib.close},
 		{"chdb_query_with_params_n", &lib.query},
@@ -59,6 +63,9 @@ func loadLibrary(path string) (*library, error) {
 			return nil, fmt.Errorf("%w: it lacks %s (is it libchdb %s?); %s", ErrNoLibrary, f.name, LibraryVersion, howToGetIt)
 		}
 		purego.RegisterFunc(f.fn, symbol)
+	}
+	if setenv("TZ", "UTC", 1) != 0 {
+		return nil, errors.New("the ClickHouse engine's time zone cannot be set")
 	}
 	return lib, nil
 }

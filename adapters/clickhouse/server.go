@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// ServerOptions configures [RunServer]. Dir, Addr and Stdin must be set.
+// ServerOptions configures [RunServer]. Dir and Addr must be set.
 type ServerOptions struct {
 	Dir     string // the engine's data folder, made if need be
 	Addr    string // a loopback address, such as 127.0.0.1:8123; port 0 picks one
 	Library string // the library's file; empty: LibraryPath
 	Memory  int64  // bytes for all queries together; 0: DefaultMemory
 
-	// Stdin ends the server when it ends: the parent holds the other side and
-	// never writes.
+	// Stdin ends the server when it ends, if it is set: the parent holds the other
+	// side and never writes.
 	Stdin  io.Reader
 	Logger *slog.Logger
 
@@ -41,9 +41,6 @@ func (o *ServerOptions) validate() error {
 	if o.Dir == "" {
 		errs = append(errs, errors.New("no folder"))
 	}
-	if o.Stdin == nil {
-		errs = append(errs, errors.New("no stdin to end with"))
-	}
 	if err := checkLoopback(o.Addr); err != nil {
 		errs = append(errs, err)
 	}
@@ -60,7 +57,7 @@ func (o *ServerOptions) validate() error {
 }
 
 // RunServer runs the engine and serves ClickHouse's HTTP interface until ctx
-// ends or Stdin does, then drains: it takes no new request, gives the running
+// ends or Stdin does, if set, then drains: it takes no new request, gives the running
 // ones ten seconds, cancels what is left, and shuts the engine down. It is
 // meant to be all that a process does, and to be called once in one: the
 // library can be started only once, it makes the process ignore SIGPIPE, and
@@ -80,12 +77,14 @@ func RunServer(ctx context.Context, o ServerOptions) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	// This goroutine ends with the process at the latest: a blocked read of
-	// stdin cannot be interrupted.
-	go func() {
-		_, err := io.Copy(io.Discard, o.Stdin)
-		cancel(errors.Join(errParentGone, err))
-	}()
+	if o.Stdin != nil {
+		// This goroutine ends with the process at the latest: a blocked read of
+		// stdin cannot be interrupted.
+		go func() {
+			_, err := io.Copy(io.Discard, o.Stdin)
+			cancel(errors.Join(errParentGone, err))
+		}()
+	}
 	return runEngine(ctx, o)
 }
 

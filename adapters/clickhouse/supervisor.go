@@ -217,7 +217,7 @@ func (s *Supervised) respawn() (*child, error) {
 func (s *Supervised) spawn(ctx context.Context) (*child, error) {
 	args := append(append([]string{}, s.options.Args...), "--dir", s.options.Dir, "--addr", s.addr)
 	cmd := exec.Command(s.options.Executable, args...)
-	cmd.Env = append(append(os.Environ(), "TZ=UTC"), s.options.Env...)
+	cmd.Env = append(os.Environ(), s.options.Env...)
 	// Signals of a terminal are for the parent, which then stops the child.
 	cmd.SysProcAttr = ownGroup()
 	stdin, err := cmd.StdinPipe()

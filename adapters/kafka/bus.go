@@ -20,6 +20,10 @@ const PartitionKey = "partition_key"
 
 const clientID = "recapito"
 
+// oldestBroker is what sarama takes the cluster to be at least. From 2.3 on a member is
+// given its id before it joins, so that one that joins again is not taken for another.
+var oldestBroker = sarama.V2_8_0_0
+
 // How long closing waits for messages in hand, if not set.
 const defaultDrainTimeout = 5 * time.Second
 
@@ -187,14 +191,18 @@ const (
 	groupSessionTimeout   = 10 * time.Second
 	groupHeartbeat        = 500 * time.Millisecond
 	groupRebalanceTimeout = 15 * time.Second // a member whose handler takes longer is put out
-	groupRetries          = 20
-	groupRetryPause       = 250 * time.Millisecond
-	offsetCommitInterval  = 500 * time.Millisecond // what a crash delivers again
+	// A join is answered when the members that vanished are put out. A member that gave
+	// up waiting sooner would be one more that vanished, and the next join wait for it.
+	groupNetTimeout      = groupRebalanceTimeout + netTimeout
+	groupRetries         = 20
+	groupRetryPause      = 250 * time.Millisecond
+	offsetCommitInterval = 500 * time.Millisecond // what a crash delivers again
 )
 
 func clientConfig() *sarama.Config {
 	c := sarama.NewConfig()
 	c.ClientID = clientID
+	c.Version = oldestBroker
 	c.Net.DialTimeout = dialTimeout
 	c.Net.ReadTimeout = netTimeout
 	c.Net.WriteTimeout = netTimeout
@@ -219,6 +227,7 @@ func producerConfig() *sarama.Config {
 
 func consumerConfig() *sarama.Config {
 	c := clientConfig()
+	c.Net.ReadTimeout = groupNetTimeout
 	c.Consumer.Return.Errors = true
 	c.Consumer.Retry.Backoff = groupRetryPause
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest // a new group takes what waits

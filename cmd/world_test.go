@@ -1,0 +1,209 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"recapito/adapters/kafka"
+)
+
+// world is where an end-to-end test runs: a folder, an instance's folder, and the
+// engines of that instance: in it, or processes of their own.
+type world struct {
+	t    *testing.T
+	root string // everything of the world is under it
+	dir  string // the instance's own
+
+	env []string // of all its processes, beside this one's
+
+	// nil where the instance has them in itself
+	store, broker, house *engine
+}
+
+// inEveryWorld runs a test with embedded engines, and with engines outside. env is
+// for all processes.
+func inEveryWorld(t *testing.T, test func(t *testing.T, w *world), env ...string) {
+	t.Parallel()
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		test(t, &world{t: t, root: dir, dir: dir, env: env})
+	})
+	t.Run("outside", func(t *testing.T) {
+		t.Parallel()
+		test(t, engineWorld(t, env...))
+	})
+}
+
+// engineWorld starts the three engines as processes of their own.
+func engineWorld(t *testing.T, env ...string) *world {
+	t.Helper()
+	root := t.TempDir()
+	w := &world{t: t, root: root, dir: filepath.Join(root, "instance"), env: env}
+	own := func(name string, args ...string) *engine {
+		e := &engine{t: t, dir: filepath.Join(root, name), env: env, args: args, addr: "127.0.0.1:0"}
+		e.start()
+		return e
+	}
+	w.store = own("eventstore", "eventlog", "serve", "--data")
+	w.broker = own("kafka", brokerVerb)
+	w.house = own("clickhouse", "clickhouse", "--dir")
+	return w
+}
+
+func (w *world) outside() bool { return w.store != nil }
+
+// keys are the lines of a configuration that name the engines outside.
+func (w *world) keys() string {
+	if !w.outside() {
+		return ""
+	}
+	return "eventstore: {url: \"" + w.storeURL() + "\"}\nkafka: {brokers: [\"" + w.broker.addr + "\"]}\nclickhouse: {url: \"http://" + w.house.addr + "\"}\n"
+}
+
+// variables name them to a verb without a configuration, beside the world's own.
+func (w *world) variables() []string {
+	if !w.outside() {
+		return w.env
+	}
+	return append([]string{
+		"RECAPITO_EVENTSTORE_URL=" + w.storeURL(), "RECAPITO_KAFKA_BROKERS=" + w.broker.addr,
+		"RECAPITO_CLICKHOUSE_URL=http://" + w.house.addr,
+	}, w.env...)
+}
+
+func (w *world) storeURL() string { return "esdb://" + w.store.addr + "?tls=false" }
+
+// config writes a configuration for an instance of the world; more begins in its route.
+func (w *world) config(smsc, more string) string {
+	w.t.Helper()
+	return writeConfig(w.t, w.dir, smsc, more+w.keys())
+}
+
+// events is the folder of the event store.
+func (w *world) events() string {
+	if w.outside() {
+		return filepath.Join(w.store.dir, "events")
+	}
+	return filepath.Join(w.dir, "events")
+}
+
+// clickhouse is where ClickHouse of an instance answers.
+func (w *world) clickhouse(i Instance) string {
+	if w.outside() {
+		return w.house.addr
+	}
+	return i.ClickHouse
+}
+
+// stop stops the engines outside.
+func (w *world) stop() {
+	w.t.Helper()
+	for _, e := range []*engine{w.store, w.broker, w.house} {
+		if e != nil {
+			e.now.stop()
+		}
+	}
+}
+
+// said is all that the engines outside printed.
+func (w *world) said() string {
+	var b strings.Builder
+	for _, e := range []*engine{w.store, w.broker, w.house} {
+		if e != nil {
+			for _, p := range e.all {
+				b.WriteString(p.out.String())
+			}
+		}
+	}
+	return b.String()
+}
+
+// wipe deletes the broker's and ClickHouse's folders; the instance is stopped.
+func (w *world) wipe() {
+	w.t.Helper()
+	for name, e := range map[string]*engine{"kafka": w.broker, "clickhouse": w.house} {
+		dir := filepath.Join(w.dir, name)
+		if e != nil {
+			e.now.stop()
+			dir = e.dir
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			w.t.Fatal(err)
+		}
+		if e != nil {
+			e.start()
+		}
+	}
+}
+
+// engine is one engine as a process of its own, on a folder and an address that stay
+// the same however often it is started.
+type engine struct {
+	t    *testing.T
+	dir  string
+	addr string
+	env  []string
+	args []string // before the folder
+	now  *process
+	all  []*process
+}
+
+var addressLine = regexp.MustCompile(`(?m)^127\.0\.0\.1:\d+$`)
+
+// start starts it and waits for its address. One that ends at once is started again:
+// a killed predecessor gives folder and port free a little later.
+func (e *engine) start() {
+	e.t.Helper()
+	args := append(append([]string{}, e.args...), e.dir, "--addr", e.addr)
+	eventually(e.t, time.Minute, func() error {
+		if e.now == nil || e.now.ended() {
+			e.now = startWith(e.t, e.env, args...)
+			e.all = append(e.all, e.now)
+		}
+		addr := addressLine.FindString(e.now.out.String())
+		if addr == "" {
+			return fmt.Errorf("recapito %s has not said its address", e.args[0])
+		}
+		e.addr = addr
+		return nil
+	})
+}
+
+// strike kills it and starts it again.
+func (e *engine) strike() {
+	e.t.Helper()
+	e.now.kill()
+	e.start()
+}
+
+// brokerVerb makes the test binary the embedded broker in a process of its own, which
+// the program itself has no verb for.
+const brokerVerb = "test-broker"
+
+func brokerMain(args []string) error {
+	if len(args) != 3 {
+		return errors.New("usage: DIR --addr ADDRESS")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	b, err := kafka.StartEmbedded(ctx, kafka.EmbeddedOptions{
+		Dir: args[0], Addr: args[2], Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Println(b.Addr())
+	<-ctx.Done()
+	return b.Close()
+}
