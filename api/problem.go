@@ -197,7 +197,7 @@ func problemOf(err error, changes bool) (p *Problem, fault bool) {
 		return newProblem(CodeErased, ""), false
 	case errors.Is(err, event.ErrTooLarge):
 		return newProblem(CodeTooLarge, ""), false
-	case errors.Is(err, event.ErrUnavailable):
+	case errors.Is(err, event.ErrUnavailable), errors.Is(err, commands.ErrKeysUnavailable):
 		return newProblem(CodeUnavailable, ""), true
 	case errors.Is(err, event.ErrUnknownOutcome):
 		return newProblem(CodeOutcomeUnknown, ""), true

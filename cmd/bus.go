@@ -150,7 +150,7 @@ func (b *bus) prepare(ctx context.Context) error {
 // dead-letter topic it holds up nobody, and the attempt's watchdog dispatches it again.
 func comesAgain(err error) bool {
 	for _, passing := range []error{
-		event.ErrUnavailable, event.ErrUnknownOutcome, commands.ErrDraining, context.Canceled, context.DeadlineExceeded,
+		event.ErrUnavailable, event.ErrUnknownOutcome, commands.ErrKeysUnavailable, commands.ErrDraining, context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, passing) {
 			return true

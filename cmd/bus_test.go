@@ -23,6 +23,7 @@ func TestComesAgain(t *testing.T) {
 	}{
 		{event.ErrUnavailable, true},
 		{event.ErrUnknownOutcome, true},
+		{commands.ErrKeysUnavailable, true},
 		{commands.ErrDraining, true},
 		{context.DeadlineExceeded, true},
 		{sealing.ErrDamaged, false},

@@ -180,6 +180,14 @@ func (e *engine) start() {
 	})
 }
 
+// startEventlog starts `recapito eventlog serve` on a folder and a free port.
+func startEventlog(t *testing.T, dir string) (*process, string) {
+	t.Helper()
+	e := &engine{t: t, dir: dir, addr: "127.0.0.1:0", args: []string{"eventlog", "serve", "--data"}}
+	e.start()
+	return e.now, e.addr
+}
+
 // strike kills it and starts it again.
 func (e *engine) strike() {
 	e.t.Helper()

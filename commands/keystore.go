@@ -53,6 +53,9 @@ type RouteKey struct {
 
 // Errors of a key store.
 var (
+	// ErrKeysUnavailable: the store does not answer, and nobody knows what it would say.
+	ErrKeysUnavailable = errors.New("key store unavailable")
+
 	ErrKeyAbsent  = errors.New("no such key")
 	ErrKeyErased  = errors.New("key erased")
 	ErrTwoPersons = errors.New("the addresses belong to different persons")
