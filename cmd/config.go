@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"recapito/adapters/eventstore"
+	"recapito/adapters/postgres"
 	"recapito/commands"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
@@ -39,6 +40,10 @@ type Config struct {
 		URL  string `yaml:"url"`  // empty: the embedded store
 		Addr string `yaml:"addr"` // of the embedded store; empty: not served to others
 	} `yaml:"eventstore"`
+	KeyStore struct {
+		URL           string `yaml:"url"`             // empty: the embedded store
+		MasterKeyFile string `yaml:"master_key_file"` // empty: keys/master.key in the data folder
+	} `yaml:"keystore"`
 	Kafka struct {
 		Brokers []string `yaml:"brokers"` // empty: the embedded broker
 		Addr    string   `yaml:"addr"`    // of the embedded broker
@@ -224,6 +229,11 @@ func (c *Config) validate() error {
 	if c.EventStore.URL != "" {
 		if err := eventstore.CheckURL(c.EventStore.URL); err != nil {
 			problem("eventstore.url: must be a connection string, such as esdb://127.0.0.1:2113?tls=false")
+		}
+	}
+	if c.KeyStore.URL != "" {
+		if err := postgres.CheckURL(c.KeyStore.URL); err != nil {
+			problem("%v", err)
 		}
 	}
 	if new(slog.LevelVar).UnmarshalText([]byte(c.Log.Level)) != nil {

@@ -17,6 +17,8 @@ import (
 	"recapito/adapters/clickhouse"
 	"recapito/adapters/kafka"
 	"recapito/adapters/keystore"
+	"recapito/adapters/postgres"
+	"recapito/commands"
 	"recapito/commands/sealing"
 )
 
@@ -25,7 +27,8 @@ import (
 type engines struct {
 	log      *slog.Logger
 	events   eventStore
-	keys     *keystore.Store
+	keys     keyStore
+	keysHere bool // the key store is embedded
 	sealing  *sealing.Sealing
 	broker   *kafka.Embedded // nil if kafka.brokers is set
 	brokers  []string
@@ -48,15 +51,8 @@ func openEngines(ctx context.Context, c Config, log *slog.Logger) (_ *engines, e
 	if e.events, err = openEventStore(c, log); err != nil {
 		return nil, err
 	}
-	master, err := keystore.LoadMasterKey(filepath.Join(c.Data, "keys", "master.key"))
-	if err != nil {
-		return nil, fmt.Errorf("loading the master key: %w", err)
-	}
-	if e.keys, err = keystore.Open(filepath.Join(c.Data, "keys", "store"), keystore.Options{Logger: log}); err != nil {
-		return nil, fmt.Errorf("opening the key store: %w", err)
-	}
-	if e.sealing, err = sealing.New(e.keys, master, sealing.Options{}); err != nil {
-		return nil, fmt.Errorf("opening the key store: %w", err)
+	if err := e.openKeys(ctx, c); err != nil {
+		return nil, err
 	}
 	// The broker and ClickHouse start side by side: the latter takes a second or two.
 	var starting sync.WaitGroup
@@ -65,6 +61,46 @@ func openEngines(ctx context.Context, c Config, log *slog.Logger) (_ *engines, e
 	starting.Go(func() { houseErr = e.startHouse(ctx, c) })
 	starting.Wait()
 	return e, errors.Join(brokerErr, houseErr)
+}
+
+// keyStore is the key store, embedded or a PostgreSQL.
+type keyStore interface {
+	commands.KeyStore
+	Close() error
+}
+
+// openKeys opens the key store, and what seals by it.
+func (e *engines) openKeys(ctx context.Context, c Config) error {
+	file := c.KeyStore.MasterKeyFile
+	if file == "" {
+		file = filepath.Join(c.Data, "keys", "master.key")
+	}
+	master, err := keystore.LoadMasterKey(file)
+	if err != nil {
+		return fmt.Errorf("loading the master key: %w", err)
+	}
+	if c.KeyStore.URL != "" {
+		s, err := postgres.Open(ctx, c.KeyStore.URL)
+		if err != nil {
+			return err
+		}
+		e.keys = s
+	} else {
+		s, err := keystore.Open(filepath.Join(c.Data, "keys", "store"), keystore.Options{Logger: e.log})
+		if err != nil {
+			return fmt.Errorf("opening the key store: %w", err)
+		}
+		e.keys, e.keysHere = s, true
+	}
+	if e.sealing, err = sealing.New(e.keys, master, sealing.Options{}); err != nil {
+		return fmt.Errorf("opening the key store: %w", err)
+	}
+	// Another installation's keys are found out now, not by the first value that does not open.
+	_, err = e.sealing.Secret(ctx, "readiness")
+	if errors.Is(err, sealing.ErrDamaged) {
+		return fmt.Errorf("%s is not the master key of this key store: %w", file, err)
+	}
+	return err
 }
 
 func (e *engines) startBroker(ctx context.Context, c Config) (err error) {

@@ -30,7 +30,7 @@ func (l *ledger) checks() []api.Check {
 		{Name: "eventstore", Required: true, Probe: l.engines.eventsState},
 		{Name: "keystore", Required: true, Probe: func(ctx context.Context) (string, error) {
 			_, err := l.engines.sealing.Secret(ctx, "readiness")
-			return "embedded", err
+			return l.engines.kind(l.engines.keysHere), err
 		}},
 		{Name: "keys", Required: true, Probe: func(context.Context) (string, error) { return "", l.access.Healthy() }},
 		{Name: "kafka", Probe: func(context.Context) (string, error) { return l.engines.kind(l.engines.broker != nil), l.bus.State() }},
