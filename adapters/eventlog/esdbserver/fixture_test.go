@@ -204,3 +204,12 @@ func take(t *testing.T, call streams.Streams_ReadClient, n int) []string {
 	}
 	return got
 }
+
+// fillLarge appends an event of so many bytes.
+func (f *fixture) fillLarge(stream string, size int) {
+	f.t.Helper()
+	e := event.New{ID: uuid.NewString(), Type: "A", Data: make([]byte, size), Binary: true}
+	if _, err := f.log.Append(f.ctx, stream, event.Any(), []event.New{e}); err != nil {
+		f.t.Fatal(err)
+	}
+}

@@ -259,10 +259,10 @@ func (f *fixture) restart() {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_ = f.conn.Close()
 	if err := f.server.Close(ctx); err != nil {
 		f.t.Fatal(err)
 	}
+	_ = f.conn.Close()
 	f.serve(esdbserver.Options{Addr: "127.0.0.1:0"})
 }
 
