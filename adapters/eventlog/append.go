@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -20,8 +21,12 @@ type request struct {
 	ids      []uuid.UUID
 	bodies   [][]byte
 	flags    []byte
-	encoded  []byte      // what the bodies point into
-	imported *importRun  // nil: an append
+	encoded  []byte     // what the bodies point into
+	imported *importRun // nil: an append
+	does     action
+	limits   limits      // that the last event sets, if stream is a metadata stream
+	data     []byte      // of that event
+	along    *request    // to the metadata stream, placed together with this one
 	claimed  atomic.Bool // by the writer, or by an appender that gave up before that
 	answer   chan answer // room for one
 }
@@ -42,10 +47,22 @@ func (l *Log) Append(ctx context.Context, stream string, expected event.Expected
 	if err != nil {
 		return event.Appended{}, err
 	}
-	if r, ok := expected.Exactly(); ok && r >= event.RevisionEnd {
-		return event.Appended{}, fmt.Errorf("%w: expected revision %d", event.ErrInvalid, r)
+	if err := checkExpected(expected); err != nil {
+		return event.Appended{}, err
 	}
 	r := newRequest(stream, expected, ids, events)
+	return l.submit(ctx, r)
+}
+
+func checkExpected(expected event.Expected) error {
+	if r, ok := expected.Exactly(); ok && r >= event.RevisionEnd {
+		return fmt.Errorf("%w: expected revision %d", event.ErrInvalid, r)
+	}
+	return nil
+}
+
+// submit hands a request to the writer and waits for its answer.
+func (l *Log) submit(ctx context.Context, r *request) (event.Appended, error) {
 	if err := l.enqueue(ctx, r); err != nil {
 		return event.Appended{}, err
 	}
@@ -91,7 +108,17 @@ func newRequest(stream string, expected event.Expected, ids []uuid.UUID, events 
 		}
 		r.bodies, r.flags = append(r.bodies, r.encoded[begin:]), append(r.flags, flags)
 	}
+	r.describe(events[len(events)-1])
 	return r
+}
+
+// describe takes the limits from the last event, if the stream is a metadata stream.
+func (r *request) describe(last event.New) {
+	r.data, r.limits = nil, limits{}
+	if isMetadataStream(r.stream) && !last.Binary {
+		r.data = bytes.Clone(last.Data)
+		r.limits = limitsOf(r.data)
+	}
 }
 
 // release gives a request back that was answered. One that may still be with the writer

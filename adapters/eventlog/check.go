@@ -56,7 +56,7 @@ func (i *Inspection) Check(ctx context.Context, tell func(Problem), progress Pro
 	if i.lost != nil {
 		c.found(Problem{What: i.lost.Error()})
 	}
-	for _, step := range []func() error{c.notes, c.records, c.indexes, c.rest, c.heads, c.links, c.strangers, c.unled} {
+	for _, step := range []func() error{c.notes, c.records, c.indexes, c.rest, c.heads, c.limited, c.links, c.strangers, c.unled} {
 		if err := step(); err != nil {
 			return c.checked, err
 		}
@@ -150,6 +150,7 @@ func (c *checker) indexes() error {
 	var stream []byte
 	var next event.Revision
 	var last event.Position
+	var h head
 	return c.each(spaceStreams, func(key, value []byte) error {
 		name, r, ok := splitName(key)
 		if !ok {
@@ -158,11 +159,16 @@ func (c *checker) indexes() error {
 		}
 		begins := !bytes.Equal(name, stream)
 		if begins {
-			stream, next, last = append(stream[:0], name...), 0, 0
+			stream, last, h = append(stream[:0], name...), 0, head{}
 			c.checked.Streams++
-			if _, found, err := c.log.get(appendHeadKey(nil, string(stream))); err != nil || !found {
+			key := appendHeadKey(nil, string(stream))
+			value, found, err := c.log.get(key)
+			if err != nil || !found {
 				c.found(Problem{Stream: string(stream), What: missing("its head", err)})
+			} else {
+				h, _ = decodeHead(key, value) // what is wrong with it is told of later
 			}
+			next = h.first // those before it were scavenged
 		}
 		c.entries++
 		p, err := decodeIndex(key, value)
@@ -171,7 +177,7 @@ func (c *checker) indexes() error {
 			next = r + 1
 			return nil
 		}
-		if r != next {
+		if ends := h.tombstoned && r == event.RevisionEnd && next == h.next; r != next && !ends {
 			c.found(Problem{Stream: string(stream), Revision: &next, What: fmt.Sprintf("no index entry; the next is of revision %d", r)})
 		}
 		if p <= last {
@@ -226,20 +232,59 @@ func (c *checker) heads() error {
 			c.found(Problem{Stream: stream, What: "its head does not have its checksum"})
 			return nil
 		}
-		last, found, err := c.log.positionAt(stream, h.next-1)
-		switch {
-		case err != nil || !found:
-			r := h.next - 1
-			c.found(Problem{Stream: stream, Revision: &r, Position: h.last, What: missing("the index entry of its last event", err)})
-		case last != h.last:
-			c.found(Problem{Stream: stream, Position: h.last, What: fmt.Sprintf("its head names this position as its last, the index %d", last)})
+		r := h.next - 1
+		if h.tombstoned {
+			r = event.RevisionEnd
 		}
+		if h.tombstoned || h.first < h.next || h.known() == 0 {
+			last, found, err := c.log.positionAt(stream, r)
+			switch {
+			case err != nil || !found:
+				c.found(Problem{Stream: stream, Revision: &r, Position: h.last, What: missing("the index entry of its last event", err)})
+			case last != h.last:
+				c.found(Problem{Stream: stream, Position: h.last, What: fmt.Sprintf("its head names this position as its last, the index %d", last)})
+			}
+		}
+		c.limits(stream, h)
 		if _, found, err := c.log.positionAt(stream, h.next); err != nil || found {
 			c.found(Problem{Stream: stream, Revision: &h.next, What: "its index goes on after what its head says is the end"})
 		}
 		return nil
 	})
 	return err
+}
+
+// limits holds a head against the metadata that set its limits.
+func (c *checker) limits(stream string, h head) {
+	if h.limitedAt == 0 {
+		return
+	}
+	key := appendPositionKey(nil, h.limitedAt)
+	value, found, err := c.log.get(key)
+	if err != nil || !found {
+		c.found(Problem{Stream: stream, Position: h.limitedAt, What: missing("the metadata event that its head names", err)})
+		return
+	}
+	rec, err := decodeRecord(key, value)
+	if err != nil {
+		return // told of already
+	}
+	switch limits := rec.limits(); {
+	case string(rec.stream) != metadataOf(stream):
+		c.found(Problem{Stream: stream, Position: h.limitedAt, What: fmt.Sprintf("its head names this position as its metadata's, there stands an event of stream %q", rec.stream)})
+	case rec.revision != event.RevisionEnd && limits != h.limits:
+		c.found(Problem{Stream: stream, Position: h.limitedAt, What: "its head does not have the limits that this metadata event sets"})
+	}
+}
+
+// limited looks at the scavenger's notes.
+func (c *checker) limited() error {
+	return c.each(spaceLimited, func(key, value []byte) error {
+		if !sealed(key, value) {
+			c.found(Problem{Stream: string(key[1:]), What: "the scavenger's note of it does not have its checksum"})
+		}
+		return nil
+	})
 }
 
 // links follows every link to its record.

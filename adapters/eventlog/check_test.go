@@ -61,7 +61,7 @@ func TestCheckFinds(t *testing.T) {
 		return v
 	}
 	sealedHead := func(stream string, h head) []byte {
-		v := make([]byte, headValueSize)
+		v := make([]byte, h.size())
 		putHead(v, appendHeadKey(nil, stream), h)
 		return v
 	}

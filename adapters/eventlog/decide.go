@@ -1,65 +1,91 @@
 package eventlog
 
 import (
+	"errors"
 	"fmt"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/uuid"
 
 	"recapito/domain/event"
 )
 
-// verdict on an append: write it after head, or answer when everything up to a position
-// is durable.
+// verdict on a request: do it, or answer when everything up to a position is durable.
 type verdict struct {
-	write  bool
-	head   head
-	answer answer
-	upTo   event.Position
+	write    bool
+	head     head // of its stream
+	metadata head // of the metadata stream, if something is placed there too
+	original head // if its stream is a metadata stream: of the one it limits
+	undelete *request
+	answer   answer
+	upTo     event.Position
 }
 
-// decide holds an append against its stream, as EventStoreDB does: an expectation that
-// is met writes; one that is behind is an idempotent success if the events that stand
+// decide holds a request against its stream, as EventStoreDB does: an expectation that
+// is met writes; one that is behind is an idempotent success if the events that stood
 // there have the very ids, in order and all of them; everything else is a wrong version.
-// An error means that it could not be decided and nothing was written.
+// A deleted stream goes on where it ended, also for who expects no stream; a tombstoned
+// one is gone. An error means that it could not be decided and nothing was written.
 func (w *writer) decide(b *batch, r *request) (verdict, error) {
 	h, err := w.head(b, r.stream)
 	if err != nil {
 		return verdict{}, err
 	}
-	wrong := verdict{answer: answer{err: wrongVersion(r, h)}, upTo: h.last}
+	v := verdict{write: true, head: h}
+	if original, ok := limitedBy(r.stream); ok {
+		if v.original, err = w.head(b, original); err != nil {
+			return verdict{}, err
+		}
+	}
+	deleted := verdict{answer: answer{err: &event.StreamDeleted{Stream: r.stream}}, upTo: max(h.known(), v.original.known())}
+	if h.tombstoned || v.original.tombstoned {
+		return deleted, nil
+	}
+	if err := w.alongside(b, r, &v); err != nil {
+		return verdict{}, err
+	}
+	wrong := verdict{answer: answer{err: wrongVersion(r, h)}, upTo: h.known()}
+	if r.does == deletes && !h.exists() && h.limitedAt == 0 {
+		return wrong, nil // there is nothing to delete
+	}
 	exact, isExact := r.expected.Exactly()
 	var first event.Revision // where a repetition would have its first event
 	switch {
 	case isExact && h.next == exact+1, r.expected.IsNoStream() && !h.exists():
-		return verdict{write: true, head: h}, nil
+		return v, nil
 	case isExact:
 		first = exact + 1
 	case r.expected.IsNoStream():
 		first = 0
-	case r.expected.IsStreamExists() && !h.exists():
+	case r.expected.IsStreamExists() && h.limits.deleted():
+		return deleted, nil
+	case r.expected.IsStreamExists() && !h.exists() && h.limitedAt == 0:
 		return wrong, nil
 	default: // any, or a stream that does exist
 		seen := false
 		if first, seen = w.seen(r); !seen {
-			return verdict{write: true, head: h}, nil
+			return v, nil
 		}
-	}
-	count := event.Revision(len(r.ids))
-	if first >= h.next || h.next-first < count {
-		return wrong, nil
 	}
 	var last event.Position
 	for i, id := range r.ids {
-		stands, position, err := w.idAt(b, r.stream, first+event.Revision(i))
-		if err != nil {
-			return verdict{}, err
+		at := first + event.Revision(i)
+		stands, position := false, event.Position(0)
+		if at >= first && at < h.next {
+			if stands, position, err = w.standsAt(b, r.stream, id, at, h.first); err != nil {
+				return verdict{}, err
+			}
 		}
-		if stands != id {
+		switch {
+		case stands:
+			last = position
+		case i == 0 && r.expected.IsNoStream() && h.limits.deleted():
+			return v, nil
+		default:
 			return wrong, nil
 		}
-		last = position
 	}
-	appended := event.Appended{Revision: first + count - 1, Position: last}
+	appended := event.Appended{Revision: first + event.Revision(len(r.ids)) - 1, Position: last}
 	return verdict{answer: answer{appended: appended}, upTo: last}, nil
 }
 
@@ -76,39 +102,46 @@ func wrongVersion(r *request, h head) error {
 // stands for ids that were seen in another order.
 func (w *writer) seen(r *request) (event.Revision, bool) {
 	for i, id := range r.ids {
-		revision, ok := w.recent.get(recentID{id, r.stream})
+		at, ok := w.recent.get(recentID{id, r.stream})
 		switch {
 		case !ok:
-		case revision < event.Revision(i):
+		case at.revision < event.Revision(i):
 			return event.RevisionEnd, true
 		default:
-			return revision - event.Revision(i), true
+			return at.revision - event.Revision(i), true
 		}
 	}
 	return 0, false
 }
 
-// idAt answers the id and position of an event that stands in the stream, be it in the
-// batch, applied or durable.
-func (w *writer) idAt(b *batch, stream string, r event.Revision) (uuid.UUID, event.Position, error) {
+// standsAt says whether an event stands at a revision of the stream, be it in the batch,
+// applied or durable, and answers its position. One that was removed stands there as
+// long as it is remembered; of others nothing is known below the stream's first revision.
+func (w *writer) standsAt(b *batch, stream string, id uuid.UUID, r, first event.Revision) (bool, event.Position, error) {
 	if s := b.streams[stream]; s != nil && r >= s.first {
 		i := int(r - s.first)
-		return s.ids[i], s.at[i], nil
+		return s.ids[i] == id, s.at[i], nil
+	}
+	if at, ok := w.recent.get(recentID{id, stream}); ok && at.revision == r {
+		return true, at.position, nil
 	}
 	key := appendIndexKey(w.key[:0], stream, r)
 	value, closer, err := w.log.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) && r < first {
+		return false, 0, nil
+	}
 	if err != nil {
-		return uuid.Nil, 0, fmt.Errorf("find event %d of stream %q: %w", r, stream, damage(err))
+		return false, 0, fmt.Errorf("find event %d of stream %q: %w", r, stream, damage(err))
 	}
 	position, err := decodeIndex(key, value)
 	_ = closer.Close()
 	if err != nil {
-		return uuid.Nil, 0, err
+		return false, 0, err
 	}
 	rec, closer, err := w.log.record(stream, r, position)
 	if err != nil {
-		return uuid.Nil, 0, err
+		return false, 0, err
 	}
 	defer closer.Close()
-	return rec.id, position, nil
+	return rec.id == id, position, nil
 }

@@ -25,6 +25,8 @@
 //     or of those who come upon it, or does no harm. Where Pebble would take it for the
 //     end of an unfinished write and forget what follows, the log compares with a note of
 //     its own of what was synced (synced.go).
+//   - What a stream's metadata ($maxCount, $maxAge, $tb) or its deletion hide is not
+//     shown by reads of the stream, from when they are durable. $all shows it.
 //   - Memory is bounded by the caches and the queue, whatever the number of streams and
 //     events. An idle log writes nothing, but for one note within a second of its last
 //     append.
@@ -36,9 +38,9 @@
 // Any or StreamExists once recentIDs younger events were appended.
 //
 // How it is laid out (key.go, record.go): every event is one record under its position;
-// an index leads from stream and revision to the position; a head for each stream holds
-// its next revision. Positions are dense and start at 1 here, but readers must not
-// count on that: an import may set them, a scavenge leaves gaps.
+// an index leads from stream and revision to the position; a head for each stream
+// (head.go) holds its next revision and its limits. Positions are dense and start at 1
+// here, but readers must not count on that: an import may set them, a scavenge leaves gaps.
 //
 // How appends flow: callers encode their events and queue them (append.go); one
 // goroutine takes what is queued, decides each against the stream heads, gives out

@@ -176,8 +176,12 @@ func (im *importer) add(ctx context.Context, e Imported) error {
 		case e.AtRevision:
 			expected = event.Exact(e.Revision - 1)
 		}
+		does := appends
+		if isTombstone(e) {
+			does, expected = tombstones, event.Any()
+		}
 		im.open = flight{
-			request: &request{stream: e.Stream, expected: expected, answer: make(chan answer, 1), imported: &importRun{over: im.over}},
+			request: &request{stream: e.Stream, expected: expected, does: does, answer: make(chan answer, 1), imported: &importRun{over: im.over}},
 			line:    e.Line, next: e.Revision, given: e.AtRevision,
 		}
 	}
@@ -188,7 +192,9 @@ func (im *importer) add(ctx context.Context, e Imported) error {
 	}
 	r.ids = append(r.ids, id)
 	r.flags = append(r.flags, flags)
-	r.bodies = append(r.bodies, encodeBody(e.Stream, id, event.New{Type: e.Type, Data: e.Data, Metadata: e.Metadata}))
+	written := event.New{Type: e.Type, Data: e.Data, Metadata: e.Metadata, Binary: e.Binary}
+	r.bodies = append(r.bodies, encodeBody(e.Stream, id, written))
+	r.describe(written)
 	r.imported.positions = append(r.imported.positions, e.Position)
 	r.imported.created = append(r.imported.created, e.Created)
 	im.open.bytes += size
@@ -297,6 +303,11 @@ func (l *Log) standing(p event.Position) (event.Recorded, bool, error) {
 	return rec.recorded(), true, nil
 }
 
+// isTombstone says whether an event ended its stream where it stood.
+func isTombstone(e Imported) bool {
+	return e.AtRevision && e.Revision == event.RevisionEnd && e.Type == tombstoneType
+}
+
 // checkImported validates an event; the error names the field.
 func checkImported(e Imported) (uuid.UUID, error) {
 	if err := checkAppendable(e.Stream); err != nil {
@@ -308,7 +319,7 @@ func checkImported(e Imported) (uuid.UUID, error) {
 		return uuid.Nil, err
 	case e.Position >= event.PositionEnd:
 		return uuid.Nil, fmt.Errorf("%w: position: must be below %d", event.ErrInvalid, event.PositionEnd)
-	case e.AtRevision && e.Revision >= event.RevisionEnd:
+	case e.AtRevision && e.Revision >= event.RevisionEnd && !isTombstone(e):
 		return uuid.Nil, fmt.Errorf("%w: revision: must be below %d", event.ErrInvalid, event.RevisionEnd)
 	case !e.Created.IsZero() && (e.Created.Before(minCreated) || e.Created.After(maxCreated)):
 		return uuid.Nil, fmt.Errorf("%w: created: must be a time of the years 1678 to 2261", event.ErrInvalid)

@@ -13,7 +13,8 @@ import (
 //
 //	c <name> NUL <number>      link of a stream of links (index.go)
 //	e <position>               record (record.go)
-//	h <stream>                 head: next revision, last position, checksum
+//	h <stream>                 head: next revision, last position, and what else (head.go)
+//	l <stream>                 a note to the scavenger that there may be something to do
 //	m <name>                   the log's own notes, e.g. its format
 //	s <stream> NUL <revision>  position, checksum
 //
@@ -23,17 +24,17 @@ const (
 	spaceLinks   = 'c'
 	spaceEvents  = 'e'
 	spaceHeads   = 'h'
+	spaceLimited = 'l'
 	spaceMeta    = 'm'
 	spaceStreams = 's'
 
-	spaces = "cehms" // all of them
+	spaces = "cehlms" // all of them
 )
 
 const (
 	positionKeySize = 1 + 8
 	sumSize         = 4
 	indexValueSize  = 8 + sumSize
-	headValueSize   = 8 + 8 + sumSize
 )
 
 // formatKey names the layout; another version's folder is refused.
@@ -59,13 +60,9 @@ func appendHeadKey(dst []byte, stream string) []byte {
 	return append(append(dst, spaceHeads), stream...)
 }
 
-// head is where a stream stands. Zero: it has no events.
-type head struct {
-	next event.Revision // of the next event
-	last event.Position // of the last event
+func appendLimitedKey(dst []byte, stream string) []byte {
+	return append(append(dst, spaceLimited), stream...)
 }
-
-func (h head) exists() bool { return h.next > 0 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -82,22 +79,6 @@ func sealed(key, value []byte) bool {
 
 func sum(key, value []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
-}
-
-func putHead(dst, key []byte, h head) {
-	binary.BigEndian.PutUint64(dst, uint64(h.next))
-	binary.BigEndian.PutUint64(dst[8:], uint64(h.last))
-	seal(key, dst)
-}
-
-func decodeHead(key, value []byte) (head, error) {
-	if len(value) != headValueSize || !sealed(key, value) {
-		return head{}, fmt.Errorf("%w: head of stream %q", ErrCorrupt, key[1:])
-	}
-	return head{
-		next: event.Revision(binary.BigEndian.Uint64(value)),
-		last: event.Position(binary.BigEndian.Uint64(value[8:])),
-	}, nil
 }
 
 func putIndex(dst, key []byte, p event.Position) {

@@ -16,7 +16,7 @@ const (
 	MaxEventBytes  = 1 << 20 // data and metadata of one event
 	MaxAppendBytes = 1 << 20 // data, metadata and type of all events of one append
 	MaxAppendCount = 4096    // events of one append
-	MaxStreamBytes = 1024    // a stream's name
+	MaxStreamBytes = 1024    // a stream's name, without the $$ of a metadata stream
 	MaxTypeBytes   = 512     // an event's type
 )
 
@@ -38,7 +38,9 @@ func checkStream(stream string) error {
 	switch {
 	case stream == "":
 		return fmt.Errorf("%w: empty stream name", event.ErrInvalid)
-	case len(stream) > MaxStreamBytes:
+	case stream == metadataPrefix:
+		return fmt.Errorf("%w: %q is the metadata stream of nothing", event.ErrInvalid, stream)
+	case len(strings.TrimPrefix(stream, metadataPrefix)) > MaxStreamBytes:
 		return fmt.Errorf("%w: stream name of %d bytes, at most %d", event.ErrInvalid, len(stream), MaxStreamBytes)
 	case strings.IndexByte(stream, 0) >= 0 || !utf8.ValidString(stream):
 		return fmt.Errorf("%w: stream name is not UTF-8 without NUL", event.ErrInvalid)

@@ -59,6 +59,7 @@ type Log struct {
 	lock    io.Closer // of the folder; nil if Pebble has it
 	disk    io.Closer // of our own file system; nil if one was given
 	logger  *slog.Logger
+	now     func() time.Time
 	durable watermark
 	failure atomic.Pointer[error] // why the log is read-only
 
@@ -86,6 +87,7 @@ func Open(o Options) (*Log, error) {
 	}
 	l := &Log{
 		logger: o.Logger,
+		now:    o.Now,
 		queue:  make(chan *request, maxQueuedAppends),
 		done:   make(chan struct{}),
 		links:  links{counts: newGenerations[string, uint64](cachedLinkNames)},

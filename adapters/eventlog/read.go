@@ -46,14 +46,22 @@ func (l *Log) ReadStream(ctx context.Context, read event.StreamRead, visit func(
 	if isLinkStream(read.Stream) {
 		return l.readLinks(ctx, read, visit)
 	}
-	upTo := l.durable.at()
+	v, err := l.view(read.Stream, l.durable.at())
+	if err != nil {
+		return err
+	}
+	if read.Direction == event.Forwards {
+		read.From = max(read.From, v.begin)
+	} else if v.head.exists() && v.head.last <= v.upTo {
+		read.From = min(read.From, v.head.next-1)
+	}
 	left := read.Limit
 	found := false
 	for {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("read stream %q: %w", read.Stream, context.Cause(ctx))
 		}
-		c, more, err := l.streamChunk(&read, upTo, left)
+		c, more, err := l.streamChunk(&read, &v, left)
 		if err != nil {
 			return err
 		}
@@ -75,26 +83,29 @@ func (l *Log) ReadStream(ctx context.Context, read event.StreamRead, visit func(
 	if found {
 		return nil
 	}
-	return l.streamExists(read.Stream, upTo)
+	_, err = l.exists(&v)
+	return err
 }
 
-// streamChunk reads on from read.From, moves it, and says whether there is more.
-func (l *Log) streamChunk(read *event.StreamRead, upTo event.Position, left int) (chunk, bool, error) {
+// streamChunk reads on from read.From, moves it, and says whether there is more. Every
+// revision from there on is there, or legitimately gone.
+func (l *Log) streamChunk(read *event.StreamRead, v *view, left int) (chunk, bool, error) {
 	var c chunk
 	if err := l.enter(); err != nil {
 		return c, false, err
 	}
 	defer l.leave()
 	it, err := l.db.NewIter(&pebble.IterOptions{
-		LowerBound: appendIndexKey(nil, read.Stream, 0),
+		LowerBound: appendIndexKey(nil, read.Stream, v.begin),
 		UpperBound: appendIndexEnd(nil, read.Stream),
 	})
 	if err != nil {
 		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, damage(err))
 	}
 	defer it.Close()
+	backwards := read.Direction == event.Backwards
 	step, valid := it.Next, false
-	if read.Direction == event.Backwards {
+	if backwards {
 		step, valid = it.Prev, it.SeekLT(appendIndexKey(nil, read.Stream, read.From+1))
 	} else {
 		valid = it.SeekGE(appendIndexKey(nil, read.Stream, read.From))
@@ -106,22 +117,22 @@ func (l *Log) streamChunk(read *event.StreamRead, upTo event.Position, left int)
 		if err != nil {
 			return c, false, err
 		}
-		if position > upTo { // not there yet
-			if read.Direction == event.Forwards {
+		if position > v.upTo { // not there yet
+			if !backwards || r == 0 {
 				return c, false, nil
 			}
+			read.From = r - 1
 			continue
 		}
-		if len(c.events) > 0 && read.From != r {
-			return c, false, fmt.Errorf("%w: stream %q has revision %d where %d should be", ErrCorrupt, read.Stream, r, read.From)
+		if missing, is := skipped(read, r, v.head.next); is {
+			if err := l.gap(v, missing); err != nil {
+				return c, false, err
+			}
 		}
-		rec, closer, err := l.record(read.Stream, r, position)
-		if err != nil {
+		if err := l.addEvent(&c, v, r, position); err != nil {
 			return c, false, err
 		}
-		c.add(&rec)
-		_ = closer.Close()
-		if read.Direction == event.Backwards {
+		if backwards {
 			if r == 0 {
 				return c, false, nil
 			}
@@ -129,14 +140,45 @@ func (l *Log) streamChunk(read *event.StreamRead, upTo event.Position, left int)
 		} else {
 			read.From = r + 1
 		}
-		if c.full() || len(c.events) == left {
+		if c.full() || left > 0 && len(c.events) == left {
 			return c, true, nil
 		}
 	}
 	if err := it.Error(); err != nil {
 		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, damage(err))
 	}
+	switch {
+	case backwards && v.begin <= read.From && read.From < v.head.next && v.head.last <= v.upTo:
+		return c, false, l.gap(v, read.From)
+	case !backwards && read.From < v.head.next && v.head.last <= v.upTo:
+		return c, false, l.gap(v, v.head.next-1)
+	}
 	return c, false, nil
+}
+
+// skipped answers the highest revision left out between where a read is and the next
+// one it found, if any is.
+func skipped(read *event.StreamRead, found, next event.Revision) (event.Revision, bool) {
+	if read.Direction == event.Backwards { // From may be beyond the end
+		return read.From, found < read.From && read.From < next
+	}
+	return found - 1, found > read.From
+}
+
+// addEvent adds an event unless it is hidden by its age, or was removed meanwhile.
+func (l *Log) addEvent(c *chunk, v *view, r event.Revision, p event.Position) error {
+	rec, closer, err := l.record(v.stream, r, p)
+	if errors.Is(err, errMissing) && l.gap(v, r) == nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	if !rec.created.Before(v.cutoff) {
+		c.add(&rec)
+	}
+	return nil
 }
 
 // record reads the event that the index says stands there. The caller closes.
@@ -144,7 +186,7 @@ func (l *Log) record(stream string, r event.Revision, p event.Position) (record,
 	key := appendPositionKey(make([]byte, 0, positionKeySize), p)
 	value, closer, err := l.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return record{}, nil, fmt.Errorf("%w: event %d of stream %q is missing at position %d", ErrCorrupt, r, stream, p)
+		return record{}, nil, fmt.Errorf("%w: event %d of stream %q is missing at position %d", errMissing, r, stream, p)
 	}
 	if err != nil {
 		return record{}, nil, fmt.Errorf("read event %d of stream %q at position %d: %w", r, stream, p, damage(err))
@@ -171,19 +213,6 @@ func (l *Log) get(key []byte) (value []byte, found bool, err error) {
 	}
 	defer closer.Close()
 	return append([]byte(nil), stored...), true, nil
-}
-
-// streamExists answers event.ErrStreamNotFound if the stream has no durable event.
-func (l *Log) streamExists(stream string, upTo event.Position) error {
-	read := event.StreamRead{Stream: stream, Limit: 1}
-	c, _, err := l.streamChunk(&read, upTo, 1)
-	if err != nil {
-		return err
-	}
-	if len(c.events) == 0 {
-		return fmt.Errorf("%w: %q", event.ErrStreamNotFound, stream)
-	}
-	return nil
 }
 
 // ReadAll implements commands.Store. It ends with what was durable when it began.

@@ -14,6 +14,9 @@ import (
 // ErrCorrupt is wrapped by every error about bytes that are not as they were written.
 var ErrCorrupt = errors.New("event log is corrupt")
 
+// errMissing: the index leads to no record.
+var errMissing = fmt.Errorf("%w: no record", ErrCorrupt)
+
 // A record is
 //
 //	version 1 | flags 1 | revision 8 | created 8 (Unix ns) | body | checksum 4
@@ -108,6 +111,14 @@ func (rec *record) parse(value []byte) bool {
 		*field, rest = rest[n:n+int(size)], rest[n+int(size):]
 	}
 	return len(rest) == 0
+}
+
+// limits are those that a metadata event sets.
+func (rec *record) limits() limits {
+	if rec.flags&flagBinary != 0 {
+		return limits{}
+	}
+	return limitsOf(rec.data)
 }
 
 // recorded copies the record out of the store's memory.

@@ -18,15 +18,15 @@ import (
 type writer struct {
 	log     *Log
 	now     func() time.Time
-	next    event.Position                         // to give out
-	heads   *generations[string, head]             // of applied batches
-	recent  *generations[recentID, event.Revision] // for appends without an exact revision
-	synced  chan struct{}                          // closed once the batch in flight is; nil if none is
-	syncs   chan *batch                            // to the acknowledging goroutine
-	names   []string                               // scratch
-	streams map[string]*pendingStream              // of the last batch, empty, to be used again
-	spare   []*pendingStream                       // to be used again
-	key     [1 + MaxStreamBytes + 1 + 8]byte       // scratch
+	next    event.Position                   // to give out
+	heads   *generations[string, head]       // of applied batches
+	recent  *generations[recentID, place]    // for appends without an exact revision
+	synced  chan struct{}                    // closed once the batch in flight is; nil if none is
+	syncs   chan *batch                      // to the acknowledging goroutine
+	names   []string                         // scratch
+	streams map[string]*pendingStream        // of the last batch, empty, to be used again
+	spare   []*pendingStream                 // to be used again
+	key     [1 + MaxStreamBytes + 1 + 8]byte // scratch
 }
 
 // recentID is an event lately appended. Ids need not differ from stream to stream.
@@ -54,6 +54,7 @@ type pendingStream struct {
 	first event.Revision // of ids[0]
 	ids   []uuid.UUID
 	at    []event.Position
+	data  []byte // of the last of them, if this is a metadata stream
 }
 
 // settled is an answer that is true once the batch is durable.
@@ -68,7 +69,7 @@ func newWriter(l *Log, now func() time.Time) *writer {
 		log:    l,
 		now:    now,
 		heads:  newGenerations[string, head](cachedHeads),
-		recent: newGenerations[recentID, event.Revision](recentIDs),
+		recent: newGenerations[recentID, place](recentIDs),
 		syncs:  make(chan *batch, 1),
 	}
 }
@@ -94,7 +95,7 @@ func (w *writer) recover() (event.Position, error) {
 		// A corrupt record is reported to those who read it; here it is only not
 		// remembered.
 		if rec, err := decodeRecord(it.Key(), value); err == nil {
-			records = append(records, record{id: rec.id, stream: append([]byte(nil), rec.stream...), revision: rec.revision})
+			records = append(records, record{id: rec.id, stream: append([]byte(nil), rec.stream...), revision: rec.revision, position: rec.position})
 		}
 		it.Prev()
 	}
@@ -102,7 +103,7 @@ func (w *writer) recover() (event.Position, error) {
 		return 0, fmt.Errorf("find the last event: %w", damage(err))
 	}
 	for i := len(records) - 1; i >= 0; i-- {
-		w.recent.put(recentID{records[i].id, string(records[i].stream)}, records[i].revision)
+		w.recent.put(recentID{records[i].id, string(records[i].stream)}, place{records[i].revision, records[i].position})
 	}
 	w.next = last + 1
 	return last, nil
@@ -192,7 +193,7 @@ func (w *writer) take(b *batch, r *request) {
 	case err != nil:
 		r.answer <- answer{err: err}
 	case v.write:
-		b.answers = append(b.answers, settled{request: r, answer: answer{appended: w.place(b, r, v.head)}, writes: true})
+		b.answers = append(b.answers, settled{request: r, answer: answer{appended: w.perform(b, r, v)}, writes: true})
 	case v.upTo <= w.log.durable.at():
 		r.answer <- v.answer
 	default: // true only once what it speaks of is durable
@@ -202,40 +203,59 @@ func (w *writer) take(b *batch, r *request) {
 
 // place gives out revisions and positions.
 func (w *writer) place(b *batch, r *request, h head) event.Appended {
-	s := b.streams[r.stream]
-	if s == nil {
-		s = w.newPending(h.next)
-		b.streams[r.stream] = s
-	}
+	s := w.pending(b, r.stream, h)
 	for i, body := range r.bodies {
 		created := b.created
 		if r.imported != nil {
 			w.next, created = r.imported.at(i, created)
 		}
-		key := appendPositionKey(w.key[:0], w.next)
-		op := b.pebble.SetDeferred(len(key), recordSize(body))
-		copy(op.Key, key)
-		putRecord(op.Value, key, r.flags[i], h.next, created, body)
-		_ = op.Finish()
+		w.put(b, s.head.next, r.flags[i], created, body)
 		s.ids, s.at = append(s.ids, r.ids[i]), append(s.at, w.next)
-		w.recent.put(recentID{r.ids[i], r.stream}, h.next)
-		b.size += recordSize(body)
-		h = head{next: h.next + 1, last: w.next}
+		w.recent.put(recentID{r.ids[i], r.stream}, place{s.head.next, w.next})
+		s.head.next, s.head.last = s.head.next+1, w.next
 		w.next++
 	}
-	s.head, b.last = h, h.last
-	return event.Appended{Revision: h.next - 1, Position: h.last}
+	b.last = s.head.last
+	return event.Appended{Revision: s.head.next - 1, Position: s.head.last}
 }
 
-// newPending answers one that begins at a revision, with the memory of one used before.
-func (w *writer) newPending(first event.Revision) *pendingStream {
+// put writes an event at the next position.
+func (w *writer) put(b *batch, r event.Revision, flags byte, created time.Time, body []byte) {
+	key := appendPositionKey(w.key[:0], w.next)
+	op := b.pebble.SetDeferred(len(key), recordSize(body))
+	copy(op.Key, key)
+	putRecord(op.Value, key, flags, r, created, body)
+	_ = op.Finish()
+	b.size += recordSize(body)
+}
+
+// index leads from a revision to a position.
+func (b *batch) index(key []byte, p event.Position) {
+	op := b.pebble.SetDeferred(len(key), indexValueSize)
+	copy(op.Key, key)
+	putIndex(op.Value, key, p)
+	_ = op.Finish()
+}
+
+// pending is what the batch adds to a stream that stands at h, or already does in it.
+func (w *writer) pending(b *batch, stream string, h head) *pendingStream {
+	s := b.streams[stream]
+	if s == nil {
+		s = w.newPending(h)
+		b.streams[stream] = s
+	}
+	return s
+}
+
+// newPending answers one that begins at a head, with the memory of one used before.
+func (w *writer) newPending(h head) *pendingStream {
 	if n := len(w.spare); n > 0 {
 		s := w.spare[n-1]
 		w.spare = w.spare[:n-1]
-		s.first = first
+		s.head, s.first = h, h.next
 		return s
 	}
-	return &pendingStream{first: first}
+	return &pendingStream{head: h, first: h.next}
 }
 
 // commit applies the batch and hands it to the acknowledging goroutine. No other batch
@@ -275,9 +295,8 @@ func (w *writer) placeStreams(b *batch) {
 	w.names = slices.AppendSeq(w.names[:0], maps.Keys(b.streams))
 	slices.Sort(w.names)
 	for _, stream := range w.names {
-		h := b.streams[stream].head
-		key := appendHeadKey(w.key[:0], stream)
-		op := b.pebble.SetDeferred(len(key), headValueSize)
+		key, h := appendHeadKey(w.key[:0], stream), b.streams[stream].head
+		op := b.pebble.SetDeferred(len(key), h.size())
 		copy(op.Key, key)
 		putHead(op.Value, key, h)
 		_ = op.Finish()
@@ -286,11 +305,7 @@ func (w *writer) placeStreams(b *batch) {
 	for _, stream := range w.names {
 		s := b.streams[stream]
 		for i, position := range s.at {
-			key := appendIndexKey(w.key[:0], stream, s.first+event.Revision(i))
-			op := b.pebble.SetDeferred(len(key), indexValueSize)
-			copy(op.Key, key)
-			putIndex(op.Value, key, position)
-			_ = op.Finish()
+			b.index(appendIndexKey(w.key[:0], stream, s.first+event.Revision(i)), position)
 		}
 		*s = pendingStream{ids: s.ids[:0], at: s.at[:0]}
 		if len(w.spare) < maxBatchAppends {

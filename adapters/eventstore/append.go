@@ -23,7 +23,7 @@ import (
 const (
 	maxAppendBytes = 1 << 20 // data, metadata and type of all events
 	maxAppendCount = 4096
-	maxStreamBytes = 1024
+	maxStreamBytes = 1024 // without the $$ of a metadata stream
 	maxTypeBytes   = 512
 )
 
@@ -120,7 +120,7 @@ func appendError(stream string, expected event.Expected, err error) error {
 	case esdb.ErrorCodeWrongExpectedVersion:
 		return wrongVersion(stream, expected, e)
 	case esdb.ErrorCodeStreamDeleted:
-		return fmt.Errorf("%w: %w", event.ErrInvalid, err)
+		return &event.StreamDeleted{Stream: stream}
 	case esdb.ErrorCodeNotLeader, esdb.ErrorCodeConnectionClosed, esdb.ErrorCodeAccessDenied, esdb.ErrorCodeUnauthenticated, esdb.ErrorCodeUnsupportedFeature:
 		return fmt.Errorf("%w: %w", event.ErrUnavailable, err)
 	}
@@ -176,7 +176,7 @@ func revisionOf(expected event.Expected) (esdb.ExpectedRevision, error) {
 }
 
 func checkStream(stream string) error {
-	if stream == "" || len(stream) > maxStreamBytes || strings.IndexByte(stream, 0) >= 0 || !utf8.ValidString(stream) {
+	if stream == "" || stream == "$$" || len(strings.TrimPrefix(stream, "$$")) > maxStreamBytes || strings.IndexByte(stream, 0) >= 0 || !utf8.ValidString(stream) {
 		return fmt.Errorf("%w: a stream's name is UTF-8 without NUL, of 1 to %d bytes", event.ErrInvalid, maxStreamBytes)
 	}
 	return nil

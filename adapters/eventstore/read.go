@@ -84,8 +84,13 @@ func (s *Store) ReadStream(ctx context.Context, read event.StreamRead, visit fun
 		return emitAll(r, emit)
 	}, visit)
 	var e *esdb.Error
-	if errors.As(err, &e) && e.Code() == esdb.ErrorCodeResourceNotFound {
-		return fmt.Errorf("%w: %q", event.ErrStreamNotFound, read.Stream)
+	if errors.As(err, &e) {
+		switch e.Code() {
+		case esdb.ErrorCodeResourceNotFound:
+			return fmt.Errorf("%w: %q", event.ErrStreamNotFound, read.Stream)
+		case esdb.ErrorCodeStreamDeleted:
+			return &event.StreamDeleted{Stream: read.Stream}
+		}
 	}
 	return readError(err)
 }

@@ -9,8 +9,11 @@ import (
 var (
 	// ErrWrongVersion: the stream is not at the expected revision.
 	ErrWrongVersion = errors.New("wrong expected version")
-	// ErrStreamNotFound: a read of a stream without events.
+	// ErrStreamNotFound: a read of a stream without events, or of one that was deleted.
 	ErrStreamNotFound = errors.New("stream not found")
+	// ErrStreamDeleted: the stream was tombstoned; it takes and shows nothing for ever.
+	// Also an append that expects a stream to exist that was deleted.
+	ErrStreamDeleted = errors.New("stream deleted")
 	// ErrUnknownOutcome: the append may or may not have happened (a time-out, a lost
 	// connection). Repeat it with the same ids and the same expected revision.
 	ErrUnknownOutcome = errors.New("outcome of the append is unknown")
@@ -59,6 +62,14 @@ func (e *WrongVersion) Error() string {
 
 // Is makes errors.Is(err, ErrWrongVersion) hold.
 func (e *WrongVersion) Is(target error) bool { return target == ErrWrongVersion }
+
+// StreamDeleted tells which one; errors.Is(err, ErrStreamDeleted) holds.
+type StreamDeleted struct{ Stream string }
+
+func (e *StreamDeleted) Error() string { return fmt.Sprintf("%v: %s", ErrStreamDeleted, e.Stream) }
+
+// Is makes errors.Is(err, ErrStreamDeleted) hold.
+func (e *StreamDeleted) Is(target error) bool { return target == ErrStreamDeleted }
 
 func (e Expected) String() string {
 	switch {

@@ -99,16 +99,6 @@ func TestAppendsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotServedSaysSo(t *testing.T) {
-	f := newFixture(t)
-	if _, err := f.streams.Delete(f.ctx, &streams.DeleteReq{}); status.Code(err) != codes.Unimplemented {
-		t.Errorf("Delete: %v", err)
-	}
-	if _, err := f.streams.Tombstone(f.ctx, &streams.TombstoneReq{}); status.Code(err) != codes.Unimplemented {
-		t.Errorf("Tombstone: %v", err)
-	}
-}
-
 // batchPart is one request of BatchAppend.
 func batchPart(correlation uuid.UUID, stream string, final bool, events int, size int) *streams.BatchAppendReq {
 	r := &streams.BatchAppendReq{CorrelationId: structured(correlation), IsFinal: final}

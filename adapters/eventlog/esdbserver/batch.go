@@ -220,10 +220,13 @@ func (b *batch) answer(p *pending, appended *event.Appended, err error) {
 func batchError(err error) *rpcstatus.Status {
 	var wrong *event.WrongVersion
 	var taken *event.Refusal
+	var deleted *event.StreamDeleted
 	name, code, details := "Unknown", codes.Unknown, proto.Message(&shared.Unknown{})
 	switch {
 	case errors.As(err, &wrong):
 		name, code, details = "WrongExpectedVersion", codes.AlreadyExists, batchWrongVersion(wrong)
+	case errors.As(err, &deleted):
+		name, code, details = "StreamDeleted", codes.NotFound, &shared.StreamDeleted{StreamIdentifier: streamToProto(deleted.Stream)}
 	case errors.Is(err, event.ErrTooLarge):
 		name, code, details = "MaximumAppendSizeExceeded", codes.InvalidArgument, &shared.MaximumAppendSizeExceeded{MaxAppendSize: eventlog.MaxAppendBytes}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, event.ErrUnknownOutcome):

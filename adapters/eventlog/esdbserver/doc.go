@@ -5,11 +5,10 @@
 // Served: Streams.Read in all its forms (a stream or $all, forwards and backwards, from
 // start, end, revision or position, limits, filters by prefix and regular expression,
 // subscriptions with checkpoints and caught-up messages), Streams.Append,
-// Streams.BatchAppend, PersistentSubscriptions (by package persistent), ServerFeatures and
-// Gossip (one leader). Everything else answers
-// UNIMPLEMENTED: Delete, Tombstone, projections, users. The
-// metadata of a stream (the stream $$name) is stored and given back, but its $maxAge,
-// $maxCount, $tb and $acl have no effect yet.
+// Streams.BatchAppend, Streams.Delete, Streams.Tombstone, PersistentSubscriptions (by
+// package persistent), ServerFeatures and Gossip (one leader). Everything else answers
+// UNIMPLEMENTED: projections, users. Of a stream's metadata (the stream $$name) $maxAge,
+// $maxCount and $tb take effect; $acl does not.
 //
 // Promises: what the log promises holds through the protocol. An append that was
 // answered with success is durable; nothing that is not durable is shown. A deadline

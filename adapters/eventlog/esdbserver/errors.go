@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
 	"strconv"
 
 	"google.golang.org/grpc"
@@ -23,6 +24,8 @@ const (
 	trailerStream    = "stream-name"
 	trailerMaxAppend = "maximum-append-size"
 	trailerRequired  = "required-metadata-properties"
+	trailerExpected  = "expected-version"
+	trailerActual    = "actual-version"
 )
 
 // refusal is an error with its answer in the protocol.
@@ -48,6 +51,21 @@ func tooLarge() *refusal {
 		trailerException, "maximum-append-size-exceeded", trailerMaxAppend, limit)
 }
 
+func streamDeleted(stream string) *refusal {
+	return refuse(codes.FailedPrecondition, "Event stream '"+stream+"' is deleted.",
+		trailerException, "stream-deleted", trailerStream, trailer(stream))
+}
+
+// trailer writes a name so that it can be sent: a trailer takes printable ASCII only.
+func trailer(name string) string {
+	for i := range len(name) {
+		if name[i] < ' ' || name[i] > '~' {
+			return url.PathEscape(name)
+		}
+	}
+	return name
+}
+
 // answered turns an error into the call's answer and its trailers.
 func answered(s grpc.ServerStream, logger *slog.Logger, err error) error {
 	if err == nil {
@@ -62,6 +80,13 @@ func answered(s grpc.ServerStream, logger *slog.Logger, err error) error {
 // Unavailable, at which clients leave a connection that is well.
 const readOnly = "Server Is Read-Only: "
 
+// answeredUnary does the same for a call of one request and one answer.
+func answeredUnary(ctx context.Context, logger *slog.Logger, err error) error {
+	r := logged(logger, err)
+	_ = grpc.SetTrailer(ctx, r.trailers) // fails only outside of a call
+	return r.status.Err()
+}
+
 // logged is the answer to an error, which is logged if it is the server's own.
 func logged(logger *slog.Logger, err error) *refusal {
 	r := refusalOf(err)
@@ -74,12 +99,15 @@ func logged(logger *slog.Logger, err error) *refusal {
 func refusalOf(err error) *refusal {
 	var r *refusal
 	var taken *event.Refusal
+	var deleted *event.StreamDeleted
 	var already interface{ GRPCStatus() *status.Status }
 	switch {
 	case errors.As(err, &r):
 		return r
 	case errors.As(err, &already): // of the transport itself
 		return &refusal{status: already.GRPCStatus()}
+	case errors.As(err, &deleted):
+		return streamDeleted(deleted.Stream)
 	case errors.Is(err, event.ErrTooLarge):
 		return tooLarge()
 	case errors.Is(err, event.ErrInvalid):

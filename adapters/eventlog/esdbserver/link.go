@@ -10,8 +10,9 @@ import (
 	"recapito/domain/event"
 )
 
-// resolve reads what a link (eventlog.LinkType) points to. A link to nothing, or one that is malformed, is
-// given out without its target, as EventStoreDB does.
+// resolve reads what a link (eventlog.LinkType) points to. A link to nothing, to what is
+// hidden or gone, or one that is malformed, is given out without its target, as
+// EventStoreDB does.
 func (r *reader) resolve(link event.Recorded) (event.Recorded, bool, error) {
 	return resolveLink(r.ctx, r.log, link)
 }
@@ -28,7 +29,7 @@ func resolveLink(ctx context.Context, log *eventlog.Log, link event.Recorded) (e
 		target, found = e, e.Revision == event.Revision(n)
 		return nil
 	})
-	if errors.Is(err, event.ErrStreamNotFound) || errors.Is(err, event.ErrInvalid) {
+	if errors.Is(err, event.ErrStreamNotFound) || errors.Is(err, event.ErrStreamDeleted) || errors.Is(err, event.ErrInvalid) {
 		return event.Recorded{}, false, nil
 	}
 	return target, found, err

@@ -9,7 +9,6 @@ import (
 
 	subscriptions "github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"recapito/adapters/eventlog"
@@ -130,11 +129,7 @@ func (s *groupsService) change(ctx context.Context, k persistent.Key, bad error,
 	if err == nil {
 		return nil
 	}
-	r := logged(s.logger, groupError(k, err))
-	if err := grpc.SetTrailer(ctx, r.trailers); err != nil {
-		return err
-	}
-	return r.status.Err()
+	return answeredUnary(ctx, s.logger, groupError(k, err))
 }
 
 func (s *groupsService) ready() error {

@@ -97,8 +97,14 @@ func (r *reader) readStream(o *streams.ReadReq_Options_StreamOptions, backwards 
 		return refuse(codes.InvalidArgument, "a read has a place to begin at")
 	}
 	sent := 0
+	var last event.Revision
 	err := r.log.ReadStream(r.ctx, read, func(e event.Recorded) error {
-		sent++
+		if sent++; sent == 1 && r.positions && !backwards && e.Revision >= read.From+min(event.Revision(limit), page) {
+			if err := r.sendFirst(e.Revision); err != nil {
+				return err
+			}
+		}
+		last = max(last, e.Revision)
 		return r.sendEvent(e)
 	})
 	if errors.Is(err, event.ErrStreamNotFound) {
@@ -109,23 +115,28 @@ func (r *reader) readStream(o *streams.ReadReq_Options_StreamOptions, backwards 
 	if err != nil || !r.positions {
 		return err
 	}
-	return r.sendStreamPositions(read, sent)
+	return r.sendStreamPositions(read, sent, last)
+}
+
+// page is how many events EventStoreDB reads at a time: it tells where a stream begins
+// if none of the first page asked for is left.
+const page = 32
+
+func (r *reader) sendFirst(at event.Revision) error {
+	return r.call.Send(&streams.ReadResp{Content: &streams.ReadResp_FirstStreamPosition{FirstStreamPosition: uint64(at)}})
 }
 
 // sendStreamPositions tells where the stream ends and, if nothing was there to read
-// forwards, which revision comes next, to clients that understand it.
-func (r *reader) sendStreamPositions(read event.StreamRead, sent int) error {
-	var last event.Revision
-	newest := event.StreamRead{Stream: read.Stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}
-	err := r.log.ReadStream(r.ctx, newest, func(e event.Recorded) error {
-		last = e.Revision
-		return nil
-	})
-	if err != nil {
+// forwards, which revision comes next, to clients that understand it. last is of what
+// was sent: the stream may have been deleted since.
+func (r *reader) sendStreamPositions(read event.StreamRead, sent int, last event.Revision) error {
+	_, newest, err := r.log.Revisions(r.ctx, read.Stream)
+	if err != nil && (sent == 0 || !errors.Is(err, event.ErrStreamNotFound) && !errors.Is(err, event.ErrStreamDeleted)) {
 		return err
 	}
+	last = max(last, newest)
 	if sent == 0 && read.Direction == event.Forwards && read.From != last+1 {
-		if err := r.call.Send(&streams.ReadResp{Content: &streams.ReadResp_FirstStreamPosition{FirstStreamPosition: uint64(last + 1)}}); err != nil {
+		if err := r.sendFirst(last + 1); err != nil {
 			return err
 		}
 	}
@@ -211,12 +222,10 @@ func (r *reader) subscribeStream(o *streams.ReadReq_Options_StreamOptions) error
 	switch v := o.GetRevisionOption().(type) {
 	case *streams.ReadReq_Options_StreamOptions_Start:
 	case *streams.ReadReq_Options_StreamOptions_End:
-		newest := event.StreamRead{Stream: stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}
-		err := r.log.ReadStream(r.ctx, newest, func(e event.Recorded) error {
-			from = e.Revision + 1
-			return nil
-		})
-		if err != nil && !errors.Is(err, event.ErrStreamNotFound) {
+		_, last, err := r.log.Revisions(r.ctx, stream)
+		if err == nil {
+			from = last + 1
+		} else if !errors.Is(err, event.ErrStreamNotFound) {
 			return err
 		}
 	case *streams.ReadReq_Options_StreamOptions_Revision:

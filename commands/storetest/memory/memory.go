@@ -85,14 +85,33 @@ func (s *Store) append(stream string, expected event.Expected, events []event.Ne
 		return done, nil
 	}
 	n := len(s.streams[stream])
+	m, described := s.metadata(stream)
 	exact, isExact := expected.Exactly()
-	if expected.IsNoStream() && n > 0 || expected.IsStreamExists() && n == 0 || isExact && (n == 0 || event.Revision(n-1) != exact) {
+	switch {
+	case expected.IsStreamExists() && m.deleted():
+		return event.Appended{}, &event.StreamDeleted{Stream: stream}
+	case expected.IsNoStream() && n > 0 && !m.deleted(),
+		expected.IsStreamExists() && n == 0 && described == nil,
+		isExact && (n == 0 || event.Revision(n-1) != exact):
 		wrong := &event.WrongVersion{Stream: stream, Expected: expected, NoStream: n == 0}
 		if n > 0 {
 			wrong.Actual = event.Revision(n - 1)
 		}
 		return event.Appended{}, wrong
 	}
+	last := s.write(stream, events)
+	if m.deleted() {
+		s.bringBack(stream, event.Revision(n))
+	}
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+	return event.Appended{Revision: last.Revision, Position: last.Position}, nil
+}
+
+// write answers the last event as recorded; with mu held.
+func (s *Store) write(stream string, events []event.New) event.Recorded {
 	if s.streams == nil {
 		s.streams = map[string][]int{}
 	}
@@ -106,11 +125,7 @@ func (s *Store) append(stream string, expected event.Expected, events []event.Ne
 		s.streams[stream] = append(s.streams[stream], len(s.all))
 		s.all = append(s.all, last)
 	}
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
-	}
-	return event.Appended{Revision: last.Revision, Position: last.Position}, nil
+	return last
 }
 
 // repeated recognises an append by its event ids at the place where it was made.
@@ -142,19 +157,17 @@ func (s *Store) ReadStream(ctx context.Context, read event.StreamRead, visit fun
 		}
 	}
 	s.mu.Lock()
-	found := make([]event.Recorded, 0, len(s.streams[read.Stream]))
-	for _, i := range s.streams[read.Stream] {
-		found = append(found, s.all[i])
-	}
+	found, m := s.visible(read.Stream)
+	exists := len(s.streams[read.Stream]) > 0 && !m.deleted()
 	s.mu.Unlock()
-	if len(found) == 0 {
+	if !exists {
 		return event.ErrStreamNotFound
 	}
 	if read.Direction == event.Backwards {
-		found = found[:min(read.From, event.Revision(len(found)-1))+1]
+		found = slices.DeleteFunc(found, func(e event.Recorded) bool { return e.Revision > read.From })
 		slices.Reverse(found)
 	} else {
-		found = found[min(read.From, event.Revision(len(found))):]
+		found = slices.DeleteFunc(found, func(e event.Recorded) bool { return e.Revision < read.From })
 	}
 	return hand(ctx, found, read.Limit, visit)
 }
