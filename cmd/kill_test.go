@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,30 +21,44 @@ import (
 	"recapito/domain/tenant"
 )
 
+const perBatch = 100
+
+// So many notifications are sent while processes die: all of them where the engines are
+// embedded, and elsewhere if RECAPITO_TEST_FULL asks for it.
 const (
-	notifications = 2000
-	perBatch      = 100
+	allNotifications = 2000
+	fewNotifications = 500
 )
 
-// Of an instance and its simulator that lose much on the way.
-var (
-	troubledSMSC  = []string{"--receipt-delay", "200ms", "--receipt-spread", "800ms", "--undelivered", "0.05", "--rate", "400"}
-	troubledRoute = "    wire_limit: 8s\n    redispatch: 3s\n    unknown_limit: 10s\n    window: 32\n"
-)
+func (w *world) notifications() int {
+	if w.outside() && os.Getenv("RECAPITO_TEST_FULL") == "" {
+		return fewNotifications
+	}
+	return allNotifications
+}
+
+const troubledRoute = "    wire_limit: 8s\n    redispatch: 3s\n    unknown_limit: 10s\n    window: 32\n"
+
+// troubledSMSC starts a simulator that takes five seconds for all of a test's messages.
+func (w *world) troubledSMSC(dir string) (addr string) {
+	w.t.Helper()
+	_, addr = startSMSC(w.t, dir, "127.0.0.1:0", "--receipt-delay", "200ms", "--receipt-spread", "800ms", "--undelivered", "0.05",
+		"--rate", strconv.Itoa(w.notifications()/5))
+	return addr
+}
 
 // Nothing that got a 202 is lost, stuck or sent twice, however often a process dies: the
 // instance, three times, and each engine outside, once.
 func TestKilledThreeTimes(t *testing.T) {
 	inEveryWorld(t, func(t *testing.T, w *world) {
-		_, smsc := startSMSC(t, w.dir, "127.0.0.1:0", troubledSMSC...)
-		config := w.config(smsc, troubledRoute)
+		config := w.config(w.troubledSMSC(w.dir), troubledRoute)
 		i := &served{w: w, config: config}
 		i.start()
 		strikes := []func(){i.strike, i.strike, i.strike}
 		if w.outside() {
 			strikes = []func(){i.strike, w.store.strike, i.strike, w.broker.strike, w.house.strike, i.strike}
 		}
-		ids := sendWhile(t, strikes, i.client)
+		ids := w.sendWhile(strikes, i.client)
 		i.now.kill()
 		l := openHere(t, config)
 		l.wantWhole(t, filepath.Join(w.dir, "smsc"), ids)
@@ -118,7 +134,8 @@ func (s *served) client() *client {
 // sendWhile sends batches, each under its own idempotency keys, each to the next client
 // asked for, until all are accepted; the strikes happen meanwhile, as so many are
 // accepted each time. It answers the ids.
-func sendWhile(t *testing.T, strikes []func(), next func() *client) []string {
+func (w *world) sendWhile(strikes []func(), next func() *client) []string {
+	t, notifications := w.t, w.notifications()
 	t.Helper()
 	var mu sync.Mutex
 	ids := map[string]bool{}
