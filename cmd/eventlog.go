@@ -15,6 +15,7 @@ type eventlogCmd struct {
 	Serve  eventlogServeCmd  `cmd:"" help:"Serve an event store's folder by EventStoreDB's protocol, as a process of its own."`
 	Stats  eventlogStatsCmd  `cmd:"" help:"Tell what a store holds and what it takes."`
 	Check  eventlogCheckCmd  `cmd:"" help:"Verify every record's checksum and every index against the log."`
+	Copy   eventlogCopyCmd   `cmd:"" help:"Copy what is worth keeping of a store into an empty one, in order."`
 	Import eventlogImportCmd `cmd:"" help:"Write events with ids, times and positions of their own into a store."`
 }
 

@@ -120,7 +120,7 @@ func (s *Store) write(stream string, events []event.New) event.Recorded {
 		last = event.Recorded{
 			Stream: stream, Revision: event.Revision(len(s.streams[stream])), Position: event.Position(len(s.all)),
 			ID: e.ID, Type: e.Type, Data: slices.Clone(e.Data), Metadata: slices.Clone(e.Metadata),
-			Created: time.Now(),
+			Binary: e.Binary, Created: time.Now(),
 		}
 		s.streams[stream] = append(s.streams[stream], len(s.all))
 		s.all = append(s.all, last)
