@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"recapito/adapters/eventstore"
 	"recapito/adapters/scenariofile"
 	"recapito/adapters/smpp"
 	"recapito/api"
@@ -41,6 +42,7 @@ type ledger struct {
 	codec   *event.Codec
 	lease   func(work string) *lease.Lease // nil where there is one instance
 	leases  []*lease.Lease
+	feed    *eventstore.Feed // nil, too
 
 	// the command side
 	notifications *commands.Notifications
@@ -136,6 +138,7 @@ func (l *ledger) wireCommands(scenarios commands.Scenarios) error {
 	l.matcher = commands.NewMatcher(l.notifications, l.log)
 	if l.lease != nil {
 		l.deadlines.Lease, l.matcher.Lease = l.lease("deadlines"), l.lease("matcher")
+		l.delivery.Feed = l.feed
 	}
 	l.worker = commands.NewWorker(l.notifications, l.deadlines, l.log)
 	l.bus.worker = l.worker

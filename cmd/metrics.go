@@ -18,6 +18,7 @@ var (
 	storeUp           = metric("store_up", "1 while the event store takes appends.")
 	deliveryWaiting   = metric("delivery_waiting_inputs", "Events that the delivery process manager has taken and is not done with.")
 	deliveryFailing   = metric("delivery_failing", "1 while an event fails to be worked on.")
+	deliveryParked    = metric("delivery_parked_inputs", "Events that failed so often that the event store gave them up for now; they come again.")
 	deadlinesHeld     = metric("deadlines_held", "Deadlines in memory: near, or being fired.")
 	leaseHeld         = metric("lease_held", "1 while this one of several instances does a piece of work that one does for all.", "work")
 	busUp             = metric("bus_up", "1 while Kafka takes dispatches.")
@@ -31,7 +32,7 @@ var (
 // Describe implements prometheus.Collector.
 func (gauges) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		storePosition, storeUp, deliveryWaiting, deliveryFailing, deadlinesHeld, leaseHeld, busUp, routeUp,
+		storePosition, storeUp, deliveryWaiting, deliveryFailing, deliveryParked, deadlinesHeld, leaseHeld, busUp, routeUp,
 		projectionReady, projectionEvents, projectionWaiting, projectionLag,
 	} {
 		out <- d
@@ -52,6 +53,10 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 	delivery := l.delivery.State()
 	tell(deliveryWaiting, float64(delivery.Waiting))
 	tell(deliveryFailing, one(delivery.Failing != nil))
+	if l.feed != nil {
+		parked, _ := l.feed.State()
+		tell(deliveryParked, float64(parked))
+	}
 	tell(deadlinesHeld, float64(l.deadlines.Held()))
 	for _, held := range l.leases {
 		tell(leaseHeld, one(held.Held()), held.Work())

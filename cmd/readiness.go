@@ -37,10 +37,7 @@ func (l *ledger) checks() []api.Check {
 		{Name: "clickhouse", Probe: func(ctx context.Context) (string, error) {
 			return l.engines.kind(l.engines.house != nil), l.engines.houseState(ctx)
 		}},
-		{Name: "delivery", Probe: func(context.Context) (string, error) {
-			s := l.delivery.State()
-			return fmt.Sprintf("done up to position %d", s.Position), s.Failing
-		}},
+		{Name: "delivery", Probe: func(context.Context) (string, error) { return l.deliveryState() }},
 	}
 	for i, r := range l.routes {
 		checks = append(checks, api.Check{Name: "route " + l.config.Routes[i].Name, Probe: func(context.Context) (string, error) { return "", r.State() }})
@@ -51,6 +48,18 @@ func (l *ledger) checks() []api.Check {
 		}})
 	}
 	return checks
+}
+
+func (l *ledger) deliveryState() (string, error) {
+	s := l.delivery.State()
+	if l.feed == nil {
+		return fmt.Sprintf("done up to position %d", s.Position), s.Failing
+	}
+	parked, lost := l.feed.State()
+	if parked > 0 {
+		lost = errors.Join(lost, fmt.Errorf("%d events fail again and again", parked))
+	}
+	return fmt.Sprintf("shared, %d events in hand", s.Waiting), errors.Join(lost, s.Failing)
 }
 
 // eventsState tells how far the event store is.

@@ -10,20 +10,24 @@ import (
 	"path/filepath"
 	"strings"
 
+	"recapito/adapters/eventstore"
 	"recapito/commands/lease"
 	"recapito/projections"
 )
 
-// share makes the instance one of several, if its event store may have others: what only
-// one of them needs to do is then held by leases. The embedded store has one instance.
+// share makes the instance one of several, if its event store may have others: delivery
+// is then shared by a feed, and what only one of them needs to do is held by leases. The
+// embedded store has one instance.
 func (l *ledger) share() error {
-	if _, embedded := l.engines.events.(*embeddedStore); embedded {
+	outside, is := l.engines.events.(*eventstore.Store)
+	if !is {
 		return nil
 	}
 	holder, err := instanceID(l.config.Data)
 	if err != nil {
 		return err
 	}
+	l.feed = outside.Feed()
 	l.lease = func(work string) *lease.Lease {
 		one := lease.New(l.engines.events, work, holder, l.log)
 		l.leases = append(l.leases, one)

@@ -38,9 +38,13 @@ const (
 // until it succeeds: nothing is skipped, and meanwhile only its own stream waits (and,
 // runnerWindow inputs of such streams or runnerAhead inputs later, everything). An idle
 // runner appends nothing.
+//
+// With a Feed it shares the inputs with other instances instead (runner_shared.go): an
+// input that fails is tried again here for a while, then wherever the feed gives it.
 type Runner struct {
 	Name   string
 	Store  Store
+	Feed   SharedFeed // nil: it follows $all by itself
 	Filter event.Filter
 	Handle func(context.Context, event.Recorded) error
 	Log    *slog.Logger
@@ -51,12 +55,13 @@ type Runner struct {
 	state   RunnerState
 	failing int       // inputs that failed and have not succeeded yet
 	taken   *progress // of the running session
+	inHand  int       // with a Feed
 }
 
 // RunnerState tells how a runner is doing.
 type RunnerState struct {
 	Live     bool           // has caught up since it started
-	Position event.Position // everything up to it is done
+	Position event.Position // everything up to it is done; with a feed, the newest that is
 	Waiting  int            // inputs taken and not done
 	Failing  error          // the last error of an input, nil once none fails any more
 }
@@ -66,6 +71,7 @@ func (r *Runner) State() RunnerState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.state
+	s.Waiting = r.inHand
 	if r.taken != nil {
 		s.Waiting = len(r.taken.window)
 	}
@@ -77,7 +83,11 @@ func (r *Runner) Run(ctx context.Context) error {
 	pause := retryPauseFirst
 	for {
 		began := time.Now()
-		err := r.session(ctx)
+		session := r.session
+		if r.Feed != nil {
+			session = r.share
+		}
+		err := session(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -158,27 +168,27 @@ func (r *Runner) session(ctx context.Context) error {
 func (r *Runner) workOff(ctx context.Context, p *progress, workers chan struct{}, stream string) {
 	for {
 		in, ok := p.first(stream)
-		if !ok || !r.work(ctx, workers, in.Recorded) {
+		if !ok || r.work(ctx, workers, in.Recorded) != nil {
 			return
 		}
 		p.finish(in)
 	}
 }
 
-// work handles one input until it succeeds or ctx ends. It takes a worker's place only
-// while it handles, not while it waits to try again.
-func (r *Runner) work(ctx context.Context, workers chan struct{}, e event.Recorded) bool {
+// work handles one input until it succeeds (nil) or ctx ends. It takes a worker's place
+// only while it handles, not while it waits to try again.
+func (r *Runner) work(ctx context.Context, workers chan struct{}, e event.Recorded) error {
 	pause := retryPauseFirst
 	for try := 1; ; try++ {
 		select {
 		case workers <- struct{}{}:
 		case <-ctx.Done():
-			return false
+			return context.Cause(ctx)
 		}
 		err := r.Handle(ctx, e)
 		<-workers
 		if err == nil || ctx.Err() != nil {
-			return err == nil
+			return err
 		}
 		if try == 1 {
 			r.fails(1)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"recapito/domain/event"
@@ -41,11 +42,18 @@ func (s *Store) begin(ctx context.Context, call func(ctx context.Context, c *esd
 		defer func() { <-s.slots }()
 		defer cancel()
 		defer stop()
-		err := call(ctx, c.client)
+		err := call(leaderOnly(ctx), c.client)
 		s.release(c, err)
 		done <- err
 	}()
 	return done, nil
+}
+
+// leaderOnly asks a node of a cluster to answer only while it leads: a node that no longer
+// does may not know what was appended last. (The official client means to ask that by
+// itself, but its header is never sent.)
+func leaderOnly(ctx context.Context) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "requires-leader", "true")
 }
 
 // ended answers a call's error, or errAbandoned if ctx ends and the call does not.

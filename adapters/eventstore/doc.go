@@ -10,8 +10,12 @@
 //     server that is not there, it answers event.ErrUnavailable.
 //   - An append over this store's limits is refused here, before it is sent, and the
 //     limits are those of adapters/eventlog, so that both refuse the same.
-//   - The connection is made anew, with back-off, when it was lost. A subscription that
-//     is lost ends with an error; its caller takes it up after the last position.
+//   - The connection is made anew, with back-off, when it was lost. A subscription
+//     outlives that, and a change of the cluster's leader: it goes on after what was
+//     handed over last. Reads are answered by the leader.
+//   - A Feed shares the events of $all among instances by a persistent subscription. An
+//     event that fails comes again, later and later; one that was parked for that is
+//     said in the log and replayed by itself.
 //
 // Not promised: reading $all with a filter spares nothing at the server, since the
 // official client sends filters for subscriptions only; they are applied here.

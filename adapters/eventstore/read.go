@@ -167,7 +167,10 @@ func position(p event.Position) esdb.Position {
 }
 
 func recorded(resolved *esdb.ResolvedEvent) event.Recorded {
-	e := resolved.OriginalEvent()
+	return recordedEvent(resolved.OriginalEvent())
+}
+
+func recordedEvent(e *esdb.RecordedEvent) event.Recorded {
 	return event.Recorded{
 		Stream:   e.StreamID,
 		Revision: event.Revision(e.EventNumber),

@@ -24,6 +24,7 @@ const (
 	appendTimeout  = 20 * time.Second      // of one try
 	closePatience  = 5 * time.Second       // for calls in flight when the store closes
 	stateTimeout   = 3 * time.Second       // of State
+	steadySession  = time.Minute           // a subscription that lasted so long is soon taken up again
 )
 
 // Options of a store. Only URL is required.
@@ -96,6 +97,7 @@ func parse(raw string) (*esdb.Configuration, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("connection string of the event store: %w", err)
 	}
+	config.NodePreference = esdb.NodePreferenceLeader // what was appended must be read
 	return config, nil
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"recapito/domain/event"
 )
@@ -21,22 +24,60 @@ type delivery struct {
 	caughtUp   bool
 }
 
-// Subscribe implements commands.Store. It needs a server that tells when a subscription
-// has caught up (EventStoreDB from 23.10).
+// Subscribe implements commands.Store. It outlives a lost connection and a change of the
+// cluster's leader: it is taken up again after what was handed over last, for as long as
+// ctx lasts; only what asking again cannot mend ends it. It needs a server that tells
+// when a subscription has caught up (EventStoreDB from 23.10).
 func (s *Store) Subscribe(ctx context.Context, sub event.Subscription, h event.Handler) error {
-	options := esdb.SubscribeToAllOptions{From: esdb.Start{}, Filter: serverFilter(sub.Filter)}
-	f := &follower{handler: h, filter: sub.Filter}
+	if sub.After != nil && *sub.After > event.PositionEnd {
+		return fmt.Errorf("%w: after position %d", event.ErrInvalid, *sub.After)
+	}
+	f := &follower{handler: h, filter: sub.Filter, handling: ctx}
 	if sub.After != nil {
-		if *sub.After > event.PositionEnd {
-			return fmt.Errorf("%w: after position %d", event.ErrInvalid, *sub.After)
+		f.at, f.some = *sub.After, true
+	}
+	wait := firstBackOff
+	for {
+		began := time.Now()
+		err := s.follow(ctx, f)
+		switch {
+		case f.refused != nil:
+			return f.refused
+		case ctx.Err() != nil:
+			return nil
+		case s.ctx.Err() != nil:
+			return errClosed
+		case final(err):
+			return fmt.Errorf("%w: the subscription is lost: %w", event.ErrUnavailable, err)
 		}
-		options.From, f.at = position(*sub.After), *sub.After
+		s.logger.Warn("event store: a subscription is lost, will be taken up again", "after", f.at, "error", err)
+		if time.Since(began) > steadySession {
+			wait = firstBackOff
+		}
+		pause(ctx, wait)
+		wait = min(2*wait, longestBackOff)
+	}
+}
+
+// final says that asking again would be answered the same.
+func final(err error) bool {
+	switch codeOf(err) {
+	case esdb.ErrorCodeAccessDenied, esdb.ErrorCodeUnauthenticated, esdb.ErrorCodeUnsupportedFeature:
+		return true
+	}
+	return status.Code(unwrapped(err)) == codes.InvalidArgument
+}
+
+// follow is one subscription, after what the follower has looked at.
+func (s *Store) follow(ctx context.Context, f *follower) error {
+	options := esdb.SubscribeToAllOptions{From: esdb.Start{}, Filter: serverFilter(f.filter)}
+	if f.some {
+		options.From = position(f.at)
 	}
 	if options.Filter != nil {
 		options.MaxSearchWindow, options.CheckpointInterval = checkpointAfter, 1
 	}
-	f.handling = ctx
-	err := received(ctx, s, func(ctx context.Context, c *esdb.Client, emit func(delivery) error) error {
+	return received(ctx, s, func(ctx context.Context, c *esdb.Client, emit func(delivery) error) error {
 		live, err := c.SubscribeToAll(ctx, options)
 		if err != nil {
 			return err
@@ -48,13 +89,6 @@ func (s *Store) Subscribe(ctx context.Context, sub event.Subscription, h event.H
 			}
 		}
 	}, f.handle)
-	if f.refused != nil {
-		return f.refused
-	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	return fmt.Errorf("%w: the subscription is lost: %w", event.ErrUnavailable, err)
 }
 
 func emitNext(next *esdb.SubscriptionEvent, emit func(delivery) error) error {
@@ -90,7 +124,8 @@ type follower struct {
 	handling context.Context // of Subscribe: nothing is handled once it has ended
 	handler  event.Handler
 	filter   event.Filter
-	at       event.Position // looked at so far
+	at       event.Position // looked at so far, if
+	some     bool           // there is such a position
 	quiet    int            // events looked at here since something was delivered or told
 	refused  error          // of the handler
 }
@@ -106,7 +141,7 @@ func (f *follower) handle(d delivery) error {
 func (f *follower) pass(d delivery) error {
 	switch {
 	case d.event != nil:
-		f.at = d.event.Position
+		f.at, f.some = d.event.Position, true
 		if !f.filter.Passes(d.event.Stream, d.event.Type) {
 			if f.quiet++; f.quiet < checkpointAfter {
 				return nil
@@ -118,7 +153,7 @@ func (f *follower) pass(d delivery) error {
 			return f.handler.Event(*d.event)
 		}
 	case d.checkpoint != nil:
-		f.at = max(f.at, *d.checkpoint)
+		f.at, f.some = max(f.at, *d.checkpoint), true
 		return f.checkpoint()
 	case d.caughtUp:
 		if f.handler.CaughtUp != nil {
