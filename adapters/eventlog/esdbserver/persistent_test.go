@@ -538,6 +538,8 @@ func TestGroupErrors(t *testing.T) {
 		"no batch":       {create(wrong(func(s *groupSettings) { s.ReadBatchSize = 0 })), codes.Internal, failed, "The read batch size is not from 1 to 100000."},
 		"negative":       {create(wrong(func(s *groupSettings) { s.MaxRetryCount = -1 })), codes.Internal, failed, "The retry count is negative."},
 		"no stream":      {create(onStream("", standard())), codes.Internal, failed, "Bad stream name."},
+		"bad stream":     {create(onStream("s\x00", standard())), codes.Internal, failed, "Bad stream name."},
+		"no ASCII":       {read(groupOf("città", 1)), codes.NotFound, "persistent-subscription-does-not-exist", ""},
 		"$all as stream": {create(onStream("$all", standard())), codes.Internal, failed, "$all is asked for by its own option."},
 		"no start":       {create(&createOptions{GroupName: "g", Settings: standard(), StreamOption: &subscriptions.CreateReq_Options_Stream{Stream: &subscriptions.CreateReq_StreamOptions{StreamIdentifier: name("t")}}}), codes.InvalidArgument, "", ""},
 		"too many":       {read(groupOf("s", 1)), codes.FailedPrecondition, "maximum-subscribers-reached", ""},

@@ -27,6 +27,10 @@ type Log interface {
 	Last() event.Position
 }
 
+// changeTimeout is for a change of the groups: it may have to find the end of a stream of
+// links that was not indexed yet.
+const changeTimeout = time.Minute
+
 // Options of a manager. All are required.
 type Options struct {
 	Log Log
@@ -97,12 +101,19 @@ func (m *Manager) load(ctx context.Context) error {
 
 // run starts a group.
 func (m *Manager) run(ctx context.Context, e entry) error {
-	end, err := m.end(ctx, e.Stream)
-	if err != nil {
-		return err
+	before := e.Start - 1
+	switch {
+	case e.Start != FromEnd:
+	case e.EndedAt != nil:
+		before = *e.EndedAt
+	default: // EventStoreDB made it
+		var err error
+		if before, err = m.end(ctx, e.Stream); err != nil {
+			return err
+		}
 	}
 	g := newGroup(m.options, e.Settings)
-	if err := g.start(ctx, e.before(end)); err != nil {
+	if err := g.start(ctx, before); err != nil {
 		return err
 	}
 	m.groups[e.Key()] = g
@@ -203,9 +214,13 @@ func (m *Manager) change(ctx context.Context, f func(context.Context) error) err
 	if m.closed {
 		return event.ErrUnavailable
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), changeTimeout)
 	defer cancel()
-	return f(ctx)
+	err := f(ctx)
+	if errors.Is(err, event.ErrInvalid) { // the log takes no such name
+		return &Invalid{"Bad stream name."}
+	}
+	return err
 }
 
 // accept checks settings and makes an entry of them.
@@ -218,11 +233,15 @@ func (m *Manager) accept(ctx context.Context, s Settings) (entry, error) {
 			return entry{}, err
 		}
 	}
-	end, err := m.end(ctx, s.Stream)
-	if errors.Is(err, event.ErrInvalid) {
-		return entry{}, &Invalid{"Bad stream name."}
+	e := newEntry(s)
+	if s.Start == FromEnd {
+		end, err := m.end(ctx, s.Stream)
+		if err != nil {
+			return entry{}, err
+		}
+		e.EndedAt = &end
 	}
-	return newEntry(s, end), err
+	return e, nil
 }
 
 // save writes the groups as they will be.

@@ -163,26 +163,12 @@ type entry struct {
 	EndedAt *int64 `json:"endedAt,omitempty"`
 }
 
-func newEntry(s Settings, end int64) entry {
+func newEntry(s Settings) entry {
 	e := entry{Settings: s, StartFrom: s.Start, StartPosition: s.place(s.Start)}
 	if s.Stream == All {
 		e.StartFrom = math.MinInt64
 	}
-	if s.Start == FromEnd {
-		e.EndedAt = &end
-	}
 	return e
-}
-
-// before is the place after which the group begins without a checkpoint.
-func (e entry) before(end int64) int64 {
-	switch {
-	case e.Start != FromEnd:
-		return e.Start - 1
-	case e.EndedAt != nil:
-		return *e.EndedAt
-	}
-	return end
 }
 
 func parseConfiguration(data []byte) (configuration, error) {
