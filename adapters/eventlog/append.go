@@ -26,6 +26,7 @@ type request struct {
 	does     action
 	limits   limits      // that the last event sets, if stream is a metadata stream
 	data     []byte      // of that event
+	removal  *removal    // of a scavenge
 	along    *request    // to the metadata stream, placed together with this one
 	claimed  atomic.Bool // by the writer, or by an appender that gave up before that
 	answer   chan answer // room for one
@@ -140,7 +141,7 @@ func (l *Log) enqueue(ctx context.Context, r *request) error {
 		return err
 	}
 	defer l.leave()
-	if err := l.refusal(); err != nil {
+	if err := l.refuses(r); err != nil {
 		return err
 	}
 	select {

@@ -236,7 +236,7 @@ func (c *checker) heads() error {
 		if h.tombstoned {
 			r = event.RevisionEnd
 		}
-		if h.tombstoned || h.first < h.next || h.known() == 0 {
+		if h.tombstoned || h.first < h.next || h.known() == 0 { // else it has no event, or none any more
 			last, found, err := c.log.positionAt(stream, r)
 			switch {
 			case err != nil || !found:
@@ -256,7 +256,7 @@ func (c *checker) heads() error {
 
 // limits holds a head against the metadata that set its limits.
 func (c *checker) limits(stream string, h head) {
-	if h.limitedAt == 0 {
+	if h.limitedAt == 0 || h.tombstoned { // then the metadata are scavenged too
 		return
 	}
 	key := appendPositionKey(nil, h.limitedAt)

@@ -32,6 +32,9 @@ func (w *writer) decide(b *batch, r *request) (verdict, error) {
 		return verdict{}, err
 	}
 	v := verdict{write: true, head: h}
+	if r.does == removes {
+		return v, r.removal.check(h)
+	}
 	if original, ok := limitedBy(r.stream); ok {
 		if v.original, err = w.head(b, original); err != nil {
 			return verdict{}, err

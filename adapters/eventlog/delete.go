@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -16,6 +17,7 @@ const (
 	appends action = iota
 	deletes
 	tombstones
+	removes // a scavenge
 )
 
 // Delete hides all events of a stream, and lets them be scavenged. The stream is as if
@@ -108,6 +110,9 @@ func (w *writer) perform(b *batch, r *request, v verdict) event.Appended {
 	switch r.does {
 	case deletes:
 		return w.placeMetadata(b, r.along, v.metadata, v.head)
+	case removes:
+		w.remove(b, r, v.head)
+		return event.Appended{}
 	case tombstones:
 		appended = w.bury(b, r, v.head)
 	default:
@@ -121,6 +126,8 @@ func (w *writer) perform(b *batch, r *request, v verdict) event.Appended {
 		}
 	} else if v.undelete != nil {
 		w.placeMetadata(b, v.undelete, v.metadata, v.head)
+	} else if isMetadataStream(r.stream) {
+		w.list(b, strings.TrimPrefix(r.stream, metadataPrefix))
 	}
 	return appended
 }
@@ -145,6 +152,7 @@ func (w *writer) limit(b *batch, stream string, h head, l limits, at event.Posit
 
 // list notes that a scavenge may find something to do.
 func (w *writer) list(b *batch, stream string) {
+	b.notes = true
 	key := appendLimitedKey(w.key[:0], stream)
 	op := b.pebble.SetDeferred(len(key), sumSize)
 	copy(op.Key, key)

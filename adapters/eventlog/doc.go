@@ -26,7 +26,8 @@
 //     end of an unfinished write and forget what follows, the log compares with a note of
 //     its own of what was synced (synced.go).
 //   - What a stream's metadata ($maxCount, $maxAge, $tb) or its deletion hide is not
-//     shown by reads of the stream, from when they are durable. $all shows it.
+//     shown by reads of the stream, from when they are durable. $all shows it until it is
+//     scavenged (scavenge.go), which moves no position.
 //   - Memory is bounded by the caches and the queue, whatever the number of streams and
 //     events. An idle log writes nothing, but for one note within a second of its last
 //     append.

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,9 @@ type Options struct {
 	CacheBytes int64  // block cache, besides memTables * memTableBytes; 0 means 64 MiB
 	// Uncompressed stores blocks as they are, so that a test may search the files.
 	Uncompressed bool
+	// ScavengeAfter is how long after an append a scavenge begins by itself; 0 means 10
+	// minutes, less never.
+	ScavengeAfter time.Duration
 
 	FS     vfs.FS           // nil means the operating system's
 	Logger *slog.Logger     // nil means slog.Default
@@ -72,6 +76,10 @@ type Log struct {
 	broken atomic.Bool   // Pebble panicked inside a write
 
 	links links
+
+	scavenging chan struct{} // holds a token while a pass runs
+	scavenged  sync.WaitGroup
+	stop       context.CancelFunc // ends the scavenging
 }
 
 // Open opens or creates the log in a folder.
@@ -91,6 +99,8 @@ func Open(o Options) (*Log, error) {
 		queue:  make(chan *request, maxQueuedAppends),
 		done:   make(chan struct{}),
 		links:  links{counts: newGenerations[string, uint64](cachedLinkNames)},
+
+		scavenging: make(chan struct{}, 1),
 	}
 	if o.FS == nil {
 		o.FS, l.disk = vfs.WithDiskHealthChecks(vfs.Default, slowDisk, nil, func(info vfs.DiskSlowInfo) {
@@ -110,6 +120,14 @@ func Open(o Options) (*Log, error) {
 	}
 	l.space.watch()
 	go w.run()
+	ctx, stop := context.WithCancel(context.Background())
+	l.stop = stop
+	if o.ScavengeAfter == 0 {
+		o.ScavengeAfter = scavengeAfter
+	}
+	if o.ScavengeAfter > 0 {
+		l.scavenged.Go(func() { l.scavenge(ctx, o.ScavengeAfter) })
+	}
 	return l, nil
 }
 
@@ -235,6 +253,7 @@ func knownFormat(found []byte) error {
 // folder. What waits for space on a full disk is given up. Later calls answer
 // event.ErrUnavailable; a second Close does nothing.
 func (l *Log) Close() error {
+	l.stop()
 	l.space.end()
 	ended := make(chan error, 1)
 	go func() { ended <- l.close() }() // ends, unless Pebble is stuck
@@ -261,6 +280,7 @@ func (l *Log) close() error {
 	close(l.queue)
 	l.mu.Unlock()
 	<-l.done
+	l.scavenged.Wait()
 	l.durable.advance(l.durable.at())
 	if l.broken.Load() || l.space.isStuck() {
 		// Pebble holds locks for ever and cannot be closed. The end of the process
@@ -324,6 +344,20 @@ func (l *Log) refusal() error {
 		return err
 	}
 	return l.space.refusal()
+}
+
+// refuses is refusal, but for what gives space back: that goes on below the reserve.
+func (l *Log) refuses(r *request) error {
+	if r.does != removes {
+		return l.refusal()
+	}
+	if err := l.readOnly(); err != nil {
+		return err
+	}
+	if l.space.waiting() {
+		return l.space.refusal()
+	}
+	return nil
 }
 
 func pebbleOptions(o Options, l *Log) *pebble.Options {

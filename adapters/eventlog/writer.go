@@ -42,6 +42,7 @@ type batch struct {
 	streams map[string]*pendingStream
 	size    int
 	last    event.Position // the last position given out, in this batch or before
+	notes   bool           // it holds more than what is placed in streams
 	writes  bool           // set when it is committed
 	answers []settled
 	lookup  *pebble.Iterator // over the heads before this batch; nil until needed
@@ -179,7 +180,7 @@ func (w *writer) take(b *batch, r *request) {
 	if !r.claimed.CompareAndSwap(false, true) {
 		return // its appender gave up
 	}
-	if err := w.log.refusal(); err != nil {
+	if err := w.log.refuses(r); err != nil {
 		r.answer <- answer{err: err}
 		return
 	}
@@ -277,7 +278,7 @@ func (w *writer) commit(b *batch) {
 		}
 		return
 	}
-	if b.writes = len(b.streams) > 0; b.writes {
+	if b.writes = b.notes || len(b.streams) > 0; b.writes {
 		w.placeStreams(b)
 		if err := w.log.guarded(func() error { return w.log.db.ApplyNoSyncWait(b.pebble, pebble.Sync) }); err != nil {
 			w.log.fail(err)

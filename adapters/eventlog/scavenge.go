@@ -1,0 +1,341 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"recapito/domain/event"
+)
+
+// How a scavenge spares the disk and those who append.
+const (
+	// scavengeAfter is how long after an append a pass begins, so that many appends are
+	// one pass.
+	scavengeAfter = 10 * time.Minute
+	// scavengeRate is how many bytes of records a pass looks at in a second, and
+	// scavengeBurst how many at once.
+	scavengeRate  = 16 << 20
+	scavengeBurst = 1 << 20
+	// scavengeEvents and scavengeBytes are removed in one batch at most.
+	scavengeEvents = 512
+	scavengeBytes  = 1 << 20
+	// scavengeStreams is how many names of streams are held at a time, and lookCost as
+	// how many bytes a look at one of them counts.
+	scavengeStreams = 256
+	lookCost        = 1 << 10
+)
+
+// ScavengeResult says what a pass did.
+type ScavengeResult struct {
+	Streams uint64 // looked at
+	Events  uint64 // removed
+	Bytes   uint64 // of their records, as they were written
+}
+
+// errMeanwhile: a stream is no longer as it was when its removal was prepared.
+var errMeanwhile = errors.New("the stream changed meanwhile")
+
+// Scavenge removes, in every stream that has limits or was deleted, the events before the
+// first one that is shown. Positions and revisions stay as they are. The last event of
+// $all always stays, since it says which position is next, and so do the head of a stream,
+// its last metadata event, and $streamDeleted.
+//
+// It removes a bounded number of events at a time, each time through the writer and in one
+// synced batch with the stream's new beginning, so that it may be cut short anywhere, and
+// no faster than scavengeRate. One pass runs at a time. Only what is hidden by something
+// durable is removed. A stream that is corrupt is left, and told of in the error; the
+// others are not.
+func (l *Log) Scavenge(ctx context.Context) (ScavengeResult, error) {
+	select {
+	case l.scavenging <- struct{}{}:
+		defer func() { <-l.scavenging }()
+	case <-ctx.Done():
+		return ScavengeResult{}, fmt.Errorf("scavenge: %w", context.Cause(ctx))
+	}
+	s := scavenger{log: l}
+	err := s.pass(ctx)
+	if err != nil {
+		err = fmt.Errorf("scavenge: %w", err)
+	}
+	return s.result, err
+}
+
+// scavenge runs a pass some time after something was appended, until ctx ends. Nothing
+// is appended by a pass, so that an idle log stays idle.
+func (l *Log) scavenge(ctx context.Context, after time.Duration) {
+	var done event.Position
+	for {
+		woken := l.durable.next()
+		if l.durable.at() == done {
+			select {
+			case <-woken:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		if !rest(ctx, after) {
+			return
+		}
+		done = l.durable.at()
+		result, err := l.Scavenge(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			l.logger.Warn("event log: a scavenge was not finished", "error", err)
+		case result.Events > 0:
+			l.logger.Info("event log: scavenged", "events", result.Events, "bytes", result.Bytes, "streams", result.Streams)
+		}
+	}
+}
+
+// rest waits, and answers false if ctx ended.
+func rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+type scavenger struct {
+	log    *Log
+	result ScavengeResult
+	spent  uint64 // bytes since the last rest
+}
+
+// maxScavengeErrors is how many streams' errors a pass keeps.
+const maxScavengeErrors = 8
+
+// pass goes through the list of streams.
+func (s *scavenger) pass(ctx context.Context) error {
+	var errs []error
+	after := []byte{spaceLimited}
+	for {
+		streams, err := s.log.limitedStreams(after)
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		if len(streams) == 0 {
+			return errors.Join(errs...)
+		}
+		for _, stream := range streams {
+			s.result.Streams++
+			err := s.stream(ctx, stream)
+			switch {
+			case ctx.Err() != nil:
+				return context.Cause(ctx)
+			case errors.Is(err, event.ErrUnavailable), errors.Is(err, event.ErrUnknownOutcome):
+				return err
+			case err != nil && !errors.Is(err, errMeanwhile) && len(errs) < maxScavengeErrors:
+				errs = append(errs, err)
+			}
+		}
+		after = append(appendLimitedKey(nil, streams[len(streams)-1]), 0)
+	}
+}
+
+// limitedStreams answers some of the streams on the list.
+func (l *Log) limitedStreams(from []byte) ([]string, error) {
+	if err := l.enter(); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: []byte{spaceLimited + 1}})
+	if err != nil {
+		return nil, fmt.Errorf("list the streams with limits: %w", damage(err))
+	}
+	defer it.Close()
+	var streams []string
+	for valid := it.First(); valid && len(streams) < scavengeStreams; valid = it.Next() {
+		streams = append(streams, string(it.Key()[1:]))
+	}
+	if err := it.Error(); err != nil {
+		return nil, fmt.Errorf("list the streams with limits: %w", damage(err))
+	}
+	return streams, nil
+}
+
+// stream removes what can be removed of a stream and of its metadata stream, and takes
+// it off the list if nothing will be left to do until it is put there again.
+func (s *scavenger) stream(ctx context.Context, stream string) error {
+	metadata, err := s.trim(ctx, metadataOf(stream))
+	if err != nil {
+		return err
+	}
+	h, err := s.trim(ctx, stream)
+	if err != nil {
+		return err
+	}
+	left := metadata.next - metadata.first // of the metadata stream
+	switch {
+	case h.tombstoned:
+		left += h.next - h.first
+	case metadata.tombstoned: // and the limits gone with it
+	case h.limits.deleted():
+		left += h.next - h.first
+		fallthrough
+	case h.limits == limits{}:
+		left -= min(left, 1)
+	default:
+		return nil
+	}
+	if left > 0 {
+		return nil
+	}
+	return s.remove(ctx, &removal{head: h, first: h.first, unlist: true}, stream)
+}
+
+// trim removes what can be removed of one stream and answers its head.
+func (s *scavenger) trim(ctx context.Context, stream string) (head, error) {
+	for {
+		m, err := s.log.removable(stream)
+		if err != nil {
+			return head{}, err
+		}
+		if err := s.pace(ctx, m.bytes+lookCost); err != nil {
+			return head{}, err
+		}
+		if len(m.places) == 0 {
+			return m.head, nil
+		}
+		if err := s.remove(ctx, m, stream); err != nil {
+			return head{}, err
+		}
+		s.result.Events += uint64(len(m.places))
+		s.result.Bytes += m.bytes
+	}
+}
+
+func (s *scavenger) remove(ctx context.Context, m *removal, stream string) error {
+	_, err := s.log.submit(ctx, &request{stream: stream, does: removes, removal: m, answer: make(chan answer, 1)})
+	return err
+}
+
+// pace rests when enough was done.
+func (s *scavenger) pace(ctx context.Context, bytes uint64) error {
+	if s.spent += bytes; s.spent < scavengeBurst {
+		return nil
+	}
+	d := time.Duration(s.spent) * time.Second / scavengeRate
+	s.spent = 0
+	if !rest(ctx, d) {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// removal is what is to be removed of a stream.
+type removal struct {
+	head   head // as it must still be
+	first  event.Revision
+	places []place // of all events from the head's first to this first
+	bytes  uint64
+	unlist bool
+}
+
+// check says whether what was to be removed still is. That the stream grew does not
+// matter, unless it is to be taken off the list.
+func (m *removal) check(h head) error {
+	if m.unlist && h == m.head || !m.unlist && h.first == m.head.first && h.limitedAt == m.head.limitedAt && h.tombstoned == m.head.tombstoned {
+		return nil
+	}
+	return errMeanwhile
+}
+
+// removable finds the first events of a stream that are hidden, at most a batch of them.
+func (l *Log) removable(stream string) (*removal, error) {
+	if err := l.enter(); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	upTo := l.durable.at()
+	h, err := l.head(stream)
+	if err != nil {
+		return nil, err
+	}
+	m := &removal{head: h, first: h.first}
+	if h.known() > upTo {
+		return m, nil // next time
+	}
+	end, cutoff, err := l.hidden(stream, h, upTo)
+	if err != nil {
+		return nil, err
+	}
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: appendIndexKey(nil, stream, h.first), UpperBound: appendIndexKey(nil, stream, h.next)})
+	if err != nil {
+		return nil, fmt.Errorf("scavenge stream %q: %w", stream, damage(err))
+	}
+	defer it.Close()
+	for valid := it.First(); valid && len(m.places) < scavengeEvents && m.bytes < scavengeBytes; valid = it.Next() {
+		at := place{revision: revisionOf(it.Key())}
+		if at.position, err = decodeIndex(it.Key(), it.Value()); err != nil {
+			return nil, err
+		}
+		if at.revision >= end && cutoff.IsZero() || at.position >= upTo {
+			return m, nil
+		}
+		if at.revision != m.first {
+			return nil, fmt.Errorf("%w: stream %q has no revision %d", ErrCorrupt, stream, m.first)
+		}
+		rec, closer, err := l.record(stream, at.revision, at.position)
+		if err != nil {
+			return nil, err
+		}
+		size, created := len(rec.stored), rec.created
+		_ = closer.Close()
+		if at.revision >= end && !created.Before(cutoff) {
+			return m, nil
+		}
+		m.places = append(m.places, at)
+		m.first = at.revision + 1
+		m.bytes += uint64(size)
+	}
+	if err := it.Error(); err != nil {
+		return nil, fmt.Errorf("scavenge stream %q: %w", stream, damage(err))
+	}
+	return m, nil
+}
+
+// hidden answers before which revision, and before which time, all events of a stream are
+// hidden. All that the head says is durable.
+func (l *Log) hidden(stream string, h head, upTo event.Position) (event.Revision, time.Time, error) {
+	all := h.tombstoned || h.limits.deleted()
+	if original, ok := limitedBy(stream); ok {
+		o, err := l.head(original)
+		if err != nil {
+			return 0, time.Time{}, err
+		}
+		all = all || o.tombstoned && o.last <= upTo
+	}
+	switch {
+	case all:
+		return h.next, time.Time{}, nil
+	case isMetadataStream(stream):
+		return ofMetadataStream.begin(h.next), time.Time{}, nil
+	}
+	return h.limits.begin(h.next), h.limits.cutoff(l.now()), nil
+}
+
+// remove takes events away, and moves the stream's beginning.
+func (w *writer) remove(b *batch, r *request, h head) {
+	b.notes = true
+	for _, at := range r.removal.places {
+		_ = b.pebble.Delete(appendPositionKey(w.key[:0], at.position), nil) // a batch takes anything
+		_ = b.pebble.Delete(appendIndexKey(w.key[:0], r.stream, at.revision), nil)
+	}
+	if r.removal.unlist {
+		_ = b.pebble.Delete(appendLimitedKey(w.key[:0], r.stream), nil)
+	}
+	if r.removal.first > h.first {
+		w.pending(b, r.stream, h).head.first = r.removal.first
+	}
+}
