@@ -23,6 +23,7 @@ import (
 	"recapito/adapters/eventlog"
 	"recapito/adapters/eventlog/esdbserver"
 	"recapito/adapters/eventlog/esdbserver/persistent"
+	"recapito/domain/event"
 )
 
 // Every setting is told back, and stored as EventStoreDB stores it.
@@ -394,4 +395,48 @@ func (b *safeBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
+}
+
+// A group whose place cannot be read keeps no other from working, and can be deleted.
+func TestAGroupThatCannotStart(t *testing.T) {
+	f := newFixture(t)
+	f.fill("s", "A")
+	f.fill("t", "A")
+	f.create(onStream("s", standard()))
+	f.create(onStream("t", standard()))
+	f.fill("$persistentsubscription-s::g-checkpoint", "$SubscriptionCheckpoint") // no place
+	f.restart()
+	f.connect("t", 1).want("t@0")
+	if _, err := f.tryConnect(groupOf("s", 1)); status.Code(err) != codes.Internal {
+		t.Errorf("connected: %v", err)
+	}
+	if i := f.info("s"); i.GetStatus() != "NotReady" {
+		t.Errorf("it is %s", i.GetStatus())
+	}
+	if _, err := f.groups().Delete(f.ctx, &subscriptions.DeleteReq{Options: &subscriptions.DeleteReq_Options{
+		GroupName: "g", StreamOption: &subscriptions.DeleteReq_Options_StreamIdentifier{StreamIdentifier: name("s")},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	f.create(onStream("s", standard()))
+	f.connect("s", 1).want("s@0")
+}
+
+// A stream that is tombstoned ends its consumers; one that is deleted and comes again
+// goes on.
+func TestTheStreamOfAGroupIsDeleted(t *testing.T) {
+	f := newFixture(t)
+	f.fill("s", "A", "A")
+	f.create(onStream("s", standard()))
+	c := f.connect("s", 10)
+	c.ack(c.want("s@0", "s@1")...)
+	if _, err := f.log.Delete(f.ctx, "s", event.Any()); err != nil {
+		t.Fatal(err)
+	}
+	f.fill("s", "A")
+	c.ack(c.want("s@2")...)
+	if _, err := f.log.Tombstone(f.ctx, "s", event.Any()); err != nil {
+		t.Fatal(err)
+	}
+	c.wantEnd(codes.FailedPrecondition)
 }

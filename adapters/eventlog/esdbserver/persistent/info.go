@@ -79,7 +79,10 @@ func (g *group) info() Info {
 // status is written in EventStoreDB's words.
 func (g *group) status() string {
 	words := []string{"Behind"}
-	if g.caughtUp && !g.blocked {
+	switch {
+	case g.fault != nil:
+		words[0] = "NotReady"
+	case g.caughtUp && !g.blocked:
 		words[0] = "Live"
 	}
 	if g.replaying {

@@ -93,31 +93,36 @@ func (m *Manager) load(ctx context.Context) error {
 			continue // the first counts
 		}
 		if err := m.run(ctx, entry); err != nil {
-			return fmt.Errorf("start the group %s: %w", entry.Key(), err)
+			m.options.Logger.Error("event store: a persistent subscription cannot start", "group", entry.Key().String(), "error", err)
 		}
 	}
 	return nil
 }
 
-// run starts a group.
+// run starts a group. One that cannot start is there, to be changed or deleted, and
+// gives its consumers the error.
 func (m *Manager) run(ctx context.Context, e entry) error {
-	before := e.Start - 1
+	g := newGroup(m.options, e.Settings)
+	m.groups[e.Key()] = g
+	before, err := m.before(ctx, e)
+	if err == nil {
+		err = g.start(ctx, before)
+	}
+	if err != nil {
+		g.fault = fmt.Errorf("start the group %s: %w", e.Key(), err)
+	}
+	return g.fault
+}
+
+// before is the place after which a group begins without a checkpoint.
+func (m *Manager) before(ctx context.Context, e entry) (int64, error) {
 	switch {
 	case e.Start != FromEnd:
+		return e.Start - 1, nil
 	case e.EndedAt != nil:
-		before = *e.EndedAt
-	default: // EventStoreDB made it
-		var err error
-		if before, err = m.end(ctx, e.Stream); err != nil {
-			return err
-		}
+		return *e.EndedAt, nil
 	}
-	g := newGroup(m.options, e.Settings)
-	if err := g.start(ctx, before); err != nil {
-		return err
-	}
-	m.groups[e.Key()] = g
-	return nil
+	return m.end(ctx, e.Stream) // EventStoreDB made it
 }
 
 // end is where a source ends now, -1 for nothing there.

@@ -54,7 +54,7 @@ func last(ctx context.Context, log Log, stream string) (event.Recorded, bool, er
 		newest, found = e, true
 		return nil
 	})
-	if errors.Is(err, event.ErrStreamNotFound) {
+	if errors.Is(err, event.ErrStreamNotFound) || errors.Is(err, event.ErrStreamDeleted) {
 		err = nil
 	}
 	return newest, found, err
