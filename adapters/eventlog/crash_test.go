@@ -1,9 +1,11 @@
 package eventlog
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -53,7 +55,7 @@ type facts struct {
 func crashRun(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	fs := vfs.NewCrashableMem()
-	known := &witness{acked: map[event.Position][]string{}, shown: map[event.Position]event.Recorded{}}
+	known := newWitness()
 	tried := &facts{}
 	for life := range 3 {
 		log := openOn(t, fs)
@@ -68,12 +70,55 @@ func crashRun(t *testing.T, seed uint64) {
 	known.check(t, openOn(t, fs), tried)
 }
 
+// load appends to a log and follows it, and remembers what it was told.
+type load struct {
+	log   *Log
+	life  int // streams are of one life of the log
+	live  *witness
+	tried *facts
+}
+
+func newLoad(log *Log, life int, tried *facts) *load {
+	return &load{log: log, life: life, tried: tried, live: newWitness()}
+}
+
+// append answers how many appends were acknowledged.
+func (l *load) append(ctx context.Context, r *rand.Rand) (acknowledged int, err error) {
+	events := someEvents(1 + r.IntN(4))
+	if r.IntN(8) == 0 {
+		events[0].Data = make([]byte, 1+r.IntN(20_000)) // over several blocks
+	}
+	ids := make([]string, len(events))
+	for i, e := range events {
+		ids[i] = e.ID
+	}
+	l.tried.mu.Lock()
+	l.tried.appends = append(l.tried.appends, ids)
+	l.tried.mu.Unlock()
+	a, err := l.log.Append(ctx, fmt.Sprintf("s-%d-%d", l.life, r.IntN(6)), event.Any(), events)
+	if err != nil {
+		return 0, err
+	}
+	l.live.mu.Lock()
+	defer l.live.mu.Unlock()
+	l.live.acked[a.Position] = ids
+	return len(l.live.acked), nil
+}
+
+func (l *load) follow(ctx context.Context) error {
+	return l.log.Subscribe(ctx, event.Subscription{}, event.Handler{Event: func(e event.Recorded) error {
+		l.live.mu.Lock()
+		defer l.live.mu.Unlock()
+		l.live.shown[e.Position] = e
+		return nil
+	}})
+}
+
 // crashUnderLoad appends and reads at once and takes the image of a crash meanwhile.
 // What is known is copied before the image is taken: only that must survive.
 func crashUnderLoad(t *testing.T, log *Log, fs *vfs.MemFS, rng *rand.Rand, life int, known *witness, tried *facts) *vfs.MemFS {
 	const writers = 4
-	var live witness
-	live.acked, live.shown = map[event.Position][]string{}, map[event.Position]event.Recorded{}
+	work := newLoad(log, life, tried)
 	var wg sync.WaitGroup
 	seeds := make([]uint64, writers)
 	for w := range writers {
@@ -85,19 +130,8 @@ func crashUnderLoad(t *testing.T, log *Log, fs *vfs.MemFS, rng *rand.Rand, life 
 	for w := range writers {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(seeds[w], 2))
-			for n := 0; ; n++ {
-				events := someEvents(1 + r.IntN(4))
-				if r.IntN(8) == 0 {
-					events[0].Data = make([]byte, 1+r.IntN(20_000)) // over several blocks
-				}
-				ids := make([]string, len(events))
-				for i, e := range events {
-					ids[i] = e.ID
-				}
-				tried.mu.Lock()
-				tried.appends = append(tried.appends, ids)
-				tried.mu.Unlock()
-				a, err := log.Append(t.Context(), fmt.Sprintf("s-%d-%d", life, r.IntN(6)), event.Any(), events)
+			for {
+				n, err := work.append(t.Context(), r)
 				if errors.Is(err, event.ErrUnavailable) {
 					return
 				}
@@ -105,23 +139,14 @@ func crashUnderLoad(t *testing.T, log *Log, fs *vfs.MemFS, rng *rand.Rand, life 
 					t.Errorf("append: %v", err)
 					return
 				}
-				live.mu.Lock()
-				live.acked[a.Position] = ids
-				if len(live.acked) >= crashAfter {
+				if n >= crashAfter {
 					once.Do(func() { close(reached) })
 				}
-				live.mu.Unlock()
 			}
 		})
 	}
 	wg.Go(func() {
-		err := log.Subscribe(t.Context(), event.Subscription{}, event.Handler{Event: func(e event.Recorded) error {
-			live.mu.Lock()
-			live.shown[e.Position] = e
-			live.mu.Unlock()
-			return nil
-		}})
-		if !errors.Is(err, event.ErrUnavailable) {
+		if err := work.follow(t.Context()); !errors.Is(err, event.ErrUnavailable) {
 			t.Errorf("subscription: %v", err)
 		}
 	})
@@ -131,20 +156,25 @@ func crashUnderLoad(t *testing.T, log *Log, fs *vfs.MemFS, rng *rand.Rand, life 
 		}
 	}
 	receive(t, "load", reached)
-	live.mu.Lock()
-	for p, ids := range live.acked {
-		known.acked[p] = ids
-	}
-	for p, e := range live.shown {
-		known.shown[p] = e
-	}
-	live.mu.Unlock()
+	known.learn(work.live)
 	image := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
 	if err := log.Close(); err != nil {
 		t.Errorf("close: %v", err)
 	}
 	wg.Wait()
 	return image
+}
+
+func newWitness() *witness {
+	return &witness{acked: map[event.Position][]string{}, shown: map[event.Position]event.Recorded{}}
+}
+
+// learn copies what another witness knows by now.
+func (w *witness) learn(other *witness) {
+	other.mu.Lock()
+	defer other.mu.Unlock()
+	maps.Copy(w.acked, other.acked)
+	maps.Copy(w.shown, other.shown)
 }
 
 // check holds a log against what the world knows.

@@ -16,8 +16,9 @@ type role int
 
 const (
 	rolePlain    role = iota // tables and the like: what fails is done again from the start
-	roleLog                  // write-ahead log: the log is read-only after a failure
-	roleManifest             // Pebble would end the process after a failure
+	roleLog                  // write-ahead log: nothing can be written after a failure
+	roleManifest             // the same, also while Pebble is opened
+	roleFolder               // as the write-ahead log, since it may be that which is new in it
 )
 
 // role answers false for what is not the log's own, such as a backup on another disk.
@@ -36,14 +37,30 @@ func (s *space) role(name string) (role, bool) {
 
 // settle deals with the error of a call that space does not help.
 func (s *space) settle(r role, err error) error {
-	if err == nil || r == roleLog {
-		return err
+	if err == nil {
+		return nil
 	}
-	if r == roleManifest {
+	switch r {
+	case rolePlain:
+		s.pause() // Pebble tries again at once
+	case roleManifest:
 		s.park(err)
+	case roleLog, roleFolder:
+		if s.inUse() {
+			s.park(err)
+		}
 	}
-	s.pause() // Pebble tries again at once
 	return err
+}
+
+// inUse: to Open and Close Pebble answers such errors.
+func (s *space) inUse() bool {
+	select {
+	case <-s.closing:
+		return false
+	default:
+		return s.opened.Load()
+	}
 }
 
 func (s *space) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
@@ -67,19 +84,17 @@ func (s *space) made(name string, do func() (vfs.File, error)) (vfs.File, error)
 		f, err = do()
 		return err
 	})
-	if err := s.settle(r, err); err != nil {
-		return nil, err
-	}
 	made := &spaceFile{File: f, space: s, role: r}
 	made.number, made.noted = fileNumber(s.PathBase(name))
-	if r == roleLog && made.noted {
+	if r != roleLog {
+		return made, s.settle(r, err)
+	}
+	if err == nil && made.noted {
 		// With it how far the one before was synced, which is closed by now.
 		s.synced.noteLog(made.number, 0)
-		if err := s.hold(s.synced.save); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
+		err = s.hold(s.synced.save)
 	}
-	return made, nil
+	return made, s.settle(roleLog, err)
 }
 
 func (s *space) Remove(name string) error {
@@ -110,6 +125,22 @@ func (s *space) named(name string, do func() error) error {
 func (s *space) MkdirAll(dir string, perm os.FileMode) error {
 	return s.hold(func() error { return s.FS.MkdirAll(dir, perm) })
 }
+
+// OpenDir opens a folder to sync it.
+func (s *space) OpenDir(name string) (vfs.File, error) {
+	f, err := s.FS.OpenDir(name)
+	if err != nil || name != s.dir {
+		return f, err
+	}
+	return &spaceFolder{File: f, space: s}, nil
+}
+
+type spaceFolder struct {
+	vfs.File
+	space *space
+}
+
+func (f *spaceFolder) Sync() error { return f.space.settle(roleFolder, f.space.hold(f.File.Sync)) }
 
 // Unwrap is for vfs.Root.
 func (s *space) Unwrap() vfs.FS { return s.FS }
@@ -144,7 +175,7 @@ func (f *spaceFile) Write(p []byte) (int, error) {
 			switch {
 			case err == nil && n == 0:
 				return io.ErrShortWrite
-			case err != nil && (err != io.ErrShortWrite || n == 0):
+			case err != nil && (!errors.Is(err, io.ErrShortWrite) || n == 0):
 				return err
 			}
 		}

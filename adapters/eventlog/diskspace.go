@@ -30,10 +30,11 @@ const (
 )
 
 // space is the file system that Pebble is given. Pebble cannot go on after a write of
-// its own log or of its manifest has failed, so a full disk is never shown to it: a call
+// its own log or of its manifest has failed, so such a failure is never shown to it. A call
 // that finds no space is held, and goes on where it stopped once there is some. Meanwhile
 // the log refuses appends and serves reads. It refuses them before that already, while
-// less than the reserve is free.
+// less than the reserve is free. Any other failure makes the log read-only for good, and
+// stops Pebble where it stands.
 type space struct {
 	vfs.FS
 	dir     string
@@ -43,7 +44,8 @@ type space struct {
 	logger  *slog.Logger
 	fail    func(error) // makes the log read-only
 
-	full atomic.Bool // appends are refused
+	full   atomic.Bool // appends are refused
+	opened atomic.Bool
 
 	mu   sync.Mutex
 	held int    // calls that wait for space
@@ -81,6 +83,7 @@ func isFull(err error) bool {
 // watch looks at free space until the log is closed, and notes what was synced, if
 // anything was.
 func (s *space) watch() {
+	s.opened.Store(true)
 	s.look()
 	s.watching.Go(func() {
 		t := time.NewTicker(s.every)
@@ -220,8 +223,9 @@ func (s *space) pause() bool {
 	}
 }
 
-// park stops the caller for ever: a change of the manifest has failed, after which
-// Pebble would end the process. Pebble holds no lock then that a read needs.
+// park stops the caller for ever. If Pebble were told that its own log, its manifest or
+// its folder could not be written, it would end the process, at once or when it next goes
+// on to another log. As it is it holds no lock that a read needs.
 func (s *space) park(err error) {
 	s.fail(err)
 	s.stuckOnce.Do(func() { close(s.stuck) })

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -207,21 +207,13 @@ func TestDiskFullAnywhere(t *testing.T) {
 		d.set(left, false)
 		flushed := make(chan error, 1)
 		go func() { flushed <- log.db.Flush() }()
-		select {
-		case err := <-flushed:
-			if err != nil {
-				t.Fatalf("flush with %d bytes left: %v", left, err)
-			}
-		case <-time.After(20 * time.Millisecond):
-			if !fullDisk(log.Healthy()) {
-				t.Fatalf("%d bytes left and nothing happens: %v", left, log.Healthy())
-			}
-			d.set(1<<30, false)
-			if err := receive(t, "flush", flushed); err != nil {
-				t.Fatalf("flush: %v", err)
-			}
-		}
+		eventually(t, fmt.Sprintf("with %d bytes left the flush is done or the disk full", left), func() bool {
+			return len(flushed) > 0 || fullDisk(log.Healthy())
+		})
 		d.set(1<<30, false)
+		if err := receive(t, "flush", flushed); err != nil {
+			t.Fatalf("flush with %d bytes left: %v", left, err)
+		}
 		eventually(t, "appends are taken again", func() bool { return log.Healthy() == nil })
 	}
 	if n := len(allOf(t, openOn(t, mem.CrashClone(vfs.CrashCloneCfg{})))); n != count {
@@ -279,40 +271,16 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	}
 }
 
-// TestManifestFails runs in a process of its own, since Pebble is stuck afterwards.
+// TestManifestFails: the log is read-only then, and goes on serving reads.
 func TestManifestFails(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+	if !inChild() {
+		apart(t)
+		return
 	}
-	dir := t.TempDir()
-	child := exec.Command(self)
-	child.Env = append(os.Environ(), manifestDir+"="+dir)
-	if out, err := child.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	log, err := Open(Options{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	if n := len(streamOf(t, log, "a", event.Forwards)); n != 2 {
-		t.Errorf("%d events after a restart, want 2", n)
-	}
-}
-
-// failManifest: the log is read-only then, and goes on serving reads.
-func failManifest(dir string) error {
-	d := newSmallDisk(vfs.Default, 1<<40)
-	log, err := Open(Options{Dir: dir, FS: d, Logger: quiet()})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if _, err := log.Append(ctx, "a", event.NoStream(), someEvents(2)); err != nil {
-		return err
-	}
+	mem := vfs.NewCrashableMem()
+	d := newSmallDisk(mem, 1<<40)
+	log := openSmall(t, d, reserve{every: time.Millisecond})
+	mustAppend(t, log, "a", event.NoStream(), someEvents(2)...)
 	d.mu.Lock()
 	d.broken = func(name string) error {
 		if strings.Contains(name, "MANIFEST-") {
@@ -322,27 +290,27 @@ func failManifest(dir string) error {
 	}
 	d.mu.Unlock()
 	go func() { _ = log.db.Flush() }() // ends with the process
-	for log.Healthy() == nil && ctx.Err() == nil {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "it is read-only", func() bool { return log.Healthy() != nil })
 	var refusal *event.Refusal
 	if err := log.Healthy(); !errors.As(err, &refusal) || !errors.Is(err, syscall.EIO) {
-		return fmt.Errorf("healthy: %w", err)
+		t.Errorf("healthy: %v", err)
 	}
-	if _, err := log.Append(ctx, "b", event.Any(), someEvents(1)); !errors.Is(err, event.ErrUnavailable) {
-		return fmt.Errorf("append: %w", err)
+	if _, err := log.Append(t.Context(), "b", event.Any(), someEvents(1)); !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("append: %v", err)
 	}
 	for range 100 {
-		n := 0
-		if err := log.ReadStream(ctx, event.StreamRead{Stream: "a"}, func(event.Recorded) error { n++; return nil }); err != nil || n != 2 {
-			return fmt.Errorf("%d events read, want 2: %w", n, err)
+		if n := len(streamOf(t, log, "a", event.Forwards)); n != 2 {
+			t.Fatalf("%d events read, want 2", n)
 		}
 	}
 	if err := log.Close(); !errors.Is(err, event.ErrUnavailable) {
-		return fmt.Errorf("close: %w", err)
+		t.Errorf("close: %v", err)
 	}
-	if log, err := Open(Options{Dir: dir + "-new", FS: d, Logger: quiet()}); !errors.Is(err, event.ErrUnavailable) {
-		return fmt.Errorf("open where no manifest can be written: %v, %w", log, err)
+	if log, err := Open(Options{Dir: "new", FS: d, Logger: quiet()}); !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("open where no manifest can be written: %v, %v", log, err)
 	}
-	return nil
+	image := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+	if n := len(allOf(t, openOn(t, image))); n != 2 {
+		t.Errorf("%d events after a restart, want 2", n)
+	}
 }

@@ -14,10 +14,10 @@
 //   - A full disk is not a failed write: what meets it waits for space, appends are
 //     refused meanwhile (before that already, while less than a reserve is free), reads go
 //     on, and all goes on by itself when there is space (diskspace.go).
-//   - Where Pebble would end the process because it cannot write its manifest, the log
-//     becomes read-only instead, and Close leaves Pebble as it stands. Two cases are left
-//     in which the process ends: the folder itself cannot be synced when the manifest is
-//     exchanged for a new one, and an inconsistency that Pebble finds in itself.
+//   - Where Pebble would end the process because it cannot write its own log, its manifest
+//     or its folder, it is stopped instead (diskspace.go): the log is read-only as above,
+//     and Close leaves Pebble as it stands. Only an inconsistency that Pebble finds in
+//     itself ends the process.
 //   - Every record carries a checksum over its position and content, verified when it is
 //     read. A corrupt record is an error (ErrCorrupt) that names it; it is neither
 //     skipped nor served.

@@ -18,24 +18,16 @@ import (
 	"recapito/domain/event"
 )
 
-// childDir makes the test binary a process that appends until it is killed, manifestDir
-// one whose manifest cannot be written.
-const (
-	childDir    = "EVENTLOG_TEST_CHILD_DIR"
-	manifestDir = "EVENTLOG_TEST_MANIFEST_DIR"
-)
+// childDir makes the test binary a process that appends until it is killed.
+const childDir = "EVENTLOG_TEST_CHILD_DIR"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
 		appendUntilKilled(dir)
 		os.Exit(1) // it was not killed
 	}
-	if dir := os.Getenv(manifestDir); dir != "" {
-		if err := failManifest(dir); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+	if inChild() {
+		os.Exit(m.Run())
 	}
 	goleak.VerifyTestMain(m)
 }

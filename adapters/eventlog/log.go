@@ -70,6 +70,7 @@ type Log struct {
 	// mu guards closed: held for reading while queue or db is used, so that Close can
 	// wait for those who do.
 	mu     sync.RWMutex
+	ending atomic.Bool // set before mu is waited for
 	closed bool
 	queue  chan *request
 	done   chan struct{} // the writer has ended
@@ -253,6 +254,7 @@ func knownFormat(found []byte) error {
 // folder. What waits for space on a full disk is given up. Later calls answer
 // event.ErrUnavailable; a second Close does nothing.
 func (l *Log) Close() error {
+	l.ending.Store(true)
 	l.stop()
 	l.space.end()
 	ended := make(chan error, 1)
@@ -296,10 +298,7 @@ func (l *Log) close() error {
 // Healthy answers nil if the log takes appends, else an error that wraps
 // event.ErrUnavailable and says why not (*event.Refusal).
 func (l *Log) Healthy() error {
-	l.mu.RLock()
-	closed := l.closed
-	l.mu.RUnlock()
-	if closed {
+	if l.ending.Load() {
 		return errClosed
 	}
 	return l.refusal()
@@ -312,6 +311,9 @@ var errClosed = fmt.Errorf("%w: event log is closed", event.ErrUnavailable)
 
 // enter keeps the log open until leave.
 func (l *Log) enter() error {
+	if l.ending.Load() {
+		return errClosed
+	}
 	l.mu.RLock()
 	if l.closed {
 		l.mu.RUnlock()

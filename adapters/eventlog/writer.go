@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -22,6 +23,7 @@ type writer struct {
 	heads   *generations[string, head]       // of applied batches
 	recent  *generations[recentID, place]    // for appends without an exact revision
 	synced  chan struct{}                    // closed once the batch in flight is; nil if none is
+	flight  atomic.Pointer[batch]            // the one in flight, or the last one that was
 	syncs   chan *batch                      // to the acknowledging goroutine
 	names   []string                         // scratch
 	streams map[string]*pendingStream        // of the last batch, empty, to be used again
@@ -47,6 +49,7 @@ type batch struct {
 	answers []settled
 	lookup  *pebble.Iterator // over the heads before this batch; nil until needed
 	synced  chan struct{}
+	settled atomic.Bool // it is being answered
 }
 
 // pendingStream is what a batch not yet applied adds to a stream.
@@ -113,6 +116,13 @@ func (w *writer) recover() (event.Position, error) {
 // run decides and applies until the queue is closed and empty.
 func (w *writer) run() {
 	go w.acknowledge()
+	go func() { // ends with the log
+		select {
+		case <-w.log.space.stuck:
+			w.lose()
+		case <-w.log.done:
+		}
+	}()
 	for r := range w.log.queue {
 		b := w.newBatch()
 		w.take(b, r)
@@ -162,6 +172,9 @@ func (w *writer) gather(b *batch) {
 			w.take(b, r)
 		case <-w.synced:
 			w.synced = nil
+		case <-w.log.space.stuck:
+			w.lose()
+			w.synced = nil
 		}
 	}
 	w.settle()
@@ -169,9 +182,22 @@ func (w *writer) gather(b *batch) {
 
 // settle waits for the batch in flight.
 func (w *writer) settle() {
-	if w.synced != nil {
-		<-w.synced
+	if w.synced == nil {
+		return
+	}
+	select {
+	case <-w.synced:
 		w.synced = nil
+	case <-w.log.space.stuck:
+		w.lose()
+		w.synced = nil
+	}
+}
+
+// lose answers the batch in flight, of whose sync Pebble will not tell any more.
+func (w *writer) lose() {
+	if b := w.flight.Load(); b != nil && b.settled.CompareAndSwap(false, true) {
+		b.unknown()
 	}
 }
 
@@ -287,7 +313,11 @@ func (w *writer) commit(b *batch) {
 		}
 	}
 	w.synced = b.synced
+	w.flight.Store(b)
 	w.syncs <- b
+	if w.log.space.isStuck() {
+		w.lose()
+	}
 }
 
 // placeStreams adds the heads and the index of what was placed, in the order of their
@@ -322,13 +352,22 @@ func (w *writer) placeStreams(b *batch) {
 func (w *writer) acknowledge() {
 	defer close(w.log.done)
 	for b := range w.syncs {
+		var err error
 		if b.writes {
-			if err := b.pebble.SyncWait(); err != nil {
+			if err = b.pebble.SyncWait(); err != nil {
 				w.log.fail(err)
-				close(b.synced)
-				b.unknown()
-				continue
 			}
+		}
+		if !b.settled.CompareAndSwap(false, true) {
+			close(b.synced) // lost
+			continue
+		}
+		if err != nil {
+			close(b.synced)
+			b.unknown()
+			continue
+		}
+		if b.writes {
 			w.log.durable.advance(b.last)
 		}
 		close(b.synced)
