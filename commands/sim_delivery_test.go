@@ -112,7 +112,11 @@ func (w *world) startDelivery(p *process) {
 		set = forgetful{}
 	}
 	manager := commands.NewManager(p.notifications, &w.queue, set, quiet)
-	w.startRunner(p, manager)
+	if w.set.shared {
+		w.startConsumer(p, manager)
+	} else {
+		w.startRunner(p, manager)
+	}
 	w.startDeadlines(p, manager)
 	w.startMatcher(p)
 }

@@ -17,6 +17,7 @@ type settings struct {
 	cache      bool // handlers remember states
 	oneProcess bool // all roles live and die together
 	lossyQueue bool
+	shared     bool // two instances of delivery on one store, without leases
 
 	storeFaults, crashes, wipes, freezes, outages, strays int
 
@@ -69,6 +70,7 @@ func drawSettings(s *scheduler) settings {
 	for i, channel := range simChannels {
 		set.routes = append(set.routes, drawRoute(s, channel, fmt.Sprintf("r%d", i+1)))
 	}
+	set.shared = s.percent(25)
 	n := 1
 	if s.percent(35) {
 		n += 1 + s.rng.IntN(2)

@@ -43,6 +43,7 @@ type world struct {
 
 	providers map[string]*provider // by route
 	queue     simQueue
+	feed      simFeed // of two instances of delivery
 	processes []*process
 	api       *process
 	delivery  *process
@@ -65,7 +66,7 @@ func newWorld(seed uint64, b bugs) *world {
 	w.store.any = b.anyRevision
 	w.check = newChecker(w)
 	w.store.appended, w.store.ended = w.check.appended, w.check.appendEnded
-	w.queue.w = w
+	w.queue.w, w.feed.w = w, w
 	for _, r := range w.set.routes {
 		p := r.provider
 		p.w = w
@@ -81,7 +82,7 @@ func (w *world) begin() {
 	roles := map[string]func(*process){
 		"api": w.startAPI, "delivery": w.startDelivery, "worker1": w.startWorker, "worker2": w.startWorker, "intake": func(*process) {},
 	}
-	names := []string{"api", "delivery", "worker1", "worker2", "intake"}
+	names := []string{"api", "delivery", "intake", "worker1", "worker2"}
 	if w.set.oneProcess {
 		one := &process{w: w, name: "serve", start: func(p *process) {
 			for _, name := range names {
@@ -94,7 +95,10 @@ func (w *world) begin() {
 		for _, name := range names {
 			w.processes = append(w.processes, &process{w: w, name: name, start: roles[name]})
 		}
-		w.api, w.delivery, w.intake = w.processes[0], w.processes[1], w.processes[4]
+		w.api, w.delivery, w.intake = w.processes[0], w.processes[1], w.processes[2]
+	}
+	if w.set.shared {
+		w.processes = append(w.processes, &process{w: w, name: "delivery2", start: w.startDelivery})
 	}
 	for _, p := range w.processes {
 		p.boot()
@@ -217,6 +221,7 @@ func (w *world) crash(p *process) {
 	s.kill(p)
 	p.notifications.CloseCaches()
 	w.queue.back(p)
+	w.feed.back(p)
 	down := s.between(0, 2*time.Second)
 	if s.chance(4) {
 		down = s.between(0, 4*time.Minute)
