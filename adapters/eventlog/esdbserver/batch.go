@@ -37,6 +37,7 @@ func (s *streamsService) BatchAppend(call streams.Streams_BatchAppendServer) err
 		service: s, ctx: ctx,
 		slots:   make(chan struct{}, batchInFlight),
 		answers: make(chan *streams.BatchAppendResp),
+		idle:    make(chan func()),
 		begun:   map[uuid.UUID]*pending{},
 	}
 	sent := make(chan error, 1)
@@ -60,14 +61,9 @@ func (s *streamsService) BatchAppend(call streams.Streams_BatchAppendServer) err
 		// What was taken is still answered. The receiver ends when this call does, and
 		// by then takes nothing more.
 		err = refuse(codes.Unavailable, "Server Is Not Ready")
-		b.mu.Lock()
-		b.closed = true
-		b.mu.Unlock()
 	}
+	b.end()
 	b.work.Wait()
-	b.mu.Lock()
-	b.closed = true
-	b.mu.Unlock()
 	close(b.answers)
 	if failed := <-sent; err == nil {
 		err = failed
@@ -82,8 +78,9 @@ type batch struct {
 	answers chan *streams.BatchAppendResp
 	begun   map[uuid.UUID]*pending // of the receiver alone
 
-	mu     sync.Mutex // guards closed, and work against it
+	mu     sync.Mutex // guards closed, and idle and work against it
 	closed bool
+	idle   chan func() // to a worker that has nothing to do
 	work   sync.WaitGroup
 }
 
@@ -97,13 +94,33 @@ type pending struct {
 	size     int
 }
 
-// start runs a piece of work that may answer, unless the call is ending.
+// start runs a piece of work that may answer, unless the call is ending. A worker that is
+// there already has a stack that is large enough: to grow a new one cost a tenth of an
+// append.
 func (b *batch) start(work func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.closed {
-		b.work.Go(work)
+	if b.closed {
+		return
 	}
+	select {
+	case b.idle <- work:
+	default:
+		b.work.Go(func() {
+			work()
+			for next := range b.idle {
+				next()
+			}
+		})
+	}
+}
+
+// end lets the workers go once they are done.
+func (b *batch) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	close(b.idle)
 }
 
 func (b *batch) receive(call streams.Streams_BatchAppendServer) error {
