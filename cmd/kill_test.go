@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -31,7 +30,7 @@ const (
 )
 
 func (w *world) notifications() int {
-	if w.outside() && os.Getenv("RECAPITO_TEST_FULL") == "" {
+	if w.outside() && !thorough("RECAPITO_TEST_FULL") {
 		return fewNotifications
 	}
 	return allNotifications

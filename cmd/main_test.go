@@ -76,9 +76,16 @@ func startWith(t testing.TB, env []string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, cmd: exec.Command(self, args...), waited: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), env...)
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), env...)
+	return startCommand(t, cmd)
+}
+
+func startCommand(t testing.TB, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, waited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -92,13 +99,21 @@ func startWith(t testing.TB, env []string, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("output of recapito %s:\n%s", args[0], tail(p.out.String(), 4000))
+			t.Logf("output of %s:\n%s", p.name(), tail(p.out.String(), 4000))
 		}
 	})
 	return p
 }
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+
+// name is the verb, or the program if it is not ours.
+func (p *process) name() string {
+	if p.cmd.Path != os.Args[0] && filepath.Base(p.cmd.Path) != filepath.Base(os.Args[0]) {
+		return p.cmd.Args[0]
+	}
+	return "recapito " + p.cmd.Args[1]
+}
 
 // ended says whether it has, by itself or not.
 func (p *process) ended() bool {
@@ -129,10 +144,10 @@ func (p *process) wait(within time.Duration) {
 	select {
 	case <-p.waited:
 	case <-time.After(within):
-		p.t.Fatalf("recapito %s did not end within %s", p.cmd.Args[1], within)
+		p.t.Fatalf("%s did not end within %s", p.name(), within)
 	}
 	if p.err != nil {
-		p.t.Fatalf("recapito %s: %v", p.cmd.Args[1], p.err)
+		p.t.Fatalf("%s: %v", p.name(), p.err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"recapito/adapters/kafka"
+	"recapito/adapters/kafka/apache"
 )
 
 // world is where an end-to-end test runs: a folder, an instance's folder, and the
@@ -56,8 +57,12 @@ func engineWorld(t *testing.T, env ...string) *world {
 		return e
 	}
 	w.store = own("eventstore", "eventlog", "serve", "--data")
-	w.broker = own("kafka", brokerVerb)
 	w.house = own("clickhouse", "clickhouse", "--dir")
+	if thorough("RECAPITO_TEST_PEERS") && apache.Installed() == nil {
+		w.broker = apacheKafka(t, filepath.Join(root, "kafka"))
+	} else {
+		w.broker = own("kafka", brokerVerb)
+	}
 	return w
 }
 
@@ -111,7 +116,7 @@ func (w *world) stop() {
 	w.t.Helper()
 	for _, e := range []*engine{w.store, w.broker, w.house} {
 		if e != nil {
-			e.now.stop()
+			e.stop()
 		}
 	}
 }
@@ -135,7 +140,7 @@ func (w *world) wipe() {
 	for name, e := range map[string]*engine{"kafka": w.broker, "clickhouse": w.house} {
 		dir := filepath.Join(w.dir, name)
 		if e != nil {
-			e.now.stop()
+			e.stop()
 			dir = e.dir
 		}
 		if err := os.RemoveAll(dir); err != nil {
@@ -157,6 +162,8 @@ type engine struct {
 	args []string // before the folder
 	now  *process
 	all  []*process
+
+	apache *apache.Broker // it is this, and no verb of ours
 }
 
 var addressLine = regexp.MustCompile(`(?m)^127\.0\.0\.1:\d+$`)
@@ -165,11 +172,13 @@ var addressLine = regexp.MustCompile(`(?m)^127\.0\.0\.1:\d+$`)
 // a killed predecessor gives folder and port free a little later.
 func (e *engine) start() {
 	e.t.Helper()
-	args := append(append([]string{}, e.args...), e.dir, "--addr", e.addr)
 	eventually(e.t, time.Minute, func() error {
 		if e.now == nil || e.now.ended() {
-			e.now = startWith(e.t, e.env, args...)
+			e.now = e.spawn()
 			e.all = append(e.all, e.now)
+		}
+		if e.apache != nil {
+			return e.apache.Answers(e.t.Context())
 		}
 		addr := addressLine.FindString(e.now.out.String())
 		if addr == "" {
@@ -178,6 +187,47 @@ func (e *engine) start() {
 		e.addr = addr
 		return nil
 	})
+}
+
+func (e *engine) spawn() *process {
+	e.t.Helper()
+	if e.apache == nil {
+		return startWith(e.t, e.env, append(append([]string{}, e.args...), e.dir, "--addr", e.addr)...)
+	}
+	c, err := e.apache.Command(e.t.Context())
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return startCommand(e.t, c)
+}
+
+// stop ends it as an operator would.
+func (e *engine) stop() {
+	e.t.Helper()
+	if e.apache == nil {
+		e.now.stop()
+		return
+	}
+	_ = e.now.cmd.Process.Signal(syscall.SIGTERM) // Java's status is then not 0
+	<-e.now.waited
+}
+
+// apacheKafka starts a real Apache Kafka.
+func apacheKafka(t *testing.T, dir string) *engine {
+	t.Helper()
+	b, err := apache.New(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &engine{t: t, dir: dir, addr: b.Addr, apache: b}
+	e.start()
+	return e
+}
+
+// thorough says whether a setting of the tests asks for more than the short form:
+// RECAPITO_TEST_FULL for everything, others for a part.
+func thorough(setting string) bool {
+	return os.Getenv(setting) != "" || os.Getenv("RECAPITO_TEST_FULL") != ""
 }
 
 // startEventlog starts `recapito eventlog serve` on a folder and a free port.
