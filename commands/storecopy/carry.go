@@ -16,11 +16,15 @@ const closedType = "DeadlineBucketClosed"
 
 const markPrefix = "mark-"
 
+// tombstoneType is the event by which a store ends a stream for ever.
+const tombstoneType = "$streamDeleted"
+
 // Why events are left out.
 const (
 	leftSystem      = "of the store itself"
 	leftDone        = "deadlines that are done"
 	leftOperational = "checkpoints and leases"
+	leftTombstone   = "ends of streams that were deleted for ever"
 )
 
 // carrier says what of a source is carried.
@@ -34,6 +38,8 @@ func newCarrier(s Source) *carrier { return &carrier{source: s, open: newMemory[
 // left answers why an event is not carried; empty if it is.
 func (c *carrier) left(ctx context.Context, e event.Recorded) (string, error) {
 	switch {
+	case e.Type == tombstoneType:
+		return leftTombstone, nil
 	case event.IsLedger(e.Stream), strings.HasPrefix(e.Stream, markPrefix):
 		return "", nil
 	case strings.HasPrefix(e.Stream, "$"):
@@ -73,10 +79,15 @@ func isOpen(ctx context.Context, s Source, stream string) (bool, error) {
 		open = e.Type != closedType
 		return nil
 	})
-	if err != nil && !errors.Is(err, event.ErrStreamNotFound) {
+	if err != nil && !gone(err) {
 		return false, fmt.Errorf("look whether %s is open: %w", stream, err)
 	}
 	return open, nil
+}
+
+// gone: a stream has no events, or none that are still shown.
+func gone(err error) bool {
+	return errors.Is(err, event.ErrStreamNotFound) || errors.Is(err, event.ErrStreamDeleted)
 }
 
 // same says whether an event of the target is a copy of one of the source.

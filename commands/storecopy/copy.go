@@ -165,7 +165,7 @@ func shiftable(ctx context.Context, source Source, of, e event.Recorded) error {
 		first = e.Revision
 		return nil
 	})
-	if err != nil && !errors.Is(err, event.ErrStreamNotFound) {
+	if err != nil && !gone(err) {
 		return fmt.Errorf("find the beginning of stream %s: %w", of.Stream, err)
 	}
 	if e.Revision > of.Revision || of.Revision-e.Revision > first {

@@ -74,7 +74,7 @@ func (c *copier) original(ctx context.Context, e event.Recorded) (original event
 		}
 		return nil
 	})
-	if errors.Is(err, enough) || errors.Is(err, event.ErrStreamNotFound) {
+	if errors.Is(err, enough) || err != nil && gone(err) {
 		err = nil
 	}
 	if err != nil {
