@@ -12,11 +12,13 @@ import (
 )
 
 type eventlogCmd struct {
-	Serve  eventlogServeCmd  `cmd:"" help:"Serve an event store's folder by EventStoreDB's protocol, as a process of its own."`
-	Stats  eventlogStatsCmd  `cmd:"" help:"Tell what a store holds and what it takes."`
-	Check  eventlogCheckCmd  `cmd:"" help:"Verify every record's checksum and every index against the log."`
-	Copy   eventlogCopyCmd   `cmd:"" help:"Copy what is worth keeping of a store into an empty one, in order."`
-	Import eventlogImportCmd `cmd:"" help:"Write events with ids, times and positions of their own into a store."`
+	Serve   eventlogServeCmd   `cmd:"" help:"Serve an event store's folder by EventStoreDB's protocol, as a process of its own."`
+	Stats   eventlogStatsCmd   `cmd:"" help:"Tell what a store holds and what it takes."`
+	Check   eventlogCheckCmd   `cmd:"" help:"Verify every record's checksum and every index against the log."`
+	Backup  eventlogBackupCmd  `cmd:"" help:"Back up a store, running or not, into a folder of backups; only what is new is copied."`
+	Restore eventlogRestoreCmd `cmd:"" help:"Put a backed up store where there is none."`
+	Copy    eventlogCopyCmd    `cmd:"" help:"Copy what is worth keeping of a store into an empty one, in order."`
+	Import  eventlogImportCmd  `cmd:"" help:"Write events with ids, times and positions of their own into a store."`
 }
 
 type eventlogServeCmd struct {

@@ -2,10 +2,14 @@ package cmd
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"recapito/adapters/eventlog"
 )
@@ -77,5 +81,62 @@ func TestEventlogOfOneThatRuns(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "is another recapito running on this folder?") {
 			t.Errorf("%s: %v", args[0], err)
 		}
+	}
+}
+
+// TestEventlogBackup: of a store that is served and of one that is not, by a process that
+// is killed in the midst too; what is restored passes the check.
+func TestEventlogBackup(t *testing.T) {
+	t.Parallel()
+	dir, to := t.TempDir(), filepath.Join(t.TempDir(), "backups")
+	if _, err := verb(t, "eventlog", "backup", "--data", filepath.Join(dir, "nothing"), "--to", to); err == nil || !strings.Contains(err.Error(), "there is no event log in") {
+		t.Errorf("of nothing: %v", err)
+	}
+	fillStore(t, dir, 2000)
+	if out := mustVerb(t, "eventlog", "backup", "--data", dir, "--to", to); !strings.Contains(out, "generation ") {
+		t.Error(out)
+	}
+	p, _ := startEventlog(t, dir)
+	t.Cleanup(p.stop)
+	for range 3 {
+		cut := start(t, "eventlog", "backup", "--data", dir, "--to", to)
+		eventually(t, time.Minute, func() error { // it has begun, or is done
+			if there, _ := os.ReadDir(filepath.Join(dir, "events", "checkpoints")); len(there) > 0 {
+				return nil
+			}
+			select {
+			case <-cut.waited:
+				return nil
+			default:
+				return errors.New("it has not begun")
+			}
+		})
+		_ = cut.cmd.Process.Signal(syscall.SIGKILL)
+		<-cut.waited
+	}
+	mustVerb(t, "eventlog", "backup", "--data", dir, "--to", to, "--keep", "1")
+	eventually(t, time.Minute, func() error { // the server forgets those who went away
+		left, err := os.ReadDir(filepath.Join(dir, "events", "checkpoints"))
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("%d checkpoints are left", len(left))
+		}
+		return err
+	})
+	if names := strings.Fields(mustVerb(t, "eventlog", "restore", "--from", to, "--list")); len(names) != 1 {
+		t.Errorf("generations %q", names)
+	}
+	again := filepath.Join(t.TempDir(), "again")
+	mustVerb(t, "eventlog", "restore", "--from", to, "--data", again)
+	if out := mustVerb(t, "eventlog", "check", "--data", again); !strings.Contains(out, "2,000 events in ") {
+		t.Error(out)
+	}
+	if _, err := verb(t, "eventlog", "restore", "--from", to, "--data", again); err == nil || !strings.Contains(err.Error(), "a restore overwrites nothing") {
+		t.Errorf("over a store: %v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "events", "door.json")); err != nil {
+		t.Error(err)
+	}
+	if _, err := verb(t, "eventlog", "backup", "--data", dir, "--to", to); err == nil || !strings.Contains(err.Error(), "is another recapito running on this folder?") {
+		t.Errorf("of a store whose door is not found: %v", err)
 	}
 }

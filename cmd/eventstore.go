@@ -30,6 +30,7 @@ type embeddedStore struct {
 	*eventlog.Log
 	server *esdbserver.Server // nil if no address is configured
 	served chan error
+	door   *door
 }
 
 const closeServer = 5 * time.Second
@@ -41,6 +42,9 @@ func openEmbedded(o eventlog.Options, so esdbserver.Options) (*embeddedStore, er
 		return nil, fmt.Errorf("opening the event store: %w", err)
 	}
 	s := &embeddedStore{Log: log, served: make(chan error, 1)}
+	if s.door, err = openDoor(o.Dir, log); err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
 	if so.Addr == "" {
 		return s, nil
 	}
@@ -49,7 +53,7 @@ func openEmbedded(o eventlog.Options, so esdbserver.Options) (*embeddedStore, er
 		if errors.Is(err, syscall.EADDRINUSE) {
 			err = fmt.Errorf("%s is taken (by another instance, or an EventStoreDB?): set eventstore.addr, or `--http 127.0.0.1:0` picks free ports", so.Addr)
 		}
-		return nil, errors.Join(err, log.Close())
+		return nil, errors.Join(err, s.door.close(), log.Close())
 	}
 	go func() { s.served <- s.server.Serve() }() // ends with Close
 	return s, nil
@@ -68,11 +72,11 @@ func (s *embeddedStore) Addr() string {
 // Close ends the others' calls first.
 func (s *embeddedStore) Close() error {
 	if s.server == nil {
-		return s.Log.Close()
+		return errors.Join(s.door.close(), s.Log.Close())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeServer)
 	defer cancel()
-	return errors.Join(s.server.Close(ctx), <-s.served, s.Log.Close())
+	return errors.Join(s.server.Close(ctx), <-s.served, s.door.close(), s.Log.Close())
 }
 
 // openEventStore opens the embedded store, or the client of the one that is configured.

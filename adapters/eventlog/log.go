@@ -208,6 +208,9 @@ func (l *Log) start(o Options) (*writer, error) {
 	if err := l.checkFormat(); err != nil {
 		return nil, err
 	}
+	if err := l.removeCheckpoints(); err != nil {
+		return nil, err
+	}
 	w := newWriter(l, o.Now)
 	last, err := w.recover()
 	if err != nil {
