@@ -20,7 +20,7 @@ import (
 )
 
 // door is how another process on this machine asks the one that has a store open for a
-// checkpoint of it (ADR 0014). Who can read the store's folder finds it there.
+// checkpoint of it (ADR 0012). Who can read the store's folder finds it there.
 type door struct {
 	file   string
 	log    *eventlog.Log
@@ -129,7 +129,7 @@ func checkpointOf(ctx context.Context, events string) (dir string, release func(
 		return "", nil, fmt.Errorf("asking for a checkpoint: %w", err)
 	}
 	r.Header.Set("Authorization", "Bearer "+place.Key)
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := http.DefaultClient.Do(r) //nolint:bodyclose // release does
 	if err != nil {
 		return "", nil, fmt.Errorf("%w: nobody answers at %s: %w", fs.ErrNotExist, place.HTTP, err)
 	}
