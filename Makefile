@@ -67,6 +67,11 @@ test-peers: clickhouse-library ## test against independent peers: npm's smpp and
 test-esdb-client: build ## run the official EventStoreDB client's own tests against recapito eventlog serve
 	adapters/eventlog/esdbserver/clientsuite/run.sh bin/recapito
 
+.PHONY: test-eventlog-full
+test-eventlog-full: test-esdb-client ## the event store's fault tests in full (a quarter of an hour; SEED=n replays one), and the client's suite
+	go test -count=1 -timeout 90m -v -run '^Test(Crash|Faults|Damage|Kill)$$' ./adapters/eventlog \
+		-eventlog.crashes=1000 -eventlog.faults=1000 -eventlog.damages=2000 -eventlog.kills=100 $(if $(SEED),-eventlog.seed=$(SEED))
+
 .PHONY: sim
 sim: ## drive the real code on fake time through random faults (SEED=n replays one, SEEDS=n runs so many)
 	RECAPITO_SIM_SEED='$(SEED)' RECAPITO_SIM_SEEDS='$(SEEDS)' go test -count=1 -v -timeout 60m -run '^TestSim' ./commands/...

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -44,7 +45,12 @@ type witness struct {
 	mu    sync.Mutex
 	acked map[event.Position][]string       // ids of an acknowledged append, by its last position
 	shown map[event.Position]event.Recorded // by a subscription
+	ended map[string]bool                   // streams whose end was acknowledged
 }
+
+// mortal begins the names of streams that are limited, deleted and scavenged.
+const mortal = "mortal-"
+
 
 // facts are the appends attempted: each must be there whole or not at all.
 type facts struct {
@@ -67,7 +73,14 @@ func crashRun(t *testing.T, seed uint64) {
 		}
 		fs = crashUnderLoad(t, log, fs, rng, life, known, tried)
 	}
-	known.check(t, openOn(t, fs), tried)
+	last := openOn(t, fs)
+	known.check(t, last, tried)
+	if err := last.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, problems := checkOf(t, Options{Dir: "log", FS: fs, Logger: quiet()}); len(problems) > 0 {
+		t.Errorf("%q", problems)
+	}
 }
 
 // load appends to a log and follows it, and remembers what it was told.
@@ -103,6 +116,36 @@ func (l *load) append(ctx context.Context, r *rand.Rand) (acknowledged int, err 
 	defer l.live.mu.Unlock()
 	l.live.acked[a.Position] = ids
 	return len(l.live.acked), nil
+}
+
+// limit does something to a stream whose events may then be removed.
+func (l *load) limit(ctx context.Context, r *rand.Rand) error {
+	stream := fmt.Sprintf("%s%d-%d", mortal, l.life, r.IntN(8))
+	var err error
+	switch r.IntN(8) {
+	case 0:
+		metadata := someEvents(1)
+		metadata[0].Type, metadata[0].Data = metadataType, fmt.Appendf(nil, `{"$maxCount":%d}`, 1+r.IntN(4))
+		_, err = l.log.Append(ctx, metadataOf(stream), event.Any(), metadata)
+	case 1:
+		_, err = l.log.Delete(ctx, stream, event.Any())
+	case 2:
+		if r.IntN(4) > 0 {
+			_, err = l.log.Scavenge(ctx)
+			break
+		}
+		if _, err = l.log.Tombstone(ctx, stream, event.Any()); err == nil {
+			l.live.mu.Lock()
+			l.live.ended[stream] = true
+			l.live.mu.Unlock()
+		}
+	default:
+		_, err = l.log.Append(ctx, stream, event.Any(), someEvents(1+r.IntN(3)))
+	}
+	if errors.Is(err, event.ErrStreamDeleted) || errors.Is(err, event.ErrWrongVersion) { // ended, or never was
+		return nil
+	}
+	return err
 }
 
 func (l *load) follow(ctx context.Context) error {
@@ -145,6 +188,19 @@ func crashUnderLoad(t *testing.T, log *Log, fs *vfs.MemFS, rng *rand.Rand, life 
 			}
 		})
 	}
+	limits := rand.New(rand.NewPCG(rng.Uint64(), 2))
+	wg.Go(func() {
+		for {
+			err := work.limit(t.Context(), limits)
+			if errors.Is(err, event.ErrUnavailable) {
+				return
+			}
+			if err != nil {
+				t.Errorf("delete: %v", err)
+				return
+			}
+		}
+	})
 	wg.Go(func() {
 		if err := work.follow(t.Context()); !errors.Is(err, event.ErrUnavailable) {
 			t.Errorf("subscription: %v", err)
@@ -166,7 +222,7 @@ func crashUnderLoad(t *testing.T, log *Log, fs *vfs.MemFS, rng *rand.Rand, life 
 }
 
 func newWitness() *witness {
-	return &witness{acked: map[event.Position][]string{}, shown: map[event.Position]event.Recorded{}}
+	return &witness{acked: map[event.Position][]string{}, shown: map[event.Position]event.Recorded{}, ended: map[string]bool{}}
 }
 
 // learn copies what another witness knows by now.
@@ -175,6 +231,7 @@ func (w *witness) learn(other *witness) {
 	defer other.mu.Unlock()
 	maps.Copy(w.acked, other.acked)
 	maps.Copy(w.shown, other.shown)
+	maps.Copy(w.ended, other.ended)
 }
 
 // check holds a log against what the world knows.
@@ -188,11 +245,14 @@ func (w *witness) check(t *testing.T, log *Log, tried *facts) {
 		if i > 0 && e.Position <= all[i-1].Position {
 			t.Errorf("position %d after %d", e.Position, all[i-1].Position)
 		}
+		at[e.Position], place[e.ID] = e, i
+		if !strings.HasPrefix(e.Stream, "s-") {
+			continue
+		}
 		if e.Revision != revisions[e.Stream] {
 			t.Errorf("%s: revision %d where %d should be", e.Stream, e.Revision, revisions[e.Stream])
 		}
 		revisions[e.Stream]++
-		at[e.Position], place[e.ID] = e, i
 	}
 	for p, ids := range w.acked {
 		if e, ok := at[p]; !ok || e.ID != ids[len(ids)-1] {
@@ -200,6 +260,9 @@ func (w *witness) check(t *testing.T, log *Log, tried *facts) {
 		}
 	}
 	for p, e := range w.shown {
+		if strings.HasPrefix(e.Stream, mortal) || strings.HasPrefix(e.Stream, "$$") {
+			continue
+		}
 		if got, ok := at[p]; !ok || got.ID != e.ID || got.Stream != e.Stream || got.Revision != e.Revision || string(got.Data) != string(e.Data) {
 			t.Errorf("event shown at position %d is gone or another", p)
 		}
@@ -212,6 +275,11 @@ func (w *witness) check(t *testing.T, log *Log, tried *facts) {
 				t.Errorf("an append of %d events is there in part, or not in one piece", len(ids))
 				break
 			}
+		}
+	}
+	for stream := range w.ended {
+		if _, _, err := log.Revisions(t.Context(), stream); !errors.Is(err, event.ErrStreamDeleted) {
+			t.Errorf("%s was ended and now is not: %v", stream, err)
 		}
 	}
 	for stream, n := range revisions {

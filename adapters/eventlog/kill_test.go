@@ -3,6 +3,7 @@ package eventlog
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -17,6 +18,8 @@ import (
 
 	"recapito/domain/event"
 )
+
+var kills = flag.Int("eventlog.kills", 5, "times to kill a process")
 
 // childDir makes the test binary a process that appends until it is killed.
 const childDir = "EVENTLOG_TEST_CHILD_DIR"
@@ -73,7 +76,7 @@ func TestKill(t *testing.T) {
 		id       string
 	}
 	acked := map[string]last{}
-	lives := 4
+	lives := *kills
 	if testing.Short() {
 		lives = 2
 	}
