@@ -51,7 +51,6 @@ type witness struct {
 // mortal begins the names of streams that are limited, deleted and scavenged.
 const mortal = "mortal-"
 
-
 // facts are the appends attempted: each must be there whole or not at all.
 type facts struct {
 	mu      sync.Mutex

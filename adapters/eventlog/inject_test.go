@@ -200,7 +200,9 @@ func faultRun(t *testing.T, seed uint64) string {
 	passes := !strings.HasSuffix(fs.kind, "eio")
 	log := openSmall(t, fs, reserve{every: time.Millisecond})
 	fs.mu.Lock()
-	fs.after = rng.IntN(80)
+	if fs.after = rng.IntN(60); fs.files == ".sst" || fs.files == "MANIFEST-" || fs.files == "folder" {
+		fs.after = rng.IntN(4) // of three flushes
+	}
 	fs.mu.Unlock()
 
 	tried := &facts{}
