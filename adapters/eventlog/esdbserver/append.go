@@ -9,7 +9,9 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"recapito/adapters/eventlog"
 	"recapito/domain/event"
@@ -27,6 +29,7 @@ type streamsService struct {
 func (s *streamsService) Append(call streams.Streams_AppendServer) error {
 	answer, err := s.append(call)
 	if err != nil {
+		drain(call)
 		return answered(call, s.logger, err)
 	}
 	return call.SendAndClose(answer)
@@ -92,6 +95,30 @@ func receiveError(err error) error {
 		return refuse(codes.InvalidArgument, "an append begins with its options")
 	}
 	return err
+}
+
+// Limits of what is still taken of an append that was refused.
+const (
+	drainMessages = eventlog.MaxAppendCount
+	drainTimeout  = time.Second
+)
+
+// drain takes what the caller is still sending: a client that finds its call ended while
+// it sends may not look for the reason.
+func drain(call grpc.ServerStream) {
+	done := make(chan struct{})
+	go func() { // ends with the call
+		defer close(done)
+		for range drainMessages {
+			if call.RecvMsg(&emptypb.Empty{}) != nil {
+				return
+			}
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(drainTimeout):
+	}
 }
 
 // revisionOf refuses what no stream can have.

@@ -33,6 +33,9 @@ func (a authenticator) unary(ctx context.Context, request any, info *grpc.UnaryS
 
 func (a authenticator) stream(service any, s grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	if err := a.check(s.Context(), info.FullMethod); err != nil {
+		if info.IsClientStream && !info.IsServerStream {
+			drain(s)
+		}
 		s.SetTrailer(trailersOf(err))
 		return err
 	}

@@ -1,27 +1,19 @@
 package esdbserver_test
 
 import (
-	"errors"
-	"log/slog"
 	"math"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	subscriptions "github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	"recapito/adapters/eventlog"
-	"recapito/adapters/eventlog/esdbserver"
 	"recapito/adapters/eventlog/esdbserver/persistent"
 	"recapito/domain/event"
 )
@@ -339,62 +331,6 @@ func TestInfoOfConsumers(t *testing.T) {
 	if i.GetTotalItems() != 3 || i.GetOutstandingMessagesCount() != 1 {
 		t.Errorf("info %v", i)
 	}
-}
-
-// While the log takes no writes, what cannot be parked is kept, and the rest goes on;
-// what was not written comes again.
-func TestALogThatTakesNoWrites(t *testing.T) {
-	var broken atomic.Bool
-	mem := vfs.NewCrashableMem()
-	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if broken.Load() && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo) {
-			return errors.New("the disk is gone")
-		}
-		return nil
-	}))
-	var said safeBuffer
-	f := newFixture(t, func(lo *eventlog.Options, so *esdbserver.Options) {
-		lo.Dir, lo.FS = "log", fs
-		so.Logger = slog.New(slog.NewTextHandler(&said, nil))
-		lo.Logger = slog.New(slog.DiscardHandler)
-	})
-	f.fill("s", types(3)...)
-	f.create(onStream("s", standard()))
-	c := f.connect("s", 2)
-	got := c.want("s@0", "s@1")
-	broken.Store(true)
-	f.broken = true
-	c.nack(subscriptions.ReadReq_Nack_Park, got[0])
-	c.ack(append(c.want("s@2"), got[1])...)
-	for deadline := time.Now().Add(patience); !strings.Contains(said.String(), "a persistent subscription cannot write"); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("nothing is said of it: %s", said.String())
-		}
-	}
-	f.eventually("one waits to be parked", "s", func(i *subscriptions.SubscriptionInfo) bool {
-		return i.GetLastCheckpointedEventPosition() == "" && i.GetParkedMessageCount() == 0 && i.GetTotalInFlightMessages() == 0 && i.GetOutstandingMessagesCount() == 1
-	})
-	image := mem.CrashClone(vfs.CrashCloneCfg{})
-	after := newFixture(t, func(lo *eventlog.Options, _ *esdbserver.Options) { lo.Dir, lo.FS = "log", image })
-	after.connect("s", 10).want("s@0", "s@1", "s@2")
-}
-
-// safeBuffer is written by several goroutines.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // A group whose place cannot be read keeps no other from working, and can be deleted.

@@ -3,7 +3,7 @@
 # `recapito eventlog serve`: a copy of the module, in which only the file that starts
 # containers is replaced, and one is added that makes the data set of the fixtures. All of
 # it runs without TLS, the streams' tests with TLS and a password too. usage: run.sh BINARY [arguments of go test]
-# What is skipped, and why, stands in docs/eventstoredb.md.
+# What is left out, and why, stands in docs/eventstoredb.md.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 binary=$(realpath "$1")
@@ -29,7 +29,6 @@ require (
 	google.golang.org/grpc $grpc
 )
 EOF
-skip=$(grep -v '^#' "$here/skip.txt" | paste -sd '|')
 export RECAPITO_BINARY=$binary GOFLAGS=-mod=mod
 
 # certificate DIR NAME [arguments]: a key, and a certificate of it
@@ -43,6 +42,6 @@ certificate untrusted-ca ca
 certificate node node -CA certs/ca/ca.crt -CAkey certs/ca/ca.key \
 	-addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -addext 'basicConstraints=critical,CA:false'
 
-run() { go test -count=1 -timeout 5m -skip "$skip" "$@" ./esdb; }
+run() { go test -count=1 -timeout 5m "$@" ./esdb; }
 EVENTSTORE_INSECURE=true run -run '^(TestStreams|TestPersistentSubscriptions|TestExpectations|TestMisc|TestPositionParsing)$' "$@"
 EVENTSTORE_INSECURE=false run -run '^TestStreams$' "$@"

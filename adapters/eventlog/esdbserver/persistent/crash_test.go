@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,13 +65,18 @@ type world struct {
 
 func open(t *testing.T, fs vfs.FS) (*eventlog.Log, *persistent.Manager) {
 	t.Helper()
+	return openWith(t, fs, func(log *eventlog.Log) persistent.Log { return log })
+}
+
+func openWith(t *testing.T, fs vfs.FS, seen func(*eventlog.Log) persistent.Log) (*eventlog.Log, *persistent.Manager) {
+	t.Helper()
 	quietly := slog.New(slog.DiscardHandler)
 	log, err := eventlog.Open(eventlog.Options{Dir: "log", FS: fs, Logger: quietly})
 	if err != nil {
 		t.Fatal(err)
 	}
 	groups, err := persistent.Open(t.Context(), persistent.Options{
-		Log: log, Logger: quietly, Now: time.Now,
+		Log: seen(log), Logger: quietly, Now: time.Now,
 		Resolve: func(ctx context.Context, link event.Recorded) (target event.Recorded, found bool, err error) {
 			var revision uint64
 			var stream string
@@ -269,6 +275,78 @@ func TestGroupsEndWhereverTheyAre(t *testing.T) {
 	if _, err := groups.List(""); !errors.Is(err, event.ErrUnavailable) {
 		t.Errorf("closed: %v", err)
 	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fullLog takes no appends while it is full.
+type fullLog struct {
+	*eventlog.Log
+	full    atomic.Bool
+	refused atomic.Int64
+}
+
+func (l *fullLog) Append(ctx context.Context, stream string, expected event.Expected, events []event.New) (event.Appended, error) {
+	if l.full.Load() {
+		l.refused.Add(1)
+		return event.Appended{}, event.ErrUnavailable
+	}
+	return l.Log.Append(ctx, stream, expected, events)
+}
+
+// While the log takes no writes, what cannot be parked is kept and the rest goes on; it
+// is written when the log takes it again.
+func TestALogThatTakesNoWrites(t *testing.T) {
+	var full *fullLog
+	log, groups := openWith(t, vfs.NewMem(), func(log *eventlog.Log) persistent.Log {
+		full = &fullLog{Log: log}
+		return full
+	})
+	s := persistent.Settings{Stream: "s", Group: "g", LiveBufferSize: 10, HistoryBufferSize: 10, ReadBatchSize: 1, MaxCheckpoint: 1, Strategy: persistent.RoundRobin}
+	if err := groups.Create(t.Context(), "admin", s); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := log.Append(t.Context(), "s", event.Any(), []event.New{{ID: uuid.NewString(), Type: "A", Data: []byte(`{}`)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := groups.Connect(s.Key(), persistent.Connection{Slots: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Leave()
+	full.full.Store(true)
+	for i := range 3 {
+		d, err := c.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			c.Refuse(persistent.Park, "", []string{d.Event.ID})
+		} else {
+			c.Acknowledge([]string{d.Event.ID})
+		}
+	}
+	info := func(what string, holds func(persistent.Info) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+			i, err := groups.Info(s.Key())
+			if err == nil && holds(i) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: not so: %+v %v", what, i, err)
+			}
+		}
+	}
+	info("refused", func(i persistent.Info) bool {
+		return full.refused.Load() > 0 && i.Outstanding == 1 && i.Parked == 0 && i.Checkpoint == ""
+	})
+	full.full.Store(false)
+	info("written", func(i persistent.Info) bool { return i.Outstanding == 0 && i.Parked == 1 && i.Checkpoint == "2" })
+	groups.Close()
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
