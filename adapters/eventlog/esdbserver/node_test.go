@@ -19,6 +19,9 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"recapito/adapters/eventlog"
 	"recapito/adapters/eventlog/esdbserver"
@@ -110,19 +113,15 @@ func useOfficialClient(ctx context.Context, url string) error {
 		return err
 	}
 	defer client.Close()
-	// A read first: of an append that is refused at once, the client may see no more
-	// than that its stream has ended.
+	if _, err := client.AppendToStream(ctx, "s", esdb.AppendToStreamOptions{}, esdb.EventData{EventType: "A"}); err != nil {
+		return err
+	}
 	read, err := client.ReadStream(ctx, "s", esdb.ReadStreamOptions{}, 1)
 	if err != nil {
 		return err
 	}
 	defer read.Close()
-	if _, err := read.Recv(); err != nil {
-		if e, _ := esdb.FromError(err); e.Code() != esdb.ErrorCodeResourceNotFound {
-			return err
-		}
-	}
-	_, err = client.AppendToStream(ctx, "s", esdb.AppendToStreamOptions{}, esdb.EventData{EventType: "A"})
+	_, err = read.Recv()
 	return err
 }
 
@@ -138,4 +137,23 @@ func selfSigned(t *testing.T) *tls.Config {
 		t.Fatal(err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{raw}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+}
+
+// An append that is refused is heard out: a client that could not send it all might not
+// look for the reason.
+func TestARefusedAppendIsHeardOut(t *testing.T) {
+	f := newFixture(t, func(_ *eventlog.Options, so *esdbserver.Options) { so.Password = "changeit" })
+	call, err := f.streams.Append(f.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*streams.AppendReq{optionsAny("s"), message("A", "application/json", []byte(`{}`)), message("A", "application/json", []byte(`{}`))} {
+		time.Sleep(50 * time.Millisecond) // more than the server needs to refuse it
+		if err := call.Send(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := call.CloseAndRecv(); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("answered %v", err)
+	}
 }
