@@ -108,10 +108,11 @@ func (m *Manager) run(ctx context.Context, e entry) error {
 	if err == nil {
 		err = g.start(ctx, before)
 	}
-	if err != nil {
-		g.fault = fmt.Errorf("start the group %s: %w", e.Key(), err)
+	if err != nil { // nothing of it runs, so nobody else looks at its fault
+		err = fmt.Errorf("start the group %s: %w", e.Key(), err)
+		g.fault = err
 	}
-	return g.fault
+	return err
 }
 
 // before is the place after which a group begins without a checkpoint.
