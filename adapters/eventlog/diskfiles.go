@@ -166,6 +166,8 @@ func (f *spaceFile) Write(p []byte) (int, error) {
 	if f.role != rolePlain {
 		// Before the call, which may change p.
 		f.unsynced = append(f.unsynced, p...)
+	}
+	if f.role == roleManifest {
 		f.sum = crc32.Update(f.sum, castagnoli, p)
 	}
 	err := f.space.hold(func() error {
