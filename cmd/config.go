@@ -17,6 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"recapito/adapters/clickhouse"
 	"recapito/adapters/eventstore"
 	"recapito/adapters/postgres"
 	"recapito/commands"
@@ -51,6 +52,8 @@ type Config struct {
 	ClickHouse struct {
 		URL  string `yaml:"url"`  // empty: the embedded engine
 		Addr string `yaml:"addr"` // of the embedded engine
+		// Memory bounds the embedded engine's process.
+		Memory Size `yaml:"memory"`
 	} `yaml:"clickhouse"`
 	Log struct {
 		Level  string `yaml:"level"`  // debug, info, warn, error
@@ -92,6 +95,7 @@ func defaultConfig() Config {
 	c.EventStore.Addr = "127.0.0.1:2113"
 	c.Kafka.Addr = "127.0.0.1:9092"
 	c.ClickHouse.Addr = "127.0.0.1:8123"
+	c.ClickHouse.Memory = "2GiB"
 	c.Log.Level, c.Log.Format = "info", "text"
 	return c
 }
@@ -222,6 +226,9 @@ func (c *Config) validate() error {
 		if !isAddress(addr) {
 			problem("%s: must be host:port, such as 127.0.0.1:8080", key)
 		}
+	}
+	if n, err := c.ClickHouse.Memory.bytes(); err != nil || n < clickhouse.MinMemory {
+		problem("clickhouse.memory: must be at least 256MiB, written as 512MiB or 2GiB")
 	}
 	if c.EventStore.Addr != "" && !isAddress(c.EventStore.Addr) {
 		problem("eventstore.addr: must be host:port, such as 127.0.0.1:2113, or empty")

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -122,8 +123,9 @@ func (e *engines) startBroker(ctx context.Context, c Config) (err error) {
 func (e *engines) startHouse(ctx context.Context, c Config) (err error) {
 	e.houseURL = c.ClickHouse.URL
 	if e.houseURL == "" {
+		memory, _ := c.ClickHouse.Memory.bytes() // validate saw it
 		e.house, err = clickhouse.Start(ctx, clickhouse.SupervisorOptions{
-			Args: []string{"clickhouse", "--until-stdin-ends"}, Dir: filepath.Join(c.Data, "clickhouse"), Addr: c.ClickHouse.Addr, Logger: e.log,
+			Args: []string{"clickhouse", "--until-stdin-ends", "--memory", strconv.FormatInt(memory, 10)}, Dir: filepath.Join(c.Data, "clickhouse"), Addr: c.ClickHouse.Addr, Logger: e.log,
 			Env: []string{"RECAPITO_LOG_FORMAT=json", "RECAPITO_LOG_LEVEL=" + c.Log.Level},
 		})
 		if err != nil {

@@ -36,6 +36,7 @@ var (
     <default>
       <max_bytes_before_external_group_by>{{.Spill}}</max_bytes_before_external_group_by>
       <max_bytes_before_external_sort>{{.Spill}}</max_bytes_before_external_sort>
+      <max_memory_usage>{{.Query}}</max_memory_usage>
       <session_timezone>UTC</session_timezone>
       <implicit_select>0</implicit_select>
       <constraints>{{range .Constant}}
@@ -60,13 +61,33 @@ var (
 )
 
 const (
-	// DefaultMemory bounds what all queries and merges together may take.
+	// DefaultMemory bounds the child: all queries and merges together, and the rows of
+	// inserts that are being received.
 	DefaultMemory = 2 << 30
-	minMemory     = 256 << 20
+	// MinMemory is the least with which the engine is of use.
+	MinMemory = 256 << 20
 
-	memoryPerSpill = 4  // a query spills to disk at this part of the limit
-	memoryPerMarks = 16 // the mark caches take this part of the limit each
+	memoryPerRows  = 4  // the rows of inserts that wait take this part of the limit; the engine has the rest
+	memoryPerQuery = 2  // one query may take this part of the engine's,
+	memoryPerSpill = 4  // and spills to disk at this part of it
+	memoryPerMarks = 16 // the mark caches take this part of it each
 )
+
+// checkMemory gives the limit that an option means.
+func checkMemory(memory int64) (int64, error) {
+	if memory == 0 {
+		return DefaultMemory, nil
+	}
+	if memory < MinMemory {
+		return 0, fmt.Errorf("the ClickHouse memory limit of %d bytes is below %d", memory, int64(MinMemory))
+	}
+	return memory, nil
+}
+
+// insertBytes is how many bytes of rows one insert may have under a memory limit.
+func insertBytes(memory int64) int64 {
+	return min(maxInsertBytes, memory/memoryPerRows/maxInserts)
+}
 
 // constantSettings name files or hosts to read, or change the language that
 // statements are checked in; no request may set them.
@@ -74,24 +95,20 @@ var constantSettings = []string{
 	"format_schema", "format_schema_source", "format_schema_message_name",
 	"format_template_row", "format_template_row_format", "format_template_resultset", "format_template_resultset_format",
 	"format_avro_schema_registry_url",
+	"output_format_schema",
 	"dialect", "allow_experimental_kusto_dialect", "allow_experimental_prql_dialect",
 }
 
 // writeConfig writes the engine's two configuration files into the folder and
 // returns the path of the first.
 func writeConfig(dir string, memory int64) (string, error) {
-	if memory == 0 {
-		memory = DefaultMemory
-	}
-	if memory < minMemory {
-		return "", fmt.Errorf("the ClickHouse memory limit of %d bytes is below %d", memory, int64(minMemory))
-	}
+	engine := memory - memory/memoryPerRows
 	users := filepath.Join(dir, "users.xml")
 	values := struct {
-		Memory, MarkCache, Spill int64
-		Users                    string
-		Constant                 []string
-	}{memory, memory / memoryPerMarks, memory / memoryPerSpill, users, constantSettings}
+		Memory, MarkCache, Query, Spill int64
+		Users                           string
+		Constant                        []string
+	}{engine, engine / memoryPerMarks, engine / memoryPerQuery, engine / memoryPerSpill, users, constantSettings}
 	if err := writeTemplate(users, usersConfig, values); err != nil {
 		return "", err
 	}

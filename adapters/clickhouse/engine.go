@@ -32,11 +32,16 @@ type engine struct {
 	firstMu sync.Mutex
 
 	name, version, timezone string
+	insertBytes             int64 // of the rows of one insert
 }
 
 // startEngine loads the library and opens the folder, which it creates if
 // need be, waiting for a lock that a dying predecessor still holds.
 func startEngine(ctx context.Context, libraryPath, dir string, memory int64) (*engine, error) {
+	memory, err := checkMemory(memory)
+	if err != nil {
+		return nil, err
+	}
 	lib, err := loadLibrary(libraryPath)
 	if err != nil {
 		return nil, err
@@ -57,7 +62,7 @@ func startEngine(ctx context.Context, libraryPath, dir string, memory int64) (*e
 	if err != nil {
 		return nil, errors.Join(err, unlock())
 	}
-	e := &engine{lib: lib, args: []string{"--path=" + dir}}
+	e := &engine{lib: lib, args: []string{"--path=" + dir}, insertBytes: insertBytes(memory)}
 	if err := e.boot(ctx, append(e.args, "--config-file="+config)); err != nil {
 		return nil, errors.Join(err, unlock())
 	}
@@ -128,15 +133,4 @@ func (e *engine) stop() {
 	e.firstMu.Lock()
 	defer e.firstMu.Unlock()
 	e.first.close()
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -198,7 +198,7 @@ func quietValues(conn *connection, head insertHead, rows *os.File) error {
 		return fmt.Errorf("read an insert's rows again: %w", err)
 	}
 	if len(text) > maxValuesBytes {
-		return refuse(codeQueryTooLarge, "the insert's rows are more than %d bytes, the limit of the format Values; other formats may have %d", maxValuesBytes, maxInsertBytes)
+		return refuse(codeQueryTooLarge, "the insert's rows are more than %d bytes, the limit of the format Values", maxValuesBytes)
 	}
 	if _, err := rows.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("rewind an insert's rows: %w", err)

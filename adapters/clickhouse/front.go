@@ -20,7 +20,7 @@ import (
 
 const (
 	maxQueries   = 32               // statements at once
-	maxInserts   = 4                // inserts among them; each may hold maxInsertBytes of memory
+	maxInserts   = 4                // inserts among them; each may hold insertBytes of memory
 	slotPatience = 10 * time.Second // to wait for one's turn
 
 	// Unless the request sets max_execution_time.
@@ -126,7 +126,7 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, out *response) er
 			return err
 		}
 		defer func() { <-f.rows }()
-		if rows, err = readRows(q.rows); err != nil {
+		if rows, err = readRows(q.rows, f.engine.insertBytes); err != nil {
 			return err
 		}
 		defer func() { _ = rows.Close() }()
@@ -169,17 +169,17 @@ func takeSlot(ctx context.Context, slots chan struct{}) error {
 
 // readRows keeps the rows of an insert, whole, where the engine can read them:
 // an insert whose sender breaks off is never begun.
-func readRows(rows io.Reader) (*os.File, error) {
+func readRows(rows io.Reader, limit int64) (*os.File, error) {
 	file, err := newPayload()
 	if err != nil {
 		return nil, err
 	}
-	n, err := io.Copy(file, io.LimitReader(rows, maxInsertBytes+1))
+	n, err := io.Copy(file, io.LimitReader(rows, limit+1))
 	switch {
 	case err != nil:
 		err = bodyError(err)
-	case n > maxInsertBytes:
-		err = refuse(codeQueryTooLarge, "the insert's rows are more than %d bytes", maxInsertBytes)
+	case n > limit:
+		err = refuse(codeQueryTooLarge, "the insert's rows are more than %d bytes", limit)
 	default:
 		_, err = file.Seek(0, io.SeekStart)
 	}

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
 func q(pairs ...string) url.Values {
@@ -128,10 +131,20 @@ func TestInsertsInAnyFormat(t *testing.T) {
 	z := gzip.NewWriter(&zipped)
 	z.Write([]byte("8\teight\n"))
 	z.Close()
+	var zstded, lz4ed bytes.Buffer
+	zs, err := zstd.NewWriter(&zstded)
+	must(t, err)
+	zs.Write([]byte("10\tten\n"))
+	must(t, zs.Close())
+	lz := lz4.NewWriter(&lz4ed)
+	lz.Write([]byte("11\televen\n"))
+	must(t, lz.Close())
 	for _, insert := range []struct {
 		query, body string
 		header      []string
 	}{
+		{"INSERT INTO t FORMAT TSV", zstded.String(), []string{"Content-Encoding", "zstd"}},
+		{"INSERT INTO t FORMAT TSV", lz4ed.String(), []string{"Content-Encoding", "lz4"}},
 		{"", "INSERT INTO t VALUES (1, 'one; -- ''x'' '), (2, 'FORMAT CSV')", nil},
 		{"INSERT INTO t (s, a) FORMAT CSV", "\"three\",3\n", nil},
 		{"INSERT INTO t FORMAT JSONEachRow", `{"a": 4, "s": "four"}`, nil},
@@ -149,26 +162,26 @@ func TestInsertsInAnyFormat(t *testing.T) {
 			t.Errorf("%s %.60q: %d %s", insert.query, insert.body, a.status, a.body)
 		}
 	}
-	want := "1\tone; -- \\'x\\' \n2\tFORMAT CSV\n3\tthree\n4\tfour\n5\tfive\n6\tsix\n7\tseven\n8\teight\n9\t\n"
+	want := "1\tone; -- \\'x\\' \n2\tFORMAT CSV\n3\tthree\n4\tfour\n5\tfive\n6\tsix\n7\tseven\n8\teight\n9\t\n10\tten\n11\televen\n"
 	if a := get(t, base, q("database", db, "query", "SELECT * FROM t ORDER BY a")); a.body != want {
 		t.Errorf("got %q, want %q", a.body, want)
 	}
 	// Binary rows that look like SQL, zeros and all.
-	body := "\x0a\x00\x00\x00\x06';\x00\xff\n\\\x0b\x00\x00\x00\x00"
+	body := "\x14\x00\x00\x00\x06';\x00\xff\n\\\x15\x00\x00\x00\x00"
 	if a := post(t, base, q("database", db, "query", "INSERT INTO t FORMAT RowBinary"), body); a.status != 200 {
 		t.Fatal(a.body)
 	} else if s := decode(t, a.header.Get("X-ClickHouse-Summary")); s["written_rows"] != "2" {
 		t.Errorf("the summary says %v", s)
 	}
-	if a := get(t, base, q("database", db, "query", "SELECT hex(s) FROM t WHERE a = 10")); a.body != "273B00FF0A5C\n" {
+	if a := get(t, base, q("database", db, "query", "SELECT hex(s) FROM t WHERE a = 20")); a.body != "273B00FF0A5C\n" {
 		t.Errorf("binary row: %q", a.body)
 	}
 	// A row that does not parse refuses all rows of the insert.
-	if a := post(t, base, q("database", db, "query", "INSERT INTO t FORMAT TSV"), "20\tx\nabc\ty\n"); a.status != 400 {
+	if a := post(t, base, q("database", db, "query", "INSERT INTO t FORMAT TSV"), "30\tx\nabc\ty\n"); a.status != 400 {
 		t.Errorf("bad row: %d %s", a.status, a.body)
 	}
-	if a := get(t, base, q("database", db, "query", "SELECT count() FROM t")); a.body != "11\n" {
-		t.Errorf("%q rows, want 11", a.body)
+	if a := get(t, base, q("database", db, "query", "SELECT count() FROM t")); a.body != "13\n" {
+		t.Errorf("%q rows, want 13", a.body)
 	}
 }
 

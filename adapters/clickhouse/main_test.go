@@ -123,7 +123,12 @@ func engine(tb testing.TB) *clickhouse.Supervised {
 func own(t *testing.T, dir string) *clickhouse.Supervised {
 	t.Helper()
 	needLibrary(t)
-	s, err := clickhouse.Start(t.Context(), childOptions(dir))
+	return start(t, childOptions(dir))
+}
+
+func start(t *testing.T, o clickhouse.SupervisorOptions) *clickhouse.Supervised {
+	t.Helper()
+	s, err := clickhouse.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,14 +20,17 @@ import (
 	"time"
 
 	"github.com/ClickHouse/ch-go/compress"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
 const (
 	maxTextBytes   = 1 << 20   // of a statement without its rows
-	maxInsertBytes = 128 << 20 // of the rows of one insert, uncompressed
+	maxInsertBytes = 128 << 20 // of the rows of one insert, uncompressed; less under a small memory limit
 	maxValuesBytes = 16 << 20  // the same in the format Values, which is looked through
 	maxSettings    = 256       // and parameters, of one request
 	maxIDBytes     = 128       // of a query id
+	maxWindowBytes = 8 << 20   // of a zstd body: what its levels up to 19 use
 
 	bodyPatience = 30 * time.Second // for the next bytes of a body
 )
@@ -185,6 +188,14 @@ func requestBody(w http.ResponseWriter, r *http.Request, blocks bool) (io.Reader
 			return nil, bodyError(err)
 		}
 		body = z
+	case "zstd":
+		z, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindowBytes))
+		if err != nil {
+			return nil, bodyError(err)
+		}
+		body = z
+	case "lz4":
+		body = lz4.NewReader(body)
 	case "deflate":
 		z, err := zlib.NewReader(body)
 		if err != nil {
@@ -192,7 +203,7 @@ func requestBody(w http.ResponseWriter, r *http.Request, blocks bool) (io.Reader
 		}
 		body = z
 	default:
-		return nil, refuse(codeUnknownCodec, "the Content-Encoding is none of gzip, deflate, identity")
+		return nil, refuse(codeUnknownCodec, "the Content-Encoding is none of gzip, zstd, lz4, deflate, identity")
 	}
 	if blocks {
 		body = &blockReader{compress.NewReader(body)}

@@ -26,6 +26,10 @@ type SupervisorOptions struct {
 	Dir  string
 	Addr string // a loopback address; with port 0 the first child's choice is kept
 
+	// HangAfter is for how long a child that answers nothing is waited for before it is
+	// killed and started again; 0: [DefaultHangAfter].
+	HangAfter time.Duration
+
 	Logger *slog.Logger
 }
 
@@ -81,6 +85,9 @@ func Start(ctx context.Context, o SupervisorOptions) (*Supervised, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.HangAfter == 0 {
+		o.HangAfter = DefaultHangAfter
 	}
 	if _, err := LibraryPath(); err != nil {
 		return nil, err
@@ -164,9 +171,12 @@ func (s *Supervised) supervise(c *child) {
 	defer close(s.done)
 	backOff := minBackOff
 	for {
+		unwatch := s.watch(c)
 		select {
 		case <-c.exited:
+			unwatch()
 		case <-s.stop:
+			unwatch()
 			s.terminate(c)
 			s.setState(errClosed, nil)
 			return

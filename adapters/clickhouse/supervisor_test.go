@@ -98,6 +98,24 @@ func TestKilledEngineComesBackWhole(t *testing.T) {
 	}
 }
 
+// A child that is there but answers nothing is killed and started again.
+func TestHungEngineIsStartedAgain(t *testing.T) {
+	needLibrary(t)
+	o := childOptions(t.TempDir())
+	o.HangAfter = 3 * time.Second
+	s := start(t, o)
+	pid := s.PID()
+	must(t, syscall.Kill(pid, syscall.SIGSTOP))
+	eventually(t, "it is told that it hangs", func() bool { return s.State() != nil })
+	eventually(t, "it is back", func() bool { return s.Restarts() == 1 && s.State() == nil })
+	if s.PID() == pid {
+		t.Error("the same child")
+	}
+	if a := get(t, s.URL(), q("query", "SELECT 1")); a.body != "1\n" {
+		t.Errorf("it answers %d %s", a.status, a.body)
+	}
+}
+
 // However the parent dies, the child ends, and the next one has the folder
 // within ten seconds.
 func TestKilledParentLeavesNothing(t *testing.T) {

@@ -1,0 +1,89 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// DefaultHangAfter is how long a child may answer nothing, not even /ping, which needs
+// no engine and no slot. It is far more than a busy machine delays it.
+const DefaultHangAfter = 30 * time.Second
+
+// A child is asked this many times within its HangAfter; when none is answered, it
+// hangs.
+const hangProbes = 3
+
+var errHangs = errors.New("the ClickHouse engine does not answer")
+
+// watch asks the child again and again whether it answers, and kills one that hangs:
+// supervise then starts another. The function it returns ends the watch and waits for
+// its end.
+func (s *Supervised) watch(c *child) (unwatch func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.probe(ctx, c)
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+func (s *Supervised) probe(ctx context.Context, c *child) {
+	every := s.options.HangAfter / hangProbes
+	client := http.Client{Timeout: every, Transport: &http.Transport{DisableKeepAlives: true}}
+	for failures := 0; ; {
+		if sleep(ctx, every) != nil {
+			return
+		}
+		err := ping(ctx, &client, "http://"+s.addr+"/ping")
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil && failures > 0:
+			failures = 0
+			s.setState(nil, c.cmd.Process)
+		case err != nil:
+			failures++
+			s.setState(fmt.Errorf("%w: %w", errHangs, err), c.cmd.Process)
+		}
+		if failures == hangProbes {
+			s.logger.Error("ClickHouse engine hangs and is killed", "error", err)
+			_ = c.cmd.Process.Kill()
+			return
+		}
+	}
+}
+
+func ping(ctx context.Context, client *http.Client, url string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("make a ping: %w", err)
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if _, err := io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<10)); err != nil {
+		return fmt.Errorf("read the answer to a ping: %w", err)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
