@@ -293,4 +293,3 @@ func words(stream string, from, to int) []string {
 }
 
 func types(n int) []string { return slices.Repeat([]string{"A"}, n) }
-
