@@ -68,9 +68,10 @@ test-esdb-client: build ## run the official EventStoreDB client's own tests agai
 	adapters/eventlog/esdbserver/clientsuite/run.sh bin/recapito
 
 .PHONY: test-eventlog-full
-test-eventlog-full: test-esdb-client ## the event store's fault tests in full (a quarter of an hour; SEED=n replays one), and the client's suite
+test-eventlog-full: test-esdb-client clickhouse-library ## the event store's fault tests in full (half an hour; SEED=n replays one), the client's suite, and end to end over engines outside
 	go test -count=1 -timeout 90m -v -run '^Test(Crash|Faults|Damage|Kill)$$' ./adapters/eventlog \
 		-eventlog.crashes=1000 -eventlog.faults=1000 -eventlog.damages=2000 -eventlog.kills=100 $(if $(SEED),-eventlog.seed=$(SEED))
+	RECAPITO_TEST_FULL=1 go test -count=1 -timeout 60m ./cmd
 
 .PHONY: sim
 sim: ## drive the real code on fake time through random faults (SEED=n replays one, SEEDS=n runs so many)

@@ -123,9 +123,7 @@ func newReader(t *testing.T, w *world) *reader {
 // it printed.
 func (r *reader) run(t *testing.T, command string) (string, error) {
 	t.Helper()
-	for standard, here := range map[string]string{"127.0.0.1:8080": r.instance.HTTP, "127.0.0.1:8123": r.instance.ClickHouse} {
-		command = strings.ReplaceAll(command, standard, here)
-	}
+	command = replaced(command, map[string]string{"127.0.0.1:8080": r.instance.HTTP, "127.0.0.1:8123": r.instance.ClickHouse})
 	script := "touch variables; . ./variables\n" + command + "\nrc=$?\nfor v in id key; do [ -n \"${!v:-}\" ] && declare -p $v; done >variables\nexit $rc\n"
 	bash := exec.CommandContext(t.Context(), "bash", "-c", script)
 	bash.Dir = r.dir
@@ -135,6 +133,14 @@ func (r *reader) run(t *testing.T, command string) (string, error) {
 		return out.String(), fmt.Errorf("%w: %s", err, errOut.String())
 	}
 	return out.String(), nil
+}
+
+// replaced puts what is here in the place of what a page says.
+func replaced(text string, here map[string]string) string {
+	for standard, is := range here {
+		text = strings.ReplaceAll(text, standard, is)
+	}
+	return text
 }
 
 // The steps of a notification that goes well, and who does each.

@@ -51,17 +51,12 @@ func engineWorld(t *testing.T, env ...string) *world {
 	t.Helper()
 	root := t.TempDir()
 	w := &world{t: t, root: root, dir: filepath.Join(root, "instance"), env: env}
-	own := func(name string, args ...string) *engine {
-		e := &engine{t: t, dir: filepath.Join(root, name), env: env, args: args, addr: "127.0.0.1:0"}
-		e.start()
-		return e
-	}
-	w.store = own("eventstore", "eventlog", "serve", "--data")
-	w.house = own("clickhouse", "clickhouse", "--dir")
+	w.store = engineOn(t, filepath.Join(root, "eventstore"), env, "eventlog", "serve", "--data")
+	w.house = engineOn(t, filepath.Join(root, "clickhouse"), env, "clickhouse", "--dir")
 	if thorough("RECAPITO_TEST_PEERS") && apache.Installed() == nil {
 		w.broker = apacheKafka(t, filepath.Join(root, "kafka"))
 	} else {
-		w.broker = own("kafka", brokerVerb)
+		w.broker = engineOn(t, filepath.Join(root, "kafka"), env, brokerVerb)
 	}
 	return w
 }
@@ -233,9 +228,16 @@ func thorough(setting string) bool {
 // startEventlog starts `recapito eventlog serve` on a folder and a free port.
 func startEventlog(t *testing.T, dir string) (*process, string) {
 	t.Helper()
-	e := &engine{t: t, dir: dir, addr: "127.0.0.1:0", args: []string{"eventlog", "serve", "--data"}}
-	e.start()
+	e := engineOn(t, dir, nil, "eventlog", "serve", "--data")
 	return e.now, e.addr
+}
+
+// engineOn starts an engine on a folder, by a verb of ours that takes it last.
+func engineOn(t *testing.T, dir string, env []string, args ...string) *engine {
+	t.Helper()
+	e := &engine{t: t, dir: dir, env: env, args: args, addr: "127.0.0.1:0"}
+	e.start()
+	return e
 }
 
 // strike kills it and starts it again.

@@ -46,8 +46,22 @@ func person(id string) commands.PersonKey {
 	return commands.PersonKey{PersonID: "p" + id, KeyID: "k" + id, Wrapped: []byte{0, id[0]}}
 }
 
-func TestSuite(t *testing.T) {
+// One server for all that leave it alive.
+func TestStore(t *testing.T) {
 	server := postgrestest.Start(t)
+	for name, test := range map[string]func(*testing.T, *postgrestest.Server){
+		"one store":                   oneStore,
+		"several stores":              severalStores,
+		"opened at once":              openedAtOnce,
+		"a newer schema is refused":   newerSchemaIsRefused,
+		"no error shows the password": noErrorShowsThePassword,
+		"a closed store refuses":      closedStoreRefuses,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, server) })
+	}
+}
+
+func oneStore(t *testing.T, server *postgrestest.Server) {
 	keystoretest.Run(t, func(t *testing.T) keystoretest.Subject {
 		url := newDatabase(server)
 		s := open(t, url)
@@ -82,8 +96,7 @@ func (s *several) ClaimPerson(ctx context.Context, tenant string, hashes [][]byt
 }
 
 // What one store answered, the others know: the whole suite over several at once.
-func TestSuiteOverSeveralStores(t *testing.T) {
-	server := postgrestest.Start(t)
+func severalStores(t *testing.T, server *postgrestest.Server) {
 	keystoretest.Run(t, func(t *testing.T) keystoretest.Subject {
 		url := newDatabase(server)
 		s := &several{}
@@ -96,8 +109,8 @@ func TestSuiteOverSeveralStores(t *testing.T) {
 }
 
 // Instances that start at once on an empty database make one schema.
-func TestStoresOpenedAtOnce(t *testing.T) {
-	url := newDatabase(postgrestest.Start(t))
+func openedAtOnce(t *testing.T, server *postgrestest.Server) {
+	url := newDatabase(server)
 	var opening sync.WaitGroup
 	var stores [8]*postgres.Store
 	for i := range stores {
@@ -210,8 +223,8 @@ func TestServerThatLosesCommits(t *testing.T) {
 	}
 }
 
-func TestNewerSchemaIsRefused(t *testing.T) {
-	url := newDatabase(postgrestest.Start(t))
+func newerSchemaIsRefused(t *testing.T, server *postgrestest.Server) {
+	url := newDatabase(server)
 	open(t, url)
 	c, err := pgx.Connect(t.Context(), url)
 	if err != nil {
@@ -227,8 +240,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 }
 
 // Whatever is wrong with a connection string or its server, no error shows a password.
-func TestNoErrorShowsThePassword(t *testing.T) {
-	server := postgrestest.Start(t)
+func noErrorShowsThePassword(t *testing.T, server *postgrestest.Server) {
 	const hidden = "hidden-word"
 	for _, url := range []string{
 		"postgres://recapito:" + hidden + "@" + server.Addr() + "/postgres?sslmode=disable",
@@ -250,8 +262,8 @@ func TestNoErrorShowsThePassword(t *testing.T) {
 	}
 }
 
-func TestClosedStoreRefuses(t *testing.T) {
-	s := open(t, newDatabase(postgrestest.Start(t)))
+func closedStoreRefuses(t *testing.T, server *postgrestest.Server) {
+	s := open(t, newDatabase(server))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
