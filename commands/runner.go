@@ -353,11 +353,19 @@ func LoadLatest(ctx context.Context, s Store, stream string, v any) (event.Expec
 	return at, nil
 }
 
-// AppendOperational appends one event without personal data to an operational stream.
+// AppendOperational appends one event without personal data to an operational stream
+// whose newest event holds all its state. Of a stream that it begins, a store is told
+// first to keep no more than the newest ones.
 func AppendOperational(ctx context.Context, s Store, stream string, expected event.Expected, name string, v any) (event.Revision, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return 0, fmt.Errorf("encoding %s: %w", name, err)
+	}
+	if expected.IsNoStream() {
+		metadata, limits := checkpoint.Limits(stream, uuid.NewString())
+		if _, err := s.Append(ctx, metadata, event.NoStream(), []event.New{limits}); err != nil && !errors.Is(err, event.ErrWrongVersion) {
+			return 0, fmt.Errorf("limiting %s: %w", stream, err)
+		}
 	}
 	appended, err := s.Append(ctx, stream, expected, []event.New{{ID: uuid.NewString(), Type: name, Data: data}})
 	return appended.Revision, err

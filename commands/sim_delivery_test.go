@@ -198,7 +198,7 @@ func (w *world) startDeadlines(p *process, m *commands.Manager) {
 		if !stands {
 			return false
 		}
-		for seen < len(w.store.all) && !strings.HasPrefix(w.store.all[seen].Stream, deadline.StreamPrefix) {
+		for seen < len(w.store.all) && (w.store.gone[seen] || !strings.HasPrefix(w.store.all[seen].Stream, deadline.StreamPrefix)) {
 			seen++
 		}
 		return seen < len(w.store.all)

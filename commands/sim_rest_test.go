@@ -28,6 +28,9 @@ func (c *checker) atRest() {
 		if !c.closed[stream] {
 			s.fail("P5 the bucket %s was never closed", stream)
 		}
+		if !c.w.store.limits[stream].deleted() {
+			s.fail("P5 the bucket %s is closed and not discarded", stream)
+		}
 	}
 	for _, ack := range c.acks {
 		c.receiptAccounted(ack)

@@ -2,7 +2,11 @@ package commands_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"recapito/commands"
 	"recapito/domain/event"
@@ -15,8 +19,10 @@ type simStore struct {
 	all     []event.Recorded
 	streams map[string][]int // indexes into all
 	ids     map[string]int   // event id → index into all
-	faults  int              // left
-	any     bool             // a planted bug: expectations are not looked at
+	limits  map[string]simLimits
+	gone    map[int]bool // indexes into all: hidden, and scavenged at once
+	faults  int          // left
+	any     bool         // a planted bug: expectations are not looked at
 	// appended is told of every event that became durable.
 	appended func(event.Recorded)
 	// ended is told when the whole of an append is durable.
@@ -26,7 +32,39 @@ type simStore struct {
 var _ commands.Store = (*simStore)(nil)
 
 func newSimStore(s *scheduler, faults int) *simStore {
-	return &simStore{s: s, streams: map[string][]int{}, ids: map[string]int{}, faults: faults}
+	return &simStore{s: s, streams: map[string][]int{}, ids: map[string]int{}, limits: map[string]simLimits{}, gone: map[int]bool{}, faults: faults}
+}
+
+// simLimits are what a stream's metadata say.
+type simLimits struct {
+	MaxCount int            `json:"$maxCount"`
+	Before   event.Revision `json:"$tb"`
+}
+
+func (l simLimits) deleted() bool { return l.Before == event.RevisionEnd }
+
+// hide applies a stream's limits. What is hidden is gone from $all at once, but for the
+// newest event: a reader can meet a scavenge no sooner.
+func (st *simStore) hide(stream string) {
+	l := st.limits[stream]
+	has := st.streams[stream]
+	begin := int(min(l.Before, event.Revision(len(has))))
+	if l.MaxCount > 0 {
+		begin = max(begin, len(has)-l.MaxCount)
+	}
+	for _, i := range has[:begin] {
+		st.gone[i] = i < len(st.all)-1 || st.gone[i]
+	}
+}
+
+// describe takes a metadata event.
+func (st *simStore) describe(e event.Recorded) {
+	if stream, ok := strings.CutPrefix(e.Stream, event.MetadataPrefix); ok {
+		var l simLimits
+		_ = json.Unmarshal(e.Data, &l) // malformed ones set none
+		st.limits[stream] = l
+		st.hide(stream)
+	}
 }
 
 // broken draws whether a call goes wrong.
@@ -80,12 +118,25 @@ func (st *simStore) append(stream string, expected event.Expected, events []even
 	exact, isExact := expected.Exactly()
 	switch {
 	case st.any && strings.HasPrefix(stream, "notification-"):
-	case expected.IsNoStream() && len(has) > 0,
-		expected.IsStreamExists() && len(has) == 0,
+	case expected.IsNoStream() && len(has) > 0 && !st.limits[stream].deleted(),
+		expected.IsStreamExists() && (len(has) == 0 || st.limits[stream].deleted()),
 		isExact && (len(has) == 0 || wrong.Actual != exact):
 		st.s.log("append to %s: clash", stream)
 		return event.Appended{}, wrong
 	}
+	last := st.write(stream, events)
+	if st.limits[stream].deleted() {
+		back := event.New{ID: uuid.NewSHA1(uuid.Nil, []byte(last.ID)).String(), Type: event.MetadataType, Data: fmt.Appendf(nil, `{"$tb":%d}`, len(has))}
+		st.write(event.MetadataPrefix+stream, []event.New{back})
+	}
+	st.hide(stream)
+	if st.ended != nil {
+		st.ended(stream)
+	}
+	return event.Appended{Revision: last.Revision, Position: last.Position}, nil
+}
+
+func (st *simStore) write(stream string, events []event.New) event.Recorded {
 	var last event.Recorded
 	for _, e := range events {
 		at := event.Position(st.s.rng.IntN(3))
@@ -105,11 +156,9 @@ func (st *simStore) append(stream string, expected event.Expected, events []even
 		if st.appended != nil {
 			st.appended(last)
 		}
+		st.describe(last)
 	}
-	if st.ended != nil {
-		st.ended(stream)
-	}
-	return event.Appended{Revision: last.Revision, Position: last.Position}, nil
+	return last
 }
 
 func (st *simStore) ReadStream(ctx context.Context, read event.StreamRead, visit func(event.Recorded) error) error {
@@ -124,12 +173,20 @@ func (st *simStore) ReadStream(ctx context.Context, read event.StreamRead, visit
 		return event.ErrUnavailable
 	}
 	has := st.streams[read.Stream]
-	if len(has) == 0 {
+	if len(has) == 0 || st.limits[read.Stream].deleted() {
 		return event.ErrStreamNotFound
+	}
+	l, begin := st.limits[read.Stream], 0
+	if strings.HasPrefix(read.Stream, event.MetadataPrefix) {
+		l.MaxCount = 1
+	}
+	begin = int(l.Before)
+	if l.MaxCount > 0 {
+		begin = max(begin, len(has)-l.MaxCount)
 	}
 	if read.Direction == event.Backwards {
 		n := 0
-		for i := min(len(has)-1, int(read.From)); i >= 0 && (read.Limit == 0 || n < read.Limit); i-- {
+		for i := min(len(has)-1, int(read.From)); i >= begin && (read.Limit == 0 || n < read.Limit); i-- {
 			if err := visit(st.all[has[i]]); err != nil {
 				return err
 			}
@@ -137,8 +194,9 @@ func (st *simStore) ReadStream(ctx context.Context, read event.StreamRead, visit
 		}
 		return nil
 	}
+	from := max(int(read.From), begin)
 	end := len(has)
-	for i := int(read.From); i < end && (read.Limit == 0 || i < int(read.From)+read.Limit); i++ {
+	for i := from; i < end && (read.Limit == 0 || i < from+read.Limit); i++ {
 		if err := visit(st.all[has[i]]); err != nil {
 			return err
 		}

@@ -78,6 +78,12 @@ func (b *book) save(ctx context.Context, change func(*checkpoint.ProjectionCheck
 	if err != nil {
 		return fmt.Errorf("encoding the checkpoint: %w", err)
 	}
+	if b.expected.IsNoStream() {
+		metadata, limits := checkpoint.Limits(b.stream, uuid.NewString())
+		if _, err := b.journal.Append(ctx, metadata, event.NoStream(), []event.New{limits}); err != nil && !errors.Is(err, event.ErrWrongVersion) {
+			return fmt.Errorf("limiting the checkpoint's stream: %w", err)
+		}
+	}
 	e := event.New{ID: event.IDs(uuid.NewString(), 1)[0], Type: name, Data: data}
 	appended, err := b.journal.Append(ctx, b.stream, b.expected, []event.New{e})
 	if err != nil {

@@ -342,6 +342,11 @@ func (s *Service) readNear(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
+		if closed && !s.watching { // and not discarded: whoever closed it was stopped
+			if err := s.discard(ctx, k); err != nil {
+				return err
+			}
+		}
 		s.mu.Lock()
 		s.schedule.loaded(k, slice, last, closed)
 		s.mu.Unlock()
@@ -386,6 +391,9 @@ func (s *Service) closeDone(ctx context.Context, now time.Time) error {
 	s.mu.Unlock()
 	for _, k := range keys {
 		if err := s.close(ctx, k); err != nil {
+			return err
+		}
+		if err := s.discard(ctx, k); err != nil {
 			return err
 		}
 	}

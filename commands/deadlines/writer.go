@@ -280,3 +280,30 @@ func (s *Service) close(ctx context.Context, k key) error {
 		return s.take(ctx, e)
 	})
 }
+
+// discard lets a store remove a closed bucket: everything in it was fired. Whoever sets a
+// deadline there later finds no stream, as in a minute that never had one.
+//
+// The metadata stream is read first and appended to at that revision, so that somebody
+// who stood still meanwhile does not discard what came after another one did.
+func (s *Service) discard(ctx context.Context, k key) error {
+	metadata := event.MetadataPrefix + k.stream()
+	at := event.NoStream()
+	newest := event.StreamRead{Stream: metadata, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}
+	err := ignoreNoStream(s.store.ReadStream(ctx, newest, func(e event.Recorded) error {
+		at = event.Exact(e.Revision)
+		return nil
+	}))
+	if err != nil {
+		return err
+	}
+	_, closed, err := s.tail(ctx, k)
+	if err != nil || !closed {
+		return err
+	}
+	all := event.New{ID: uuid.NewString(), Type: event.MetadataType, Data: fmt.Appendf(nil, `{"$tb":%d}`, event.RevisionEnd)}
+	if _, err := s.store.Append(ctx, metadata, at, []event.New{all}); err != nil && !errors.Is(err, event.ErrWrongVersion) {
+		return fmt.Errorf("discarding a bucket: %w", err)
+	}
+	return nil
+}

@@ -101,7 +101,7 @@ func sleep(d time.Duration) {
 }
 
 func (w *world) history() (told []string) {
-	err := w.store.ReadStream(w.t.Context(), event.StreamRead{Stream: domain.Stream("job")}, func(e event.Recorded) error {
+	err := w.store.ReadAll(w.t.Context(), event.AllRead{Filter: event.Filter{StreamPrefixes: []string{domain.Stream("job")}}}, func(e event.Recorded) error {
 		told = append(told, fmt.Sprintf("%s %s", e.Type, e.Data))
 		return nil
 	})

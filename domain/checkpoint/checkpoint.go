@@ -4,7 +4,11 @@
 // state, so that only the newest event of a stream is ever needed.
 package checkpoint
 
-import "recapito/domain/event"
+import (
+	"fmt"
+
+	"recapito/domain/event"
+)
 
 // StreamPrefix is the category of checkpoint streams.
 const StreamPrefix = "checkpoint-"
@@ -12,6 +16,16 @@ const StreamPrefix = "checkpoint-"
 // ProjectionStream names the checkpoint stream of a projection.
 func ProjectionStream(projection string) string {
 	return StreamPrefix + "projection-" + projection
+}
+
+// Kept is how many events of a checkpoint stream, or of another that holds its whole
+// state in each event, a store keeps. The newest would do; the others are for people.
+const Kept = 10
+
+// Limits answers the stream and the event by which a store is told so: they are appended
+// once, before the first event of such a stream.
+func Limits(stream, id string) (string, event.New) {
+	return event.MetadataPrefix + stream, event.New{ID: id, Type: event.MetadataType, Data: fmt.Appendf(nil, `{"$maxCount":%d}`, Kept)}
 }
 
 // THE NAMES AND FIELDS BELOW ARE THE STORAGE FORMAT.

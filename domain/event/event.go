@@ -108,6 +108,14 @@ const (
 	PositionEnd Position = 1<<63 - 1
 )
 
+// The metadata of a stream are the last event of MetadataPrefix + its name. Of their
+// members, $maxCount, $maxAge (seconds) and $tb say what a store hides of the stream and
+// may remove; $tb RevisionEnd: everything, until something is appended again.
+const (
+	MetadataPrefix = "$$"
+	MetadataType   = "$metadata"
+)
+
 // AllRead asks for events of $all. As EventStoreDB does it: forwards includes the
 // event at From, backwards excludes it. Limit 0 means no limit.
 type AllRead struct {
