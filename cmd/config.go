@@ -54,12 +54,30 @@ type Config struct {
 		Addr string `yaml:"addr"` // of the embedded engine
 		// Memory bounds the embedded engine's process.
 		Memory Size `yaml:"memory"`
+		// Readers are the embedded engine's users for BI tools.
+		Readers []ReaderConfig `yaml:"readers"`
 	} `yaml:"clickhouse"`
 	Log struct {
 		Level  string `yaml:"level"`  // debug, info, warn, error
 		Format string `yaml:"format"` // text, json
 	} `yaml:"log"`
 	Routes []RouteConfig `yaml:"routes"`
+}
+
+// ReaderConfig is a user of the embedded ClickHouse who sees one tenant's rows.
+type ReaderConfig struct {
+	Name           string `yaml:"name"`
+	Tenant         string `yaml:"tenant"`
+	PasswordSHA256 string `yaml:"password_sha256"`
+}
+
+// users are the readers as the engine knows them.
+func (c *Config) users() clickhouse.Users {
+	var u clickhouse.Users
+	for _, r := range c.ClickHouse.Readers {
+		u.Readers = append(u.Readers, clickhouse.Reader(r))
+	}
+	return u
 }
 
 // RouteConfig is one route of a channel. Only smpp is built so far.
@@ -150,7 +168,7 @@ var (
 	wrongKind  = regexp.MustCompile(`(?s)^line (\d+): cannot unmarshal .* into (.+)$`)
 	kinds      = map[string]string{
 		"[]string": "a list of texts", "string": "a text", "receipt.Form": "a text", "int": "a whole number",
-		"time.Duration": "a duration such as 30s or 1h", "[]cmd.RouteConfig": "a list of routes",
+		"time.Duration": "a duration such as 30s or 1h", "[]cmd.RouteConfig": "a list of routes", "[]cmd.ReaderConfig": "a list of readers",
 	}
 )
 
@@ -229,6 +247,14 @@ func (c *Config) validate() error {
 	}
 	if n, err := c.ClickHouse.Memory.bytes(); err != nil || n < clickhouse.MinMemory {
 		problem("clickhouse.memory: must be at least 256MiB, written as 512MiB or 2GiB")
+	}
+	if err := c.users().Check(); err != nil {
+		problem("clickhouse.readers: %v", err)
+	}
+	for i, r := range c.ClickHouse.Readers {
+		if r.PasswordSHA256 == "" {
+			problem("clickhouse.readers: reader %d: password_sha256 is missing", i+1)
+		}
 	}
 	if c.EventStore.Addr != "" && !isAddress(c.EventStore.Addr) {
 		problem("eventstore.addr: must be host:port, such as 127.0.0.1:2113, or empty")

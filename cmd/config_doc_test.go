@@ -22,6 +22,7 @@ func TestConfigurationPageIsTrue(t *testing.T) {
 	describe(reflect.ValueOf(defaultConfig()), "", want)
 	delete(want, "routes")
 	want["routes"] = []string{"file only", "one, to `" + defaultRoute().Addr + "`"}
+	want["clickhouse.readers"] = []string{"file only", "none"}
 	compareRows(t, want, rowsOf(general))
 
 	want = map[string][]string{}

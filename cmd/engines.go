@@ -126,7 +126,8 @@ func (e *engines) startHouse(ctx context.Context, c Config) (err error) {
 		memory, _ := c.ClickHouse.Memory.bytes() // validate saw it
 		e.house, err = clickhouse.Start(ctx, clickhouse.SupervisorOptions{
 			Args: []string{"clickhouse", "--until-stdin-ends", "--memory", strconv.FormatInt(memory, 10)}, Dir: filepath.Join(c.Data, "clickhouse"), Addr: c.ClickHouse.Addr, Logger: e.log,
-			Env: []string{"RECAPITO_LOG_FORMAT=json", "RECAPITO_LOG_LEVEL=" + c.Log.Level},
+			Readers: c.users().Readers,
+			Env:     []string{"RECAPITO_LOG_FORMAT=json", "RECAPITO_LOG_LEVEL=" + c.Log.Level},
 		})
 		if err != nil {
 			return fmt.Errorf("starting the embedded ClickHouse engine: %w", err)

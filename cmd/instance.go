@@ -23,8 +23,10 @@ type Instance struct {
 	Kafka      string `json:"kafka,omitempty"`
 	ClickHouse string `json:"clickhouse,omitempty"`
 	SMSC       string `json:"smsc,omitempty"`
-	APIKey     string `json:"api_key"`
-	PID        int    `json:"pid"`
+	// ClickHousePassword is that of the embedded engine's writer, recapito.
+	ClickHousePassword string `json:"clickhouse_password,omitempty"`
+	APIKey             string `json:"api_key"`
+	PID                int    `json:"pid"`
 }
 
 func instanceFile(dir string) string { return filepath.Join(dir, "run.json") }

@@ -177,6 +177,7 @@ func (l *ledger) wireDoors(scenarios commands.Scenarios) error {
 	}
 	if l.engines.house != nil {
 		l.instance.ClickHouse = hostPort(l.engines.houseURL)
+		l.instance.ClickHousePassword = l.engines.house.Password()
 	}
 	l.http = api.NewServer(api.New(l.apiOptions(scenarios)), l.log)
 	mux := http.NewServeMux()

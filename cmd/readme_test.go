@@ -114,7 +114,9 @@ func newReader(t *testing.T, w *world) *reader {
 	data := filepath.Join(r.dir, "data")
 	p := startWith(t, w.variables(), "sandbox", "--data", data, "--http", "127.0.0.1:0")
 	r.instance = instanceOf(t, p, data)
-	r.instance.ClickHouse = w.clickhouse(r.instance)
+	if w.outside() {
+		r.instance.ClickHouse = w.clickhouse(r.instance)
+	}
 	t.Cleanup(p.stop)
 	return r
 }

@@ -17,6 +17,7 @@ import (
 	"recapito/adapters/scenariofile"
 	"recapito/domain/event"
 	"recapito/domain/notification"
+	"recapito/domain/tenant"
 )
 
 //go:embed scenarios/*.yaml
@@ -45,6 +46,8 @@ func (s sandboxCmd) Run(ctx context.Context, t terminal) error {
 	}
 	if s.Config == "" {
 		c.Log.Level = "warn" // the timeline is what there is to see
+		// ClickHouse's own default user, without a password, sees the samples.
+		c.ClickHouse.Readers = []ReaderConfig{{Name: "default", Tenant: tenant.Default}}
 	}
 	log, err := newLogger(c, t.err)
 	if err != nil {

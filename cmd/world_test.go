@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"recapito/adapters/clickhouse"
 	"recapito/adapters/kafka"
 	"recapito/adapters/kafka/apache"
 )
@@ -98,12 +99,13 @@ func (w *world) events() string {
 	return filepath.Join(w.dir, "events")
 }
 
-// clickhouse is where ClickHouse of an instance answers.
+// clickhouse is where ClickHouse of an instance answers, with its writer's password if it
+// has one.
 func (w *world) clickhouse(i Instance) string {
 	if w.outside() {
 		return w.house.addr
 	}
-	return i.ClickHouse
+	return clickhouse.Writer + ":" + i.ClickHousePassword + "@" + i.ClickHouse
 }
 
 // stop stops the engines outside.

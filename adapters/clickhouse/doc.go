@@ -25,14 +25,19 @@
 //     of its own, which is closed with it.
 //   - A client cannot read or write files or reach other hosts through the
 //     engine: several statements in one query, INTO OUTFILE and FROM INFILE are
-//     refused, and the engine's user holds no grant on any source. ClickHouse
-//     itself has no password here: whoever reaches the loopback port may
-//     change the read models. A browser's cross-site requests are refused.
+//     refused, and the engine's user holds no grant on any source. A browser's
+//     cross-site requests are refused.
+//   - Only the writer, whose password Start makes, changes anything. A reader
+//     sees the rows of its tenant, in tables and in views over them, and
+//     nothing of others, not in errors, counters or the engine's own tables
+//     either. (Rows must carry their tenant in a column tenant, within the
+//     sorting key where rows are merged.) A server that was given no writer's
+//     password, as one started by hand, asks for none.
 //   - A child of an instance ends when its stdin closes, so it never outlives
 //     its parent; one that is a process of its own, when it is told to.
 //     A successor that finds the folder still locked waits up to ten seconds.
 //
 // What it does not promise: sessions (session_id) and external tables are
-// refused, saying so; user names and passwords are accepted and mean nothing;
-// INSERT … SELECT FROM input() and progress headers are not there.
+// refused, saying so; a reader's query takes a time that may depend on how
+// much others have; INSERT … SELECT FROM input() and progress headers are not there.
 package clickhouse

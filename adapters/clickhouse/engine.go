@@ -33,6 +33,7 @@ type engine struct {
 
 	name, version, timezone string
 	insertBytes             int64 // of the rows of one insert
+	memory                  int64 // that the engine has for all statements
 }
 
 // startEngine loads the library and opens the folder, which it creates if
@@ -62,7 +63,7 @@ func startEngine(ctx context.Context, libraryPath, dir string, memory int64) (*e
 	if err != nil {
 		return nil, errors.Join(err, unlock())
 	}
-	e := &engine{lib: lib, args: []string{"--path=" + dir}, insertBytes: insertBytes(memory)}
+	e := &engine{lib: lib, args: []string{"--path=" + dir}, insertBytes: insertBytes(memory), memory: memory - memory/memoryPerRows}
 	if err := e.boot(ctx, append(e.args, "--config-file="+config)); err != nil {
 		return nil, errors.Join(err, unlock())
 	}

@@ -17,7 +17,11 @@ const (
 	codeTooManyQueries   = 202
 	codeQueryTooLarge    = 223
 	codeCannotRead       = 33
+	codeReadonly         = 164
+	codeRequiredPassword = 194
+	codeSameID           = 216
 	codeAccessDenied     = 497
+	codeAuthentication   = 516
 	codeUnknown          = 1002
 	codeSyntax           = 62
 	codeUnknownCodec     = 89
@@ -58,7 +62,9 @@ func (e *Exception) httpStatus() int {
 		return http.StatusBadRequest
 	case 16, 46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 128, 181, 336:
 		return http.StatusNotFound
-	case 192, 193, 194, 516, codeAccessDenied:
+	case codeRequiredPassword:
+		return http.StatusUnauthorized
+	case 192, 193, codeAuthentication, codeAccessDenied:
 		return http.StatusForbidden
 	case codeTimeout:
 		return http.StatusRequestTimeout

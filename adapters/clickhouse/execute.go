@@ -20,6 +20,9 @@ import (
 // those that make no sense without a session.
 var controlWords = []string{"SET", "USE", "KILL", "SYSTEM", "CREATE", "DROP"}
 
+// rowWords begin statements that change rows or settings, but no tables.
+var rowWords = []string{"INSERT", "DELETE", "UPDATE", "OPTIMIZE", "SET", "USE", "KILL"}
+
 // execute runs the request's statement and writes its output.
 func (f *front) execute(ctx context.Context, conn *connection, q *request, rows *os.File, out *response) (result, error) {
 	if q.isInsert {
@@ -32,18 +35,26 @@ func (f *front) execute(ctx context.Context, conn *connection, q *request, rows 
 	case statements > 1:
 		return result{}, refuse(codeSyntax, "Syntax error (Multi-statements are not allowed)")
 	}
-	if err := checkFunctions(conn, q.text); err != nil {
-		return result{}, err
+	if q.reader == nil { // of a reader's, prepareReader saw more
+		if err := checkFunctions(conn, q.text); err != nil {
+			return result{}, err
+		}
 	}
 	switch {
 	case class == classReadOnly:
 		return f.read(ctx, conn, q, out)
+	case q.reader != nil:
+		return result{}, refuse(codeReadonly, "%s: Cannot execute query in readonly mode. (READONLY)", q.reader.Name)
 	case touchesFiles(q.text):
 		return result{}, refuse(codeAccessDenied, "INTO OUTFILE and FROM INFILE are not allowed")
 	case class == classControl && !slices.Contains(controlWords, firstWord(q.text)):
 		return result{}, refuse(codeAccessDenied, "this kind of statement is not allowed")
 	case class == classUnknown:
 		return result{}, refuse(codeNotImplemented, "this kind of statement is not known")
+	}
+	if !slices.Contains(rowWords, firstWord(q.text)) {
+		f.schema.Add(1)
+		defer f.schema.Add(1)
 	}
 	res, err := conn.exec(string(q.text), q.format, q.parameters...)
 	if err != nil {
@@ -152,21 +163,21 @@ func checkFunctions(conn *connection, text []byte) error {
 	if !mayCall(text) {
 		return nil
 	}
-	res, err := conn.exec("EXPLAIN AST "+string(text), "TabSeparatedRaw")
+	root, err := tree(conn, text)
 	if err != nil {
 		return err
 	}
-	for line := range strings.SplitSeq(string(res.data), "\n") {
-		node := strings.Fields(line)
-		if len(node) < 2 || node[0] != "Function" {
-			continue
+	err = root.walk(func(n *node) error {
+		if n.kind == "Function" && slices.ContainsFunc(forbiddenFunctions, func(name string) bool { return strings.EqualFold(name, n.name) }) {
+			return refuse(codeAccessDenied, "the function %s is not allowed", strings.ToLower(n.name))
 		}
-		if slices.ContainsFunc(forbiddenFunctions, func(name string) bool { return strings.EqualFold(name, node[1]) }) {
-			return refuse(codeAccessDenied, "the function %s is not allowed", strings.ToLower(node[1]))
-		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	// The tree does not show settings; the text that the parser writes does.
-	res, err = conn.exec("SELECT formatQuery("+quote(string(text))+")", "TabSeparatedRaw")
+	res, err := conn.exec("SELECT formatQuery("+quote(string(text))+")", "TabSeparatedRaw")
 	if err != nil {
 		return err
 	}
@@ -174,6 +185,25 @@ func checkFunctions(conn *connection, text []byte) error {
 		return refuse(codeAccessDenied, "tables on disks of their own are not allowed")
 	}
 	return nil
+}
+
+// tree is what the engine's parser makes of a statement.
+func tree(conn *connection, text []byte, parameters ...parameter) (*node, error) {
+	var failure error
+	for _, form := range withoutFormat(text) {
+		res, err := conn.exec("EXPLAIN AST "+form, "TabSeparatedRaw", parameters...)
+		if err != nil {
+			failure = err
+			continue
+		}
+		if root, ok := parseTree(string(res.data)); ok {
+			return root, nil
+		}
+	}
+	if failure == nil {
+		failure = refuse(codeAccessDenied, "the statement cannot be looked through: its own format or limits hide it")
+	}
+	return nil, failure
 }
 
 func mayCall(text []byte) bool {

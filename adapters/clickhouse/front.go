@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,10 +38,24 @@ type front struct {
 	slots  chan struct{} // maxQueries
 	rows   chan struct{} // maxInserts
 	active sync.WaitGroup
+
+	users   Users
+	reads   map[string]chan struct{} // maxReads, by tenant
+	system  []string                 // the engine's own tables
+	running running
+	schema  atomic.Uint64 // counts the beginnings and ends of statements that change tables
 }
 
-func newFront(e *engine, logger *slog.Logger) *front {
-	return &front{engine: e, logger: logger, slots: make(chan struct{}, maxQueries), rows: make(chan struct{}, maxInserts)}
+func newFront(e *engine, users Users, logger *slog.Logger) (*front, error) {
+	f := &front{engine: e, users: users, logger: logger, slots: make(chan struct{}, maxQueries), rows: make(chan struct{}, maxInserts)}
+	f.running.ids = map[string]runningStatement{}
+	f.reads = map[string]chan struct{}{}
+	for _, r := range users.Readers {
+		f.reads[r.Tenant] = make(chan struct{}, maxReads)
+	}
+	var err error
+	f.system, err = e.systemTables()
+	return f, err
 }
 
 // wait waits until no statement runs any more.
@@ -109,11 +124,21 @@ func fromHere(r *http.Request) bool {
 }
 
 func (f *front) answer(w http.ResponseWriter, r *http.Request, out *response) error {
+	reader, err := f.users.authenticate(r)
+	if err != nil {
+		return err
+	}
 	q, err := readRequest(w, r)
 	if err != nil {
 		return err
 	}
+	q.reader = reader
 	out.of(q)
+	end, err := f.running.begin(q.id, q.token, q.user())
+	if err != nil {
+		return err
+	}
+	defer end()
 	if isHello(q) {
 		return f.answerHello(q, out)
 	}
@@ -121,7 +146,13 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, out *response) er
 	// The rows of an insert are read before a query's slot is taken: a slow
 	// sender holds up no reader.
 	var rows *os.File
-	if q.isInsert {
+	if q.reader != nil {
+		reads := f.reads[q.reader.Tenant]
+		if err := takeSlot(ctx, reads); err != nil {
+			return err
+		}
+		defer func() { <-reads }()
+	} else if q.isInsert {
 		if err := takeSlot(ctx, f.rows); err != nil {
 			return err
 		}
@@ -140,7 +171,17 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, out *response) er
 		return err
 	}
 	defer conn.close()
-	if err := prepare(conn, q); err != nil {
+	if id, ok := parseKill(q.text); ok && !q.isInsert {
+		if err := f.killByID(q, id); err != nil {
+			return err
+		}
+	}
+	if q.reader != nil {
+		err = f.prepareReader(conn, q, out)
+	} else {
+		err = prepare(conn, q)
+	}
+	if err != nil {
 		return err
 	}
 	started := time.Now()
@@ -148,10 +189,41 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, out *response) er
 	if err != nil {
 		return err
 	}
+	if q.reader != nil {
+		res.readRows, res.readBytes = res.rows, 0 // what was read may be others'
+	}
 	if err := out.finish(res, time.Since(started)); err != nil {
 		f.logger.Debug("ClickHouse client went away", "error", err)
 	}
 	return nil
+}
+
+// killByID cancels the statement that a client knows by its id, and makes the request
+// one that tells so, as KILL does. A reader may kill its own name's.
+func (f *front) killByID(q *request, id string) error {
+	s, found := f.running.find(id)
+	if found = found && s.token != q.token && (q.reader == nil || s.user == q.user()); found {
+		if err := f.engine.kill(s.token); err != nil {
+			return err
+		}
+	}
+	q.text = fmt.Appendf(nil, "SELECT 'waiting' AS kill_status, %s AS query_id, %s AS user, '' AS query LIMIT %d", quote(id), quote(q.user()), count(found))
+	return nil
+}
+
+func count(found bool) int {
+	if found {
+		return 1
+	}
+	return 0
+}
+
+// user is the name of who asks.
+func (q *request) user() string {
+	if q.reader != nil {
+		return q.reader.Name
+	}
+	return Writer
 }
 
 func takeSlot(ctx context.Context, slots chan struct{}) error {

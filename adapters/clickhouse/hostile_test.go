@@ -27,6 +27,12 @@ func TestHostileStatements(t *testing.T) {
 		{"SELECT * FROM default.`SECRET`", denied},
 		{"SELECT file('SECRET')", denied},
 		{"SELECT FiLe ('SECRET')", denied},
+		{"SELECT file('SECRET') FORMAT CSV", denied},
+		{"SELECT file('SECRET') FORMAT RawBLOB", denied},
+		{"SELECT file('SECRET') FORMAT JSONCompact SETTINGS max_threads = 1", denied},
+		{"SELECT 1 WHERE file('SECRET') != '' FORMAT Null", denied},
+		{"SELECT file('SECRET') SETTINGS limit = 1", denied},
+		{"SELECT 'a', file('SECRET') SETTINGS offset = 4, limit = 1", denied},
 		{"SELECT `f\\x69le`('SECRET')", denied},
 		{"SELECT \"file\"/* */('SECRET')", denied},
 		{"SELECT (SELECT arrayMap(x -> file(x), ['SECRET']))", denied},
@@ -96,7 +102,7 @@ func TestHostileStatements(t *testing.T) {
 	}
 	// Words alone do not offend.
 	for _, statement := range []string{
-		"SELECT 'file(' || 'INTO OUTFILE'", "SELECT 1 AS file, 2 AS disk", "INSERT INTO t VALUES ('file(1) INTO OUTFILE; DROP'), ('it\\'s')",
+		"SELECT 'file(' || 'INTO OUTFILE'", "SELECT 1 AS file, 2 AS disk", "SELECT 1 AS file FORMAT JSON", "SELECT 1 AS file, format FROM (SELECT 2 AS format) FORMAT CSV SETTINGS max_threads = 1", "INSERT INTO t VALUES ('file(1) INTO OUTFILE; DROP'), ('it\\'s')",
 		"SELECT `disk name` FROM (SELECT 1 AS `disk name`)",
 	} {
 		if a := post(t, s.URL(), q("database", db), statement); a.status != 200 {

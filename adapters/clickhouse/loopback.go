@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-var errNotLoopback = errors.New("the embedded ClickHouse has no password, so it only listens on a loopback address")
+var errNotLoopback = errors.New("the embedded ClickHouse speaks plain HTTP, so it only listens on a loopback address")
 
 // checkLoopback accepts host:port on this machine only.
 func checkLoopback(addr string) error {

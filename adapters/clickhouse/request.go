@@ -48,6 +48,7 @@ type request struct {
 	settings   []parameter
 	parameters []parameter
 	readOnly   bool
+	reader     *Reader // nil: the writer
 
 	revision    uint64 // client_protocol_version
 	blocks      bool   // compress=1: the answer in ClickHouse's compressed blocks
@@ -56,9 +57,8 @@ type request struct {
 }
 
 // notSettings are query parameters of the HTTP interface itself. Those that
-// are empty words here (user, wait_end_of_query, …) are accepted and mean
-// nothing: there is one user, and an answer is held back only until its first
-// part is there.
+// are empty words here (role, wait_end_of_query, …) are accepted and mean
+// nothing: an answer is held back only until its first part is there.
 var notSettings = []string{
 	"query", "database", "default_format", "query_id", "user", "password", "quota_key", "role",
 	"compress", "decompress", "client_protocol_version", "buffer_size", "wait_end_of_query",

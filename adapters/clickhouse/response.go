@@ -39,6 +39,8 @@ type response struct {
 	blocks bool
 	gzip   bool
 
+	release func() error // what must still hold when the first byte goes out; may be nil
+
 	held    []byte
 	started bool
 	body    io.Writer        // after started
@@ -101,6 +103,11 @@ func (o *response) writeBlock(p []byte) error {
 
 // start sends the header and what was held back.
 func (o *response) start() error {
+	if o.release != nil {
+		if err := o.release(); err != nil {
+			return err
+		}
+	}
 	o.started = true
 	o.header(o.format)
 	o.w.Header().Set("X-ClickHouse-Exception-Tag", o.tag)
@@ -184,6 +191,9 @@ func (o *response) fail(err error) {
 	h := o.w.Header()
 	h.Set("Content-Type", "text/plain; charset=UTF-8")
 	h.Set("X-ClickHouse-Exception-Code", strconv.Itoa(e.Code))
+	if e.Code == codeRequiredPassword {
+		h.Set("WWW-Authenticate", `Basic realm="ClickHouse server HTTP API"`)
+	}
 	o.w.WriteHeader(e.httpStatus())
 	_, _ = fmt.Fprintln(o.w, e.Message)
 }

@@ -14,10 +14,11 @@ type ServerOptions struct {
 	Dir     string // the engine's data folder, made if need be
 	Addr    string // a loopback address, such as 127.0.0.1:8123; port 0 picks one
 	Library string // the library's file; empty: LibraryPath
-	Memory  int64  // bytes for all queries together; 0: DefaultMemory
+	Memory  int64  // bytes for the process; 0: DefaultMemory
+	Users   Users  // who may use it, where Stdin does not say so
 
-	// Stdin ends the server when it ends, if it is set: the parent holds the other
-	// side and never writes.
+	// Stdin ends the server when it ends, if it is set. The parent holds the other
+	// side; it says the Users first, in one line, and then writes no more.
 	Stdin  io.Reader
 	Logger *slog.Logger
 
@@ -46,6 +47,9 @@ func (o *ServerOptions) validate() error {
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("ClickHouse server options: %w", errors.Join(errs...))
+	}
+	if err := o.Users.Check(); err != nil {
+		return fmt.Errorf("ClickHouse server options: %w", err)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -78,6 +82,11 @@ func RunServer(ctx context.Context, o ServerOptions) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if o.Stdin != nil {
+		users, err := hearUsers(o.Stdin)
+		if err != nil {
+			return err
+		}
+		o.Users = users
 		// This goroutine ends with the process at the latest: a blocked read of
 		// stdin cannot be interrupted.
 		go func() {

@@ -32,7 +32,10 @@ func runEngine(ctx context.Context, o ServerOptions) error {
 	if err != nil {
 		return errors.Join(err, stopEngine(e))
 	}
-	front := newFront(e, o.Logger)
+	front, err := newFront(e, o.Users, o.Logger)
+	if err != nil {
+		return errors.Join(err, listener.Close(), stopEngine(e))
+	}
 	server := &http.Server{
 		Handler:           front,
 		ReadHeaderTimeout: headerPatience,

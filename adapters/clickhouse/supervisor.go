@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/exec"
 	"sync"
@@ -25,6 +26,9 @@ type SupervisorOptions struct {
 	Env  []string
 	Dir  string
 	Addr string // a loopback address; with port 0 the first child's choice is kept
+
+	// Readers are the users beside the writer, whose password is made by Start.
+	Readers []Reader
 
 	// HangAfter is for how long a child that answers nothing is waited for before it is
 	// killed and started again; 0: [DefaultHangAfter].
@@ -49,6 +53,7 @@ type Supervised struct {
 	options SupervisorOptions
 	logger  *slog.Logger
 	addr    string
+	users   Users
 
 	stop chan struct{} // closed by Close
 	done chan struct{} // closed when the last child is gone
@@ -89,11 +94,15 @@ func Start(ctx context.Context, o SupervisorOptions) (*Supervised, error) {
 	if o.HangAfter == 0 {
 		o.HangAfter = DefaultHangAfter
 	}
+	users := Users{WriterPassword: newPassword(), Readers: o.Readers}
+	if err := users.Check(); err != nil {
+		return nil, fmt.Errorf("start the ClickHouse engine: %w", err)
+	}
 	if _, err := LibraryPath(); err != nil {
 		return nil, err
 	}
 	s := &Supervised{
-		options: o, logger: o.Logger, addr: o.Addr, state: errStarting,
+		options: o, logger: o.Logger, addr: o.Addr, users: users, state: errStarting,
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	first, err := s.spawn(ctx)
@@ -104,8 +113,15 @@ func Start(ctx context.Context, o SupervisorOptions) (*Supervised, error) {
 	return s, nil
 }
 
-// URL is where the engine's HTTP interface is, over all restarts.
-func (s *Supervised) URL() string { return "http://" + s.addr }
+// URL is where the engine's HTTP interface is, with the writer's name and password, over
+// all restarts. It is a secret.
+func (s *Supervised) URL() string {
+	u := url.URL{Scheme: "http", Host: s.addr, User: url.UserPassword(Writer, s.users.WriterPassword)}
+	return u.String()
+}
+
+// Password is the writer's.
+func (s *Supervised) Password() string { return s.users.WriterPassword }
 
 // State is nil while the engine answers, else why it does not.
 func (s *Supervised) State() error {
@@ -256,6 +272,10 @@ func (s *Supervised) spawn(ctx context.Context) (*child, error) {
 		close(c.exited)
 	}()
 
+	if err := s.users.tell(stdin); err != nil {
+		s.kill(c)
+		return nil, errors.Join(err, c.err)
+	}
 	timer := time.NewTimer(readyPatience)
 	defer timer.Stop()
 	select {

@@ -1,0 +1,186 @@
+//go:build linux || darwin
+
+package clickhouse
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Readers have an engine connection under readonly=1, which cannot be undone, with a
+// filter on every table there is: their tenant's rows of the read models, none of
+// anything else. The filters (additional_table_filters) hold in views, subqueries and
+// joins, but not in table functions such as merge(), which readercheck.go refuses.
+
+const (
+	maxReads         = 8 // statements of one tenant's readers at once
+	memoryPerReading = 4 // a reader's statement may take this part of the engine's memory
+)
+
+// readerSettings may be set by a reader in the URL, beside those that only form
+// the output. Every other one is refused, since it may undo a filter or tell of
+// what was filtered.
+var readerSettings = []string{
+	"max_execution_time", "max_memory_usage", "max_threads", "max_block_size", "max_result_rows", "max_result_bytes", "result_overflow_mode",
+	"timeout_overflow_mode", "session_timezone", "join_use_nulls", "extremes", "limit", "offset", "date_time_output_format", "date_time_input_format",
+	"group_by_use_nulls", "union_default_mode", "prefer_column_name_to_alias", "network_compression_method", "network_zstd_compression_level",
+	"max_bytes_before_external_group_by", "max_bytes_before_external_sort", "max_query_size", "max_ast_depth", "max_ast_elements", "final",
+	"allow_suspicious_low_cardinality_types", "output_format_json_quote_64bit_integers",
+	"send_progress_in_http_headers", "http_headers_progress_interval_ms", "http_write_exception_in_output_format", "http_response_buffer_size",
+	"cancel_http_readonly_queries_on_client_close", "http_connection_timeout", "http_receive_timeout", "http_send_timeout", "receive_timeout",
+	"send_timeout", "connect_timeout", "enable_http_compression", "http_zlib_compression_level", "select_sequential_consistency",
+	"async_insert", "wait_for_async_insert", "insert_deduplicate", "log_queries", "readonly",
+}
+
+// hiddenSettings would tell how much was read, the rows of others too.
+var hiddenSettings = []string{"output_format_write_statistics", "output_format_schema"}
+
+func mayReaderSet(name string) bool {
+	if slices.Contains(hiddenSettings, name) {
+		return false
+	}
+	return slices.Contains(readerSettings, name) || strings.HasPrefix(name, "output_format_") || strings.HasPrefix(name, "format_csv_") ||
+		strings.HasPrefix(name, "format_custom_") || name == "format_regexp" || strings.HasPrefix(name, "input_format_")
+}
+
+// relation is a table or view as a reader meets it.
+type relation struct {
+	database, name, engine string
+	hasTenant              bool
+}
+
+func (r relation) String() string { return r.database + "." + r.name }
+
+// readable are the read models with a tenant's column, and the views over them: what a
+// view shows is filtered where it comes from.
+func (r relation) readable() bool {
+	if r.database != Database {
+		return false
+	}
+	switch {
+	case r.engine == "View":
+		return true
+	case strings.HasSuffix(r.engine, "MergeTree"), r.engine == "MaterializedView", r.engine == "Memory":
+		return r.hasTenant
+	}
+	return false
+}
+
+// relations are all tables and views of the engine, those of its own databases apart.
+func (e *engine) relations() ([]relation, error) {
+	res, err := e.run(`SELECT database, name, engine, (database, name) IN (SELECT database, table FROM system.columns WHERE name = 'tenant')
+		FROM system.tables WHERE lower(database) NOT IN ('system', 'information_schema') AND NOT is_temporary`)
+	if err != nil {
+		return nil, fmt.Errorf("list the tables for a reader: %w", err)
+	}
+	var all []relation
+	for line := range strings.SplitSeq(strings.TrimSuffix(string(res.data), "\n"), "\n") {
+		if fields := strings.Split(line, "\t"); len(fields) == 4 {
+			all = append(all, relation{unescapeTSV.Replace(fields[0]), unescapeTSV.Replace(fields[1]), fields[2], fields[3] == "1"})
+		}
+	}
+	return all, nil
+}
+
+var unescapeTSV = strings.NewReplacer(`\\`, `\`, `\'`, `'`, `\t`, "\t", `\n`, "\n", `\r`, "\r", `\b`, "\b", `\f`, "\f", `\0`, "\x00")
+
+// systemTables lists the engine's own, once: they are its version's.
+func (e *engine) systemTables() ([]string, error) {
+	res, err := e.run("SELECT name FROM system.tables WHERE database = 'system'")
+	if err != nil {
+		return nil, fmt.Errorf("list the engine's own tables: %w", err)
+	}
+	return strings.Fields(string(res.data)), nil
+}
+
+// openSystemTables say nothing of anybody's data; the filters of those that name tables
+// leave the read models' database.
+var openSystemTables = map[string]string{
+	"one": "", "numbers": "", "numbers_mt": "", "zeros": "", "zeros_mt": "", "functions": "", "formats": "", "settings": "",
+	"data_type_families": "", "table_functions": "", "table_engines": "", "time_zones": "", "keywords": "", "collations": "",
+	"aggregate_function_combinators": "", "contributors": "", "licenses": "",
+	"tables": "database = '" + Database + "'", "columns": "database = '" + Database + "'", "databases": "name = '" + Database + "'",
+}
+
+// rowFilters is the value of additional_table_filters for a tenant.
+func rowFilters(tenant string, system []string, all []relation) string {
+	var b strings.Builder
+	add := func(name, filter string) {
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(quote(name) + ": " + quote(filter))
+	}
+	for _, name := range system {
+		if filter, open := openSystemTables[name]; !open {
+			add("system."+name, "0")
+		} else if filter != "" {
+			add("system."+name, filter)
+		}
+	}
+	for _, r := range all {
+		switch {
+		case r.readable() && r.hasTenant:
+			add(r.String(), "tenant = "+quote(tenant))
+		case !r.readable():
+			add(r.String(), "0")
+		}
+	}
+	return "{" + b.String() + "}"
+}
+
+// prepareReader gives the session what a reader has. The answer is only released if the
+// tables are then still those that the filters are for.
+func (f *front) prepareReader(conn *connection, q *request, out *response) error {
+	if q.isInsert {
+		return refuse(codeReadonly, "%s: Cannot execute query in readonly mode. (READONLY)", q.reader.Name)
+	}
+	generation := f.schema.Load()
+	out.release = func() error {
+		if f.schema.Load() != generation {
+			return refuse(codeTooManyQueries, "the tables were changed meanwhile: ask again")
+		}
+		return nil
+	}
+	all, err := f.engine.relations()
+	if err != nil {
+		return err
+	}
+	if _, err := conn.exec("USE "+quoteName(q.database), "TSV"); err != nil {
+		return err
+	}
+	if err := checkReader(conn, q, all); err != nil {
+		return err
+	}
+	memory := f.engine.memory / memoryPerReading
+	limits := map[string]float64{"max_execution_time": readSeconds, "max_memory_usage": float64(memory)}
+	var set strings.Builder
+	fmt.Fprintf(&set, "SET max_execution_time = %d, max_memory_usage = %d", readSeconds, memory)
+	for _, s := range q.settings {
+		if !mayReaderSet(s.name) {
+			return refuse(codeReadonly, "Cannot modify '%s' setting in readonly mode. (READONLY)", s.name)
+		}
+		limit, limited := limits[s.name]
+		n, err := strconv.ParseFloat(s.value, 64)
+		switch {
+		case s.name == "readonly":
+		case limited && (err != nil || n <= 0 || n > limit):
+		default:
+			fmt.Fprintf(&set, ", %s = %s", s.name, quote(s.value))
+		}
+	}
+	if _, err := conn.exec(set.String(), "TSV"); err != nil {
+		return err
+	}
+	// Ours go last. The condition cache remembers which parts hold nothing for a
+	// condition, without the filter.
+	_, err = conn.exec("SET log_comment = "+quote(q.token)+", use_query_cache = 0, use_query_condition_cache = 0, "+
+		"output_format_write_statistics = 0, additional_result_filter = '', additional_table_filters = "+rowFilters(q.reader.Tenant, f.system, all), "TSV")
+	if err != nil {
+		return err
+	}
+	_, err = conn.exec("SET readonly = 1", "TSV")
+	return err
+}

@@ -1,0 +1,131 @@
+//go:build linux || darwin
+
+package clickhouse
+
+import (
+	"slices"
+	"strings"
+)
+
+var (
+	readerWords = []string{"SELECT", "WITH", "FROM", "SHOW", "DESCRIBE", "DESC", "EXISTS"}
+
+	// readerShows are what a reader may SHOW.
+	readerShows = []string{"TABLES", "DATABASES", "COLUMNS", "FIELDS", "FULL", "EXTENDED", "CREATE", "TABLE", "FUNCTIONS", "ENGINES", "SETTINGS"}
+
+	// readerTableFunctions make rows of nothing, or of what is filtered itself.
+	readerTableFunctions = []string{"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "primes", "values", "view", "null"}
+
+	// readerFunctions are refused wherever they stand: they read tables that they name
+	// in a text, or tell of the engine and its machine.
+	readerFunctions = []string{
+		"joinget", "joingetornull", "file", "hascolumnintable", "disk", "merge", "loop", "dictionary", "remote", "remotesecure", "cluster",
+		"clusterallreplicas", "url", "executable", "eval", "input", "viewexplain", "viewifpermitted", "getserversetting", "getmergetreesetting",
+		"getmacro", "getserverport", "serveruuid", "fuzzquery", "addresstoline", "addresstosymbol", "demangle", "catboostevaluate",
+		"filesystemavailable", "filesystemcapacity", "filesystemunreserved", "getclienthttpheader", "getoskernelversion", "__getscalar",
+	}
+	readerFunctionPrefixes = []string{"dict", "mergetree", "timeseriesselector", "timeseriesdata", "timeseriestags", "timeseriesmetrics", "prometheusquery"}
+
+	// loudFormats end with how much was read.
+	loudFormats = []string{"jsoneachrowwithprogress", "jsonstringseachrowwithprogress", "jsoncompacteachrowwithprogress", "jsoncompactstringseachrowwithprogress"}
+
+	// volumes are the columns of the tables of tables that tell how much there is of
+	// all tenants.
+	volumes = []string{
+		"total_rows", "total_bytes", "total_bytes_uncompressed", "total_marks", "lifetime_rows", "lifetime_bytes", "parts", "active_parts",
+		"data_compressed_bytes", "data_uncompressed_bytes", "marks_bytes", "statistics", "table_rows", "data_length", "index_length",
+		"max_data_length", "cardinality", "data_free", "avg_row_length", "serialization_hint",
+	}
+	volumeTables = []string{"tables", "columns", "statistics"}
+)
+
+// checkReader refuses what a reader's statement must not be, by the engine's own tree.
+func checkReader(conn *connection, q *request, all []relation) error {
+	denied := refuse(codeReadonly, "%s: Cannot execute query in readonly mode. (READONLY)", q.reader.Name)
+	class, statements := conn.classify(string(q.text))
+	switch word := firstWord(q.text); {
+	case statements == 0:
+		return syntaxError(conn, q.text)
+	case statements > 1:
+		return refuse(codeSyntax, "Syntax error (Multi-statements are not allowed)")
+	case class != classReadOnly, !slices.Contains(readerWords, word):
+		return denied
+	case word == "SHOW" && !slices.Contains(readerShows, secondWord(q.text)):
+		return denied
+	}
+	_, formats := outputForms(q.text, "", q.format)
+	if slices.ContainsFunc(formats, func(format string) bool { return slices.Contains(loudFormats, strings.ToLower(format)) }) {
+		return refuse(codeAccessDenied, "Not enough privileges: the format tells how much was read. (ACCESS_DENIED)")
+	}
+	root, err := tree(conn, q.text, q.parameters...)
+	if err != nil {
+		return err
+	}
+	hidden := map[string]bool{}
+	for _, r := range all {
+		if !r.readable() {
+			hidden[r.String()] = true
+		}
+	}
+	loud := strings.EqualFold(q.database, "system") || strings.EqualFold(q.database, "information_schema")
+	err = root.walk(func(n *node) error {
+		switch n.kind {
+		case "Function":
+			return checkReaderFunction(n)
+		case "TableIdentifier", "Identifier":
+			if hidden[n.name] || n.kind == "TableIdentifier" && hidden[q.database+"."+n.name] {
+				return refuse(codeAccessDenied, "%s: Not enough privileges for this table. (ACCESS_DENIED)", q.reader.Name)
+			}
+			loud = loud || isVolumeTable(n.name)
+		case "Set":
+			// The engine lets a subquery's SETTINGS pass under readonly.
+			return refuse(codeReadonly, "%s: Cannot modify settings in readonly mode. (READONLY)", q.reader.Name)
+		}
+		return nil
+	})
+	if err != nil || !loud {
+		return err
+	}
+	return root.walk(checkVolumes)
+}
+
+func checkReaderFunction(n *node) error {
+	name := strings.ToLower(n.name)
+	table := n.parent != nil && n.parent.kind == "TableExpression"
+	bad := slices.Contains(readerFunctions, name) || table && !slices.Contains(readerTableFunctions, name) ||
+		slices.ContainsFunc(readerFunctionPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+	if bad {
+		return refuse(codeAccessDenied, "Not enough privileges: the function is not for readers. (ACCESS_DENIED)")
+	}
+	return nil
+}
+
+func isVolumeTable(name string) bool {
+	database, table, _ := strings.Cut(strings.ToLower(name), ".")
+	return (database == "system" || database == "information_schema") && slices.Contains(volumeTables, table)
+}
+
+// checkVolumes refuses the columns that tell how much there is, in a statement that asks
+// the tables of tables, and every way to name columns without naming them.
+func checkVolumes(n *node) error {
+	part := strings.ToLower(n.name[strings.LastIndexByte(n.name, '.')+1:])
+	counts := n.parent != nil && n.parent.parent != nil && strings.EqualFold(n.parent.parent.name, "count")
+	switch {
+	case n.kind == "Identifier" && slices.Contains(volumes, part),
+		strings.HasSuffix(n.kind, "Asterisk") && !counts,
+		strings.HasSuffix(n.kind, "ColumnsRegexpMatcher"), strings.HasSuffix(n.kind, "ColumnsListMatcher"):
+		return refuse(codeAccessDenied, "Not enough privileges: of the engine's tables, name the columns; those of sizes are not for readers. (ACCESS_DENIED)")
+	}
+	return nil
+}
+
+// secondWord of a statement, in capitals.
+func secondWord(text []byte) string {
+	l := &lexer{text: text}
+	_, _ = l.next()
+	t, ok := l.next()
+	if !ok {
+		return ""
+	}
+	return strings.ToUpper(string(text[t.start:t.end]))
+}
