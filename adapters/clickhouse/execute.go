@@ -114,7 +114,12 @@ func (f *front) read(ctx context.Context, conn *connection, q *request, out *res
 	// Closing our end wakes our own read and fails the engine's write.
 	stop := context.AfterFunc(ctx, func() { _ = reader.Close() })
 	defer stop()
-	_, broken := io.Copy(onlyWriter{out}, reader)
+	var broken error
+	if q.wantsRevision(format) {
+		broken = transcodeNative(out, reader, q.revision)
+	} else {
+		_, broken = io.Copy(onlyWriter{out}, reader)
+	}
 	if broken != nil {
 		_ = reader.Close()
 	}

@@ -51,6 +51,7 @@ type request struct {
 	reader     *Reader // nil: the writer
 
 	revision    uint64 // client_protocol_version
+	knowsHello  bool   // the client is clickhouse-go, which asks for the revision first
 	blocks      bool   // compress=1: the answer in ClickHouse's compressed blocks
 	blockMethod compress.Method
 	gzip        bool
@@ -84,6 +85,8 @@ func readRequest(w http.ResponseWriter, r *http.Request) (*request, error) {
 		format:   first(params.Get("default_format"), r.Header.Get("X-ClickHouse-Format"), "TabSeparated"),
 		readOnly: r.Method != http.MethodPost,
 		blocks:   params.Get("compress") == "1",
+
+		knowsHello: strings.Contains(r.UserAgent(), "clickhouse-go/"),
 		gzip:     params.Get("enable_http_compression") == "1" && acceptsGzip(r.Header),
 	}
 	if params.Get("session_id") != "" {
