@@ -57,8 +57,9 @@ check: $(GOLANGCI_LINT) ## formatting, vet, linters with the import table, go.mo
 	CI=1 go test -count=1 .
 
 .PHONY: test-peers
-test-peers: clickhouse-library ## test against independent peers: npm's smpp and @eventstore/db-client, PostgreSQL, a real Apache Kafka (needs Java 17 and Maven)
+test-peers: clickhouse-library ## test against independent peers: npm's smpp and @eventstore/db-client, PostgreSQL, a real Apache Kafka, ClickHouse's clients for Java and Python (needs Java 17, Maven, Python 3)
 	RECAPITO_TEST_PEERS=1 go test -count=1 -timeout $(TEST_TIMEOUT) -run Npm ./adapters/smpp ./adapters/eventlog/esdbserver/npmclient
+	RECAPITO_TEST_PEERS=1 go test -count=1 -timeout $(TEST_TIMEOUT) -run Peer ./adapters/clickhouse
 	go run ./adapters/kafka/kafkapeer go test -count=1 -timeout $(TEST_TIMEOUT) ./adapters/kafka/...
 	RECAPITO_TEST_PEERS=1 go test -count=1 -timeout $(TEST_TIMEOUT) ./adapters/postgres/...
 	RECAPITO_TEST_PEERS=1 go test -count=1 -timeout $(TEST_TIMEOUT) -run 'TestKilledThreeTimes/outside|TestWiped.*/outside|TestTwoInstances' ./cmd

@@ -37,6 +37,7 @@ var (
       <max_bytes_before_external_group_by>{{.Spill}}</max_bytes_before_external_group_by>
       <max_bytes_before_external_sort>{{.Spill}}</max_bytes_before_external_sort>
       <max_memory_usage>{{.Query}}</max_memory_usage>
+      <output_format_parquet_row_group_size_bytes>{{.RowGroup}}</output_format_parquet_row_group_size_bytes>
       <session_timezone>UTC</session_timezone>
       <implicit_select>0</implicit_select>
       <constraints>{{range .Constant}}
@@ -71,6 +72,10 @@ const (
 	memoryPerQuery = 2  // one query may take this part of the engine's,
 	memoryPerSpill = 4  // and spills to disk at this part of it
 	memoryPerMarks = 16 // the mark caches take this part of it each
+	// A row group of Parquet, which is made in memory, takes this part of it.
+	memoryPerRowGroup = 32
+	// Go's own heap is collected before it takes more than this part of the limit.
+	memoryPerHeap = 8
 )
 
 // checkMemory gives the limit that an option means.
@@ -105,10 +110,10 @@ func writeConfig(dir string, memory int64) (string, error) {
 	engine := memory - memory/memoryPerRows
 	users := filepath.Join(dir, "users.xml")
 	values := struct {
-		Memory, MarkCache, Query, Spill int64
-		Users                           string
-		Constant                        []string
-	}{engine, engine / memoryPerMarks, engine / memoryPerQuery, engine / memoryPerSpill, users, constantSettings}
+		Memory, MarkCache, Query, Spill, RowGroup int64
+		Users                                     string
+		Constant                                  []string
+	}{engine, engine / memoryPerMarks, engine / memoryPerQuery, engine / memoryPerSpill, engine / memoryPerRowGroup, users, constantSettings}
 	if err := writeTemplate(users, usersConfig, values); err != nil {
 		return "", err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -43,6 +44,7 @@ func startEngine(ctx context.Context, libraryPath, dir string, memory int64) (*e
 	if err != nil {
 		return nil, err
 	}
+	debug.SetMemoryLimit(memory / memoryPerHeap)
 	lib, err := loadLibrary(libraryPath)
 	if err != nil {
 		return nil, err

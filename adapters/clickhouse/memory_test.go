@@ -1,0 +1,63 @@
+package clickhouse_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// An answer larger than all the memory that the child may have streams through it in
+// every format, and a query that needs more than there is fails alone.
+func TestMemoryIsBounded(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs /proc")
+	}
+	const limit, answerBytes = 512 << 20, 600 << 20
+	needLibrary(t)
+	s := start(t, childOptions(t.TempDir(), "--memory", fmt.Sprint(limit)))
+	for _, test := range []struct{ format, revision string }{
+		{"TSV", ""}, {"Native", ""}, {"Native", "54460"}, {"JSON", ""}, {"CSVWithNames", ""}, {"Parquet", ""}, {"Arrow", ""}, {"RowBinaryWithNamesAndTypes", ""},
+	} {
+		params := q("query", fmt.Sprintf("SELECT number, randomPrintableASCII(1) || repeat('x', 100) AS s FROM numbers(%d)", answerBytes/100),
+			"default_format", test.format, "client_protocol_version", test.revision,
+			"output_format_parquet_compression_method", "none", "output_format_arrow_compression_method", "none")
+		resp, err := http.Get(s.URL() + "/?" + params.Encode())
+		must(t, err)
+		n, err := io.Copy(io.Discard, resp.Body)
+		must(t, err)
+		resp.Body.Close()
+		if resp.StatusCode != 200 || n < answerBytes*9/10 && test.format != "Parquet" { // which keeps equal bytes once
+			t.Errorf("%s %s: %d, %d bytes", test.format, test.revision, resp.StatusCode, n)
+		}
+	}
+	for range 3 {
+		if a := get(t, s.URL(), q("query", "SELECT length(groupArray(repeat('x', 1000) || toString(number))) FROM numbers(10000000)")); a.code() != "241" {
+			t.Errorf("a query that needs too much: %d %.200s", a.status, a.body)
+		}
+	}
+	if s.Restarts() != 0 {
+		t.Error("the process did not stay")
+	}
+	if peak := peakBytes(t, s.PID()); peak > limit+limit/4 {
+		t.Errorf("the child took %d MiB, its limit is %d", peak>>20, limit>>20)
+	} else {
+		t.Logf("the child took at most %d MiB of %d", peak>>20, limit>>20)
+	}
+}
+
+// peakBytes is the most memory that a process had.
+func peakBytes(t *testing.T, pid int) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	must(t, err)
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	var kib int64
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		t.Fatal(err)
+	}
+	return kib << 10
+}
