@@ -87,7 +87,7 @@ func readRequest(w http.ResponseWriter, r *http.Request) (*request, error) {
 		blocks:   params.Get("compress") == "1",
 
 		knowsHello: strings.Contains(r.UserAgent(), "clickhouse-go/"),
-		gzip:     params.Get("enable_http_compression") == "1" && acceptsGzip(r.Header),
+		gzip:       params.Get("enable_http_compression") == "1" && acceptsGzip(r.Header),
 	}
 	if params.Get("session_id") != "" {
 		return nil, refuse(codeNotImplemented, "sessions are not supported: each request has one of its own")
