@@ -73,6 +73,7 @@ test-eventlog-full: test-esdb-client clickhouse-library ## the event store's fau
 	go test -count=1 -timeout 90m -v -run '^Test(Crash|Faults|Damage|Kill)$$' ./adapters/eventlog \
 		-eventlog.crashes=1000 -eventlog.faults=1000 -eventlog.damages=2000 -eventlog.kills=100 $(if $(SEED),-eventlog.seed=$(SEED))
 	RECAPITO_TEST_FULL=1 go test -count=1 -timeout 60m ./cmd
+	RECAPITO_TEST_FULL=1 go test -count=1 -timeout 10m -run Killed ./adapters/clickhouse
 
 .PHONY: sim
 sim: ## drive the real code on fake time through random faults (SEED=n replays one, SEEDS=n runs so many)

@@ -192,7 +192,11 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, out *response) er
 	if q.reader != nil {
 		res.readRows, res.readBytes = res.rows, 0 // what was read may be others'
 	}
-	if err := out.finish(res, time.Since(started)); err != nil {
+	err = out.finish(res, time.Since(started))
+	if err != nil && !out.started { // not released
+		return err
+	}
+	if err != nil {
 		f.logger.Debug("ClickHouse client went away", "error", err)
 	}
 	return nil

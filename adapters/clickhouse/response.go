@@ -190,6 +190,9 @@ func (o *response) fail(err error) {
 	o.header("TabSeparated")
 	h := o.w.Header()
 	h.Set("Content-Type", "text/plain; charset=UTF-8")
+	h.Del("Content-Length") // of an answer that is not given
+	h.Del("Content-Encoding")
+	h.Del("X-ClickHouse-Summary")
 	h.Set("X-ClickHouse-Exception-Code", strconv.Itoa(e.Code))
 	if e.Code == codeRequiredPassword {
 		h.Set("WWW-Authenticate", `Basic realm="ClickHouse server HTTP API"`)

@@ -20,7 +20,7 @@ import (
 	"recapito/adapters/clickhouse"
 )
 
-// Killed with -9 under four writers, three times: it comes back by itself on
+// Killed with -9 under four writers, three times (ten in the full tests): it comes back by itself on
 // its address, no acknowledged insert is lost, and none is there in part.
 func TestKilledEngineComesBackWhole(t *testing.T) {
 	s := own(t, t.TempDir())
@@ -28,7 +28,11 @@ func TestKilledEngineComesBackWhole(t *testing.T) {
 	conn := open(t, s, "")
 	ctx := t.Context()
 	must(t, conn.Exec(ctx, "CREATE TABLE acked (writer UInt8, n UInt64, row UInt16) ENGINE = MergeTree ORDER BY (writer, n) SETTINGS non_replicated_deduplication_window = 1000"))
-	const writers, batchRows, kills, ackedBetween = 4, 500, 3, 12
+	const writers, batchRows, ackedBetween = 4, 500, 12
+	kills := 3
+	if os.Getenv("RECAPITO_TEST_FULL") != "" {
+		kills = 10
+	}
 
 	var acked [writers]atomic.Uint64 // the highest n acknowledged
 	var total atomic.Uint64
