@@ -173,6 +173,9 @@ func checkFunctions(conn *connection, text []byte) error {
 		return err
 	}
 	err = root.walk(func(n *node) error {
+		if n.kind == applies {
+			return refuse(codeAccessDenied, "APPLY is not allowed beside a word such as file")
+		}
 		if n.kind == "Function" && slices.ContainsFunc(forbiddenFunctions, func(name string) bool { return strings.EqualFold(name, n.name) }) {
 			return refuse(codeAccessDenied, "the function %s is not allowed", strings.ToLower(n.name))
 		}
@@ -191,6 +194,9 @@ func checkFunctions(conn *connection, text []byte) error {
 	}
 	return nil
 }
+
+// applies is a node whose function the tree does not show.
+const applies = "ColumnsApplyTransformer"
 
 // tree is what the engine's parser makes of a statement.
 func tree(conn *connection, text []byte, parameters ...parameter) (*node, error) {

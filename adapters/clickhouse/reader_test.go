@@ -232,6 +232,18 @@ var hostileToReaders = []string{
 	"SELECT id FROM edr_v1_x LIMIT 1 FORMAT JSONEachRowWithProgress", "SELECT getSetting('additional_table_filters') FORMAT Null", "SELECT count() FROM edr FORMAT RawBLOB",
 	"SELECT max(_part_offset) FROM edr_v1_x WHERE tenant = 'b'", "SELECT hasColumnInTable('recapito', 'nobodys', 'said'), getServerSetting('path')",
 	"SELECT * FROM eval('SELECT * FROM edr_v1_x')", "SELECT * FROM `merge`('recapito', 'edr_v1')", "SELECT * FROM \"m\\x65rge\"('recapito', 'edr_v1')",
+	"SELECT * FROM view(SELECT * FROM merge('recapito', 'edr_v1'))", "SELECT * FROM view(SELECT * FROM edr_v1_x SETTINGS additional_table_filters = {})",
+	"SELECT * APPLY (x -> joinGet('joined', 'said', 'b')) FROM edr", "SELECT 'b' AS a, * APPLY (x -> (SELECT max(said) FROM merge('recapito', 'edr_v1'))) FROM edr",
+	"SELECT * REPLACE (joinGet('joined', 'said', 'b') AS said) FROM edr", "(SELECT * FROM edr_v1_x SETTINGS additional_table_filters = {}) UNION ALL SELECT * FROM edr_v1_x",
+	"SELECT * FROM edr_v1_x FORMAT CSV SETTINGS additional_table_filters = {}", "SELECT * FROM edr_v1_x SETTINGS additional_table_filters = {} FORMAT CSV",
+	"SELECT * FROM edr WHERE id IN (SELECT id FROM edr_v1_x SETTINGS additional_table_filters = {})", "DESCRIBE TABLE (SELECT * FROM edr_v1_x SETTINGS additional_table_filters = {})",
+	"SELECT EXISTS(SELECT * FROM edr_v1_x WHERE tenant = 'b' SETTINGS additional_table_filters = {}) ? 'theirs0' : ''",
+	"SELECT number AS n, '' AS s FROM numbers(2) ORDER BY n WITH FILL TO 5 INTERPOLATE (s AS joinGet('joined', 'said', 'b'))",
+	"SELECT number AS n FROM numbers(2) ORDER BY n WITH FILL FROM (SELECT max(id) FROM merge('recapito', 'edr_v1'))",
+	"SELECT 1 LIMIT (SELECT max(id) FROM merge('recapito', 'edr_v1'))", "SELECT * FROM numbers((SELECT max(id) FROM edr_v1_x SETTINGS additional_table_filters = {}))",
+	"WITH RECURSIVE r AS (SELECT * FROM edr_v1_x SETTINGS additional_table_filters = {}) SELECT * FROM r", "WITH (SELECT max(said) FROM edr_v1_x SETTINGS additional_table_filters = {}) AS m SELECT m",
+	"SELECT max(said) OVER w FROM edr_v1_x WINDOW w AS (ORDER BY joinGet('joined', 'said', 'b'))", "SHOW TABLES WHERE name IN (SELECT said FROM merge('recapito', 'edr_v1'))",
+	"SHOW COLUMNS FROM edr WHERE field = (SELECT throwIf(1, max(said)) FROM merge('recapito', 'edr_v1'))", "SHOW TABLES FROM system", "SHOW CREATE TABLE nobodys",
 	"SYSTEM FLUSH LOGS", "SYSTEM DROP QUERY CACHE", "BACKUP TABLE edr_v1_x TO File('SECRET')", "GRANT ALL ON *.* TO default", "EXECUTE AS default SELECT 1", "SELECT name FROM system.tables AS t(a, b, c, d)",
 }
 

@@ -77,6 +77,8 @@ func checkReader(conn *connection, q *request, all []relation) error {
 				return refuse(codeAccessDenied, "%s: Not enough privileges for this table. (ACCESS_DENIED)", q.reader.Name)
 			}
 			loud = loud || isVolumeTable(n.name)
+		case applies:
+			return refuse(codeAccessDenied, "Not enough privileges: APPLY is not for readers. (ACCESS_DENIED)")
 		case "Set":
 			// The engine lets a subquery's SETTINGS pass under readonly.
 			return refuse(codeReadonly, "%s: Cannot modify settings in readonly mode. (READONLY)", q.reader.Name)
