@@ -89,6 +89,11 @@ func checkMemory(memory int64) (int64, error) {
 	return memory, nil
 }
 
+// engineBytes is what the engine has for all statements and merges.
+func engineBytes(memory int64) int64 {
+	return memory - memory/memoryPerRows - memory/memoryPerHeap
+}
+
 // insertBytes is how many bytes of rows one insert may have under a memory limit.
 func insertBytes(memory int64) int64 {
 	return min(maxInsertBytes, memory/memoryPerRows/maxInserts)
@@ -107,7 +112,7 @@ var constantSettings = []string{
 // writeConfig writes the engine's two configuration files into the folder and
 // returns the path of the first.
 func writeConfig(dir string, memory int64) (string, error) {
-	engine := memory - memory/memoryPerRows
+	engine := engineBytes(memory)
 	users := filepath.Join(dir, "users.xml")
 	values := struct {
 		Memory, MarkCache, Query, Spill, RowGroup int64

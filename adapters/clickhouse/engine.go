@@ -65,7 +65,7 @@ func startEngine(ctx context.Context, libraryPath, dir string, memory int64) (*e
 	if err != nil {
 		return nil, errors.Join(err, unlock())
 	}
-	e := &engine{lib: lib, args: []string{"--path=" + dir}, insertBytes: insertBytes(memory), memory: memory - memory/memoryPerRows}
+	e := &engine{lib: lib, args: []string{"--path=" + dir}, insertBytes: insertBytes(memory), memory: engineBytes(memory)}
 	if err := e.boot(ctx, append(e.args, "--config-file="+config)); err != nil {
 		return nil, errors.Join(err, unlock())
 	}
