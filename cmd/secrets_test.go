@@ -114,23 +114,32 @@ func isFinal(t *testing.T, c *client, id string) error {
 // everyRow reads every table of the read models as text, once they have caught up.
 func everyRow(t *testing.T, addr string) []byte {
 	t.Helper()
-	query := func(q string) string {
+	ask := func(q string) (string, error) {
 		answer, err := http.Get("http://" + addr + "/?database=recapito&query=" + url.QueryEscape(q))
 		if err != nil {
-			t.Fatal(err)
+			return "", err
 		}
 		defer func() { _ = answer.Body.Close() }()
 		raw, err := io.ReadAll(answer.Body)
-		if err != nil || answer.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %d %v", q, answer.StatusCode, err)
+		if err == nil && answer.StatusCode != http.StatusOK {
+			err = fmt.Errorf("%s: status %d", q, answer.StatusCode)
 		}
-		return string(raw)
+		return string(raw), err
 	}
-	eventually(t, time.Minute, func() error {
-		if n := strings.TrimSpace(query("SELECT count() FROM edr WHERE status = 'delivered'")); n != "2" {
-			return fmt.Errorf("%s attempts are delivered in the EDR", n)
+	query := func(q string) string {
+		t.Helper()
+		answer, err := ask(q)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil
+		return answer
+	}
+	eventually(t, time.Minute, func() error { // the tables may not even be made yet
+		n, err := ask("SELECT count() FROM edr WHERE status = 'delivered'")
+		if err == nil && strings.TrimSpace(n) != "2" {
+			err = fmt.Errorf("%s attempts are delivered in the EDR", strings.TrimSpace(n))
+		}
+		return err
 	})
 	var all bytes.Buffer
 	for _, table := range strings.Fields(query("SHOW TABLES")) {
