@@ -20,7 +20,10 @@ import (
 	"recapito/domain/tenant"
 )
 
-const perBatch = 100
+const (
+	perBatch    = 100
+	wholeWithin = 4 * time.Minute
+)
 
 // So many notifications are sent while processes die: all of them where the engines are
 // embedded, and elsewhere if RECAPITO_TEST_FULL asks for it.
@@ -59,6 +62,10 @@ func TestKilledThreeTimes(t *testing.T) {
 		}
 		ids := w.sendWhile(strikes, i.client)
 		i.now.kill()
+		if w.outside() && w.broker.apache == nil {
+			// Ours never puts out a member that died while it joined; it forgets all of them.
+			w.broker.strike()
+		}
 		l := openHere(t, config)
 		l.wantWhole(t, filepath.Join(w.dir, "smsc"), ids)
 	})
@@ -68,7 +75,9 @@ func TestKilledThreeTimes(t *testing.T) {
 // read models equal to a fold of the events.
 func (l *ledger) wantWhole(t *testing.T, smsc string, ids []string) {
 	t.Helper()
-	final, err := l.waitFinal(t.Context(), ids)
+	ctx, cancel := context.WithTimeout(t.Context(), wholeWithin)
+	defer cancel()
+	final, err := l.waitFinal(ctx, ids)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,6 +69,7 @@ func (l *ledger) waitFinal(ctx context.Context, ids []string) (map[string]notifi
 	defer cancel()
 	final := map[string]notification.State{}
 	for {
+		var open string // one of those that are not, and how it stands
 		for _, id := range ids {
 			if _, done := final[id]; done {
 				continue
@@ -79,6 +80,11 @@ func (l *ledger) waitFinal(ctx context.Context, ids []string) (map[string]notifi
 			}
 			if got.State.Final() {
 				final[id] = got.State
+				continue
+			}
+			open = fmt.Sprintf("%s is %s", id, got.State.Lifecycle())
+			for _, a := range got.State.Attempts {
+				open += fmt.Sprintf(", its attempt %d %s", a.Attempt, a.Status)
 			}
 		}
 		if len(final) == len(ids) {
@@ -86,7 +92,7 @@ func (l *ledger) waitFinal(ctx context.Context, ids []string) (map[string]notifi
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%d of %d notifications are not final: %w", len(ids)-len(final), len(ids), ctx.Err())
+			return nil, fmt.Errorf("%d of %d notifications are not final (%s): %w", len(ids)-len(final), len(ids), open, ctx.Err())
 		case <-time.After(lookEvery):
 		}
 	}

@@ -30,7 +30,10 @@ type EmbeddedOptions struct {
 	HouseKeeping time.Duration
 }
 
-// Embedded is a Kafka broker in this process, with its topics in a folder.
+// Embedded is a Kafka broker in this process, with its topics in a folder. It is for the
+// clients of this process, which end with it: a client of another process that is killed
+// while it joins a consumer group stays a member, and holds partitions, until the broker
+// ends (kfake times no member whose connection was lost before it was answered).
 type Embedded struct {
 	cluster *kfake.Cluster
 	lock    *os.File
