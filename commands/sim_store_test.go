@@ -21,6 +21,7 @@ type simStore struct {
 	ids     map[string]int   // event id → index into all
 	limits  map[string]simLimits
 	gone    map[int]bool // indexes into all: hidden, and scavenged at once
+	emptied []string     // deleted streams whose metadata event goes with the next event
 	faults  int          // left
 	any     bool         // a planted bug: expectations are not looked at
 	// appended is told of every event that became durable.
@@ -64,7 +65,24 @@ func (st *simStore) describe(e event.Recorded) {
 		_ = json.Unmarshal(e.Data, &l) // malformed ones set none
 		st.limits[stream] = l
 		st.hide(stream)
+		if l.deleted() {
+			st.emptied = append(st.emptied, stream)
+		}
 	}
+}
+
+// forget scavenges the metadata of streams that are deleted and of which nothing is left.
+// Their revisions are known still.
+func (st *simStore) forget() {
+	for _, stream := range st.emptied {
+		if !st.limits[stream].deleted() {
+			continue // it came back
+		}
+		for _, i := range st.streams[event.MetadataPrefix+stream] {
+			st.gone[i] = true
+		}
+	}
+	st.emptied = st.emptied[:0]
 }
 
 // broken draws whether a call goes wrong.
@@ -156,6 +174,7 @@ func (st *simStore) write(stream string, events []event.New) event.Recorded {
 		if st.appended != nil {
 			st.appended(last)
 		}
+		st.forget() // those before it
 		st.describe(last)
 	}
 	return last
@@ -173,7 +192,7 @@ func (st *simStore) ReadStream(ctx context.Context, read event.StreamRead, visit
 		return event.ErrUnavailable
 	}
 	has := st.streams[read.Stream]
-	if len(has) == 0 || st.limits[read.Stream].deleted() {
+	if len(has) == 0 || st.limits[read.Stream].deleted() || strings.HasPrefix(read.Stream, event.MetadataPrefix) && st.gone[has[len(has)-1]] {
 		return event.ErrStreamNotFound
 	}
 	l, begin := st.limits[read.Stream], 0

@@ -261,6 +261,12 @@ func (c *checker) limits(stream string, h head) {
 	}
 	key := appendPositionKey(nil, h.limitedAt)
 	value, found, err := c.log.get(key)
+	if err == nil && !found && h.limits.deleted() {
+		m, err := c.log.head(metadataOf(stream))
+		if err == nil && m.emptied() && m.last == h.limitedAt {
+			return // scavenged; an import may have added to the stream since
+		}
+	}
 	if err != nil || !found {
 		c.found(Problem{Stream: stream, Position: h.limitedAt, What: missing("the metadata event that its head names", err)})
 		return

@@ -78,7 +78,11 @@ func (w *writer) alongside(b *batch, r *request, v *verdict) (err error) {
 	if !back {
 		return nil
 	}
-	if stream == r.stream {
+	switch {
+	case stream != r.stream:
+	case v.metadata.emptied(): // the scavenger took the event, since the head has all that it said
+		data = h.limits.metadata()
+	default:
 		if data, err = w.metadataAt(b, stream, v.metadata, h.limitedAt); err != nil {
 			return err
 		}

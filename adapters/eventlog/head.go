@@ -41,6 +41,9 @@ const headTombstoned = 1 << 0
 // exists says whether the stream ever had an event of its own.
 func (h head) exists() bool { return h.next > 0 }
 
+// emptied says whether all events that the stream had were removed.
+func (h head) emptied() bool { return h.first == h.next }
+
 // known is the position up to which all must be durable for the head to be so.
 func (h head) known() event.Position { return max(h.last, h.limitedAt) }
 

@@ -62,6 +62,35 @@ func (l limits) cutoff(now time.Time) time.Time {
 	return now.Add(-l.maxAge)
 }
 
+// metadata are those that set these limits and say nothing else, but for $tb.
+func (l limits) metadata() []byte {
+	members := map[string]int64{}
+	if l.maxCount > 0 {
+		members["$maxCount"] = int64(l.maxCount) // it came from one
+	}
+	if l.maxAge > 0 {
+		members["$maxAge"] = int64(l.maxAge / time.Second)
+	}
+	data, _ := json.Marshal(members) // cannot fail
+	return data
+}
+
+// onlyLimits says whether metadata say nothing that the limits they set do not hold.
+func onlyLimits(data []byte) bool {
+	var members map[string]json.RawMessage
+	if json.NewDecoder(bytes.NewReader(data)).Decode(&members) != nil {
+		return false
+	}
+	for name := range members {
+		switch name {
+		case "$maxCount", "$maxAge", "$tb":
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // limitsOf takes the limits from metadata. As with EventStoreDB, metadata that are not
 // as they should be in any part of them set no limits at all, and numbers that are no
 // limits are passed over.

@@ -42,7 +42,8 @@ var errMeanwhile = errors.New("the stream changed meanwhile")
 // Scavenge removes, in every stream that has limits or was deleted, the events before the
 // first one that is shown. Positions and revisions stay as they are. The last event of
 // $all always stays, since it says which position is next, and so do the head of a stream,
-// its last metadata event, and $streamDeleted.
+// its last metadata event, and $streamDeleted. Of a deleted stream of which no event is left
+// the last metadata event goes too, unless it says more than the stream's head does.
 //
 // It removes a bounded number of events at a time, each time through the writer and in one
 // synced batch with the stream's new beginning, so that it may be cut short anywhere, and
@@ -167,11 +168,11 @@ func (l *Log) limitedStreams(from []byte) ([]string, error) {
 // stream removes what can be removed of a stream and of its metadata stream, and takes
 // it off the list if nothing will be left to do until it is put there again.
 func (s *scavenger) stream(ctx context.Context, stream string) error {
-	metadata, err := s.trim(ctx, metadataOf(stream))
+	h, err := s.trim(ctx, stream)
 	if err != nil {
 		return err
 	}
-	h, err := s.trim(ctx, stream)
+	metadata, err := s.trim(ctx, metadataOf(stream)) // after it: how much may go depends on it
 	if err != nil {
 		return err
 	}
@@ -182,7 +183,15 @@ func (s *scavenger) stream(ctx context.Context, stream string) error {
 	case metadata.tombstoned: // and the limits gone with it
 	case h.limits.deleted():
 		left += h.next - h.first
-		fallthrough
+		if left == 1 && h.emptied() {
+			stays, err := s.log.saysMore(metadataOf(stream), metadata)
+			if err != nil {
+				return err
+			}
+			if stays {
+				left = 0
+			}
+		}
 	case h.limits == limits{}:
 		left -= min(left, 1)
 	default:
@@ -315,6 +324,13 @@ func (l *Log) hidden(stream string, h head, upTo event.Position) (event.Revision
 			return 0, time.Time{}, err
 		}
 		all = all || o.tombstoned && o.last <= upTo
+		if !all && !h.emptied() && o.limits.deleted() && o.emptied() && o.limitedAt == h.last && o.known() <= upTo {
+			more, err := l.sayMore(stream, h)
+			if err != nil {
+				return 0, time.Time{}, err
+			}
+			all = !more
+		}
 	}
 	switch {
 	case all:
@@ -323,6 +339,26 @@ func (l *Log) hidden(stream string, h head, upTo event.Position) (event.Revision
 		return ofMetadataStream.begin(h.next), time.Time{}, nil
 	}
 	return h.limits.begin(h.next), h.limits.cutoff(l.now()), nil
+}
+
+// saysMore says whether the last metadata event of a metadata stream, which stands there,
+// has members that the head of the stream it limits does not hold.
+func (l *Log) saysMore(stream string, h head) (bool, error) {
+	if err := l.enter(); err != nil {
+		return false, err
+	}
+	defer l.leave()
+	return l.sayMore(stream, h)
+}
+
+// sayMore is saysMore for who keeps the log open.
+func (l *Log) sayMore(stream string, h head) (bool, error) {
+	rec, closer, err := l.record(stream, h.next-1, h.last)
+	if err != nil {
+		return false, err
+	}
+	defer closer.Close()
+	return !onlyLimits(rec.data), nil
 }
 
 // remove takes events away, and moves the stream's beginning.

@@ -60,7 +60,8 @@ func TestScavenge(t *testing.T) {
 		"$maxAge":       {[]func(*testing.T, *Log){metadata(`{"$maxAge":60}`)}, []string{"$$s@0"}, nil, nil, 1},
 		"$maxAge, long": {[]func(*testing.T, *Log){metadata(`{"$maxAge":86400}`)}, []string{"s@0", "s@1", "s@2", "$$s@0"}, []event.Revision{0, 1, 2}, nil, 1},
 		"deleted": {[]func(*testing.T, *Log){metadata(`{"mine":1}`), func(t *testing.T, log *Log) { mustEnd(t, log.Delete, "s", event.Any()) }},
-			[]string{"$$s@1"}, nil, event.ErrStreamNotFound, 0},
+			nil, nil, event.ErrStreamNotFound, 0},
+		"deleted, with more to say": {[]func(*testing.T, *Log){metadata(`{"mine":1,"$tb":9223372036854775807}`)}, []string{"$$s@0"}, nil, event.ErrStreamNotFound, 0},
 		"deleted and back": {[]func(*testing.T, *Log){
 			func(t *testing.T, log *Log) { mustEnd(t, log.Delete, "s", event.Any()) },
 			func(t *testing.T, log *Log) { mustAppend(t, log, "s", event.NoStream(), someEvents(1)...) },
@@ -291,4 +292,43 @@ func TestScavengeGivesSpaceBack(t *testing.T) {
 	if r.Events != 1590 || r.Bytes < 1590*4<<10 || before-after < r.Bytes*9/10 {
 		t.Errorf("%+v, but the files take %d bytes of %d", r, after, before)
 	}
+}
+
+// TestScavengeTakesMetadata: of a deleted stream whose events are gone the head says all.
+func TestScavengeTakesMetadata(t *testing.T) {
+	fs := vfs.NewMem()
+	log := openOn(t, fs)
+	mustAppend(t, log, "s", event.Any(), someEvents(3)...)
+	mustAppend(t, log, "$$s", event.Any(), metadataEvent(`{"$maxCount":2,"$tb":9223372036854775807}`))
+	mustScavenge(t, log)
+	if diff := cmp.Diff([]string{"$$s@0"}, left(t, log)); diff != "" {
+		t.Fatalf("the last event of $all (-want +got):\n%s", diff)
+	}
+	mustAppend(t, log, "other", event.Any(), someEvents(1)...)
+	if r := mustScavenge(t, log); r.Events != 1 {
+		t.Fatalf("%+v", r)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, problems := checkOf(t, Options{Dir: "log", FS: fs}); len(problems) > 0 {
+		t.Errorf("%q", problems)
+	}
+	log = openOn(t, fs)
+	if _, err := shows(t, log, "$$s"); !errors.Is(err, event.ErrStreamNotFound) {
+		t.Errorf("the metadata stream: %v", err)
+	}
+	var wrong *event.WrongVersion
+	if _, err := log.Append(t.Context(), "$$s", event.NoStream(), []event.New{metadataEvent(`{}`)}); !errors.As(err, &wrong) || wrong.NoStream || wrong.Actual != 0 {
+		t.Errorf("metadata, expecting no stream: %v", err)
+	}
+	mustAppend(t, log, "s", event.NoStream(), someEvents(4)...)
+	if got, err := shows(t, log, "s"); err != nil || !cmp.Equal(got, []event.Revision{5, 6}) {
+		t.Errorf("back it shows %v, %v", got, err)
+	}
+	if got, err := shows(t, log, "$$s"); err != nil || !cmp.Equal(got, []event.Revision{1}) {
+		t.Errorf("its metadata stream shows %v, %v", got, err)
+	}
+	mustEnd(t, log.Delete, "s", event.Exact(6))
+	mustEnd(t, log.Tombstone, "s", event.Any())
 }

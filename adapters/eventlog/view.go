@@ -75,25 +75,50 @@ func (l *Log) durableLimits(stream string, h head, upTo event.Position) (limits,
 		return h.limits, nil
 	}
 	metadata := metadataOf(stream)
-	before, found, err := l.lastUpTo(metadata, upTo)
-	if err != nil {
-		return limits{}, err
-	}
-	if !found {
-		if l.isDurable(h.limitedAt) { // meanwhile, and those before it were scavenged
-			return h.limits, nil
+	var missed place
+	for {
+		before, found, err := l.lastUpTo(metadata, upTo)
+		if err != nil {
+			return limits{}, err
 		}
-		return limits{}, nil
+		now := l.durable.at()
+		switch {
+		case found:
+		case h.limitedAt <= now: // meanwhile, and those before it were scavenged
+			return h.limits, nil
+		case upTo < now:
+			upTo = now
+			continue
+		default:
+			return l.limitsGone(metadata)
+		}
+		rec, closer, err := l.record(metadata, before.revision, before.position)
+		if errors.Is(err, errMissing) {
+			if l.isDurable(h.limitedAt) {
+				return h.limits, nil
+			}
+			if before != missed { // scavenged since the index was read
+				missed = before
+				continue
+			}
+		}
+		if err != nil {
+			return limits{}, err
+		}
+		defer closer.Close()
+		return rec.limits(), nil
 	}
-	rec, closer, err := l.record(metadata, before.revision, before.position)
-	if errors.Is(err, errMissing) && l.isDurable(h.limitedAt) {
-		return h.limits, nil
-	}
-	if err != nil {
+}
+
+// limitsGone are the limits in force where no metadata event is durable: none, unless
+// there was one and a scavenge took the last of them, which it does if the stream is
+// deleted.
+func (l *Log) limitsGone(metadata string) (limits, error) {
+	h, err := l.head(metadata)
+	if err != nil || h.first == 0 {
 		return limits{}, err
 	}
-	defer closer.Close()
-	return rec.limits(), nil
+	return limits{truncateBefore: event.RevisionEnd}, nil
 }
 
 // place is where an event stands.
@@ -182,15 +207,15 @@ func (l *Log) Revisions(ctx context.Context, stream string) (first, last event.R
 	return min(max(v.begin, v.head.first), next), next - 1, nil
 }
 
-// exists answers event.ErrStreamNotFound if the stream never had a durable event, else
-// the revision after its last one.
+// exists answers event.ErrStreamNotFound if the stream never had a durable event, or is
+// a metadata stream that was emptied, else the revision after its last one.
 func (l *Log) exists(v *view) (event.Revision, error) {
 	if err := l.enter(); err != nil {
 		return 0, err
 	}
 	defer l.leave()
 	next, err := l.durableNext(v.stream, v.head, v.upTo)
-	if err == nil && next == 0 {
+	if err == nil && (next == 0 || isMetadataStream(v.stream) && next == v.head.first) {
 		err = fmt.Errorf("%w: %q", event.ErrStreamNotFound, v.stream)
 	}
 	return next, err

@@ -285,7 +285,9 @@ func (s *Service) close(ctx context.Context, k key) error {
 // deadline there later finds no stream, as in a minute that never had one.
 //
 // The metadata stream is read first and appended to at that revision, so that somebody
-// who stood still meanwhile does not discard what came after another one did.
+// who stood still meanwhile does not discard what came after another one did. A store that
+// scavenged a metadata stream finds none, but knows its revision: it is learnt from the
+// refusal, and the bucket looked at again.
 func (s *Service) discard(ctx context.Context, k key) error {
 	metadata := event.MetadataPrefix + k.stream()
 	at := event.NoStream()
@@ -297,13 +299,21 @@ func (s *Service) discard(ctx context.Context, k key) error {
 	if err != nil {
 		return err
 	}
-	_, closed, err := s.tail(ctx, k)
-	if err != nil || !closed {
-		return err
-	}
 	all := event.New{ID: uuid.NewString(), Type: event.MetadataType, Data: fmt.Appendf(nil, `{"$tb":%d}`, event.RevisionEnd)}
-	if _, err := s.store.Append(ctx, metadata, at, []event.New{all}); err != nil && !errors.Is(err, event.ErrWrongVersion) {
-		return fmt.Errorf("discarding a bucket: %w", err)
+	for {
+		_, closed, err := s.tail(ctx, k)
+		if err != nil || !closed {
+			return err
+		}
+		_, err = s.store.Append(ctx, metadata, at, []event.New{all})
+		var wrong *event.WrongVersion
+		switch {
+		case errors.As(err, &wrong) && at.IsNoStream() && !wrong.NoStream:
+			at = event.Exact(wrong.Actual)
+		case err != nil && !errors.Is(err, event.ErrWrongVersion):
+			return fmt.Errorf("discarding a bucket: %w", err)
+		default:
+			return nil
+		}
 	}
-	return nil
 }
