@@ -87,7 +87,7 @@ func (b *Broker) format(ctx context.Context) error {
 	}
 	id := uuid.New()
 	format := exec.CommandContext(ctx, "java", "-cp", b.classes, "kafka.tools.StorageTool",
-		"format", "--standalone", "-t", base64.RawURLEncoding.EncodeToString(id[:]), "-c", b.properties())
+		"format", "--standalone", "--cluster-id="+base64.RawURLEncoding.EncodeToString(id[:]), "-c", b.properties())
 	format.Dir = b.dir
 	if out, err := format.CombinedOutput(); err != nil {
 		return fmt.Errorf("format: %w: %s", notExit(err), out)
