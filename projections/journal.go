@@ -37,29 +37,44 @@ func newBook(journal Journal, projection string) (*book, error) {
 
 // load reads the newest checkpoint; false if there is none.
 func (b *book) load(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
-	defer cancel()
+	state, expected, err := b.newest(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.state, b.expected, b.noted = checkpoint.ProjectionCheckpointed{}, event.NoStream(), b.notes
-	found := false
+	b.state, b.expected, b.noted = state, expected, b.notes
+	return !expected.IsNoStream(), err
+}
+
+// moved says whether another instance has written the checkpoint since it was loaded or
+// saved here, and what it says now.
+func (b *book) moved(ctx context.Context) (checkpoint.ProjectionCheckpointed, bool, error) {
+	state, expected, err := b.newest(ctx)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return state, expected != b.expected, err
+}
+
+// newest reads the newest checkpoint, and the revision to expect of the next.
+func (b *book) newest(ctx context.Context) (state checkpoint.ProjectionCheckpointed, expected event.Expected, err error) {
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
+	expected = event.NoStream()
 	newest := event.StreamRead{Stream: b.stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}
-	err := b.journal.ReadStream(ctx, newest, func(r event.Recorded) error {
+	err = b.journal.ReadStream(ctx, newest, func(r event.Recorded) error {
 		decoded, err := b.codec.Decode(ctx, nil, "", r)
 		if err != nil {
 			return err
 		}
-		state, ok := decoded.(checkpoint.ProjectionCheckpointed)
+		s, ok := decoded.(checkpoint.ProjectionCheckpointed)
 		if !ok {
 			return fmt.Errorf("%s@%d is a %s", r.Stream, r.Revision, r.Type)
 		}
-		b.state, b.expected, found = state, event.Exact(r.Revision), true
+		state, expected = s, event.Exact(r.Revision)
 		return nil
 	})
 	if err != nil && !errors.Is(err, event.ErrStreamNotFound) {
-		return false, fmt.Errorf("reading the checkpoint: %w", err)
+		return checkpoint.ProjectionCheckpointed{}, event.NoStream(), fmt.Errorf("reading the checkpoint: %w", err)
 	}
-	return found, nil
+	return state, expected, nil
 }
 
 // save changes the state and makes it durable, or neither. An error of change is

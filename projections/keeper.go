@@ -106,11 +106,18 @@ func (k *keeper) keep(ctx context.Context) {
 		}
 		k.failed(err)
 		k.log.Warn("projection interrupted; trying again", "error", err, "in", wait)
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+		sleep(ctx, wait)
 		wait = min(2*wait, maxBackOff)
+	}
+}
+
+// sleep answers false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 
@@ -224,6 +231,9 @@ func (k *keeper) open(ctx context.Context) error {
 		if err := k.target.Show(ctx, k.projection.kind(), state.Live.Name); err != nil {
 			return err
 		}
+		if err := k.stillNamed(ctx, state.Live.Name); err != nil {
+			return err
+		}
 	} else {
 		k.mu.Lock()
 		k.wanted = true // the projection has changed: built anew beside the old table
@@ -236,6 +246,57 @@ func (k *keeper) open(ctx context.Context) error {
 	}
 	k.book.note(func(s *checkpoint.ProjectionCheckpointed) { s.Retired = nil })
 	return nil
+}
+
+// errOthers ends a session: what it was opened by is no longer true.
+var errOthers = errors.New("another instance has written the checkpoint")
+
+// stillNamed follows making, or showing, a table that the checkpoint named: it answers
+// errOthers if another instance has written the checkpoint since, and sets right what was
+// done by the old one. Whoever exchanges the live table writes the checkpoint before it
+// shows the new one, so that of two who show a table the last one to look sees the truth.
+func (k *keeper) stillNamed(ctx context.Context, table string) error {
+	ctx, cancel := drain(ctx, drainTimeout) // the lease may be lost already
+	defer cancel()
+	now, moved, err := k.book.moved(ctx)
+	for err != nil && sleep(ctx, minBackOff) {
+		now, moved, err = k.book.moved(ctx)
+	}
+	if err != nil || !moved {
+		return err
+	}
+	for {
+		err := k.setRight(ctx, now, table)
+		if err == nil {
+			before := now.Live.Name
+			var next checkpoint.ProjectionCheckpointed
+			if next, _, err = k.book.moved(ctx); err == nil {
+				if now = next; now.Live.Name == before {
+					return errOthers
+				}
+			}
+		}
+		if err != nil && !sleep(ctx, minBackOff) {
+			return err
+		}
+	}
+}
+
+// setRight shows the live table of a checkpoint, and drops one that it does not name.
+func (k *keeper) setRight(ctx context.Context, now checkpoint.ProjectionCheckpointed, table string) error {
+	there, err := k.target.Exists(ctx, now.Live.Name)
+	if err != nil {
+		return err
+	}
+	if there && now.Live.Version == k.projection.kind().Version {
+		if err := k.target.Show(ctx, k.projection.kind(), now.Live.Name); err != nil {
+			return err
+		}
+	}
+	if now.Live.Name == table || now.Building != nil && now.Building.Name == table {
+		return nil
+	}
+	return k.target.Drop(ctx, table)
 }
 
 // stillThere says whether what the checkpoint says is in a table can be there.
@@ -287,6 +348,9 @@ func (k *keeper) prepareBuilding(ctx context.Context) (bool, error) {
 	k.wanted = false
 	k.mu.Unlock()
 	if err := k.target.Create(ctx, kind, b.Name); err != nil {
+		return false, err
+	}
+	if err := k.stillNamed(ctx, b.Name); err != nil {
 		return false, err
 	}
 	return true, nil

@@ -21,7 +21,7 @@ type warehouse struct {
 	views      map[string]string // projection → table
 	batches    map[string]map[uint64]batchSeen
 	foreign    bool     // tables of a database from before are there
-	stray      bool     // a request of an instance that lost its lease may have come late and made a table
+	stray      bool     // an instance killed while it opened may have made a table that another had dropped
 	wrong      []string // what must not have happened
 }
 
