@@ -11,7 +11,7 @@ import (
 
 type rebuildCmd struct {
 	instanceFlag
-	Projection string `arg:"" help:"The projection: events or edr."`
+	Projection string `arg:"" help:"The projection: events, edr or accounting."`
 }
 
 // Run starts the rebuild and shows its progress until the tables are swapped.

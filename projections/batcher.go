@@ -37,6 +37,7 @@ func pauseAfter(events int) time.Duration {
 type batcher struct {
 	now   func() time.Time
 	limit int
+	span  uint64 // no batch crosses a multiple of it
 
 	mu       sync.Mutex
 	events   []LedgerEvent
@@ -49,8 +50,8 @@ type batcher struct {
 	room     chan struct{}
 }
 
-func newBatcher(now func() time.Time, limit int, nextSeq uint64) *batcher {
-	return &batcher{now: now, limit: limit, nextSeq: nextSeq, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+func newBatcher(now func() time.Time, limit int, span, nextSeq uint64) *batcher {
+	return &batcher{now: now, limit: limit, span: span, nextSeq: nextSeq, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
 // batch is a run of ledger events to be written together.
@@ -62,7 +63,7 @@ type batch struct {
 }
 
 func (b *batcher) full() bool {
-	return len(b.events) >= b.limit || b.bytes >= maxBatchBytes || len(b.events) > 0 && b.nextSeq%Span == 0
+	return len(b.events) >= b.limit || b.bytes >= maxBatchBytes || len(b.events) > 0 && b.nextSeq%b.span == 0
 }
 
 // add takes one ledger event, in order, waiting while the batch is full.

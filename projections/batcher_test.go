@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"recapito/domain/event"
+	"recapito/readmodels"
 )
 
 func TestBatchesNeverCrossASpan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBatcher(time.Now, 10, 3*Span-7)
+		b := newBatcher(time.Now, 10, readmodels.Span, 3*readmodels.Span-7)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
@@ -19,7 +20,7 @@ func TestBatchesNeverCrossASpan(t *testing.T) {
 			for b.add(ctx, event.Recorded{}) == nil {
 			}
 		}()
-		want := uint64(3*Span - 7)
+		want := uint64(3*readmodels.Span - 7)
 		for _, size := range []int{7, 10, 10} {
 			got, err := b.take(ctx, time.Now().Add(time.Hour))
 			if err != nil || len(got.events) != size || got.events[0].Seq != want {
@@ -34,7 +35,7 @@ func TestBatchesNeverCrossASpan(t *testing.T) {
 
 func TestBatchIsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBatcher(time.Now, maxBatchEvents, 0)
+		b := newBatcher(time.Now, maxBatchEvents, readmodels.Span, 0)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {

@@ -47,10 +47,45 @@ func Compare(ctx context.Context, source Source, codec *event.Codec, conn readmo
 	if err != nil {
 		return nil, err
 	}
-	if err := c.edr(fold.rows(), got); err != nil && !errors.Is(err, errEnough) {
+	attempts := fold.rows()
+	if err := c.edr(attempts, got); err != nil && !errors.Is(err, errEnough) {
+		return nil, err
+	}
+	accounting, err := readmodels.AllAccounting(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.accounting(FoldAccounting(attempts), accounting); err != nil && !errors.Is(err, errEnough) {
 		return nil, err
 	}
 	return c.found, nil
+}
+
+func (c *comparison) accounting(want, got map[readmodels.AccountingCell]readmodels.AccountingSums) error {
+	key := func(k readmodels.AccountingCell) string {
+		return strings.Join([]string{k.Tenant, k.Day.Format(time.DateOnly), k.Channel, k.Scenario, k.Brand, k.Segment, k.Campaign, k.Route, k.Operator, k.Country, k.Status}, "/")
+	}
+	for cell, sums := range want {
+		there, is := got[cell]
+		what := differ(sums, there)
+		if !is {
+			what = "missing"
+		}
+		if what == "" {
+			continue
+		}
+		if err := c.add("accounting", key(cell), what); err != nil {
+			return err
+		}
+	}
+	for cell := range got {
+		if _, is := want[cell]; !is {
+			if err := c.add("accounting", key(cell), "extra"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 type comparison struct{ found []Difference }

@@ -95,7 +95,7 @@ func startInstance(t *testing.T, holder string, store *memory, house *warehouse,
 	if err != nil {
 		t.Fatal(err)
 	}
-	projections.LimitBatches(p.projections, 4)
+	projections.LimitBatches(p.projections, 4, modelSpan)
 	var id atomic.Int64
 	projections.NameTables(p.projections, func() string { return fmt.Sprintf("%d_%d", seed, id.Add(1)) })
 	go func() {
@@ -126,7 +126,7 @@ func crashes(t *testing.T, seed uint64) {
 				}
 				p = startProcess(t, store, house, author.codec, random.Uint64(), often)
 			case 1:
-				asked, name := p.projections, []string{"events", "edr"}[random.IntN(2)]
+				asked, name := p.projections, projections.Names[random.IntN(len(projections.Names))]
 				go func() { _ = asked.Rebuild(rebuilds, name, nil) }()
 			case 2:
 				for _, c := range late {
@@ -181,8 +181,8 @@ func (w *warehouse) check(t *testing.T, codec *event.Codec, ledger []event.Recor
 	if len(w.wrong) > 0 {
 		t.Error(strings.Join(w.wrong, "\n"))
 	}
-	if len(w.tables) != 2 && !w.foreign && (len(w.tables) < 2 || !w.stray) {
-		t.Errorf("%d tables are left, want 2", len(w.tables))
+	if n := len(w.views); len(w.tables) != n && !w.foreign && (len(w.tables) < n || !w.stray) {
+		t.Errorf("%d tables are left, want %d", len(w.tables), n)
 	}
 	var want []readmodels.EventRow
 	for seq, r := range ledger {
@@ -200,6 +200,9 @@ func (w *warehouse) check(t *testing.T, codec *event.Codec, ledger []event.Recor
 	}
 	if d := gocmp.Diff(edr, mergedParts(w.tables[w.views["edr"]])); d != "" {
 		t.Errorf("edr: %s", d)
+	}
+	if d := gocmp.Diff(projections.FoldAccounting(edr), w.accounting(w.views["accounting"])); d != "" {
+		t.Errorf("accounting: %s", d)
 	}
 }
 

@@ -21,6 +21,10 @@ func (edrProjection) kind() readmodels.Table { return readmodels.EDRTable }
 // decoding them would only cost. Others are told apart by their decoded type.
 var edrIgnores = map[string]bool{"NotificationRequested": true, "NotificationEnriched": true}
 
+func (p edrProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
+	return eachRow(events, p.row)
+}
+
 func (p edrProjection) row(e LedgerEvent) (readmodels.Row, error) {
 	a, tenant, err := attemptEvent(p.codec, e.Recorded)
 	if a == nil || err != nil {

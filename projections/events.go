@@ -12,7 +12,9 @@ type eventsProjection struct{}
 
 func (eventsProjection) kind() readmodels.Table { return readmodels.EventsTable }
 
-func (eventsProjection) row(e LedgerEvent) (readmodels.Row, error) { return eventRow(e), nil }
+func (eventsProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
+	return eachRow(events, func(e LedgerEvent) (readmodels.Row, error) { return eventRow(e), nil })
+}
 
 // eventRow never fails: the audit base holds what was stored, also where its metadata
 // cannot be read (it then has no tenant and belongs to no one's queries).

@@ -1,10 +1,24 @@
 package projections
 
-// LimitBatches makes batches small: what is tested is what happens between them.
-func LimitBatches(p *Projections, events int) {
+import "recapito/readmodels"
+
+// LimitBatches makes batches and spans small: what is tested is what happens between
+// them.
+func LimitBatches(p *Projections, events int, span uint64) {
 	for _, k := range p.keepers {
-		k.batchLimit = events
+		k.batchLimit, k.projection = events, smallSpans{k.projection, span}
 	}
+}
+
+type smallSpans struct {
+	projection
+	span uint64
+}
+
+func (s smallSpans) kind() readmodels.Table {
+	kind := s.projection.kind()
+	kind.SpanSize = s.span
+	return kind
 }
 
 // NameTables makes tables' names from a test's own ids.

@@ -121,6 +121,29 @@ func (f *edrFold) rows() []readmodels.EDR {
 	return rows
 }
 
+// FoldAccounting counts the rows of the EDR as the view accounting must, cells that come
+// to nothing left out.
+func FoldAccounting(rows []readmodels.EDR) map[readmodels.AccountingCell]readmodels.AccountingSums {
+	all := map[readmodels.AccountingCell]readmodels.AccountingSums{}
+	for _, r := range rows {
+		if r.Status == "" {
+			continue
+		}
+		cell := readmodels.AccountingCell{
+			Tenant: r.Tenant, Day: r.Day, Channel: r.Channel, Scenario: r.Scenario, Route: r.Route,
+			Operator: r.Operator, Country: r.Country, Test: r.Test, Status: r.Status,
+		}
+		s := all[cell]
+		one := readmodels.AccountingSums{Messages: 1, Parts: int64(r.Parts)}
+		if billable(notification.Status(r.Status), r.SentAt != nil, r.Test) {
+			one.Billable, one.BillableParts, one.Unpriced = 1, int64(r.Parts), 1
+		}
+		s.Add(1, one)
+		all[cell] = s
+	}
+	return all
+}
+
 func between(from, to *time.Time) *int64 {
 	if from == nil || to == nil {
 		return nil

@@ -21,11 +21,27 @@ const (
 	maxBackOff = 5 * time.Second
 )
 
-// projection turns an event into a row of its table; nil is no row. An error is a
-// *Corrupt.
+// projection turns the events of a batch into rows of its table.
 type projection interface {
 	kind() readmodels.Table
-	row(LedgerEvent) (readmodels.Row, error)
+	// rows makes the rows of the events before the first corrupt one, and says how many
+	// events that were. The error is a *Corrupt. The same events make the same rows.
+	rows(events []LedgerEvent) (rows []readmodels.Row, n int, err error)
+}
+
+// eachRow makes at most one row of each event; nil is none.
+func eachRow(events []LedgerEvent, row func(LedgerEvent) (readmodels.Row, error)) ([]readmodels.Row, int, error) {
+	rows := make([]readmodels.Row, 0, len(events))
+	for i, e := range events {
+		r, err := row(e)
+		if err != nil {
+			return rows, i, err
+		}
+		if r != nil {
+			rows = append(rows, r)
+		}
+	}
+	return rows, len(events), nil
 }
 
 // keeper keeps one projection: it runs sessions, one after the other, each from a

@@ -43,7 +43,7 @@ func (l *lane) run(ctx context.Context) error {
 	if err := l.repeatPending(ctx); err != nil {
 		return err
 	}
-	b := newBatcher(l.now, l.batchLimit, l.table.Done.Events)
+	b := newBatcher(l.now, l.batchLimit, l.projection.kind().SpanEvents(), l.table.Done.Events)
 	l.batches.Store(b)
 	ctx, cancel := context.WithCancel(ctx)
 	lost := make(chan error, 1)
@@ -110,7 +110,7 @@ func (l *lane) writeBatches(ctx context.Context, b *batcher) error {
 // write puts a batch into the table, under a checkpoint that fixes its first and last
 // event. Events before a corrupt one are written, then that one is the error.
 func (l *lane) write(ctx context.Context, events []LedgerEvent) error {
-	rows, n, broken := l.rows(events)
+	rows, n, broken := l.projection.rows(events)
 	if n > 0 {
 		first, last := events[0], events[n-1]
 		pending := checkpoint.Batch{FirstSeq: first.Seq, LastSeq: last.Seq, First: first.Position, Last: last.Position}
@@ -142,7 +142,7 @@ func (l *lane) repeatPending(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the pending batch again: %w", err)
 	}
-	rows, _, broken := l.rows(events)
+	rows, _, broken := l.projection.rows(events)
 	if broken != nil {
 		return broken
 	}
@@ -173,13 +173,19 @@ func (l *lane) read(ctx context.Context, b checkpoint.Batch) ([]LedgerEvent, err
 }
 
 func (l *lane) insert(ctx context.Context, b checkpoint.Batch, rows []readmodels.Row) error {
+	draining, stop := drain(ctx, drainTimeout)
+	defer stop()
+	draining, cancel := context.WithTimeout(draining, insertTimeout)
+	defer cancel()
+	kind := l.projection.kind()
 	if len(rows) > 0 {
 		token := fmt.Sprintf("%s:%d-%d", l.table.Name, b.FirstSeq, b.LastSeq)
-		draining, stop := drain(ctx, drainTimeout)
-		defer stop()
-		draining, cancel := context.WithTimeout(draining, insertTimeout)
-		defer cancel()
-		if err := l.target.Insert(draining, l.projection.kind(), l.table.Name, token, rows); err != nil {
+		if err := l.target.Insert(draining, kind, l.table.Name, token, rows); err != nil {
+			return err
+		}
+	}
+	if span := kind.SpanEvents(); kind.Sums && (b.LastSeq+1)%span == 0 {
+		if err := l.target.Sum(draining, kind, l.table.Name, b.LastSeq/span); err != nil {
 			return err
 		}
 	}
@@ -191,22 +197,6 @@ func (l *lane) insert(ctx context.Context, b checkpoint.Batch, rows []readmodels
 	})
 	l.progressed.Store(true)
 	return nil
-}
-
-// rows makes the rows of the events before the first corrupt one, and says how many
-// events that were.
-func (l *lane) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
-	rows := make([]readmodels.Row, 0, len(events))
-	for i, e := range events {
-		row, err := l.projection.row(e)
-		if err != nil {
-			return rows, i, err
-		}
-		if row != nil {
-			rows = append(rows, row)
-		}
-	}
-	return rows, len(events), nil
 }
 
 // in answers the lane's table in a checkpoint.

@@ -18,7 +18,8 @@ type warehouse struct {
 	mu         sync.Mutex
 	generation int
 	tables     map[string][]readmodels.Row
-	views      map[string]string // projection → table
+	views      map[string]string                                // projection → table
+	spans      map[string]map[uint64][]readmodels.AccountingRow // table → span → sums of it
 	batches    map[string]map[uint64]batchSeen
 	foreign    bool     // tables of a database from before are there
 	stray      bool     // an instance killed while it opened may have made a table that another had dropped
@@ -50,6 +51,7 @@ func (w *warehouse) wipe(tablesRemain bool) {
 		}
 	}
 	w.tables, w.views, w.batches = kept, map[string]string{}, map[string]map[uint64]batchSeen{}
+	w.spans = map[string]map[uint64][]readmodels.AccountingRow{}
 }
 
 // sameBatch checks that an event comes to a table in one batch only, repeated or not:
@@ -233,7 +235,78 @@ func (s stock) Show(_ context.Context, kind readmodels.Table, table string) erro
 }
 
 func (s stock) Drop(_ context.Context, table string) error {
-	return s.do(func() error { delete(s.tables, table); return nil })
+	return s.do(func() error { delete(s.tables, table); delete(s.spans, table); return nil })
+}
+
+// Sum adds up a span from what its batches hold now.
+func (s stock) Sum(_ context.Context, _ readmodels.Table, table string, span uint64) error {
+	return s.do(func() error {
+		rows, ok := s.tables[table]
+		if !ok {
+			return fmt.Errorf("no table %s", table)
+		}
+		if s.spans[table] == nil {
+			s.spans[table] = map[uint64][]readmodels.AccountingRow{}
+		}
+		var sums []readmodels.AccountingRow
+		for cell, sum := range s.batchSums(rows, func(r readmodels.AccountingRow) bool { return r.FirstSeq/modelSpan == span }) {
+			sums = append(sums, readmodels.AccountingRow{AccountingCell: cell, AccountingSums: sum})
+		}
+		s.spans[table][span] = sums
+		return nil
+	})
+}
+
+// modelSpan is how many events a span has here.
+const modelSpan = 32
+
+// batchSums adds up batches, each once.
+func (w *warehouse) batchSums(rows []readmodels.Row, which func(readmodels.AccountingRow) bool) map[readmodels.AccountingCell]readmodels.AccountingSums {
+	type key struct {
+		readmodels.AccountingCell
+		first uint64
+	}
+	seen := map[key]readmodels.AccountingRow{}
+	sums := map[readmodels.AccountingCell]readmodels.AccountingSums{}
+	for _, one := range rows {
+		r := one.(readmodels.AccountingRow)
+		k := key{r.AccountingCell, r.FirstSeq}
+		if before, again := seen[k]; again {
+			if before != r {
+				w.wrong = append(w.wrong, fmt.Sprintf("a batch from seq %d came twice with other sums", r.FirstSeq))
+			}
+			continue
+		}
+		seen[k] = r
+		if which(r) {
+			s := sums[r.AccountingCell]
+			s.Add(1, r.AccountingSums)
+			sums[r.AccountingCell] = s
+		}
+	}
+	return sums
+}
+
+// accounting is what the view shows: whole spans, and the batches after them.
+func (w *warehouse) accounting(table string) map[readmodels.AccountingCell]readmodels.AccountingSums {
+	whole := uint64(0)
+	for span := range w.spans[table] {
+		whole = max(whole, span+1)
+	}
+	sums := w.batchSums(w.tables[table], func(r readmodels.AccountingRow) bool { return r.FirstSeq >= whole*modelSpan })
+	for span := range whole {
+		for _, r := range w.spans[table][span] {
+			s := sums[r.AccountingCell]
+			s.Add(1, r.AccountingSums)
+			sums[r.AccountingCell] = s
+		}
+	}
+	for cell, s := range sums {
+		if s == (readmodels.AccountingSums{}) {
+			delete(sums, cell)
+		}
+	}
+	return sums
 }
 
 // Insert writes every row twice, for no token is looked at; a failed one writes some of

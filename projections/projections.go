@@ -23,6 +23,9 @@ type Config struct {
 	Lease func(projection string) Lease
 }
 
+// Names of the projections, in the order they are listed.
+var Names = []string{"events", "edr", "accounting"}
+
 // Projections runs every projection.
 type Projections struct{ keepers []*keeper }
 
@@ -38,7 +41,7 @@ func New(c Config) (*Projections, error) {
 		c.Now = time.Now
 	}
 	p := &Projections{}
-	for _, one := range []projection{eventsProjection{}, edrProjection{codec: c.Codec}} {
+	for _, one := range []projection{eventsProjection{}, edrProjection{c.Codec}, accountingProjection{c.Codec}} {
 		k, err := newKeeper(c, one)
 		if err != nil {
 			return nil, err

@@ -29,6 +29,9 @@ type instance struct {
 	conn   driver.Conn
 	p      *projections.Projections
 	stop   func()
+	// Of a batch and of a span, if they are to be small.
+	limit int
+	span  uint64
 }
 
 func newInstance(t testing.TB) *instance {
@@ -56,6 +59,9 @@ func (i *instance) startOn(conn driver.Conn, target projections.Target) {
 	})
 	if err != nil {
 		i.t.Fatal(err)
+	}
+	if i.limit > 0 {
+		projections.LimitBatches(i.p, i.limit, i.span)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -129,7 +135,7 @@ func TestReadModelsEqualTheStore(t *testing.T) {
 	i.whole()
 
 	var progress [2]uint64
-	for _, name := range []string{"events", "edr"} {
+	for _, name := range projections.Names {
 		ctx, cancel := context.WithCancel(t.Context())
 		writing := make(chan struct{})
 		go func() {
@@ -157,6 +163,48 @@ func TestReadModelsEqualTheStore(t *testing.T) {
 	engine = startEngine(t, dir)
 	i.start(connect(t, engine))
 	i.whole()
+}
+
+// Spans are summed up on the real engine while batches are small, through restarts and
+// a rebuild.
+func TestSpansOnTheEngine(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t)
+	i.limit, i.span = 7, 64
+	conn := connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse")))
+	for range 4 {
+		i.start(conn)
+		i.write(60)
+		i.whole()
+		i.stop()
+	}
+	i.start(conn)
+	i.settled()
+	var whole uint64
+	err := conn.QueryRow(t.Context(), "SELECT max(span) FROM "+i.table("accounting")+"_whole").Scan(&whole)
+	if n := i.p.States()[0].Events; err != nil || whole != n/64-1 {
+		t.Errorf("the last whole span of %d events is %d, %v", n, whole, err)
+	}
+	if err := i.p.Rebuild(t.Context(), "accounting", nil); err != nil {
+		t.Error(err)
+	}
+	i.whole()
+	var tables uint64
+	err = conn.QueryRow(t.Context(), "SELECT count() FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'accounting_v')").Scan(&tables)
+	if err != nil || tables != 3 {
+		t.Errorf("%d tables of accounting are left after the rebuild, %v", tables, err)
+	}
+}
+
+// table answers the table that a projection's view shows.
+func (i *instance) table(projection string) string {
+	i.t.Helper()
+	var name string
+	const query = `SELECT name FROM system.tables WHERE database = currentDatabase() AND match(name, {p:String} || '_v[0-9]+_[a-z0-9]+$')`
+	if err := i.conn.QueryRow(context.Background(), query, driver.NamedValue{Name: "p", Value: "^" + projection}).Scan(&name); err != nil {
+		i.t.Fatal(err)
+	}
+	return name
 }
 
 // Another server's database is dropped under the running system.
@@ -187,14 +235,6 @@ func TestCompareFindsWhatIsPlanted(t *testing.T) {
 	i.write(100)
 	i.whole()
 	i.stop()
-	table := func(view string) string {
-		var name string
-		const query = "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {p:String})"
-		if err := i.conn.QueryRow(t.Context(), query, driver.NamedValue{Name: "p", Value: view + "_v"}).Scan(&name); err != nil {
-			t.Fatal(err)
-		}
-		return name
-	}
 	tables := map[string]readmodels.Table{"events": readmodels.EventsTable, "edr": readmodels.EDRTable}
 	for n, plant := range []struct{ name, view, rows, want string }{
 		{"a row too many", "edr", "* FROM {t} UNION ALL SELECT * REPLACE ('t9' AS tenant) FROM {t} WHERE notification = 'n1'", "edr t9/2026-12-24/n1/1: extra"},
@@ -208,7 +248,7 @@ func TestCompareFindsWhatIsPlanted(t *testing.T) {
 		{"nothing", "events", "* FROM {t}", ""},
 		{"nothing", "edr", "* FROM {t}", ""},
 	} {
-		kind, original := tables[plant.view], table(plant.view)
+		kind, original := tables[plant.view], i.table(plant.view)
 		planted := kind.Name(fmt.Sprintf("planted%d", n))
 		err := errors.Join(
 			kind.Create(t.Context(), i.conn, planted),

@@ -36,7 +36,7 @@ func rivals(t *testing.T, seed uint64) {
 			case 0:
 				again(i)
 			case 1:
-				asked, name := both[i].projections, []string{"events", "edr"}[random.IntN(2)]
+				asked, name := both[i].projections, projections.Names[random.IntN(len(projections.Names))]
 				go func() { _ = asked.Rebuild(rebuilds, name, nil) }()
 			case 2:
 				time.Sleep(time.Duration(random.IntN(30)) * time.Second)

@@ -44,8 +44,4 @@ type LedgerEvent struct {
 	Seq uint64
 }
 
-// Span is how many events the ordinals are divided into: a batch never crosses a
-// multiple of it, so sums over whole spans are made of whole batches.
-const Span = 1 << 20
-
 func ledgerFilter() event.Filter { return event.Filter{StreamPrefixes: event.LedgerPrefixes} }

@@ -20,6 +20,8 @@ type Target interface {
 	Drop(ctx context.Context, table string) error
 	// Insert writes a batch whole, or, on an error, any part of it.
 	Insert(ctx context.Context, kind readmodels.Table, table, token string, rows []readmodels.Row) error
+	// Sum adds up a span of a table of sums, all batches of which are written.
+	Sum(ctx context.Context, kind readmodels.Table, table string, span uint64) error
 }
 
 // ClickHouse is the Target on a connection opened on the read models' database.
@@ -65,4 +67,8 @@ func (c clickHouse) Drop(ctx context.Context, table string) error {
 
 func (c clickHouse) Insert(ctx context.Context, kind readmodels.Table, table, token string, rows []readmodels.Row) error {
 	return kind.Insert(ctx, c.conn, table, token, rows)
+}
+
+func (c clickHouse) Sum(ctx context.Context, kind readmodels.Table, table string, span uint64) error {
+	return kind.Sum(ctx, c.conn, table, span)
 }

@@ -28,12 +28,19 @@ type author struct {
 	random *rand.Rand
 	from   time.Time
 	n      int
+	had    map[[2]int]attemptHad // notification and attempt → what was said of it so far
+}
+
+// attemptHad is what the next event of an attempt says it comes from.
+type attemptHad struct {
+	status notification.Status
+	sent   time.Time
 }
 
 func newAuthor(t testing.TB, seed uint64) *author {
 	return &author{
 		t: t, codec: newCodec(t), random: rand.New(rand.NewPCG(seed, 7)),
-		from: time.Date(2026, 11, 23, 23, 59, 0, 123456789, time.UTC),
+		from: time.Date(2026, 11, 23, 23, 59, 0, 123456789, time.UTC), had: map[[2]int]attemptHad{},
 	}
 }
 
@@ -76,11 +83,12 @@ func (a *author) metadata(tenant string, at time.Time) []byte {
 // attempt is the same in each of its events.
 func (a *author) attempt(n int, at time.Time) event.New {
 	number := 1 + a.random.IntN(3)
+	had := a.had[[2]int{n, number}]
 	f := notification.Facts{
 		Attempt: number, Step: 1 + number/3, Target: 1, Channel: "sms", Route: fmt.Sprintf("r%d", number), Sender: "S",
 		Person: fmt.Sprintf("p%d", n), Day: a.from.AddDate(0, number, n).Format(time.DateOnly), Scenario: "payment", Version: "v",
 		Priority: "normal", Country: "IT", Parts: number, Test: n == 1, RequestedAt: a.from, ScheduledAt: a.from.Add(time.Second),
-		At: at,
+		At: at, From: had.status, SentAt: had.sent,
 	}
 	receipt := notification.ReceiptFacts{Code: fmt.Sprintf("c%d", a.random.IntN(3)), DoneAt: at.Add(-time.Minute), ReceivedAt: at}
 	var e any
@@ -90,12 +98,16 @@ func (a *author) attempt(n int, at time.Time) event.New {
 	case 2, 3:
 		e = notification.NotificationDispatched{Facts: f}
 	case 4:
-		f.SentAt = at.Add(time.Millisecond)
-		e = notification.NotificationSent{Facts: f}
+		if f.SentAt.IsZero() { // it is sent once
+			had.sent = at.Add(time.Millisecond)
+			f.SentAt = had.sent
+			e = notification.NotificationSent{Facts: f}
+			break
+		}
+		e = notification.NotificationRetried{Facts: f, Next: 3}
 	case 5:
 		e = notification.NotificationOutcomeUnknown{Facts: f, Reason: "no_answer"}
 	case 6:
-		f.SentAt = at
 		e = notification.NotificationDelivered{Facts: f, ReceiptFacts: receipt}
 	case 7:
 		e = notification.NotificationUndelivered{Facts: f, ReceiptFacts: receipt, Why: "receipt"}
@@ -107,10 +119,14 @@ func (a *author) attempt(n int, at time.Time) event.New {
 		e = notification.NotificationRetried{Facts: f, Next: 2}
 	case 11:
 		e = notification.NotificationGivenUp{Facts: f}
-		if a.random.IntN(4) == 0 {
+		if had.status == notification.Scheduled {
 			e = notification.NotificationAttemptWithdrawn{Facts: f, Why: "cancelled"}
 		}
 	}
+	if to := e.(notification.AttemptEvent).Reached(); to.Rank() > had.status.Rank() {
+		had.status = to
+	}
+	a.had[[2]int{n, number}] = had
 	name, data, err := a.codec.Encode(a.t.Context(), nil, "", notification.Stream("x"), e)
 	if err != nil {
 		a.t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -16,14 +17,31 @@ type Table struct {
 	Projection string
 	Version    int
 	columns    []string
+	// Sums says that its rows are sums of a batch, which Sum adds up over whole spans.
+	Sums bool
+	// SpanSize is Span, or what a test makes of it; 0 is Span.
+	SpanSize uint64
 }
 
 // The tables of the projections. A changed schema or meaning is a new version: its
 // files are new files, and the projection is rebuilt beside the old table.
 var (
-	EventsTable = Table{Projection: "events", Version: 1, columns: eventColumns}
-	EDRTable    = Table{Projection: "edr", Version: 1, columns: edrPartColumns}
+	EventsTable     = Table{Projection: "events", Version: 1, columns: eventColumns}
+	EDRTable        = Table{Projection: "edr", Version: 1, columns: edrPartColumns}
+	AccountingTable = Table{Projection: "accounting", Version: 1, columns: accountingColumns, Sums: true}
 )
+
+// Span is how many ledger events the ordinals are divided into: a batch never crosses a
+// multiple of it, so that sums over whole spans are made of whole batches.
+const Span = 1 << 20
+
+// SpanEvents is how many ledger events a span of the table has.
+func (t Table) SpanEvents() uint64 {
+	if t.SpanSize == 0 {
+		return Span
+	}
+	return t.SpanSize
+}
 
 // Name makes the name of one table of the kind; id is random, so that what another
 // store or an abandoned rebuild left behind is never taken for ours.
@@ -43,15 +61,21 @@ func checkName(name string) error {
 
 // Create makes the table if it is not there.
 func (t Table) Create(ctx context.Context, conn driver.Conn, name string) error {
-	return t.run(ctx, conn, "", name, "creating table")
+	return t.run(ctx, conn, "", name, 0, "creating table")
 }
 
 // Show points the projection's view at a table, at once for every reader.
 func (t Table) Show(ctx context.Context, conn driver.Conn, name string) error {
-	return t.run(ctx, conn, "_view", name, "showing table")
+	return t.run(ctx, conn, "_view", name, 0, "showing table")
 }
 
-func (t Table) run(ctx context.Context, conn driver.Conn, suffix, name, doing string) error {
+// Sum adds up the batches of a whole span, all of which have been written, so that
+// readers need not look at them any more. It may be repeated at any time.
+func (t Table) Sum(ctx context.Context, conn driver.Conn, name string, span uint64) error {
+	return t.run(ctx, conn, "_span", name, span, "summing up a span of")
+}
+
+func (t Table) run(ctx context.Context, conn driver.Conn, suffix, name string, span uint64, doing string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -59,7 +83,8 @@ func (t Table) run(ctx context.Context, conn driver.Conn, suffix, name, doing st
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", doing, name, err)
 	}
-	for _, statement := range statements(strings.ReplaceAll(string(text), "{table}", name)) {
+	fill := strings.NewReplacer("{table}", name, "{span}", strconv.FormatUint(span, 10), "{size}", strconv.FormatUint(t.SpanEvents(), 10))
+	for _, statement := range statements(fill.Replace(string(text))) {
 		if err := conn.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("%s %s: %w", doing, name, err)
 		}
@@ -77,15 +102,45 @@ func Exists(ctx context.Context, conn driver.Conn, name string) (bool, error) {
 	return n > 0, nil
 }
 
-// Drop drops a table if it is there, whatever its size; queries under way end well.
+// Drop drops a table and those that belong to it (name_…), if they are there, whatever
+// their size; queries under way end well.
 func Drop(ctx context.Context, conn driver.Conn, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if err := conn.Exec(ctx, "DROP TABLE IF EXISTS "+name+" SETTINGS max_table_size_to_drop = 0"); err != nil {
-		return fmt.Errorf("dropping table %s: %w", name, err)
+	const query = `SELECT name FROM system.tables
+		WHERE database = currentDatabase() AND startsWith(name, {name:String} || '_') ORDER BY name`
+	rows, err := conn.Query(ctx, query, named("name", name))
+	if err != nil {
+		return fmt.Errorf("looking for what belongs to table %s: %w", name, err)
+	}
+	all, err := scanStrings(rows)
+	if err != nil {
+		return fmt.Errorf("looking for what belongs to table %s: %w", name, err)
+	}
+	// The table itself goes last: as long as it is there, so is the rest's name.
+	for _, one := range append(all, name) {
+		if err := checkName(one); err != nil {
+			return err
+		}
+		if err := conn.Exec(ctx, "DROP TABLE IF EXISTS "+one+" SETTINGS max_table_size_to_drop = 0"); err != nil {
+			return fmt.Errorf("dropping table %s: %w", one, err)
+		}
 	}
 	return nil
+}
+
+func scanStrings(rows driver.Rows) ([]string, error) {
+	defer func() { _ = rows.Close() }()
+	var all []string
+	for rows.Next() {
+		var one string
+		if err := rows.Scan(&one); err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
 }
 
 // Insert writes rows, all made for this table, as one batch. A batch repeated under
@@ -124,7 +179,7 @@ func (t Table) Insert(ctx context.Context, conn driver.Conn, name, token string,
 // Conn is a connection opened on the read models' database.
 type Conn = driver.Conn
 
-// Row is a row of one of the tables: EventRow or EDRPart.
+// Row is a row of one of the tables: EventRow, EDRPart, AccountingRow.
 type Row interface{ values() []any }
 
 func named(name string, value any) driver.NamedValue { return clickhouse.Named(name, value) }

@@ -63,9 +63,15 @@ func (r relation) readable() bool {
 	case r.engine == "View":
 		return true
 	case strings.HasSuffix(r.engine, "MergeTree"), r.engine == "MaterializedView", r.engine == "Memory":
-		return r.hasTenant
+		return r.hasTenant || r.ofNobody()
 	}
 	return false
+}
+
+// ofNobody says that a table of the read models tells nothing of any tenant, and that
+// views need it: which spans are summed up, and how far projections are.
+func (r relation) ofNobody() bool {
+	return strings.HasSuffix(r.name, "_whole") || r.name == "completeness"
 }
 
 // relations are all tables and views of the engine, those of its own databases apart.

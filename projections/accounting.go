@@ -1,0 +1,119 @@
+package projections
+
+import (
+	"time"
+
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/readmodels"
+)
+
+// accountingProjection: attempts by cell and status. Each event says which status its
+// attempt had before, so it takes the attempt out of one cell and puts it into another;
+// what a batch moved is written as one sum a cell.
+type accountingProjection struct{ codec *event.Codec }
+
+func (accountingProjection) kind() readmodels.Table { return readmodels.AccountingTable }
+
+func (p accountingProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
+	sums := newSums[readmodels.AccountingCell, readmodels.AccountingSums]()
+	var broken error
+	n := 0
+	for _, e := range events {
+		if broken = p.count(sums, e); broken != nil {
+			break
+		}
+		n++
+	}
+	if n == 0 {
+		return nil, 0, broken
+	}
+	batch := counted(events[:n])
+	rows := make([]readmodels.Row, 0, len(sums.cells))
+	for _, cell := range sums.cells {
+		if s := *sums.of[cell]; s != (readmodels.AccountingSums{}) {
+			rows = append(rows, readmodels.AccountingRow{AccountingCell: cell, AccountingSums: s, Counted: batch})
+		}
+	}
+	return rows, n, broken
+}
+
+// count puts one event into the sums.
+func (p accountingProjection) count(sums *sums[readmodels.AccountingCell, readmodels.AccountingSums], e LedgerEvent) error {
+	a, tenant, err := attemptEvent(p.codec, e.Recorded)
+	if a == nil || err != nil {
+		return err
+	}
+	part, err := edrPart(e, a, tenant)
+	if err != nil {
+		return err
+	}
+	from, to := a.AttemptFacts().From, a.Reached()
+	cell := readmodels.AccountingCell{
+		Tenant: tenant, Day: part.Day, Channel: part.Channel, Scenario: part.Scenario, Route: part.Route,
+		Operator: part.Operator, Country: part.Country, Test: part.Test,
+	}
+	before := accountable(part, from, sentBefore(a))
+	if !raises(from, to) {
+		to = from // and yet a Sent that comes late makes an undelivered attempt billable
+	}
+	after := accountable(part, to, sentAt(a))
+	if from == to && before == after {
+		return nil
+	}
+	if from != notification.None {
+		cell.Status = string(from)
+		sums.at(cell).Add(-1, before)
+	}
+	if to != notification.None {
+		cell.Status = string(to)
+		sums.at(cell).Add(1, after)
+	}
+	return nil
+}
+
+// raises says whether an event that stands for a status raises an attempt from the one
+// it had; withdrawn is reached only from scheduled.
+func raises(from, to notification.Status) bool {
+	return to.Rank() > from.Rank() && (to != notification.Withdrawn || from == notification.Scheduled)
+}
+
+// sentBefore is when the attempt was sent, as far as was known before the event: an
+// attempt is sent once, and the event that says so holds the time.
+func sentBefore(a notification.AttemptEvent) time.Time {
+	if _, is := a.(notification.NotificationSent); is {
+		return time.Time{}
+	}
+	return a.AttemptFacts().SentAt
+}
+
+// sentAt is the same once the event has happened.
+func sentAt(a notification.AttemptEvent) time.Time {
+	at := a.AttemptFacts().SentAt
+	if _, is := a.(notification.NotificationSent); is && at.IsZero() {
+		at = occurred(a)
+	}
+	return at
+}
+
+// accountable is what an attempt of that status counts.
+func accountable(part readmodels.EDRPart, s notification.Status, sent time.Time) readmodels.AccountingSums {
+	sums := readmodels.AccountingSums{Messages: 1, Parts: int64(part.Parts)}
+	if billable(s, known(sent) != nil, part.Test) {
+		sums.Billable, sums.BillableParts = 1, int64(part.Parts)
+		sums.Unpriced = 1 // until there are tariffs
+	}
+	return sums
+}
+
+// billable: the provider took the message, and it was no test.
+func billable(s notification.Status, sent, test bool) bool {
+	switch s {
+	case notification.Sent, notification.Delivered, notification.Read:
+		return !test
+	case notification.Undelivered:
+		return sent && !test
+	case notification.None, notification.Scheduled, notification.Dispatched, notification.OutcomeUnknown, notification.Withdrawn:
+	}
+	return false
+}

@@ -1,0 +1,58 @@
+-- Sums of each batch by cell: what the events of the batch moved from one status to
+-- another, -1 here and +1 there. One batch is written whole under its first seq, so
+-- that a batch written again replaces itself. Partitions hold eight spans each, so that
+-- readers, who need only the spans that are not summed up yet, look at no more.
+CREATE TABLE IF NOT EXISTS {table} (
+    tenant         LowCardinality(String),
+    day            Date,
+    channel        LowCardinality(String),
+    scenario       LowCardinality(String),
+    brand          LowCardinality(String),
+    segment        LowCardinality(String),
+    campaign       LowCardinality(String),
+    route          LowCardinality(String),
+    operator       LowCardinality(String),
+    country        LowCardinality(String),
+    test           Bool,
+    status         LowCardinality(String),
+    messages       Int64,
+    parts          Int64,
+    billable       Int64,
+    billable_parts Int64,
+    unpriced       Int64,
+    first_seq      UInt64,
+    last_seq       UInt64,
+    first_position UInt64
+) ENGINE = ReplacingMergeTree
+PARTITION BY intDiv(first_seq, 8388608)
+PRIMARY KEY (tenant, day)
+ORDER BY (tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status, first_seq)
+SETTINGS non_replicated_deduplication_window = 400;
+
+-- Sums of whole spans, by cell.
+CREATE TABLE IF NOT EXISTS {table}_spans (
+    tenant         LowCardinality(String),
+    day            Date,
+    channel        LowCardinality(String),
+    scenario       LowCardinality(String),
+    brand          LowCardinality(String),
+    segment        LowCardinality(String),
+    campaign       LowCardinality(String),
+    route          LowCardinality(String),
+    operator       LowCardinality(String),
+    country        LowCardinality(String),
+    test           Bool,
+    status         LowCardinality(String),
+    messages       Int64,
+    parts          Int64,
+    billable       Int64,
+    billable_parts Int64,
+    unpriced       Int64,
+    span           UInt64
+) ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(day)
+PRIMARY KEY (tenant, day)
+ORDER BY (tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status, span);
+
+-- The spans that {table}_spans holds whole; those before them are there too.
+CREATE TABLE IF NOT EXISTS {table}_whole (span UInt64) ENGINE = ReplacingMergeTree ORDER BY span;

@@ -1,0 +1,24 @@
+-- Whole spans, and the batches after them. whole is one value for both, so that a span
+-- that is being summed up is counted once.
+CREATE OR REPLACE VIEW accounting AS
+WITH (SELECT if(count() = 0, 0, max(span) + 1) FROM {table}_whole) AS whole
+SELECT
+    tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
+    sum(n_messages) AS messages, sum(n_parts) AS parts, sum(n_billable) AS billable,
+    sum(n_billable_parts) AS billable_parts, sum(n_unpriced) AS unpriced
+FROM (
+    SELECT
+        tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
+        messages AS n_messages, parts AS n_parts, billable AS n_billable, billable_parts AS n_billable_parts, unpriced AS n_unpriced
+    FROM {table}_spans FINAL
+    WHERE span < whole
+    UNION ALL
+    SELECT
+        tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
+        messages, parts, billable, billable_parts, unpriced
+    FROM {table} FINAL
+    WHERE first_seq >= whole * {size}
+)
+GROUP BY tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status
+HAVING (messages, parts, billable, billable_parts, unpriced) != (0, 0, 0, 0, 0)
+SETTINGS do_not_merge_across_partitions_select_final = 1;
