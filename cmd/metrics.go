@@ -25,8 +25,8 @@ var (
 	routeUp           = metric("route_up", "1 while a route has a bind.", "route")
 	projectionReady   = metric("projection_ready", "1 while a projection follows, or another instance keeps it.", "projection")
 	projectionEvents  = metric("projection_events", "Ledger events in a projection's table.", "projection")
-	projectionWaiting = metric("projection_waiting_events", "Ledger events received and not yet in a projection's table.", "projection")
-	projectionLag     = metric("projection_lag_seconds", "How long the oldest of those has waited.", "projection")
+	projectionWaiting = metric("projection_waiting_events", "Ledger events that are not yet in a projection's table.", "projection")
+	projectionLag     = metric("projection_lag_seconds", "How long ago the event store took the oldest of those.", "projection")
 )
 
 // Describe implements prometheus.Collector.

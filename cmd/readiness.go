@@ -81,11 +81,18 @@ func (e *engines) kind(embedded bool) string {
 	return "external"
 }
 
+// lagTolerated is how late a projection that follows may be: far more than load makes it,
+// so what is later has a ClickHouse that is slow or hangs.
+const lagTolerated = 30 * time.Second
+
 func (l *ledger) projectionCheck(name string) (string, error) {
 	s, _ := l.rebuilds.state(name)
 	detail := fmt.Sprintf("%s, %d events, %d behind, lag %s", s.Phase, s.Events, s.Behind, s.Lag.Round(time.Millisecond))
 	if !s.Ready() {
 		return detail, errors.New(strings.TrimSuffix(fmt.Sprintf("it is %s: %s", s.Phase, s.Error), ": "))
+	}
+	if s.Lag > lagTolerated {
+		return detail, fmt.Errorf("it lags by %s", s.Lag.Round(time.Second))
 	}
 	return detail, nil
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"recapito/domain/checkpoint"
 	"recapito/domain/event"
 )
 
@@ -44,20 +45,26 @@ type batcher struct {
 	bytes    int
 	nextSeq  uint64
 	oldest   time.Time // when the first of events came
+	since    time.Time // when the store took it
+	last     event.Position
 	caughtUp bool
 	told     bool // that it caught up
 	wake     chan struct{}
 	room     chan struct{}
 }
 
-func newBatcher(now func() time.Time, limit int, span, nextSeq uint64) *batcher {
-	return &batcher{now: now, limit: limit, span: span, nextSeq: nextSeq, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+// newBatcher gathers what follows done.
+func newBatcher(now func() time.Time, limit int, span uint64, done checkpoint.Done) *batcher {
+	return &batcher{
+		now: now, limit: limit, span: span, nextSeq: done.Events, last: done.Position,
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
+	}
 }
 
 // batch is a run of ledger events to be written together.
 type batch struct {
 	events []LedgerEvent
-	oldest time.Time // when the first of them came
+	since  time.Time // when the store took the first of them
 	// caughtUp: when it was taken there was nothing behind it.
 	caughtUp bool
 }
@@ -72,11 +79,12 @@ func (b *batcher) add(ctx context.Context, r event.Recorded) error {
 		b.mu.Lock()
 		if !b.full() {
 			if len(b.events) == 0 {
-				b.oldest = b.now()
+				b.oldest, b.since = b.now(), r.Created
 			}
 			b.events = append(b.events, LedgerEvent{Recorded: r, Seq: b.nextSeq})
 			b.bytes += len(r.Data) + len(r.Metadata)
 			b.nextSeq++
+			b.last = r.Position
 			wake := len(b.events) == 1 || b.full()
 			b.mu.Unlock()
 			if wake {
@@ -121,7 +129,7 @@ func (b *batcher) take(ctx context.Context, notBefore time.Time) (batch, error) 
 		}
 		wait := due.Sub(b.now())
 		if wait <= 0 && !due.IsZero() {
-			taken := batch{events: b.events, oldest: b.oldest, caughtUp: b.caughtUp && !b.full()}
+			taken := batch{events: b.events, since: b.since, caughtUp: b.caughtUp && !b.full()}
 			b.told = b.told || taken.caughtUp
 			b.events, b.bytes = nil, 0
 			b.mu.Unlock()
@@ -151,11 +159,19 @@ func (b *batcher) wait(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// waiting answers how many events are gathered, and since when the oldest of them.
+// waiting answers how many events are gathered, and when the store took the first.
 func (b *batcher) waiting() (int, time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.events), b.oldest
+	return len(b.events), b.since
+}
+
+// reached answers how many ledger events there are up to the last one added, and whether
+// it takes more.
+func (b *batcher) reached() (checkpoint.Done, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return checkpoint.Done{Events: b.nextSeq, Position: b.last}, !b.full()
 }
 
 // notify leaves a word for one waiter; one word is enough.

@@ -6,13 +6,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"recapito/domain/checkpoint"
 	"recapito/domain/event"
 	"recapito/readmodels"
 )
 
 func TestBatchesNeverCrossASpan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBatcher(time.Now, 10, readmodels.Span, 3*readmodels.Span-7)
+		b := newBatcher(time.Now, 10, readmodels.Span, checkpoint.Done{Events: 3*readmodels.Span - 7})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
@@ -35,7 +36,7 @@ func TestBatchesNeverCrossASpan(t *testing.T) {
 
 func TestBatchIsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBatcher(time.Now, maxBatchEvents, readmodels.Span, 0)
+		b := newBatcher(time.Now, maxBatchEvents, readmodels.Span, checkpoint.Done{})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {

@@ -66,8 +66,12 @@ type keeper struct {
 	wanted   bool    // a rebuild was asked for
 	phase    Phase
 	lastErr  error
-	stopped  *Corrupt // why the live table stands still
-	buildErr *Corrupt // why the rebuild stands still
+	stopped  *Corrupt        // why the live table stands still
+	buildErr *Corrupt        // why the rebuild stands still
+	before   checkpoint.Done // what the checkpoint said at the start
+	oldest   time.Time       // when the store took the first event that waits, as the meter found it
+
+	meter *meter // of all keepers
 }
 
 func newKeeper(c Config, p projection) (*keeper, error) {

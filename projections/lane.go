@@ -33,7 +33,7 @@ type lane struct {
 	table    checkpoint.Table
 	batches  atomic.Pointer[batcher]
 	writing  atomic.Int64 // events in the batch being written
-	since    atomic.Int64 // when the oldest of them came, Unix nanoseconds
+	since    atomic.Int64 // when the store took the first of them, Unix nanoseconds
 	live     atomic.Bool  // the past has been read
 	freeze   *atomic.Bool // set by the lane that builds: the live one writes no more
 }
@@ -43,7 +43,7 @@ func (l *lane) run(ctx context.Context) error {
 	if err := l.repeatPending(ctx); err != nil {
 		return err
 	}
-	b := newBatcher(l.now, l.batchLimit, l.projection.kind().SpanEvents(), l.table.Done.Events)
+	b := newBatcher(l.now, l.batchLimit, l.projection.kind().SpanEvents(), l.table.Done)
 	l.batches.Store(b)
 	ctx, cancel := context.WithCancel(ctx)
 	lost := make(chan error, 1)
@@ -89,7 +89,7 @@ func (l *lane) writeBatches(ctx context.Context, b *batcher) error {
 		}
 		if len(next.events) > 0 {
 			l.writing.Store(int64(len(next.events)))
-			l.since.Store(next.oldest.UnixNano())
+			l.since.Store(next.since.UnixNano())
 			if err := l.write(ctx, next.events); err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"recapito/domain/event"
 	"recapito/readmodels"
@@ -24,6 +25,7 @@ type warehouse struct {
 	foreign    bool     // tables of a database from before are there
 	stray      bool     // an instance killed while it opened may have made a table that another had dropped
 	wrong      []string // what must not have happened
+	away       atomic.Bool
 }
 
 // batchSeen is the batch that an event's row came with first.
@@ -204,6 +206,9 @@ type stock struct {
 }
 
 func (s stock) do(act func() error) error {
+	if s.away.Load() {
+		return errChaos
+	}
 	return s.chaos.do(func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -312,6 +317,9 @@ func (w *warehouse) accounting(table string) map[readmodels.AccountingCell]readm
 // Insert writes every row twice, for no token is looked at; a failed one writes some of
 // the rows, and one of a killed process may come in after its end.
 func (s stock) Insert(_ context.Context, _ readmodels.Table, table, token string, rows []readmodels.Row) error {
+	if s.away.Load() {
+		return errChaos
+	}
 	s.mu.Lock()
 	s.sameBatch(table, token, rows)
 	s.mu.Unlock()

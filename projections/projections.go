@@ -27,7 +27,10 @@ type Config struct {
 var Names = []string{"events", "edr", "accounting"}
 
 // Projections runs every projection.
-type Projections struct{ keepers []*keeper }
+type Projections struct {
+	keepers []*keeper
+	meter   *meter
+}
 
 // New lists what is projected.
 func New(c Config) (*Projections, error) {
@@ -48,13 +51,19 @@ func New(c Config) (*Projections, error) {
 		}
 		p.keepers = append(p.keepers, k)
 	}
+	p.meter = &meter{source: c.Source, keepers: p.keepers}
+	for _, k := range p.keepers {
+		k.meter = p.meter
+	}
 	return p, nil
 }
 
 // Run projects until ctx ends, then lets the batches being written end. It does not
 // fail: what goes wrong is tried again, or stands in State.
 func (p *Projections) Run(ctx context.Context) {
+	p.meter.begin(ctx)
 	var all sync.WaitGroup
+	all.Go(func() { p.meter.run(ctx) })
 	for _, k := range p.keepers {
 		all.Go(func() { k.run(ctx) })
 	}

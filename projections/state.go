@@ -25,8 +25,8 @@ type State struct {
 	Phase      Phase          `json:"phase"`
 	Events     uint64         `json:"events"`   // ledger events in the table
 	Position   event.Position `json:"position"` // of the last of them
-	Behind     uint64         `json:"behind"`   // events received and not yet in the table
-	Lag        time.Duration  `json:"lag_ns"`   // how long the oldest of those has waited
+	Behind     uint64         `json:"behind"`   // ledger events that are not in it yet
+	Lag        time.Duration  `json:"lag_ns"`   // how long ago the store took the oldest of those
 	Error      string         `json:"error,omitempty"`
 	Rebuild    *RebuildState  `json:"rebuild,omitempty"`
 }
@@ -47,10 +47,11 @@ func (k *keeper) State() State {
 	book := k.book.get()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s := State{
-		Projection: k.projection.kind().Projection, Phase: k.phase,
-		Events: book.Live.Done.Events, Position: book.Live.Done.Position,
+	done := book.Live.Done
+	if book.Live.Name == "" {
+		done = k.before
 	}
+	s := State{Projection: k.projection.kind().Projection, Phase: k.phase, Events: done.Events, Position: done.Position}
 	if k.lastErr != nil {
 		s.Error = k.lastErr.Error()
 	}
@@ -62,6 +63,12 @@ func (k *keeper) State() State {
 			s.Phase = Live
 		}
 		s.Behind, s.Lag = l.behind()
+	}
+	if total := k.meter.total().Events; s.Phase != Standby && total > s.Events+s.Behind {
+		s.Behind = total - s.Events
+		if s.Lag == 0 && !k.oldest.IsZero() {
+			s.Lag = max(0, k.now().Sub(k.oldest))
+		}
 	}
 	if k.stopped != nil {
 		s.Phase, s.Error = Stopped, k.stopped.Error()
@@ -94,10 +101,17 @@ func (l *lane) behind() (uint64, time.Duration) {
 	if n == 0 {
 		return 0, 0
 	}
-	return n, l.now().Sub(since)
+	return n, max(0, l.now().Sub(since))
 }
 
 func (k *keeper) setLanes(lanes ...*lane) {
+	if len(lanes) == 0 { // what they had received still waits
+		received, _ := k.received()
+		k.meter.raise(received)
+		if s := k.State(); s.Behind > 0 {
+			k.waitsSince(k.now().Add(-s.Lag))
+		}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.lanes = lanes

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"recapito/domain/event"
 )
@@ -39,7 +40,7 @@ func (m *memory) Append(_ context.Context, stream string, expected event.Expecte
 		m.streams[stream] = append(m.streams[stream], len(m.all))
 		m.all = append(m.all, event.Recorded{
 			Stream: stream, Revision: event.Revision(len(m.streams[stream]) - 1), Position: position,
-			ID: e.ID, Type: e.Type, Data: e.Data, Metadata: e.Metadata,
+			ID: e.ID, Type: e.Type, Data: e.Data, Metadata: e.Metadata, Created: time.Now(),
 		})
 	}
 	m.appends++
