@@ -33,9 +33,10 @@ func Compare(ctx context.Context, source Source, codec *event.Codec, conn readmo
 	c := &comparison{}
 	var want []readmodels.EventRow
 	fold := newEDRFold(codec)
+	counts := map[readmodels.RollupCell]int64{}
 	err := source.ReadAll(ctx, event.AllRead{Filter: ledgerFilter()}, func(r event.Recorded) error {
 		want = append(want, eventRow(LedgerEvent{Recorded: r, Seq: uint64(len(want))}))
-		return fold.add(r)
+		return errors.Join(fold.add(r), foldRollup(codec, r, counts))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("folding the store: %w", err)
@@ -58,7 +59,33 @@ func Compare(ctx context.Context, source Source, codec *event.Codec, conn readmo
 	if err := c.accounting(FoldAccounting(attempts), accounting); err != nil && !errors.Is(err, errEnough) {
 		return nil, err
 	}
+	rollups, err := readmodels.AllRollups(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.rollups(counts, rollups); err != nil && !errors.Is(err, errEnough) {
+		return nil, err
+	}
 	return c.found, nil
+}
+
+func (c *comparison) rollups(want, got map[readmodels.RollupCell]int64) error {
+	for cell, n := range want {
+		if got[cell] == n {
+			continue
+		}
+		if err := c.add("rollups", fmt.Sprintf("%s/%s/%s", cell.Tenant, cell.Start.Format(time.RFC3339), cell.Measure), fmt.Sprintf("n is %d, not %d", got[cell], n)); err != nil {
+			return err
+		}
+	}
+	for cell := range got {
+		if want[cell] == 0 {
+			if err := c.add("rollups", fmt.Sprintf("%s/%s/%s", cell.Tenant, cell.Start.Format(time.RFC3339), cell.Measure), "extra"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (c *comparison) accounting(want, got map[readmodels.AccountingCell]readmodels.AccountingSums) error {

@@ -201,8 +201,22 @@ func (w *warehouse) check(t *testing.T, codec *event.Codec, ledger []event.Recor
 	if d := gocmp.Diff(edr, mergedParts(w.tables[w.views["edr"]])); d != "" {
 		t.Errorf("edr: %s", d)
 	}
-	if d := gocmp.Diff(projections.FoldAccounting(edr), w.accounting(w.views["accounting"])); d != "" {
+	accounting, rollups := cellSums{}, cellSums{}
+	for cell, s := range projections.FoldAccounting(edr) {
+		accounting[cell] = s
+	}
+	counts, err := projections.FoldRollups(codec, ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cell, n := range counts {
+		rollups[cell] = readmodels.AccountingSums{Messages: n}
+	}
+	if d := gocmp.Diff(accounting, w.sums("accounting")); d != "" {
 		t.Errorf("accounting: %s", d)
+	}
+	if d := gocmp.Diff(rollups, w.sums("rollups")); d != "" {
+		t.Errorf("rollups: %s", d)
 	}
 }
 

@@ -1,8 +1,6 @@
 package projections
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -37,28 +35,18 @@ func (p edrProjection) row(e LedgerEvent) (readmodels.Row, error) {
 	return part, nil
 }
 
-// attemptEvent decodes an event of an attempt; nil if it is none, or of a type that
-// this binary does not know. *Corrupt if it is one and cannot be read.
+// attemptEvent decodes an event of an attempt, as notificationEvent does; nil if it is
+// none.
 func attemptEvent(codec *event.Codec, r event.Recorded) (notification.AttemptEvent, string, error) {
-	if !strings.HasPrefix(r.Stream, notification.StreamPrefix) || edrIgnores[r.Type] {
+	if edrIgnores[r.Type] {
 		return nil, "", nil
 	}
-	decoded, err := codec.Decode(context.Background(), nil, "", r)
-	if errors.Is(err, event.ErrUnknownType) {
-		return nil, "", nil
+	e, tenant, err := notificationEvent(codec, r)
+	a, is := e.(notification.AttemptEvent)
+	if !is || err != nil {
+		return nil, "", err
 	}
-	if err != nil {
-		return nil, "", corrupt(r, "its data cannot be decoded")
-	}
-	a, ok := decoded.(notification.AttemptEvent)
-	if !ok {
-		return nil, "", nil
-	}
-	m, err := event.DecodeMetadata(r.Metadata)
-	if err != nil || m.Tenant == "" {
-		return nil, "", corrupt(r, "its metadata name no tenant")
-	}
-	return a, m.Tenant, nil
+	return a, tenant, nil
 }
 
 func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (readmodels.EDRPart, error) {
@@ -138,7 +126,7 @@ func codeOf(a notification.AttemptEvent) string {
 
 // occurred is when it happened out there, as far as it was told.
 func occurred(a notification.AttemptEvent) time.Time {
-	if o, ok := a.(interface{ OccurredAt() time.Time }); ok {
+	if o, ok := a.(occurring); ok {
 		return o.OccurredAt()
 	}
 	return a.AttemptFacts().At

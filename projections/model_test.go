@@ -19,8 +19,8 @@ type warehouse struct {
 	mu         sync.Mutex
 	generation int
 	tables     map[string][]readmodels.Row
-	views      map[string]string                                // projection → table
-	spans      map[string]map[uint64][]readmodels.AccountingRow // table → span → sums of it
+	views      map[string]string              // projection → table
+	spans      map[string]map[uint64]cellSums // table → span → sums of it
 	batches    map[string]map[uint64]batchSeen
 	foreign    bool     // tables of a database from before are there
 	stray      bool     // an instance killed while it opened may have made a table that another had dropped
@@ -53,7 +53,7 @@ func (w *warehouse) wipe(tablesRemain bool) {
 		}
 	}
 	w.tables, w.views, w.batches = kept, map[string]string{}, map[string]map[uint64]batchSeen{}
-	w.spans = map[string]map[uint64][]readmodels.AccountingRow{}
+	w.spans = map[string]map[uint64]cellSums{}
 }
 
 // sameBatch checks that an event comes to a table in one batch only, repeated or not:
@@ -251,13 +251,9 @@ func (s stock) Sum(_ context.Context, _ readmodels.Table, table string, span uin
 			return fmt.Errorf("no table %s", table)
 		}
 		if s.spans[table] == nil {
-			s.spans[table] = map[uint64][]readmodels.AccountingRow{}
+			s.spans[table] = map[uint64]cellSums{}
 		}
-		var sums []readmodels.AccountingRow
-		for cell, sum := range s.batchSums(rows, func(r readmodels.AccountingRow) bool { return r.FirstSeq/modelSpan == span }) {
-			sums = append(sums, readmodels.AccountingRow{AccountingCell: cell, AccountingSums: sum})
-		}
-		s.spans[table][span] = sums
+		s.spans[table][span] = s.batchSums(rows, func(first uint64) bool { return first/modelSpan == span })
 		return nil
 	})
 }
@@ -265,45 +261,61 @@ func (s stock) Sum(_ context.Context, _ readmodels.Table, table string, span uin
 // modelSpan is how many events a span has here.
 const modelSpan = 32
 
+// cellSums are sums by cell: of accounting, or of rollups with the count as messages.
+type cellSums map[any]readmodels.AccountingSums
+
+func (c cellSums) add(cell any, sums readmodels.AccountingSums) {
+	s := c[cell]
+	s.Add(1, sums)
+	c[cell] = s
+}
+
+func sumOf(row readmodels.Row) (cell any, sums readmodels.AccountingSums, first uint64) {
+	switch r := row.(type) {
+	case readmodels.AccountingRow:
+		return r.AccountingCell, r.AccountingSums, r.FirstSeq
+	case readmodels.RollupRow:
+		return r.RollupCell, readmodels.AccountingSums{Messages: r.N}, r.FirstSeq
+	}
+	panic("not a row of sums")
+}
+
 // batchSums adds up batches, each once.
-func (w *warehouse) batchSums(rows []readmodels.Row, which func(readmodels.AccountingRow) bool) map[readmodels.AccountingCell]readmodels.AccountingSums {
+func (w *warehouse) batchSums(rows []readmodels.Row, which func(first uint64) bool) cellSums {
 	type key struct {
-		readmodels.AccountingCell
+		cell  any
 		first uint64
 	}
-	seen := map[key]readmodels.AccountingRow{}
-	sums := map[readmodels.AccountingCell]readmodels.AccountingSums{}
-	for _, one := range rows {
-		r := one.(readmodels.AccountingRow)
-		k := key{r.AccountingCell, r.FirstSeq}
+	seen := map[key]readmodels.Row{}
+	sums := cellSums{}
+	for _, r := range rows {
+		cell, sum, first := sumOf(r)
+		k := key{cell, first}
 		if before, again := seen[k]; again {
 			if before != r {
-				w.wrong = append(w.wrong, fmt.Sprintf("a batch from seq %d came twice with other sums", r.FirstSeq))
+				w.wrong = append(w.wrong, fmt.Sprintf("a batch from seq %d came twice with other sums", first))
 			}
 			continue
 		}
 		seen[k] = r
-		if which(r) {
-			s := sums[r.AccountingCell]
-			s.Add(1, r.AccountingSums)
-			sums[r.AccountingCell] = s
+		if which(first) {
+			sums.add(cell, sum)
 		}
 	}
 	return sums
 }
 
-// accounting is what the view shows: whole spans, and the batches after them.
-func (w *warehouse) accounting(table string) map[readmodels.AccountingCell]readmodels.AccountingSums {
+// sums are what the view shows: whole spans, and the batches after them.
+func (w *warehouse) sums(projection string) cellSums {
+	table := w.views[projection]
 	whole := uint64(0)
 	for span := range w.spans[table] {
 		whole = max(whole, span+1)
 	}
-	sums := w.batchSums(w.tables[table], func(r readmodels.AccountingRow) bool { return r.FirstSeq >= whole*modelSpan })
+	sums := w.batchSums(w.tables[table], func(first uint64) bool { return first >= whole*modelSpan })
 	for span := range whole {
-		for _, r := range w.spans[table][span] {
-			s := sums[r.AccountingCell]
-			s.Add(1, r.AccountingSums)
-			sums[r.AccountingCell] = s
+		for cell, sum := range w.spans[table][span] {
+			sums.add(cell, sum)
 		}
 	}
 	for cell, s := range sums {

@@ -57,6 +57,9 @@ func (a *author) next() (stream string, events []event.New) {
 		return fmt.Sprintf("notification-n%d", a.random.IntN(8)), []event.New{a.plain("NotificationFromANewerVersion", at, "t1")}
 	}
 	n := a.random.IntN(8)
+	if a.random.IntN(4) == 0 {
+		return fmt.Sprintf("notification-n%d", n), []event.New{a.whole(n, at)}
+	}
 	for range 1 + a.random.IntN(3) {
 		events = append(events, a.attempt(n, at))
 	}
@@ -77,6 +80,26 @@ func (a *author) metadata(tenant string, at time.Time) []byte {
 		a.t.Fatal(err)
 	}
 	return data
+}
+
+// whole makes an event of a notification as a whole.
+func (a *author) whole(n int, at time.Time) event.New {
+	e := []notification.Event{
+		notification.NotificationRequested{Tenant: fmt.Sprintf("t%d", n%2), Scenario: "payment", Version: "v", Priority: "normal", Test: n == 1, At: a.from},
+		notification.NotificationFailedOver{FromStep: 1, ToStep: 2, Why: fmt.Sprintf("c%d", a.random.IntN(3)), At: at},
+		notification.NotificationSuppressed{Code: "opted_out", At: at},
+		notification.NotificationExhausted{At: at},
+		notification.NotificationPaid{PaymentID: "p", DoneAt: at.Add(-time.Hour), At: at},
+	}[a.random.IntN(5)]
+	return a.event(n, at, e)
+}
+
+func (a *author) event(n int, at time.Time, e any) event.New {
+	name, data, err := a.codec.Encode(a.t.Context(), nil, "", notification.Stream("x"), e)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return event.New{ID: a.id(), Type: name, Data: data, Metadata: a.metadata(fmt.Sprintf("t%d", n%2), at)}
 }
 
 // attempt makes an event of one of the notification's attempts. What is filed of an
@@ -127,9 +150,5 @@ func (a *author) attempt(n int, at time.Time) event.New {
 		had.status = to
 	}
 	a.had[[2]int{n, number}] = had
-	name, data, err := a.codec.Encode(a.t.Context(), nil, "", notification.Stream("x"), e)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return event.New{ID: a.id(), Type: name, Data: data, Metadata: a.metadata(fmt.Sprintf("t%d", n%2), at)}
+	return a.event(n, at, e)
 }

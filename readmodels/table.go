@@ -29,6 +29,7 @@ var (
 	EventsTable     = Table{Projection: "events", Version: 1, columns: eventColumns}
 	EDRTable        = Table{Projection: "edr", Version: 1, columns: edrPartColumns}
 	AccountingTable = Table{Projection: "accounting", Version: 1, columns: accountingColumns, Sums: true}
+	RollupsTable    = Table{Projection: "rollups", Version: 1, columns: rollupColumns, Sums: true}
 )
 
 // Span is how many ledger events the ordinals are divided into: a batch never crosses a
@@ -179,7 +180,7 @@ func (t Table) Insert(ctx context.Context, conn driver.Conn, name, token string,
 // Conn is a connection opened on the read models' database.
 type Conn = driver.Conn
 
-// Row is a row of one of the tables: EventRow, EDRPart, AccountingRow.
+// Row is a row of one of the tables: EventRow, EDRPart, AccountingRow, RollupRow.
 type Row interface{ values() []any }
 
 func named(name string, value any) driver.NamedValue { return clickhouse.Named(name, value) }

@@ -1,0 +1,234 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/readmodels"
+)
+
+// rollupsProjection: counts of what occurred by minute, hour and day, and of what has
+// become of what was requested in an hour or day.
+type rollupsProjection struct{ codec *event.Codec }
+
+type rollupSums = sums[readmodels.RollupCell, int64]
+
+func (rollupsProjection) kind() readmodels.Table { return readmodels.RollupsTable }
+
+// rows counts the finest grains event by event and makes the others of their sums.
+func (p rollupsProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
+	fine := newSums[readmodels.RollupCell, int64]()
+	var broken error
+	n := 0
+	for _, e := range events {
+		if broken = eachCount(p.codec, e, func(cell readmodels.RollupCell, n int64) { *fine.at(cell) += n }); broken != nil {
+			break
+		}
+		n++
+	}
+	if n == 0 {
+		return nil, 0, broken
+	}
+	all := newSums[readmodels.RollupCell, int64]()
+	for _, cell := range fine.cells {
+		for _, grain := range grainsFrom(cell.Grain) {
+			*all.at(atGrain(cell, grain)) += *fine.of[cell]
+		}
+	}
+	batch := counted(events[:n])
+	rows := make([]readmodels.Row, 0, len(all.cells))
+	for _, cell := range all.cells {
+		if n := *all.of[cell]; n != 0 {
+			rows = append(rows, readmodels.RollupRow{RollupCell: cell, N: n, Counted: batch})
+		}
+	}
+	return rows, n, broken
+}
+
+func grainsFrom(finest string) []string {
+	if finest == readmodels.Minute {
+		return []string{readmodels.Minute, readmodels.Hour, readmodels.Day}
+	}
+	return []string{readmodels.Hour, readmodels.Day}
+}
+
+var grainLength = map[string]time.Duration{readmodels.Minute: time.Minute, readmodels.Hour: time.Hour, readmodels.Day: 24 * time.Hour}
+
+// atGrain puts a cell into one of a grain that is as long, or longer.
+func atGrain(cell readmodels.RollupCell, grain string) readmodels.RollupCell {
+	cell.Grain, cell.Start = grain, cell.Start.Truncate(grainLength[grain])
+	return cell
+}
+
+// latestStart is what a DateTime holds; a time beyond it is no time, like the epoch.
+var latestStart = time.Date(2106, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func startOf(t time.Time, grain string) time.Time {
+	t = storable(t)
+	if !t.Before(latestStart) {
+		t = earliest
+	}
+	return t.Truncate(grainLength[grain])
+}
+
+// eachCount says in which cells of the finest grains an event counts: minutes of what
+// occurred, hours of when it was requested.
+func eachCount(codec *event.Codec, e LedgerEvent, add func(readmodels.RollupCell, int64)) error {
+	decoded, tenant, err := notificationEvent(codec, e.Recorded)
+	if decoded == nil || err != nil {
+		return err
+	}
+	c := counter{cell: readmodels.RollupCell{Tenant: tenant}, occurred: decoded.OccurredAt(), add: add}
+	if a, is := decoded.(notification.AttemptEvent); is {
+		part, err := edrPart(e, a, tenant)
+		if err != nil {
+			return err
+		}
+		c.attempt(a, part)
+		return nil
+	}
+	c.whole(decoded)
+	return nil
+}
+
+// counter counts what one event says.
+type counter struct {
+	cell      readmodels.RollupCell // without grain, basis, start and measure
+	occurred  time.Time
+	requested time.Time
+	add       func(readmodels.RollupCell, int64)
+}
+
+// event counts what occurred.
+func (c *counter) event(measure, detail string, bucket uint16) {
+	cell := c.cell
+	cell.Grain, cell.Basis, cell.Start = readmodels.Minute, readmodels.ByEvent, startOf(c.occurred, readmodels.Minute)
+	cell.Measure, cell.Detail, cell.Bucket = measure, detail, bucket
+	c.add(cell, 1)
+}
+
+// request counts among what was requested at the same time.
+func (c *counter) request(measure string, n int64) {
+	cell := c.cell
+	cell.Grain, cell.Basis, cell.Start = readmodels.Hour, readmodels.ByRequest, startOf(c.requested, readmodels.Hour)
+	cell.Measure = measure
+	c.add(cell, n)
+}
+
+func (c *counter) latency(measure string, from, to time.Time) {
+	if f, t := known(from), known(to); f != nil && t != nil {
+		c.event(measure, "", readmodels.LatencyBucket((t.UnixMicro()-f.UnixMicro())/1000))
+	}
+}
+
+func (c *counter) attempt(a notification.AttemptEvent, part readmodels.EDRPart) {
+	f := a.AttemptFacts()
+	c.cell.Channel, c.cell.Scenario, c.cell.Operator, c.cell.Country, c.cell.Test = f.Channel, f.Scenario, f.Operator, f.Country, f.Test
+	c.requested = f.RequestedAt
+	switch a := a.(type) {
+	case notification.NotificationRetried:
+		c.event("retried", a.Why, 0)
+	case notification.NotificationGivenUp:
+		c.event("given_up", "", 0)
+	}
+	from, to := f.From, a.Reached()
+	if !raises(from, to) {
+		return
+	}
+	c.event(string(to), part.Outcome.Code, 0)
+	if from != notification.None {
+		c.request(string(from), -1)
+	}
+	c.request(string(to), 1)
+	switch to {
+	case notification.Delivered:
+		c.latency("delivery", f.SentAt, c.occurred)
+	case notification.Read:
+		c.latency("reading", f.SentAt, c.occurred)
+	}
+}
+
+// whole counts an event of the notification as a whole.
+func (c *counter) whole(e notification.Event) {
+	count := func(measure, detail string) {
+		c.event(measure, detail, 0)
+		c.request(measure, 1)
+	}
+	switch e := e.(type) {
+	case notification.NotificationRequested:
+		c.cell.Scenario, c.cell.Test, c.requested = e.Scenario, e.Test, e.At
+		count("requested", "")
+	case notification.NotificationFailedOver:
+		count("failed_over", e.Why)
+	case notification.NotificationRejected:
+		count("rejected", e.Code)
+	case notification.NotificationSuppressed:
+		count("suppressed", e.Code)
+	case notification.NotificationExpired:
+		count("expired", "")
+	case notification.NotificationCancelled:
+		count("cancelled", "")
+	case notification.NotificationExhausted:
+		count("exhausted", "")
+	case notification.NotificationReplied:
+		count("replied", "")
+	case notification.NotificationPaid:
+		count("paid", "")
+	}
+}
+
+// occurring is an event of a notification: each says when it occurred out there.
+type occurring interface {
+	notification.Event
+	OccurredAt() time.Time
+}
+
+// notificationEvent decodes an event of a notification; nil if it is none, or of a type
+// that this binary does not know. *Corrupt if it is one and cannot be read.
+func notificationEvent(codec *event.Codec, r event.Recorded) (occurring, string, error) {
+	if !strings.HasPrefix(r.Stream, notification.StreamPrefix) {
+		return nil, "", nil
+	}
+	decoded, err := codec.Decode(context.Background(), nil, "", r)
+	if errors.Is(err, event.ErrUnknownType) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", corrupt(r, "its data cannot be decoded")
+	}
+	e, ok := decoded.(occurring)
+	if !ok {
+		return nil, "", nil
+	}
+	m, err := event.DecodeMetadata(r.Metadata)
+	if err != nil || m.Tenant == "" {
+		return nil, "", corrupt(r, "its metadata name no tenant")
+	}
+	return e, m.Tenant, nil
+}
+
+// FoldRollups counts ledger events as the view rollups must, each grain by itself.
+func FoldRollups(codec *event.Codec, events []event.Recorded) (map[readmodels.RollupCell]int64, error) {
+	all := map[readmodels.RollupCell]int64{}
+	for _, r := range events {
+		if err := foldRollup(codec, r, all); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func foldRollup(codec *event.Codec, r event.Recorded, all map[readmodels.RollupCell]int64) error {
+	return eachCount(codec, LedgerEvent{Recorded: r}, func(cell readmodels.RollupCell, n int64) {
+		for _, grain := range grainsFrom(cell.Grain) {
+			key := atGrain(cell, grain)
+			if all[key] += n; all[key] == 0 {
+				delete(all, key)
+			}
+		}
+	})
+}

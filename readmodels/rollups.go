@@ -1,0 +1,103 @@
+package readmodels
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// What a count of the rollups is by: when something occurred, or when its notification
+// was requested.
+const (
+	ByEvent   = "event"
+	ByRequest = "request"
+)
+
+// The grains of the rollups.
+const (
+	Minute = "minute"
+	Hour   = "hour"
+	Day    = "day"
+)
+
+// RollupCell is what things are counted by.
+type RollupCell struct {
+	Tenant   string    `ch:"tenant" json:"tenant"`
+	Grain    string    `ch:"grain" json:"grain"`
+	Basis    string    `ch:"basis" json:"basis"`
+	Start    time.Time `ch:"start" json:"start"`
+	Measure  string    `ch:"measure" json:"measure"`
+	Channel  string    `ch:"channel" json:"channel,omitempty"`
+	Scenario string    `ch:"scenario" json:"scenario,omitempty"`
+	Brand    string    `ch:"brand" json:"brand,omitempty"`
+	Segment  string    `ch:"segment" json:"segment,omitempty"`
+	Campaign string    `ch:"campaign" json:"campaign,omitempty"`
+	Operator string    `ch:"operator" json:"operator,omitempty"`
+	Country  string    `ch:"country" json:"country,omitempty"`
+	Test     bool      `ch:"test" json:"test,omitempty"`
+	Detail   string    `ch:"detail" json:"detail,omitempty"` // a code or reason
+	Bucket   uint16    `ch:"bucket" json:"bucket,omitempty"` // of a latency
+}
+
+// RollupRow is what one batch adds to a cell.
+type RollupRow struct {
+	RollupCell
+	N int64
+	Counted
+}
+
+var rollupColumns = []string{
+	"tenant", "grain", "basis", "start", "measure", "channel", "scenario", "brand", "segment", "campaign", "operator", "country",
+	"test", "detail", "bucket", "n", "first_seq", "last_seq", "first_position",
+}
+
+func (r RollupRow) values() []any {
+	return []any{
+		r.Tenant, r.Grain, r.Basis, r.Start, r.Measure, r.Channel, r.Scenario, r.Brand, r.Segment, r.Campaign, r.Operator, r.Country,
+		r.Test, r.Detail, r.Bucket, r.N, r.FirstSeq, r.LastSeq, r.FirstPosition,
+	}
+}
+
+// LatencyBucket files a latency under one of eight buckets an octave, so that a quantile
+// read off them is wrong by 1/8 at most. A negative one, of clocks that do not agree, is 0.
+func LatencyBucket(ms int64) uint16 {
+	v := uint64(max(ms, 0))
+	if v < 8 {
+		return uint16(v)
+	}
+	e := bits.Len64(v) - 4
+	return uint16((e+1)*8 + int(v>>e&7))
+}
+
+// AllRollups answers what the view rollups shows, of every tenant: for comparing the
+// whole with the event store.
+func AllRollups(ctx context.Context, conn driver.Conn) (map[RollupCell]int64, error) {
+	rows, err := conn.Query(ctx, `SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country,
+		test, detail, bucket, n FROM rollups`)
+	if err != nil {
+		return nil, fmt.Errorf("reading rollups: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	all := map[RollupCell]int64{}
+	for rows.Next() {
+		var r struct {
+			RollupCell
+			N int64 `ch:"n"`
+		}
+		if err := rows.ScanStruct(&r); err != nil {
+			return nil, fmt.Errorf("reading rollups: %w", err)
+		}
+		r.Start = r.Start.UTC()
+		if _, twice := all[r.RollupCell]; twice {
+			return nil, fmt.Errorf("rollups shows a cell of %s twice", r.Start.Format(time.RFC3339))
+		}
+		all[r.RollupCell] = r.N
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading rollups: %w", err)
+	}
+	return all, nil
+}
