@@ -9,12 +9,11 @@ import (
 
 	"recapito/domain/deadline"
 	"recapito/domain/event"
+	"recapito/domain/mark"
 )
 
 // closedType is the event after which nothing in a bucket of deadlines is open.
 const closedType = "DeadlineBucketClosed"
-
-const markPrefix = "mark-"
 
 // tombstoneType is the event by which a store ends a stream for ever.
 const tombstoneType = "$streamDeleted"
@@ -40,7 +39,7 @@ func (c *carrier) left(ctx context.Context, e event.Recorded) (string, error) {
 	switch {
 	case e.Type == tombstoneType:
 		return leftTombstone, nil
-	case event.IsLedger(e.Stream), strings.HasPrefix(e.Stream, markPrefix):
+	case event.IsLedger(e.Stream), strings.HasPrefix(e.Stream, mark.StreamPrefix):
 		return "", nil
 	case strings.HasPrefix(e.Stream, "$"):
 		return leftSystem, nil

@@ -9,6 +9,7 @@ import (
 	"recapito/domain/deadline"
 	"recapito/domain/event"
 	"recapito/domain/lease"
+	"recapito/domain/mark"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
 	"recapito/domain/tenant"
@@ -34,6 +35,8 @@ var aggregates = []aggregate{
 		"How far a reader of `$all` has got. Streams `checkpoint-projection-<name>`, `checkpoint-runner-<name>`, `checkpoint-deadlines`; the newest event holds everything.", checkpoint.Definitions()},
 	{"Lease", lease.StreamPrefix, lease.Stream("projection-edr"),
 		"Which of several instances does what only one needs to do. Streams `lease-projection-<name>`, `lease-deadlines`, `lease-matcher`; the newest event holds everything.", lease.Definitions()},
+	{"Mark", mark.StreamPrefix, mark.Stream,
+		"How many ledger events were known when. Stream `mark-ledger`, kept for ever.", mark.Definitions()},
 }
 
 func TestTheCatalogueHoldsEveryAggregate(t *testing.T) {
@@ -53,7 +56,7 @@ func TestTheCatalogueHoldsEveryAggregate(t *testing.T) {
 // A stream is either operational, or at a prefix by which ledger readers filter: an
 // aggregate that is neither would be missing from the ledger.
 func TestEveryAggregateIsOperationalOrInTheLedger(t *testing.T) {
-	operational := []string{"deadline-", "checkpoint-", "lease-"}
+	operational := []string{"deadline-", "checkpoint-", "lease-", mark.StreamPrefix}
 	for _, a := range aggregates {
 		filtered := slices.Contains(event.LedgerPrefixes, a.prefix)
 		if ledger := event.IsLedger(a.stream); ledger != filtered {

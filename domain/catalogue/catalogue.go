@@ -8,6 +8,7 @@ import (
 	"recapito/domain/deadline"
 	"recapito/domain/event"
 	"recapito/domain/lease"
+	"recapito/domain/mark"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
 	"recapito/domain/tenant"
@@ -22,6 +23,7 @@ func Definitions() []event.Definition {
 		deadline.Definitions(),
 		checkpoint.Definitions(),
 		lease.Definitions(),
+		mark.Definitions(),
 	)
 }
 

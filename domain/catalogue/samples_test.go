@@ -7,6 +7,7 @@ import (
 	"recapito/domain/deadline"
 	"recapito/domain/event"
 	"recapito/domain/lease"
+	"recapito/domain/mark"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
 	"recapito/domain/receipt"
@@ -151,6 +152,7 @@ var samples = map[string]any{
 		Retired:  []string{"edr_parts_0"},
 	},
 	"LeaseTaken":    lease.LeaseTaken{Holder: "4f1c09ab77d0", Epoch: 3},
+	"Marked":        mark.Marked{Time: after(1234567 * time.Microsecond), Seq: 100, Position: 180, LastID: "0198f000-0000-7000-8000-000000000003"},
 	"LeaseReleased": lease.LeaseReleased{Holder: "4f1c09ab77d0", Epoch: 3},
 
 	"RunnerCheckpointed": checkpoint.RunnerCheckpointed{Position: 99, Seen: new(event.Position(120))},
