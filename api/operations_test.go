@@ -89,10 +89,15 @@ func TestEDRAsksForTheCallersTenant(t *testing.T) {
 			return readmodels.EDRPage{Rows: []readmodels.EDR{{Tenant: q.Tenant, DayText: "2026-01-05", Notification: "n", Attempt: 1, Status: "delivered"}}, Next: "more"}, nil
 		}
 	})
-	a := w.call(http.MethodGet, "/v1/edr?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00%2B01:00&channel=sms&scenario=appointment&status=delivered&cursor=abc&limit=7", "", withKey(w.newKey("acme")))
+	a := w.call(http.MethodGet, "/v1/edr?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00%2B01:00&channel=sms&scenario=appointment&status=delivered&code=0x0b&person=p-1&test=false&queue_ms_min=1000&delivery_ms_max=-1&cursor=abc&limit=7", "", withKey(w.newKey("acme")))
 	want := readmodels.EDRQuery{
 		Tenant: "acme", From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 31, 23, 0, 0, 0, time.UTC),
-		Channel: "sms", Scenario: "appointment", Status: "delivered", Cursor: "abc", Limit: 7,
+		EDRFilter: readmodels.EDRFilter{
+			Is:     map[string]string{"channel": "sms", "scenario": "appointment", "status": "delivered", "code": "0x0b", "person": "p-1"},
+			Test:   new(false),
+			Within: map[string]readmodels.Bounds{"queue_ms": {Least: new(int64(1000))}, "delivery_ms": {Most: new(int64(-1))}},
+		},
+		Cursor: "abc", Limit: 7,
 	}
 	if diff := cmp.Diff(want, asked); diff != "" {
 		t.Error(diff)

@@ -29,7 +29,7 @@ type cursorForm struct {
 // name is a hash of what a cursor must be used with again; the limit may change.
 func (q EDRQuery) name() []byte {
 	h := sha256.New()
-	for _, s := range []string{q.Tenant, q.Channel, q.Scenario, q.Status} {
+	for _, s := range []string{q.Tenant, string(q.canonical())} {
 		h.Write(binary.AppendUvarint(nil, uint64(len(s))))
 		h.Write([]byte(s))
 	}

@@ -8,13 +8,13 @@ import (
 
 // FuzzCursor: whatever comes from outside is a cursor of this query or ErrBadCursor.
 func FuzzCursor(f *testing.F) {
-	q := EDRQuery{Tenant: "t1", Channel: "sms"}
+	q := EDRQuery{Tenant: "t1", EDRFilter: EDRFilter{Is: map[string]string{"channel": "sms"}}}
 	last := EDR{Day: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC), Notification: "n1", Attempt: 3}
 	good := q.next(last)
 	f.Add(good)
 	f.Add("")
 	f.Add("e30")
-	f.Add(EDRQuery{Tenant: "t2", Channel: "sms"}.next(last))
+	f.Add(EDRQuery{Tenant: "t2", EDRFilter: EDRFilter{Is: map[string]string{"channel": "sms"}}}.next(last))
 	f.Fuzz(func(t *testing.T, cursor string) {
 		q := q
 		q.Cursor = cursor

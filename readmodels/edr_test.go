@@ -80,7 +80,7 @@ func TestPartsMergeInAnyOrder(t *testing.T) {
 			insert(t, conn, readmodels.EDRTable, table, "", order[:k]...)
 			order = order[k:]
 		}
-		page, err := readmodels.EDRs(t.Context(), conn, readmodels.EDRQuery{Tenant: tenant, Status: "undelivered"})
+		page, err := readmodels.EDRs(t.Context(), conn, readmodels.EDRQuery{Tenant: tenant, EDRFilter: is("status", "undelivered")})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -169,9 +169,15 @@ func world(t *testing.T, conn driver.Conn) map[string][]readmodels.EDR {
 			Add(time.Duration(random.IntN(int(10 * time.Hour)))).Truncate(time.Microsecond)
 		p := readmodels.EDRPart{
 			Tenant: "t1", Day: due.Truncate(24 * time.Hour), Notification: fmt.Sprintf("%08x", random.IntN(1200)),
-			Attempt: uint16(i), Channel: []string{"sms", "email"}[random.IntN(2)], Scenario: []string{"payment", "it's \\ odd"}[random.IntN(2)],
+			Attempt: uint16(i), Channel: []string{"sms", "email"}[random.IntN(2)], Scenario: []string{"payment", odd}[random.IntN(2)],
+			Person: []string{"p1", "p2", odd}[random.IntN(3)], Test: random.IntN(2) == 0,
 			Times:   readmodels.Times{DueAt: &due},
 			Outcome: readmodels.Outcome{Rank: 1, Seq: uint64(i), Status: []string{"sent", "delivered"}[random.IntN(2)]},
+		}
+		var queue *int64
+		if ms := int64(random.IntN(3000)); ms > 0 && random.IntN(2) == 0 {
+			dispatched := due.Add(time.Duration(ms) * time.Millisecond)
+			p.Times.DispatchedAt, queue = &dispatched, &ms
 		}
 		if random.IntN(4) == 0 {
 			p.Tenant = "t2"
@@ -179,7 +185,8 @@ func world(t *testing.T, conn driver.Conn) map[string][]readmodels.EDR {
 		rows = append(rows, p)
 		all[p.Tenant] = append(all[p.Tenant], readmodels.EDR{
 			Tenant: p.Tenant, Day: p.Day, DayText: p.Day.Format(time.DateOnly), Notification: p.Notification, Attempt: p.Attempt,
-			Channel: p.Channel, Scenario: p.Scenario, Status: p.Outcome.Status, Times: p.Times,
+			Channel: p.Channel, Scenario: p.Scenario, Person: p.Person, Test: p.Test, Status: p.Outcome.Status, Times: p.Times,
+			QueueMs: queue,
 		})
 	}
 	insert(t, conn, readmodels.EDRTable, table, "", rows...)
@@ -191,6 +198,49 @@ func world(t *testing.T, conn driver.Conn) map[string][]readmodels.EDR {
 	return all
 }
 
+// odd is a value that must not end the text it stands in.
+const odd = "it's \\ odd"
+
+func is(column, value string) readmodels.EDRFilter {
+	return readmodels.EDRFilter{Is: map[string]string{column: value}}
+}
+
+var aFilter = rapid.Custom(func(rt *rapid.T) (f readmodels.EDRFilter) {
+	f.Is = map[string]string{}
+	for column, values := range map[string][]string{
+		"channel": {"", "", "sms", "email"}, "scenario": {"", "", "payment", odd}, "status": {"", "", "sent", "delivered", "read"},
+		"person": {"", "", "", "p1", odd, "p4"}, "notification": {"", "", "", "", "00000101", odd}, "route": {"", "", "", "r"},
+	} {
+		f.Is[column] = rapid.SampledFrom(values).Draw(rt, column)
+	}
+	if rapid.Bool().Draw(rt, "by test") {
+		f.Test = new(rapid.Bool().Draw(rt, "test"))
+	}
+	if rapid.Bool().Draw(rt, "by latency") {
+		b := readmodels.Bounds{Least: new(rapid.Int64Range(0, 3000).Draw(rt, "least"))}
+		if rapid.Bool().Draw(rt, "bounded") {
+			b.Most = new(rapid.Int64Range(0, 3000).Draw(rt, "most"))
+		}
+		f.Within = map[string]readmodels.Bounds{"queue_ms": b}
+	}
+	return f
+})
+
+func fits(f readmodels.EDRFilter, r readmodels.EDR) bool {
+	for column, has := range map[string]string{
+		"channel": r.Channel, "scenario": r.Scenario, "status": r.Status, "person": r.Person, "notification": r.Notification, "route": r.Route,
+	} {
+		if f.Is[column] != "" && f.Is[column] != has {
+			return false
+		}
+	}
+	if f.Test != nil && *f.Test != r.Test {
+		return false
+	}
+	b, bounded := f.Within["queue_ms"]
+	return !bounded || r.QueueMs != nil && *r.QueueMs >= *b.Least && (b.Most == nil || *r.QueueMs <= *b.Most)
+}
+
 // Pages put together are all rows that fit, sorted, none twice, none of another tenant.
 func TestPagesConcatenated(t *testing.T) {
 	conn := open(t)
@@ -200,11 +250,9 @@ func TestPagesConcatenated(t *testing.T) {
 			return start.Add(-time.Duration(rapid.IntRange(-24, 720*24).Draw(rt, "hours before")) * time.Hour)
 		})
 		q := readmodels.EDRQuery{
-			Tenant:   rapid.SampledFrom([]string{"t1", "t2", "t3", "t' OR 1=1 --"}).Draw(rt, "tenant"),
-			Channel:  rapid.SampledFrom([]string{"", "sms", "email"}).Draw(rt, "channel"),
-			Scenario: rapid.SampledFrom([]string{"", "payment", "it's \\ odd"}).Draw(rt, "scenario"),
-			Status:   rapid.SampledFrom([]string{"", "sent", "delivered", "read"}).Draw(rt, "status"),
-			Limit:    rapid.SampledFrom([]int{0, 7, 100, 999, 1000}).Draw(rt, "limit"),
+			Tenant:    rapid.SampledFrom([]string{"t1", "t2", "t3", "t' OR 1=1 --"}).Draw(rt, "tenant"),
+			Limit:     rapid.SampledFrom([]int{0, 7, 100, 999, 1000}).Draw(rt, "limit"),
+			EDRFilter: aFilter.Draw(rt, "filter"),
 		}
 		if rapid.Bool().Draw(rt, "from") {
 			q.From = moment.Draw(rt, "from")
@@ -214,9 +262,11 @@ func TestPagesConcatenated(t *testing.T) {
 		}
 		var want, got []readmodels.EDR
 		for _, r := range all[q.Tenant] {
-			if (q.Channel == "" || q.Channel == r.Channel) && (q.Scenario == "" || q.Scenario == r.Scenario) &&
-				(q.Status == "" || q.Status == r.Status) && (q.From.IsZero() || !r.DueAt.Before(q.From)) &&
-				(q.To.IsZero() || r.DueAt.Before(q.To)) {
+			fits := fits(q.EDRFilter, r) && (q.From.IsZero() || !r.DueAt.Before(q.From)) && (q.To.IsZero() || r.DueAt.Before(q.To))
+			if fits != q.Fits(r) {
+				rt.Fatalf("Fits says %v of %+v", !fits, r)
+			}
+			if fits {
 				want = append(want, r)
 			}
 		}
@@ -260,7 +310,8 @@ func TestCursorsAndLimitsAreRefused(t *testing.T) {
 		"cut":              {Tenant: "t1", Cursor: page.Next[:len(page.Next)-3]},
 		"too long":         {Tenant: "t1", Cursor: strings.Repeat("A", 10_000)},
 		"another tenant's": {Tenant: "t2", Cursor: page.Next},
-		"another query's":  {Tenant: "t1", Channel: "sms", Cursor: page.Next},
+		"another person's": {Tenant: "t1", EDRFilter: is("person", "p1"), Cursor: page.Next},
+		"another query's":  {Tenant: "t1", EDRFilter: is("channel", "sms"), Cursor: page.Next},
 	} {
 		if _, err := readmodels.EDRs(t.Context(), conn, q); !errors.Is(err, readmodels.ErrBadCursor) {
 			t.Errorf("%s: %v, want ErrBadCursor", name, err)
@@ -268,6 +319,8 @@ func TestCursorsAndLimitsAreRefused(t *testing.T) {
 	}
 	for name, q := range map[string]readmodels.EDRQuery{
 		"no tenant": {}, "too much": {Tenant: "t1", Limit: readmodels.MaxEDRLimit + 1}, "negative": {Tenant: "t1", Limit: -1},
+		"no such column":  {Tenant: "t1", EDRFilter: is("1=1 OR tenant", "t2")},
+		"no such latency": {Tenant: "t1", EDRFilter: readmodels.EDRFilter{Within: map[string]readmodels.Bounds{"tenant": {}}}},
 	} {
 		if _, err := readmodels.EDRs(t.Context(), conn, q); !errors.Is(err, readmodels.ErrBadQuery) {
 			t.Errorf("%s: %v, want ErrBadQuery", name, err)

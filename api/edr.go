@@ -1,0 +1,230 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/readmodels"
+)
+
+type edrInput struct {
+	From string `query:"from" doc:"Attempts due from then on (RFC 3339)."`
+	To   string `query:"to" doc:"Attempts due before then (RFC 3339)."`
+	EDRParameters
+	Cursor string `query:"cursor" doc:"The page before's next, with the same filters."`
+	Limit  string `query:"limit" doc:"At most so many rows: 1 to 1,000, 100 if left out."`
+}
+
+// EDRParameters are the parameters of readmodels.EDRFilter.
+type EDRParameters struct {
+	Notification string `query:"notification" doc:"A notification's id."`
+	Person       string `query:"person" doc:"A person's id, as rows show it: never an address."`
+	Channel      string `query:"channel"`
+	Route        string `query:"route"`
+	Sender       string `query:"sender"`
+	Scenario     string `query:"scenario"`
+	Version      string `query:"version" doc:"Of the scenario."`
+	Country      string `query:"country" doc:"Two letters (ISO 3166)."`
+	Operator     string `query:"operator"`
+	Priority     string `query:"priority" enum:"high,normal,low"`
+	Kind         string `query:"kind" enum:"first,retry,resend"`
+	Status       string `query:"status" doc:"The attempt's status." enum:"scheduled,dispatched,outcome_unknown,sent,undelivered,delivered,read,withdrawn"`
+	Code         string `query:"code" doc:"The provider's code of the status, or the reason of ours."`
+	Test         string `query:"test" doc:"Only tests, or none of them; both if left out." enum:"true,false"`
+
+	QueueLeast    string `query:"queue_ms_min" doc:"Milliseconds from due to dispatched, at least."`
+	QueueMost     string `query:"queue_ms_max" doc:"The same, at most."`
+	SubmitLeast   string `query:"submit_ms_min" doc:"Milliseconds from dispatched to sent, at least."`
+	SubmitMost    string `query:"submit_ms_max" doc:"The same, at most."`
+	DeliveryLeast string `query:"delivery_ms_min" doc:"Milliseconds from sent to delivered, at least."`
+	DeliveryMost  string `query:"delivery_ms_max" doc:"The same, at most."`
+}
+
+type edrOutput struct{ Body edrBody }
+
+type edrBody struct {
+	Rows []readmodels.EDR `json:"rows" doc:"One an attempt, newest day first."`
+	Next string           `json:"next,omitempty" doc:"There are more: ask again with cursor set to this."`
+}
+
+var statuses = []string{
+	string(notification.Scheduled), string(notification.Dispatched), string(notification.OutcomeUnknown), string(notification.Sent),
+	string(notification.Undelivered), string(notification.Delivered), string(notification.Read), string(notification.Withdrawn),
+}
+
+func (s *server) edr() {
+	register(s, huma.Operation{
+		OperationID: "list-edr", Method: http.MethodGet, Path: "/v1/edr", Tags: []string{"reports"},
+		Summary: "Event detail records: one row an attempt, by any filter",
+	}, nil, s.listEDR)
+}
+
+func (s *server) listEDR(ctx context.Context, in *edrInput, _ []byte) (*edrOutput, error) {
+	q, problem := in.query(callOf(ctx).tenant)
+	if problem != nil {
+		return nil, problem
+	}
+	if s.EDRs == nil {
+		return nil, event.ErrUnavailable
+	}
+	page, err := s.EDRs(ctx, q)
+	switch {
+	case errors.Is(err, readmodels.ErrBadCursor):
+		return nil, invalid("cursor", invalidValue, "must be the next of a page with the same filters")
+	case err != nil:
+		return nil, errors.Join(event.ErrUnavailable, err)
+	}
+	if page.Rows == nil {
+		page.Rows = []readmodels.EDR{}
+	}
+	return &edrOutput{Body: edrBody(page)}, nil
+}
+
+// query checks the parameters, all of them.
+func (in *edrInput) query(tenant string) (readmodels.EDRQuery, *Problem) {
+	q := readmodels.EDRQuery{Tenant: tenant, Cursor: in.Cursor}
+	var ps parameters
+	q.From, q.To = ps.period(in.From, in.To)
+	q.EDRFilter = in.filter(&ps)
+	q.Limit = ps.limit(in.Limit)
+	return q, ps.problem()
+}
+
+func (in *EDRParameters) filter(ps *parameters) readmodels.EDRFilter {
+	f := readmodels.EDRFilter{Is: map[string]string{}, Test: ps.truth("test", in.Test)}
+	for column, value := range map[string]string{
+		"notification": ps.id("notification", in.Notification), "person": ps.id("person", in.Person),
+		"channel": ps.name("channel", in.Channel), "scenario": ps.name("scenario", in.Scenario),
+		"route": ps.text("route", in.Route), "sender": ps.text("sender", in.Sender), "version": ps.text("version", in.Version),
+		"country": ps.text("country", in.Country), "operator": ps.text("operator", in.Operator), "code": ps.text("code", in.Code),
+		"priority": ps.one("priority", in.Priority, "high", "normal", "low"),
+		"kind":     ps.one("kind", in.Kind, string(notification.FirstTry), string(notification.Retry), string(notification.Resend)),
+		"status":   ps.one("status", in.Status, statuses...),
+	} {
+		if value != "" {
+			f.Is[column] = value
+		}
+	}
+	for column, ends := range map[string][2]string{
+		"queue_ms": {in.QueueLeast, in.QueueMost}, "submit_ms": {in.SubmitLeast, in.SubmitMost}, "delivery_ms": {in.DeliveryLeast, in.DeliveryMost},
+	} {
+		b := readmodels.Bounds{Least: ps.whole(column+"_min", ends[0]), Most: ps.whole(column+"_max", ends[1])}
+		if b == (readmodels.Bounds{}) {
+			continue
+		}
+		if f.Within == nil {
+			f.Within = map[string]readmodels.Bounds{}
+		}
+		f.Within[column] = b
+	}
+	return f
+}
+
+// parameters collects what is wrong with the parameters of a query. An empty one was
+// not given.
+type parameters struct{ wrong []FieldProblem }
+
+func (ps *parameters) add(field, code, message string) {
+	ps.wrong = append(ps.wrong, FieldProblem{field, code, message})
+}
+
+func (ps *parameters) problem() *Problem {
+	if len(ps.wrong) == 0 {
+		return nil
+	}
+	sortProblems(ps.wrong)
+	return newProblem(CodeInvalid, "", ps.wrong...)
+}
+
+func (ps *parameters) at(field, value string) time.Time {
+	if value == "" {
+		return time.Time{}
+	}
+	t, err := parseTime(value)
+	if err != nil {
+		ps.add(field, wrongType, err.Error())
+	}
+	return t
+}
+
+func (ps *parameters) period(from, to string) (time.Time, time.Time) {
+	before := len(ps.wrong)
+	f, t := ps.at("from", from), ps.at("to", to)
+	if len(ps.wrong) == before && !f.IsZero() && !t.IsZero() && !f.Before(t) {
+		ps.add("to", invalidValue, "must be after from")
+	}
+	return f, t
+}
+
+func (ps *parameters) limit(value string) int {
+	n, bad := limitOf(value, readmodels.DefaultEDRLimit, readmodels.MaxEDRLimit)
+	if bad != nil {
+		ps.wrong = append(ps.wrong, *bad)
+	}
+	return n
+}
+
+func (ps *parameters) name(field, value string) string {
+	if value != "" && !memberName.MatchString(value) {
+		ps.add(field, invalidValue, "must be a name: lower-case letters, digits, - and _")
+	}
+	return value
+}
+
+var personID = regexp.MustCompile(`^[0-9A-Za-z-]{1,64}$`)
+
+// id is a random id of ours. Another text, such as an address, is none.
+func (ps *parameters) id(field, value string) string {
+	if value != "" && !personID.MatchString(value) {
+		ps.add(field, invalidValue, "must be an id as rows show it")
+	}
+	return value
+}
+
+func (ps *parameters) text(field, value string) string {
+	if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
+		ps.add(field, invalidValue, "must be UTF-8 without control characters")
+	}
+	return value
+}
+
+func (ps *parameters) one(field, value string, of ...string) string {
+	if value != "" && !slices.Contains(of, value) {
+		ps.add(field, invalidValue, "must be one of "+strings.Join(of, ", "))
+	}
+	return value
+}
+
+func (ps *parameters) truth(field, value string) *bool {
+	switch ps.one(field, value, "true", "false") {
+	case "true":
+		return new(true)
+	case "false":
+		return new(false)
+	}
+	return nil
+}
+
+func (ps *parameters) whole(field, value string) *int64 {
+	if value == "" {
+		return nil
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil {
+		ps.add(field, wrongType, "must be a whole number")
+		return nil
+	}
+	return &n
+}
