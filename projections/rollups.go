@@ -15,8 +15,6 @@ import (
 // become of what was requested in an hour or day.
 type rollupsProjection struct{ codec *event.Codec }
 
-type rollupSums = sums[readmodels.RollupCell, int64]
-
 func (rollupsProjection) kind() readmodels.Table { return readmodels.RollupsTable }
 
 // rows counts the finest grains event by event and makes the others of their sums.
@@ -178,6 +176,13 @@ func (c *counter) whole(e notification.Event) {
 		count("replied", "")
 	case notification.NotificationPaid:
 		count("paid", "")
+	case notification.NotificationEnriched:
+		// Between two states that are counted.
+	case notification.NotificationScheduled, notification.NotificationDispatched, notification.NotificationOutcomeUnknown,
+		notification.NotificationSent, notification.NotificationUndelivered, notification.NotificationDelivered, notification.NotificationRead,
+		notification.NotificationReceiptKept, notification.NotificationRetried, notification.NotificationGivenUp,
+		notification.NotificationAttemptWithdrawn:
+		// Of an attempt.
 	}
 }
 
