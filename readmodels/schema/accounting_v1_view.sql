@@ -22,3 +22,24 @@ FROM (
 GROUP BY tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status
 HAVING (messages, parts, billable, billable_parts, unpriced) != (0, 0, 0, 0, 0)
 SETTINGS do_not_merge_across_partitions_select_final = 1;
+
+-- The same of the first {cut} ledger events, as far as whole batches go. The batch that
+-- the cut falls into is named by accounting_cut.
+CREATE OR REPLACE VIEW accounting_as_of AS
+WITH (SELECT if(count() = 0, 0, max(span) + 1) FROM {table}_whole) AS whole
+SELECT
+    tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
+    messages, parts, billable, billable_parts, unpriced
+FROM {table}_spans FINAL
+WHERE span < least(whole, intDiv({cut:UInt64}, {size}))
+UNION ALL
+SELECT
+    tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
+    messages, parts, billable, billable_parts, unpriced
+FROM {table} FINAL
+WHERE first_seq >= least(whole, intDiv({cut:UInt64}, {size})) * {size} AND last_seq < {cut:UInt64};
+
+CREATE OR REPLACE VIEW accounting_cut AS
+SELECT '{table}' AS built, count() > 0 AS some, max(first_seq) AS first, max(first_position) AS position
+FROM {table}
+WHERE first_seq >= intDiv({cut:UInt64}, {size}) * {size} AND first_seq < {cut:UInt64} AND last_seq >= {cut:UInt64};

@@ -182,3 +182,18 @@ FROM rollup_rows
 WHERE basis = 'event' AND measure IN ('queue', 'accept', 'delivery', 'reading')
 GROUP BY tenant, grain, start, channel, scenario, brand, segment, campaign, operator, country, test, measure, detail, bucket
 HAVING n != 0;
+
+-- Rollups of the first {cut} ledger events, as far as whole batches go, to be added up.
+-- The batch that the cut falls into is named by rollups_cut.
+CREATE OR REPLACE VIEW rollups_as_of AS
+WITH (SELECT if(count() = 0, 0, max(span) + 1) FROM {table}_whole) AS whole
+SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table}_spans FINAL
+WHERE span < least(whole, intDiv({cut:UInt64}, {size}))
+UNION ALL
+SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table} FINAL
+WHERE first_seq >= least(whole, intDiv({cut:UInt64}, {size})) * {size} AND last_seq < {cut:UInt64};
+
+CREATE OR REPLACE VIEW rollups_cut AS
+SELECT '{table}' AS built, count() > 0 AS some, max(first_seq) AS first, max(first_position) AS position
+FROM {table}
+WHERE first_seq >= intDiv({cut:UInt64}, {size}) * {size} AND first_seq < {cut:UInt64} AND last_seq >= {cut:UInt64};

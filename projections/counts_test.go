@@ -1,0 +1,146 @@
+package projections_test
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"recapito/domain/event"
+	"recapito/projections"
+	"recapito/readmodels"
+)
+
+// As of any cut, accounting and rollups are those of the events before it: also when
+// later ones have come, spans are summed up and the tables were rebuilt.
+func TestCountsAsOf(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t)
+	i.limit, i.span = 7, 64
+	conn := connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse")))
+	i.start(conn)
+	i.write(90)
+	i.settled()
+	counts := projections.Counts{Conn: conn, Source: i.store, Codec: i.author.codec}
+	i.asOf(counts, 40)
+	i.write(90)
+	i.settled()
+	for _, name := range []string{"accounting", "rollups"} {
+		if err := i.p.Rebuild(t.Context(), name, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, cut := range []uint64{0, 1, 40, 63, 64, 65, 70, 127, 128, 200, i.p.States()[0].Events} {
+		i.asOf(counts, cut)
+	}
+	months, err := counts.Accounting(t.Context(), readmodels.CountQuery{Tenant: "t1", GroupBy: []string{"month"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	days, err := counts.Accounting(t.Context(), readmodels.CountQuery{
+		Tenant: "t1", GroupBy: []string{"day"},
+		From: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var december readmodels.AccountingSums
+	for _, d := range days {
+		december.Add(1, d.AccountingSums)
+	}
+	if j := slices.IndexFunc(months, func(l readmodels.AccountingLine) bool { return l.DayText == "2026-12" }); j < 0 ||
+		months[j].AccountingSums != december || december.Messages == 0 {
+		t.Errorf("the months are %+v, the days of December come to %+v", months, december)
+	}
+}
+
+// asOf holds both against a fold of the ledger's first events.
+func (i *instance) asOf(counts projections.Counts, cut uint64) {
+	i.t.Helper()
+	var ledger []event.Recorded
+	err := i.store.ReadAll(i.t.Context(), event.AllRead{Filter: event.Filter{StreamPrefixes: event.LedgerPrefixes}}, func(r event.Recorded) error {
+		ledger = append(ledger, r)
+		return nil
+	})
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	edr, err := projections.FoldEDR(i.author.codec, ledger[:cut])
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	wantSums := map[readmodels.AccountingCell]readmodels.AccountingSums{}
+	for cell, s := range projections.FoldAccounting(edr) {
+		if cell.Tenant != "t1" || cell.Channel != "sms" {
+			continue
+		}
+		cell = readmodels.AccountingCell{Tenant: "t1", Day: cell.Day, Route: cell.Route, Status: cell.Status}
+		sum := wantSums[cell]
+		sum.Add(1, s)
+		wantSums[cell] = sum
+	}
+	lines, err := counts.Accounting(i.t.Context(), readmodels.CountQuery{
+		Tenant: "t1", GroupBy: []string{"day", "route", "status"}, Where: map[string][]string{"channel": {"sms", "push"}, "test": {"true", "false"}}, AsOf: &cut,
+	})
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	gotSums := map[readmodels.AccountingCell]readmodels.AccountingSums{}
+	for _, l := range lines {
+		gotSums[l.AccountingCell] = l.AccountingSums
+	}
+	if d := gocmp.Diff(wantSums, gotSums, cmpopts.EquateEmpty()); d != "" {
+		i.t.Errorf("accounting as of %d: %s", cut, d)
+	}
+
+	folded, err := projections.FoldRollups(i.author.codec, ledger[:cut])
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	for _, basis := range []string{readmodels.ByEvent, readmodels.ByRequest} {
+		want := map[readmodels.RollupCell]int64{}
+		for cell, n := range folded {
+			if cell.Tenant != "t0" || cell.Grain != readmodels.Hour || cell.Basis != basis {
+				continue
+			}
+			if cell = (readmodels.RollupCell{Tenant: "t0", Start: cell.Start, Measure: cell.Measure}); true {
+				if want[cell] += n; want[cell] == 0 {
+					delete(want, cell)
+				}
+			}
+		}
+		lines, err := counts.Rollups(i.t.Context(), readmodels.CountQuery{
+			Tenant: "t0", GroupBy: []string{"start", "measure"}, Where: map[string][]string{"grain": {"hour"}, "basis": {basis}}, AsOf: &cut,
+		})
+		if err != nil {
+			i.t.Fatal(err)
+		}
+		got := map[readmodels.RollupCell]int64{}
+		for _, l := range lines {
+			got[l.RollupCell] = l.N
+		}
+		if d := gocmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+			i.t.Errorf("rollups as of %d by %s: %s", cut, basis, d)
+		}
+	}
+}
+
+// A query that cannot be answered says why.
+func TestCountQueriesThatAreRefused(t *testing.T) {
+	for name, q := range map[string]readmodels.CountQuery{
+		"no tenant":      {Where: map[string][]string{"grain": {"hour"}, "basis": {"event"}}},
+		"two grains":     {Tenant: "t", Where: map[string][]string{"grain": {"hour", "day"}, "basis": {"event"}}},
+		"no basis":       {Tenant: "t", Where: map[string][]string{"grain": {"hour"}}},
+		"a quoted grain": {Tenant: "t", Where: map[string][]string{"grain": {"'"}, "basis": {"event"}}},
+		"no dimension":   {Tenant: "t", GroupBy: []string{"n"}, Where: map[string][]string{"grain": {"hour"}, "basis": {"event"}}},
+		"no filter":      {Tenant: "t", Where: map[string][]string{"grain": {"hour"}, "basis": {"event"}, "1=1 OR n": {"x"}}},
+	} {
+		if _, err := (projections.Counts{}).Rollups(t.Context(), q); err == nil || !errors.Is(err, readmodels.ErrBadQuery) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
