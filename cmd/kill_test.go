@@ -7,11 +7,14 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,7 +39,24 @@ func (w *world) notifications() int {
 	if w.outside() && !thorough("RECAPITO_TEST_FULL") {
 		return fewNotifications
 	}
-	return allNotifications
+	return allNotifications * max(1, kills(w.t)/fewKills)
+}
+
+// fewKills is how often a test kills the instance, and how often ClickHouse in it.
+const fewKills = 3
+
+// kills is the same, if RECAPITO_TEST_KILLS does not ask for more.
+func kills(t *testing.T) int {
+	t.Helper()
+	asked := os.Getenv("RECAPITO_TEST_KILLS")
+	if asked == "" {
+		return fewKills
+	}
+	n, err := strconv.Atoi(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 const troubledRoute = "    wire_limit: 8s\n    redispatch: 3s\n    unknown_limit: 10s\n    window: 32\n"
@@ -49,18 +69,26 @@ func (w *world) troubledSMSC(dir string) (addr string) {
 	return addr
 }
 
-// Nothing that got a 202 is lost, stuck or sent twice, however often a process dies: the
-// instance, three times, and each engine outside, once.
+// Nothing that got a 202 is lost, stuck or sent twice, and nothing is wrong in the read
+// models, however often a process dies: the instance and ClickHouse in it, three times
+// each, then both at once, while a table is rebuilt; or the instance and each engine
+// outside.
 func TestKilledThreeTimes(t *testing.T) {
 	inEveryWorld(t, func(t *testing.T, w *world) {
 		config := w.config(w.troubledSMSC(w.dir), troubledRoute)
 		i := &served{w: w, config: config}
 		i.start()
-		strikes := []func(){i.strike, i.strike, i.strike}
+		var strikes []func()
+		for range kills(t) {
+			strikes = append(strikes, i.rebuild, i.strikeHouse, i.strike)
+		}
 		if w.outside() {
 			strikes = []func(){i.strike, w.store.strike, i.strike, w.broker.strike, w.house.strike, i.strike}
 		}
 		ids := w.sendWhile(strikes, i.client)
+		if !w.outside() {
+			i.strikeHouse()
+		}
 		i.now.kill()
 		if w.outside() && w.broker.apache == nil {
 			// Ours never puts out a member that died while it joined; it forgets all of them.
@@ -131,6 +159,43 @@ func (s *served) strike() {
 	s.w.t.Helper()
 	s.now.kill()
 	s.start()
+}
+
+// strikeHouse kills the ClickHouse in it, which it starts again.
+func (s *served) strikeHouse() {
+	s.w.t.Helper()
+	eventually(s.w.t, time.Minute, func() error { // one that was killed before is being started
+		pid := houseOf(s.w.t, s.now.cmd.Process.Pid)
+		if pid == 0 {
+			return errors.New("it has no ClickHouse")
+		}
+		return syscall.Kill(pid, syscall.SIGKILL)
+	})
+}
+
+// houseOf finds the engine among a process's children; 0 if there is none.
+func houseOf(t *testing.T, parent int) int {
+	t.Helper()
+	all, err := exec.Command("ps", "-A", "-o", "pid=,ppid=,args=").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(all)) {
+		f := strings.Fields(line)
+		if len(f) > 3 && f[1] == strconv.Itoa(parent) && f[3] == "clickhouse" {
+			pid, _ := strconv.Atoi(f[0])
+			return pid
+		}
+	}
+	return 0
+}
+
+// rebuild begins a rebuild, which goes on over every death.
+func (s *served) rebuild() {
+	s.w.t.Helper()
+	eventually(s.w.t, time.Minute, func() error {
+		return s.client().call(s.w.t.Context(), http.MethodPost, "/v1/projections/edr:rebuild", nil, nil)
+	})
 }
 
 func (s *served) client() *client {

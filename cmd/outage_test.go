@@ -1,0 +1,323 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"recapito/domain/tenant"
+)
+
+// A ClickHouse that hangs, is down or is slow under traffic: accepting and delivering go
+// on as before, what is behind is told, and nothing is missing afterwards.
+// RECAPITO_TEST_OUTAGE says how long it is away.
+func TestClickHouseAway(t *testing.T) {
+	inEveryWorld(t, clickHouseAway)
+}
+
+const (
+	trafficRate  = 20 // a second
+	calmFor      = 6 * time.Second
+	hangsFor     = 30 * time.Second // the embedded engine
+	downFor      = 12 * time.Second // the one outside
+	deliveryTime = 3 * time.Second  // from a 202 to a delivery, on a machine that does much else
+)
+
+func outage(t *testing.T, w *world) time.Duration {
+	t.Helper()
+	if asked := os.Getenv("RECAPITO_TEST_OUTAGE"); asked != "" {
+		d, err := time.ParseDuration(asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	if w.outside() {
+		return downFor
+	}
+	return hangsFor
+}
+
+func clickHouseAway(t *testing.T, w *world) {
+	_, smsc := startSMSC(t, w.dir, "127.0.0.1:0", "--receipt-delay", "50ms", "--receipt-spread", "100ms")
+	l := openHere(t, w.config(smsc, ""))
+	traffic := newTraffic(t, l)
+	before := traffic.phase("before", calmFor)
+
+	length := outage(t, w)
+	back := w.takeHouseAway(l)
+	began, rows := time.Now(), l.rowsOf(t)
+	away := traffic.phase("ClickHouse away", length)
+	l.wantBehind(t, began, rows)
+	back()
+	if !w.outside() {
+		w.slow(l)
+	}
+	after := traffic.phase("after", calmFor)
+
+	for _, p := range []phase{away, after} {
+		if p.failed > 0 || p.median() > 3*before.median()+20*time.Millisecond {
+			t.Errorf("%s: it was not accepted as before: %d failures", p, p.failed)
+		}
+		if p.delivered < p.early*before.delivered/max(before.early, 1)*9/10 {
+			t.Errorf("%s: it was not delivered as before", p)
+		}
+		t.Log(before.String() + "; " + p.String())
+	}
+	ids := traffic.stop()
+	eventually(t, time.Minute, func() error { return l.caughtUp(t) })
+	l.wantWhole(t, filepath.Join(w.dir, "smsc"), ids)
+}
+
+// takeHouseAway makes ClickHouse answer nobody, until the function it returns is called:
+// the one outside dies, the embedded one hangs, and so does each that is started after it.
+func (w *world) takeHouseAway(l *ledger) (back func()) {
+	w.t.Helper()
+	if w.outside() {
+		w.house.now.kill()
+		return w.house.start
+	}
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for hung := 0; ctx.Err() == nil; wait(ctx, 10*time.Millisecond) {
+			if pid := l.engines.house.PID(); pid != hung && pid != 0 {
+				_ = syscall.Kill(pid, syscall.SIGSTOP)
+				hung = pid
+			}
+		}
+		_ = syscall.Kill(l.engines.house.PID(), syscall.SIGCONT)
+	}()
+	return func() { cancel(); <-done }
+}
+
+// slow pauses the embedded engine for a second and a half of every two.
+func (w *world) slow(l *ledger) {
+	for range 4 {
+		pid := l.engines.house.PID()
+		if pid == 0 { // it was killed for hanging, and starts
+			wait(w.t.Context(), 2*time.Second)
+			continue
+		}
+		_ = syscall.Kill(pid, syscall.SIGSTOP)
+		wait(w.t.Context(), 1500*time.Millisecond)
+		_ = syscall.Kill(pid, syscall.SIGCONT)
+		wait(w.t.Context(), 500*time.Millisecond)
+	}
+}
+
+// rowsOf answers how many ledger events each projection's table has.
+func (l *ledger) rowsOf(t *testing.T) map[string]float64 { return l.gaugesOf(t, "projection_events") }
+
+// gaugesOf reads a metric of every projection.
+func (l *ledger) gaugesOf(t *testing.T, name string) map[string]float64 {
+	t.Helper()
+	all := map[string]float64{}
+	line := regexp.MustCompile(`(?m)^recapito_` + name + `\{projection="([a-z_]+)"\} (\S+)$`)
+	for _, m := range line.FindAllStringSubmatch(get(t, "http://"+l.instance.Metrics+"/metrics"), -1) {
+		n, err := strconv.ParseFloat(m[2], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[m[1]] = n
+	}
+	if len(all) == 0 {
+		t.Fatalf("the metrics do not tell recapito_%s", name)
+	}
+	return all
+}
+
+// wantBehind wants the metrics to say what is missing in each table, and since when, and
+// the instance to be degraded, not dead.
+func (l *ledger) wantBehind(t *testing.T, began time.Time, rows map[string]float64) {
+	t.Helper()
+	eventually(t, 10*time.Second, func() error {
+		status, engines := l.readyz(t)
+		if status != "degraded" || engines["clickhouse"].State != "down" {
+			return fmt.Errorf("/readyz says %s, ClickHouse is %s", status, engines["clickhouse"].State)
+		}
+		return nil
+	})
+	now, behind, lag := l.rowsOf(t), l.gaugesOf(t, "projection_waiting_events"), l.gaugesOf(t, "projection_lag_seconds")
+	total := 0.0
+	for name := range now {
+		total = max(total, now[name]+behind[name])
+	}
+	for name := range now {
+		t.Logf("%s: %v events, %v behind, lag %v s", name, now[name], behind[name], lag[name])
+		if behind[name] <= 0 || now[name]+behind[name] < 0.9*total {
+			t.Errorf("%s: %v events in the table and %v behind, of %v", name, now[name], behind[name], total)
+		}
+		// An engine that was started again may have taken a batch before it hung.
+		if late := time.Since(began).Seconds(); now[name] == rows[name] && (lag[name] < late-2 || lag[name] > late+20) {
+			t.Errorf("%s: it says %v s, ClickHouse is away for %v", name, lag[name], late)
+		}
+	}
+}
+
+func (l *ledger) readyz(t *testing.T) (string, map[string]struct{ State, Detail string }) {
+	t.Helper()
+	var body struct {
+		Status  string
+		Engines map[string]struct{ State, Detail string }
+	}
+	if err := json.Unmarshal([]byte(get(t, "http://"+l.instance.HTTP+"/readyz")), &body); err != nil {
+		t.Fatal(err)
+	}
+	return body.Status, body.Engines
+}
+
+func (l *ledger) caughtUp(t *testing.T) error {
+	t.Helper()
+	for name, behind := range l.gaugesOf(t, "projection_waiting_events") {
+		if behind != 0 {
+			return fmt.Errorf("%s is %v events behind", name, behind)
+		}
+	}
+	if status, engines := l.readyz(t); status != "ready" {
+		return fmt.Errorf("/readyz says %s: %v", status, engines)
+	}
+	return nil
+}
+
+// traffic sends requests one by one at a fixed rate.
+type traffic struct {
+	t    *testing.T
+	l    *ledger
+	end  context.CancelFunc
+	done chan struct{}
+
+	mu   sync.Mutex
+	sent []request
+}
+
+type request struct {
+	id   string
+	at   time.Time
+	took time.Duration
+	err  error
+}
+
+// phase is what became of the requests of a while.
+type phase struct {
+	name      string
+	took      []time.Duration
+	failed    int
+	early     int // accepted long enough before its end to be delivered by then
+	delivered int // of those
+}
+
+func (p phase) median() time.Duration {
+	if len(p.took) == 0 {
+		return 0
+	}
+	return p.took[len(p.took)/2]
+}
+
+func (p phase) String() string {
+	return fmt.Sprintf("%s: %d accepted, half of them within %s, 99%% within %s, %d of %d delivered by its end", p.name, len(p.took),
+		p.median().Round(100*time.Microsecond), p.took[len(p.took)*99/100].Round(100*time.Microsecond), p.delivered, p.early)
+}
+
+func newTraffic(t *testing.T, l *ledger) *traffic {
+	ctx, end := context.WithCancel(t.Context())
+	f := &traffic{t: t, l: l, end: end, done: make(chan struct{})}
+	go func() {
+		defer close(f.done)
+		c := newClient(l.instance, tenant.Default)
+		var senders errgroup.Group
+		tick := time.NewTicker(time.Second / trafficRate)
+		defer tick.Stop()
+		for n := 0; ctx.Err() == nil; n++ {
+			senders.Go(func() error {
+				r := request{at: time.Now()}
+				var accepted summary
+				body := map[string]any{"scenario": "appointment", "to": map[string][]string{"sms": {testNumber(n)}}}
+				r.err = c.call(t.Context(), http.MethodPost, "/v1/notifications", body, &accepted)
+				r.id, r.took = accepted.ID, time.Since(r.at)
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				f.sent = append(f.sent, r)
+				return nil
+			})
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+			}
+		}
+		_ = senders.Wait() // none errs
+	}()
+	t.Cleanup(func() { end(); <-f.done })
+	return f
+}
+
+// phase lets the traffic go on for a while and answers what became of it.
+func (f *traffic) phase(name string, length time.Duration) phase {
+	f.t.Helper()
+	began := time.Now()
+	wait(f.t.Context(), length)
+	p := phase{name: name}
+	for _, r := range f.since(began) {
+		if r.err != nil {
+			p.failed++
+			f.t.Logf("%s: %v", name, r.err)
+			continue
+		}
+		p.took = append(p.took, r.took)
+		if time.Since(r.at) < deliveryTime {
+			continue
+		}
+		p.early++
+		got, err := f.l.notifications.Get(f.t.Context(), tenant.Default, r.id)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if got.State.Final() {
+			p.delivered++
+		}
+	}
+	if len(p.took) == 0 {
+		f.t.Fatal(errors.New(name + ": nothing was accepted"))
+	}
+	slices.Sort(p.took)
+	return p
+}
+
+func (f *traffic) since(began time.Time) []request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all []request
+	for _, r := range f.sent {
+		if r.at.After(began) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// stop answers the ids of all that was accepted.
+func (f *traffic) stop() []string {
+	f.end()
+	<-f.done
+	var ids []string
+	for _, r := range f.since(time.Time{}) {
+		if r.err == nil {
+			ids = append(ids, r.id)
+		}
+	}
+	return ids
+}
