@@ -28,6 +28,7 @@ type instance struct {
 	author *author
 	conn   driver.Conn
 	p      *projections.Projections
+	batch  int // how many events in one; 0: as many as in the running system
 	stop   func()
 	// Of a batch and of a span, if they are to be small.
 	limit int
@@ -62,6 +63,9 @@ func (i *instance) startOn(conn driver.Conn, target projections.Target) {
 	}
 	if i.limit > 0 {
 		projections.LimitBatches(i.p, i.limit, i.span)
+	}
+	if i.batch > 0 {
+		projections.LimitBatches(i.p, i.batch, 64)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
