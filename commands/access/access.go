@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/domain/audit"
 	"recapito/domain/event"
 	"recapito/domain/tenant"
 )
@@ -45,7 +46,7 @@ type Principal struct {
 }
 
 // AdminActor is the actor of what is done with the local admin key.
-const AdminActor = "local"
+const AdminActor = audit.LocalActor
 
 // Options of New.
 type Options struct {
@@ -94,7 +95,7 @@ func (a *Access) Authenticate(_ context.Context, key string) (Principal, error) 
 	// Looked up by hash: what the time it takes may tell is about the hash, from which
 	// there is no way to a key.
 	if h, ok := a.index.find(d); ok {
-		return Principal{Tenant: h.tenant, KeyID: h.id, Actor: "key:" + h.id}, nil
+		return Principal{Tenant: h.tenant, KeyID: h.id, Actor: audit.KeyActorPrefix + h.id}, nil
 	}
 	select {
 	case <-a.ready:

@@ -109,7 +109,7 @@ func (b beheaded) ReadStream(ctx context.Context, read event.StreamRead, visit f
 }
 
 var streams = []string{
-	"notification-1", "notification-2", "receipt-x-1", "order-7", "plain", "mark-0",
+	"notification-1", "notification-2", "receipt-x-1", "audit-acme-20260228", "order-7", "plain", "mark-0",
 	"deadline-20260228T2330Z-1", "deadline-20260228T2331Z-0", "checkpoint-runner-x", "lease-y", "$$notification-1", "$settings",
 }
 

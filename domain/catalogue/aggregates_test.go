@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"recapito/domain/audit"
 	"recapito/domain/catalogue"
 	"recapito/domain/checkpoint"
 	"recapito/domain/deadline"
@@ -29,6 +30,8 @@ var aggregates = []aggregate{
 		"What a provider reports, joined with what was submitted to it. Stream `receipt-<route>-<canonical provider id>`.", receipt.Definitions()},
 	{"Tenant", tenant.StreamPrefix, tenant.Stream("acme"),
 		"The API keys of a tenant. Stream `tenant-<name>`.", tenant.Definitions()},
+	{"Audit", audit.StreamPrefix, audit.Stream("acme", noon),
+		"Calls of the API that no other event tells of. Stream `audit-<tenant, or _ where it is not known>-<yyyymmdd>`.", audit.Definitions()},
 	{"Deadline", deadline.StreamPrefix, "deadline-20260301T1200Z-3",
 		"What is to be looked at again, and when. Stream `deadline-<yyyymmddThhmmZ>-<shard>`.", deadline.Definitions()},
 	{"Checkpoint", checkpoint.StreamPrefix, checkpoint.ProjectionStream("edr"),

@@ -4,6 +4,7 @@ package catalogue
 import (
 	"slices"
 
+	"recapito/domain/audit"
 	"recapito/domain/checkpoint"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
@@ -20,6 +21,7 @@ func Definitions() []event.Definition {
 		notification.Definitions(),
 		receipt.Definitions(),
 		tenant.Definitions(),
+		audit.Definitions(),
 		deadline.Definitions(),
 		checkpoint.Definitions(),
 		lease.Definitions(),

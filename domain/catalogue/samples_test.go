@@ -3,6 +3,7 @@ package catalogue_test
 import (
 	"time"
 
+	"recapito/domain/audit"
 	"recapito/domain/checkpoint"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
@@ -138,6 +139,15 @@ var samples = map[string]any{
 
 	"TenantKeyCreated": tenant.KeyCreated{KeyID: "k-1", Hash: "9f86d081", Label: "booking service", At: noon},
 	"TenantKeyRevoked": tenant.KeyRevoked{KeyID: "k-1", Hash: "9f86d081", At: after(time.Hour)},
+
+	"CallsRecorded": audit.CallsRecorded{
+		Calls: []audit.Call{{
+			ID: "00000000-0000-4000-8000-000000000001", At: noon, Actor: "key:k-1", Operation: "get-notification", Method: "GET",
+			Path: "/v1/notifications/{id}", Status: 404, Code: "not_found", Notification: "n-1", Target: "k-1",
+			Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Millis: 12,
+		}},
+		At: noon,
+	},
 
 	"DeadlineSet":          deadline.DeadlineSet{At: after(time.Minute), Notification: "n-1", Attempt: 2, GivenBack: true},
 	"DeadlineBucketClosed": deadline.BucketClosed{},

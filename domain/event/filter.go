@@ -21,7 +21,7 @@ func IsLedger(stream string) bool {
 // LedgerPrefixes lists the stream prefixes of all ledger categories, so that a
 // reader can filter at the store. catalogue checks that no aggregate is missing.
 var LedgerPrefixes = []string{
-	"notification-", "receipt-", "scenario-", "recipient-", "tenant-", "campaign-", "tariff-", "statement-",
+	"notification-", "receipt-", "scenario-", "recipient-", "tenant-", "campaign-", "tariff-", "statement-", "audit-",
 }
 
 // Passes says whether an event of this stream and type passes the filter.
