@@ -99,6 +99,7 @@ func (s *server) createKey(ctx context.Context, _ *struct{}, data []byte) (*crea
 	if err != nil {
 		return nil, err
 	}
+	c.target, c.told = created.ID, true
 	return &createdKeyOutput{Body: createdKeyBody{
 		ID: created.ID, Tenant: c.tenant, Label: created.Label, CreatedAt: created.CreatedAt.UTC(), Key: created.Text,
 	}}, nil
@@ -129,7 +130,8 @@ func (s *server) revokeKey(ctx context.Context, in *keyInput, _ []byte) (*keyOut
 	if err != nil {
 		return nil, err
 	}
-	return &keyOutput{Body: keyView(c.tenant, k)}, nil
+	c.target, c.told = k.ID, k.Now
+	return &keyOutput{Body: keyView(c.tenant, k.Key)}, nil
 }
 
 // Projections rebuilds read models. The composition root implements it over
@@ -200,5 +202,6 @@ func (s *server) projection(ctx context.Context, name string) (*projectionOutput
 	if !known {
 		return nil, notification.ErrAbsent
 	}
+	callOf(ctx).target = name
 	return &projectionOutput{Body: p}, nil
 }

@@ -33,17 +33,18 @@ type Access interface {
 	Authenticate(ctx context.Context, key string) (access.Principal, error)
 	Create(ctx context.Context, o commands.Origin, tenant, label string) (access.Created, error)
 	List(ctx context.Context, tenant string) ([]tenant.Key, error)
-	Revoke(ctx context.Context, o commands.Origin, tenant, keyID string) (tenant.Key, error)
+	Revoke(ctx context.Context, o commands.Origin, tenant, keyID string) (access.Revoked, error)
 }
 
 // EDRs answers a page of the EDR. readmodels.EDRs with a connection is one.
 type EDRs func(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error)
 
-// Options of New. Notifications, Access and Scenarios are required; without EDRs or
+// Options of New. Notifications, Access, Calls and Scenarios are required; without EDRs or
 // Projections their paths answer 503.
 type Options struct {
 	Notifications Notifications
 	Access        Access
+	Calls         Calls
 	Scenarios     commands.Scenarios
 	EDRs          EDRs
 	Projections   Projections
@@ -62,12 +63,16 @@ type server struct {
 	router   *chi.Mux
 	api      huma.API
 	inFlight chan struct{}
-	metrics  *metrics
-	health   *health
+	// operations are the ids of those under /v1, by method and path.
+	operations map[string]string
+	metrics    *metrics
+	health     *health
 }
 
 // New answers the handler of everything that is served over HTTP.
-func New(o Options) http.Handler {
+func New(o Options) http.Handler { return newServer(o).router }
+
+func newServer(o Options) *server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -82,7 +87,7 @@ func New(o Options) http.Handler {
 	}
 	takeOverErrors()
 	s := &server{
-		Options: o, router: chi.NewMux(), inFlight: make(chan struct{}, o.MaxInFlight),
+		Options: o, router: chi.NewMux(), inFlight: make(chan struct{}, o.MaxInFlight), operations: map[string]string{},
 		metrics: newMetrics(o.Metrics), health: newHealth(o.Checks, o.Log, o.Now),
 	}
 	s.router.Use(s.observe, s.authenticate, s.limit, middleware.GetHead)
@@ -97,7 +102,7 @@ func New(o Options) http.Handler {
 	s.projections()
 	s.healthRoutes()
 	s.docs()
-	return s.router
+	return s
 }
 
 func humaConfig(version string) huma.Config {

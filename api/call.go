@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,6 +19,7 @@ import (
 
 	"recapito/commands"
 	"recapito/commands/access"
+	"recapito/commands/calls"
 	"recapito/domain/tenant"
 )
 
@@ -37,7 +37,13 @@ type call struct {
 	principal    access.Principal
 	tenant       string
 	notification string
+	target       string // another thing that it is about: a key, a projection
 	traceparent  string
+	began        time.Time
+	place        *calls.Place // in the record; nil: none is needed, or there was none
+	code         Code         // of the problem it is answered with
+	told         bool         // an event of its own tells of it
+	recorded     bool
 	logged       atomic.Bool // its fault is logged already
 }
 
@@ -64,18 +70,19 @@ var traceparents = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}
 func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := s.Now()
-		c := &call{id: uuid.NewString()}
+		c := &call{id: uuid.NewString(), began: began}
 		if t := r.Header.Get("Traceparent"); traceparents.MatchString(t) {
 			c.traceparent = t
 		}
 		r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
-		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		ww := answer{middleware.NewWrapResponseWriter(w, r.ProtoMajor), c}
 		ww.Header().Set(headerRequestID, c.id)
 		ww.Header().Set("Cache-Control", "no-store")
 		ww.Header().Set("X-Content-Type-Options", "nosniff")
 		defer func() {
 			if v := recover(); v != nil {
 				if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					s.done(r, c, ww.Status(), s.Now().Sub(began))
 					panic(v)
 				}
 				s.recovered(ww, r, c, v)
@@ -110,10 +117,8 @@ func (s *server) done(r *http.Request, c *call, status int, took time.Duration) 
 	if status == 0 {
 		status = http.StatusOK
 	}
-	method := r.Method
-	if !slices.Contains(knownMethods, method) {
-		method = "other"
-	}
+	s.record(r, c, status, took)
+	method := methodOf(r)
 	s.metrics.observe(method, route, status, took)
 	level := slog.LevelInfo
 	if route == "/livez" || route == "/readyz" {
@@ -142,13 +147,15 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			return
 		}
 		c := callOf(r.Context())
+		var err error
 		key, ok := bearer(r.Header.Values("Authorization"))
-		if !ok {
-			newProblem(CodeUnauthorized, "").write(w)
+		if ok {
+			c.principal, err = s.Access.Authenticate(r.Context(), key)
+		}
+		if !s.admit(w, r, c) {
 			return
 		}
-		p, err := s.Access.Authenticate(r.Context(), key)
-		if errors.Is(err, access.ErrUnknownKey) {
+		if !ok || errors.Is(err, access.ErrUnknownKey) {
 			newProblem(CodeUnauthorized, "").write(w)
 			return
 		}
@@ -156,7 +163,6 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			s.problem(r.Context(), err, false).write(w)
 			return
 		}
-		c.principal = p
 		if problem := c.chooseTenant(r.Header.Values(headerTenant)); problem != nil {
 			problem.write(w)
 			return

@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -101,9 +103,12 @@ func (s *server) submit(ctx context.Context, in *submitInput, data []byte) (*sub
 	c := callOf(ctx)
 	a, err := s.Notifications.Submit(ctx, c.origin(), in.Key, r)
 	if err != nil {
+		if errors.Is(err, notification.ErrKeyReused) || errors.Is(err, commands.ErrErased) && in.Key != "" {
+			c.notification = notification.IDFor(c.tenant, in.Key)
+		}
 		return nil, err
 	}
-	c.notification = a.ID
+	c.notification, c.told = a.ID, a.Created
 	out := acceptedAs(a)
 	return &submitOutput{Location: out.Links.Self, Body: out}, nil
 }
@@ -147,12 +152,17 @@ func (s *server) submitBatch(ctx context.Context, _ *struct{}, data []byte) (*ba
 		return nil, problem
 	}
 	out := &batchOutput{Body: batchBody{Items: make([]batchItem, len(raw))}}
+	var created atomic.Int64
 	next := make(chan int)
 	var workers sync.WaitGroup
 	for range min(batchWorkers, len(raw)) {
 		workers.Go(func() {
 			for i := range next {
-				out.Body.Items[i] = s.submitItem(ctx, raw[i])
+				item, isNew := s.submitItem(ctx, raw[i])
+				out.Body.Items[i] = item
+				if isNew {
+					created.Add(1)
+				}
 			}
 		})
 	}
@@ -161,19 +171,21 @@ func (s *server) submitBatch(ctx context.Context, _ *struct{}, data []byte) (*ba
 	}
 	close(next)
 	workers.Wait()
+	callOf(ctx).told = int(created.Load()) == len(raw)
 	return out, nil
 }
 
-func (s *server) submitItem(ctx context.Context, raw []byte) (item batchItem) {
+// submitItem answers also whether an event tells of it.
+func (s *server) submitItem(ctx context.Context, raw []byte) (item batchItem, told bool) {
 	defer func() { // a worker has nobody above it who would turn a panic into an answer
 		if v := recover(); v != nil {
 			s.Log.Error("http: an item of a batch panicked", "request", callOf(ctx).id, "panic", fmt.Sprintf("%T", v))
-			item = refusedItem(newProblem(CodeInternal, "").instance(callOf(ctx).id))
+			item, told = refusedItem(newProblem(CodeInternal, "").instance(callOf(ctx).id)), false
 		}
 	}()
 	o := object{problems: new([]FieldProblem)}
 	if !o.open(raw) {
-		return refusedItem(invalid("item", wrongType, "must be a JSON object"))
+		return refusedItem(invalid("item", wrongType, "must be a JSON object")), false
 	}
 	o.only("idempotency_key", "request")
 	key := o.text("idempotency_key")
@@ -185,11 +197,11 @@ func (s *server) submitItem(ctx context.Context, raw []byte) (item batchItem) {
 		o.report("request", wrongType, "must be a JSON object")
 	}
 	if problem := o.problem(); problem != nil {
-		return refusedItem(problem)
+		return refusedItem(problem), false
 	}
 	r := request.request()
 	if problem := request.problem(); problem != nil {
-		return refusedItem(problem)
+		return refusedItem(problem), false
 	}
 	a, err := s.Notifications.Submit(ctx, callOf(ctx).origin(), key, r)
 	if err != nil {
@@ -199,10 +211,10 @@ func (s *server) submitItem(ctx context.Context, raw []byte) (item batchItem) {
 				problem.Errors[i].Field = "idempotency_key"
 			}
 		}
-		return refusedItem(problem)
+		return refusedItem(problem), false
 	}
 	as := acceptedAs(a)
-	return batchItem{Status: http.StatusAccepted, ID: as.ID, State: as.State, Position: as.Position, Links: &as.Links}
+	return batchItem{Status: http.StatusAccepted, ID: as.ID, State: as.State, Position: as.Position, Links: &as.Links}, a.Created
 }
 
 func refusedItem(p *Problem) batchItem { return batchItem{Status: p.Status, Problem: p} }
@@ -282,6 +294,7 @@ func (s *server) cancel(ctx context.Context, in *idInput, data []byte) (*cancelO
 	if err != nil {
 		return nil, err
 	}
+	c.told = done.Now
 	out := cancelBody{
 		ID: in.ID, State: done.State.Lifecycle(), Final: done.State.Final(), Position: done.Position,
 		Sent: []sentAttempt{}, Links: linksOf(in.ID),

@@ -16,6 +16,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+
+	"recapito/domain/event"
 )
 
 // bodySpec says what body an operation takes. Schema is for the documentation: bodies
@@ -33,6 +35,7 @@ type bodyKey struct{}
 func register[I, O any](s *server, op huma.Operation, spec *bodySpec, handle func(ctx context.Context, in *I, body []byte) (*O, error)) {
 	op.SkipValidateParams = true // huma's refusals repeat the value; the handlers check
 	if strings.HasPrefix(op.Path, "/v1/") {
+		s.operations[op.Method+" "+op.Path] = op.OperationID
 		op.Security = []map[string][]string{{"key": {}}}
 		op.Parameters = append(op.Parameters, &huma.Param{
 			Name: headerTenant, In: "header", Schema: &huma.Schema{Type: "string"},
@@ -52,7 +55,16 @@ func register[I, O any](s *server, op huma.Operation, spec *bodySpec, handle fun
 		data, _ := ctx.Value(bodyKey{}).([]byte)
 		out, err := handle(ctx, in, data)
 		if err != nil {
-			return nil, s.problem(ctx, err, changes)
+			p := s.problem(ctx, err, changes)
+			callOf(ctx).code, err = p.Code, p
+		}
+		if op.Metadata[recordedFirstKey] != nil {
+			if unrecorded := s.recordFirst(ctx, op, callOf(ctx), err); unrecorded != nil {
+				return nil, s.problem(ctx, errors.Join(event.ErrUnavailable, unrecorded), changes)
+			}
+		}
+		if err != nil {
+			return nil, err
 		}
 		return out, nil
 	})

@@ -147,6 +147,9 @@ func (p *Problem) write(w http.ResponseWriter) {
 		w.Header()[name] = values
 	}
 	w.Header().Set("Content-Type", problemType)
+	if a, is := w.(interface{ note(c Code) }); is {
+		a.note(p.Code)
+	}
 	w.WriteHeader(p.Status)
 	// A caller that has gone needs no answer.
 	_ = json.NewEncoder(w).Encode(p)

@@ -23,6 +23,7 @@ import (
 	"recapito/api"
 	"recapito/commands"
 	"recapito/commands/access"
+	"recapito/commands/calls"
 	"recapito/commands/sealing"
 	"recapito/domain/catalogue"
 	"recapito/domain/notification"
@@ -31,15 +32,18 @@ import (
 
 // world is the API over a real ledger, in process.
 type world struct {
-	t        testing.TB
-	store    *eventlog.Log
-	ledger   *commands.Ledger
-	access   *access.Access
-	server   *httptest.Server
-	logged   *locked
-	adminKey string
-	key      string // of the tenant default
-	metrics  *prometheus.Registry
+	t      testing.TB
+	store  *eventlog.Log
+	ledger *commands.Ledger
+	access *access.Access
+	calls  *calls.Recorder
+	// stopCalls ends the record, with what waits for it.
+	stopCalls func()
+	server    *httptest.Server
+	logged    *locked
+	adminKey  string
+	key       string // of the tenant default
+	metrics   *prometheus.Registry
 }
 
 // locked is a buffer that many goroutines log into.
@@ -128,9 +132,15 @@ func newWorld(t testing.TB, change ...func(*world, *api.Options)) *world {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the keys were not read")
 	}
+	w.calls = calls.New(w.ledger, log)
+	recording, stopRecording := context.WithCancel(t.Context())
+	recorded := make(chan struct{})
+	go func() { defer close(recorded); w.calls.Run(recording) }()
+	w.stopCalls = func() { stopRecording(); <-recorded }
+	t.Cleanup(w.stopCalls)
 	o := api.Options{
 		Notifications: commands.NewNotifications(w.ledger, sealer, scenarios, routes, log),
-		Access:        w.access, Scenarios: scenarios, Log: log, Metrics: w.metrics, Version: "test",
+		Access:        w.access, Calls: w.calls, Scenarios: scenarios, Log: log, Metrics: w.metrics, Version: "test",
 	}
 	for _, c := range change {
 		c(w, &o)

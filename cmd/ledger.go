@@ -26,6 +26,7 @@ import (
 	"recapito/api"
 	"recapito/commands"
 	"recapito/commands/access"
+	"recapito/commands/calls"
 	"recapito/commands/deadlines"
 	"recapito/commands/lease"
 	"recapito/domain/catalogue"
@@ -47,6 +48,7 @@ type ledger struct {
 	// the command side
 	notifications *commands.Notifications
 	access        *access.Access
+	calls         *calls.Recorder
 	routes        []*smpp.Route
 	manager       *commands.Manager
 	delivery      *commands.Runner
@@ -143,6 +145,7 @@ func (l *ledger) wireCommands(scenarios commands.Scenarios) error {
 	l.worker = commands.NewWorker(l.notifications, l.deadlines, l.log)
 	l.bus.worker = l.worker
 	l.instance.APIKey = access.NewKey()
+	l.calls = calls.New(core, l.log)
 	l.access = access.New(core, access.Options{AdminKey: l.instance.APIKey, Log: l.log})
 	return nil
 }
@@ -209,6 +212,7 @@ func (l *ledger) run(ctx context.Context, ready func(Instance)) error {
 
 	// Everything that runs:
 	work.Go(func() { l.access.Run(working) })
+	work.Go(func() { l.calls.Run(working) })
 	work.Go(func() { l.must("delivery", l.delivery.Run(working)) })
 	work.Go(func() { l.must("matcher", l.matcher.Run(working)) })
 	work.Go(func() { l.must("deadlines", l.deadlines.Run(working)) })

@@ -16,7 +16,7 @@ import (
 // apiOptions is what the HTTP surface stands on.
 func (l *ledger) apiOptions(scenarios commands.Scenarios) api.Options {
 	return api.Options{
-		Notifications: l.notifications, Access: l.access, Scenarios: scenarios,
+		Notifications: l.notifications, Access: l.access, Calls: l.calls, Scenarios: scenarios,
 		EDRs: func(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error) {
 			return readmodels.EDRs(ctx, l.engines.read, q)
 		},

@@ -145,6 +145,7 @@ func (n *Notifications) Get(ctx context.Context, tenant, id string) (Loaded[noti
 type Cancelled struct {
 	Loaded[notification.State]
 	Sent []int
+	Now  bool // false: it had been cancelled before
 }
 
 // Cancel stops what is unsent. Errors: notification.ErrAbsent, ErrInFlight, ErrFinal.
@@ -157,7 +158,7 @@ func (n *Notifications) Cancel(ctx context.Context, o Origin, id, reason string)
 	if err != nil {
 		return Cancelled{}, err
 	}
-	return Cancelled{Loaded: res.Loaded, Sent: res.State.SentAttempts()}, nil
+	return Cancelled{Loaded: res.Loaded, Sent: res.State.SentAttempts(), Now: len(res.Events) > 0}, nil
 }
 
 // loadAttempt answers a state that knows an attempt, what is remembered if that does; a

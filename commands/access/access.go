@@ -163,19 +163,25 @@ func (a *Access) List(ctx context.Context, tenantName string) ([]tenant.Key, err
 	return keys, nil
 }
 
+// Revoked is a key that opens nothing any more.
+type Revoked struct {
+	tenant.Key
+	Now bool // false: it had been revoked before
+}
+
 // Revoke ends a key; ending it again changes nothing. Errors: tenant.ErrNoKey.
-func (a *Access) Revoke(ctx context.Context, o commands.Origin, tenantName, keyID string) (tenant.Key, error) {
+func (a *Access) Revoke(ctx context.Context, o commands.Origin, tenantName, keyID string) (Revoked, error) {
 	if err := checkTenant(tenantName); err != nil {
-		return tenant.Key{}, err
+		return Revoked{}, err
 	}
 	o.Tenant = tenantName
 	res, err := a.handler.Handle(ctx, o, tenant.Stream(tenantName), tenant.RevokeKey{KeyID: keyID, At: a.ledger.Now()})
 	if err != nil {
-		return tenant.Key{}, fmt.Errorf("revoking a key: %w", err)
+		return Revoked{}, fmt.Errorf("revoking a key: %w", err)
 	}
 	k := res.State.Keys[keyID]
 	// Also if another process had revoked it and this one has not heard of it yet.
-	return k, a.index.apply(tenantName, tenant.KeyRevoked{KeyID: k.ID, Hash: k.Hash, At: k.RevokedAt})
+	return Revoked{k, len(res.Events) > 0}, a.index.apply(tenantName, tenant.KeyRevoked{KeyID: k.ID, Hash: k.Hash, At: k.RevokedAt})
 }
 
 func checkTenant(name string) error {

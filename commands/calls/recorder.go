@@ -4,7 +4,7 @@
 // Promises: a call that was admitted is recorded, however long the store is away, unless
 // the process dies first or its drain at shutdown runs out of time; RecordFirst answers
 // when it is durable. What waits is bounded: where there is no place left, Admit waits a
-// moment and then refuses, so nothing that was done goes unrecorded. Those who are not
+// moment, of those who are known, and then refuses, so nothing that was done goes unrecorded. Those who are not
 // known have a share of their own, so that they can neither shut out the others nor fill
 // the store faster than the share a second. Calls of a tenant go out together, about one
 // append a second; without calls nothing is appended.
@@ -101,17 +101,27 @@ type Place struct {
 	once sync.Once
 }
 
-// Admit takes a place before a call is carried out. ErrFull if there is none in time.
+// Admit takes a place before a call is carried out. ErrFull if there is none in time; who
+// is not known does not wait for one.
 func (r *Recorder) Admit(ctx context.Context, known bool) (*Place, error) {
 	kind := 0
 	if !known {
 		kind = 1
+	}
+	r.mu.Lock()
+	ended := r.ended
+	r.mu.Unlock()
+	if ended {
+		return nil, errEnded
 	}
 	p := &Place{r: r, kind: kind}
 	select {
 	case r.places[kind] <- struct{}{}:
 		return p, nil
 	default:
+	}
+	if !known {
+		return nil, ErrFull
 	}
 	wait := time.NewTimer(admitWait)
 	defer wait.Stop()
@@ -151,6 +161,7 @@ func (r *Recorder) add(of string, a admitted) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {
+		r.log.Error("calls: one came after the end and is not recorded")
 		a.done(errEnded)
 		return
 	}
