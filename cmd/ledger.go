@@ -58,6 +58,7 @@ type ledger struct {
 	bus           *bus
 	// the query side
 	projections *projections.Projections
+	marks       *projections.Marks
 	rebuilds    *rebuilds
 
 	instance Instance
@@ -102,6 +103,13 @@ func openLedger(ctx context.Context, c Config, scenarios *scenariofile.Set, log 
 		Codec: l.codec, Log: log, Now: time.Now, Lease: l.projectionLease(),
 	}); err != nil {
 		return nil, fmt.Errorf("wiring the projections: %w", err)
+	}
+	marks := projections.MarksConfig{Source: l.engines.events, Journal: l.engines.events, Log: l.log, Now: time.Now}
+	if l.lease != nil {
+		marks.Lease = l.lease("marks")
+	}
+	if l.marks, err = projections.NewMarks(marks); err != nil {
+		return nil, fmt.Errorf("wiring the marks: %w", err)
 	}
 	l.rebuilds = newRebuilds(l.projections)
 	l.registry.MustRegister(gauges{l})
@@ -220,6 +228,7 @@ func (l *ledger) run(ctx context.Context, ready func(Instance)) error {
 		work.Go(func() { l.must("route", route.Run(working)) })
 	}
 	work.Go(func() { l.projections.Run(working) })
+	work.Go(func() { l.marks.Run(working) })
 	carry.Go(func() { l.must("bus", l.bus.run(carrying)) })
 	l.settle(ctx)
 	doors.Go(func() { failed <- serveUntilClosed(l.http, l.listen[0]) })

@@ -38,6 +38,7 @@ func (l *ledger) checks() []api.Check {
 			return l.engines.kind(l.engines.house != nil), l.engines.houseState(ctx)
 		}},
 		{Name: "delivery", Probe: func(context.Context) (string, error) { return l.deliveryState() }},
+		{Name: "marks", Probe: func(context.Context) (string, error) { return "", l.marks.Failing() }},
 	}
 	for i, r := range l.routes {
 		checks = append(checks, api.Check{Name: "route " + l.config.Routes[i].Name, Probe: func(context.Context) (string, error) { return "", r.State() }})

@@ -37,7 +37,7 @@ var aggregates = []aggregate{
 	{"Checkpoint", checkpoint.StreamPrefix, checkpoint.ProjectionStream("edr"),
 		"How far a reader of `$all` has got. Streams `checkpoint-projection-<name>`, `checkpoint-runner-<name>`, `checkpoint-deadlines`; the newest event holds everything.", checkpoint.Definitions()},
 	{"Lease", lease.StreamPrefix, lease.Stream("projection-edr"),
-		"Which of several instances does what only one needs to do. Streams `lease-projection-<name>`, `lease-deadlines`, `lease-matcher`; the newest event holds everything.", lease.Definitions()},
+		"Which of several instances does what only one needs to do. Streams `lease-projection-<name>`, `lease-deadlines`, `lease-matcher`, `lease-marks`; the newest event holds everything.", lease.Definitions()},
 	{"Mark", mark.StreamPrefix, mark.Stream,
 		"How many ledger events were known when. Stream `mark-ledger`, kept for ever.", mark.Definitions()},
 }

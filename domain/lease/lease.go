@@ -32,7 +32,7 @@ type LeaseReleased struct {
 func Definitions() []event.Definition {
 	return []event.Definition{
 		event.Define[LeaseTaken]("LeaseTaken",
-			event.Doc("An instance does a piece of work that only one needs to do: a projection, the deadlines, the matcher.")),
+			event.Doc("An instance does a piece of work that only one needs to do: a projection, the deadlines, the matcher, the marks.")),
 		event.Define[LeaseReleased]("LeaseReleased",
 			event.Doc("The instance that did it has stopped; another may begin at once.")),
 	}
