@@ -3,7 +3,9 @@ package clickhouse_test
 import (
 	"bytes"
 	"compress/gzip"
+	"compress/zlib"
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -233,9 +235,42 @@ func TestLargeAnswersStream(t *testing.T) {
 	if rows := decode(t, a.body)["rows"]; rows != 200000.0 {
 		t.Errorf("%v rows", rows)
 	}
-	a = get(t, base, q("query", "SELECT number FROM numbers(100000)", "enable_http_compression", "1"), "Accept-Encoding", "gzip")
-	if a.header.Get("Content-Encoding") != "gzip" || len(a.body) > 400_000 {
-		t.Errorf("not compressed: %q, %d bytes", a.header.Get("Content-Encoding"), len(a.body))
+}
+
+func TestAnswersAreCompressed(t *testing.T) {
+	base := engine(t).URL()
+	plain := get(t, base, q("query", "SELECT number FROM numbers(100000)"))
+	for accepted, want := range map[string]string{
+		"gzip": "gzip", "deflate": "deflate", "lz4": "lz4", "zstd": "zstd", "br": "", "identity": "",
+		"gzip, deflate": "gzip", "GZIP;q=0.5, zstd; q=0.0, br": "gzip", "gzip;q=0": "", "lz4,zstd": "zstd",
+	} {
+		a := get(t, base, q("query", "SELECT number FROM numbers(100000)", "enable_http_compression", "1"), "Accept-Encoding", accepted)
+		if got := a.header.Get("Content-Encoding"); got != want {
+			t.Errorf("%s: answered in %q, want %q", accepted, got, want)
+			continue
+		}
+		var body io.Reader = strings.NewReader(a.body)
+		var err error
+		switch want {
+		case "gzip":
+			body, err = gzip.NewReader(body)
+		case "deflate":
+			body, err = zlib.NewReader(body)
+		case "lz4":
+			body = lz4.NewReader(body)
+		case "zstd":
+			body, err = zstd.NewReader(body)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", accepted, err)
+			continue
+		}
+		if got, err := io.ReadAll(body); err != nil || string(got) != plain.body {
+			t.Errorf("%s: %d bytes, %v; want %d", accepted, len(got), err, len(plain.body))
+		}
+		if want != "" && len(a.body) > 400_000 {
+			t.Errorf("%s: %d bytes of %d", accepted, len(a.body), len(plain.body))
+		}
 	}
 }
 

@@ -54,7 +54,7 @@ type request struct {
 	knowsHello  bool   // the client is clickhouse-go, which asks for the revision first
 	blocks      bool   // compress=1: the answer in ClickHouse's compressed blocks
 	blockMethod compress.Method
-	gzip        bool
+	encoding    string
 }
 
 // notSettings are query parameters of the HTTP interface itself. Those that
@@ -87,7 +87,9 @@ func readRequest(w http.ResponseWriter, r *http.Request) (*request, error) {
 		blocks:   params.Get("compress") == "1",
 
 		knowsHello: strings.Contains(r.UserAgent(), "clickhouse-go/"),
-		gzip:       params.Get("enable_http_compression") == "1" && acceptsGzip(r.Header),
+	}
+	if params.Get("enable_http_compression") == "1" {
+		q.encoding = acceptedEncoding(r.Header)
 	}
 	if params.Get("session_id") != "" {
 		return nil, refuse(codeNotImplemented, "sessions are not supported: each request has one of its own")
@@ -248,16 +250,6 @@ func bodyError(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w (%T)", refuse(codeCannotRead, "the request's body cannot be read"), err)
-}
-
-func acceptsGzip(h http.Header) bool {
-	for encoding := range strings.SplitSeq(h.Get("Accept-Encoding"), ",") {
-		name, quality, _ := strings.Cut(strings.TrimSpace(encoding), ";")
-		if strings.EqualFold(name, "gzip") && strings.TrimSpace(quality) != "q=0" {
-			return true
-		}
-	}
-	return false
 }
 
 func newID() string {

@@ -3,7 +3,6 @@
 package clickhouse
 
 import (
-	"compress/gzip"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -37,14 +36,15 @@ type response struct {
 	format string // of the output, once known
 	method compress.Method
 	blocks bool
-	gzip   bool
+	// encoding compresses the whole body; blocks are compressed already. Empty: none.
+	encoding string
 
 	release func() error // what must still hold when the first byte goes out; may be nil
 
 	held    []byte
 	started bool
 	body    io.Writer        // after started
-	closer  io.Closer        // ends a gzip stream
+	closer  io.Closer        // ends a compressed stream
 	packer  *compress.Writer // of compressed blocks
 }
 
@@ -54,7 +54,10 @@ func newResponse(w http.ResponseWriter, e *engine) *response {
 
 // of takes what the request says about its answer.
 func (o *response) of(q *request) {
-	o.id, o.format, o.blocks, o.method, o.gzip = q.id, q.format, q.blocks, q.blockMethod, q.gzip && !q.blocks
+	o.id, o.format, o.blocks, o.method = q.id, q.format, q.blocks, q.blockMethod
+	if !q.blocks {
+		o.encoding = q.encoding
+	}
 }
 
 func (o *response) Write(p []byte) (int, error) {
@@ -112,9 +115,12 @@ func (o *response) start() error {
 	o.header(o.format)
 	o.w.Header().Set("X-ClickHouse-Exception-Tag", o.tag)
 	o.body = o.w
-	if o.gzip {
-		o.w.Header().Set("Content-Encoding", "gzip")
-		z := gzip.NewWriter(o.w)
+	if o.encoding != "" {
+		z, err := encoder(o.w, o.encoding)
+		if err != nil {
+			return err
+		}
+		o.w.Header().Set("Content-Encoding", o.encoding)
 		o.body, o.closer = z, z
 	}
 	o.w.WriteHeader(http.StatusOK)
@@ -149,8 +155,8 @@ func (o *response) finish(res result, took time.Duration) error {
 		o.w.Header().Set("X-ClickHouse-Summary", fmt.Sprintf(
 			`{"read_rows":"%d","read_bytes":"%d","written_rows":"%d","written_bytes":"%d","total_rows_to_read":"0","result_rows":"%d","result_bytes":"0","elapsed_ns":"%d"}`,
 			res.readRows, res.readBytes, res.writtenRows, res.writtenBytes, res.rows+res.writtenRows, took.Nanoseconds()))
-		if !o.blocks && !o.gzip || len(o.held) == 0 {
-			o.gzip = false
+		if !o.blocks && o.encoding == "" || len(o.held) == 0 {
+			o.encoding = ""
 			o.w.Header().Set("Content-Length", strconv.Itoa(len(o.held)))
 		}
 		if err := o.start(); err != nil {
