@@ -66,21 +66,32 @@ func AllEDRs(ctx context.Context, conn driver.Conn) ([]EDR, error) {
 }
 
 func scanEDRs(rows driver.Rows) ([]EDR, error) {
-	defer func() { _ = rows.Close() }()
 	var all []EDR
+	err := visitEDRs(rows, func(r EDR) error {
+		all = append(all, r)
+		return nil
+	})
+	return all, err
+}
+
+// visitEDRs hands over each row as it comes, and closes rows.
+func visitEDRs(rows driver.Rows, visit func(EDR) error) error {
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var r EDR
 		if err := rows.ScanStruct(&r); err != nil {
-			return nil, fmt.Errorf("reading the EDR: %w", err)
+			return fmt.Errorf("reading the EDR: %w", err)
 		}
 		r.Day = r.Day.UTC()
 		r.DayText = r.Day.Format(dayStyle)
-		all = append(all, r)
+		if err := visit(r); err != nil {
+			return err
+		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("reading the EDR: %w", err)
+		return fmt.Errorf("reading the EDR: %w", err)
 	}
-	return all, nil
+	return nil
 }
 
 // AllEvents hands over every row of events, by seq, to visit.

@@ -245,6 +245,7 @@ func fits(f readmodels.EDRFilter, r readmodels.EDR) bool {
 func TestPagesConcatenated(t *testing.T) {
 	conn := open(t)
 	all := world(t, conn)
+	defer readmodels.SetPartsAtOnce(500)()
 	rapid.Check(t, func(rt *rapid.T) {
 		moment := rapid.Custom(func(rt *rapid.T) time.Time {
 			return start.Add(-time.Duration(rapid.IntRange(-24, 720*24).Draw(rt, "hours before")) * time.Hour)
@@ -290,6 +291,15 @@ func TestPagesConcatenated(t *testing.T) {
 		}
 		if d := gocmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 			rt.Fatal(d)
+		}
+		if got = got[:0]; q.Limit == 7 {
+			return
+		}
+		if err := readmodels.EachEDR(t.Context(), conn, q, func(r readmodels.EDR) error { got = append(got, r); return nil }); err != nil {
+			rt.Fatal(err)
+		}
+		if d := gocmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+			rt.Fatal("one after the other: " + d)
 		}
 	})
 }

@@ -21,3 +21,10 @@ func SchemaFiles() fs.FS { return schema }
 
 // Statements splits a file.
 var Statements = statements
+
+// SetPartsAtOnce changes how many partial rows one statement of an export merges.
+func SetPartsAtOnce(n uint64) (back func()) {
+	was := partsAtOnce
+	partsAtOnce = n
+	return func() { partsAtOnce = was }
+}
