@@ -96,6 +96,10 @@ bench: clickhouse-library ## run the benchmarks (PKG=… BENCHTIME=… narrow th
 bench-eventlog: ## measure the event store against raw Pebble, bbolt and a plain file in one run (FULL=1: 10 million events)
 	RECAPITO_BENCH_FULL='$(FULL)' go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 120m ./adapters/eventlog/bench
 
+.PHONY: bench-readmodels
+bench-readmodels: clickhouse-library ## measure projecting, rebuilding, lag and queries on the embedded engines (FULL=1: 10 million events, 100 million attempts)
+	RECAPITO_BENCH_FULL='$(FULL)' go test -run '^$$' -bench . -benchtime 1x -timeout 300m ./projections/bench
+
 .PHONY: fuzz
 fuzz: ## fuzz everything that parses bytes from outside, FUZZTIME each
 	@go list -f '{{$$d := .Dir}}{{range .TestGoFiles}}{{$$d}}/{{.}} {{end}}{{range .XTestGoFiles}}{{$$d}}/{{.}} {{end}}' $(PKG) \

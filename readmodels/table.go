@@ -161,20 +161,26 @@ func (t Table) Insert(ctx context.Context, conn driver.Conn, name, token string,
 		settings["insert_deduplication_token"] = token
 	}
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings))
-	batch, err := conn.PrepareBatch(ctx, "INSERT INTO "+name+" ("+strings.Join(t.columns, ", ")+")")
+	batch, err := conn.PrepareBatch(ctx, t.InsertInto(name))
 	if err != nil {
 		return fmt.Errorf("preparing a batch for %s: %w", name, err)
 	}
 	defer func() { _ = batch.Close() }()
-	for _, r := range rows {
-		if err := batch.Append(r.values()...); err != nil {
-			return fmt.Errorf("filling a batch for %s: %w", name, err)
+	for i, column := range Columns(rows) {
+		if err := batch.Column(i).Append(column); err != nil {
+			return fmt.Errorf("filling column %s of a batch for %s: %w", t.columns[i], name, err)
 		}
 	}
 	if err := batch.Send(); err != nil {
 		return fmt.Errorf("writing a batch to %s: %w", name, err)
 	}
 	return nil
+}
+
+// InsertInto begins the statement that inserts into a table of the kind; Columns gives
+// the columns in its order.
+func (t Table) InsertInto(name string) string {
+	return "INSERT INTO " + name + " (" + strings.Join(t.columns, ", ") + ")"
 }
 
 // Conn is a connection opened on the read models' database.

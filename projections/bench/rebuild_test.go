@@ -1,0 +1,146 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"recapito/adapters/eventlog"
+	"recapito/projections"
+)
+
+func format(f string, args ...any) string { return fmt.Sprintf(f, args...) }
+
+// running are projections that run until the benchmark ends, or stop.
+type running struct {
+	*projections.Projections
+	stop func()
+}
+
+func project(b *testing.B, log *eventlog.Log, target projections.Target) running {
+	b.Helper()
+	p, err := projections.New(projections.Config{
+		Source: log, Journal: log, Target: target, Codec: filled.codec, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); p.Run(ctx) }()
+	r := running{Projections: p}
+	r.stop = func() { cancel(); <-done }
+	b.Cleanup(r.stop)
+	return r
+}
+
+// settle waits until everything in the store shows.
+func (r running) settle(b *testing.B, what string, events uint64) {
+	b.Helper()
+	settled := make(chan error, 1)
+	go func() { settled <- r.Settle(b.Context()) }()
+	tell, tick := progress(what), time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-settled:
+			if err != nil {
+				b.Fatal(err)
+			}
+			return
+		case <-tick.C:
+			least := events
+			for _, s := range r.States() {
+				least = min(least, s.Events)
+			}
+			tell(least, events)
+		}
+	}
+}
+
+// rates of a rebuild.
+const (
+	goalRate  = 150_000 // events a second
+	goalShare = 0.7     // of what a raw insert of the same rows reaches
+	goalGrow  = 3.3     // how much longer 30 million take than 10
+	goalBytes = 2048    // MiB of the engine
+)
+
+// BenchmarkRebuild fills every table from an empty database, then each one anew, beside
+// an insert of the same rows that does nothing else.
+func BenchmarkRebuild(b *testing.B) {
+	log, events := store(b, sized[uint64](300_000, 10_000_000))
+	models := newReadModels(b)
+	target := &recorder{Target: projections.ClickHouse(models.Conn, nil), batches: map[string][]recorded{}}
+	w := models.watch()
+	p := project(b, log, target)
+	p.settle(b, "projecting into empty read models", events)
+	figures.atLeast(format("all tables of %d events at once, from empty", events), w.rate(events), goalRate, "events/s")
+	for _, name := range projections.Names {
+		w := models.watch()
+		if err := p.Rebuild(b.Context(), name, progress("rebuilding "+name)); err != nil {
+			b.Fatal(err)
+		}
+		rate := w.rate(events)
+		figures.atLeast(format("rebuild of %s, %d events", name, events), rate, goalRate, "events/s")
+		if batches := target.batches[name]; len(batches) > 0 {
+			insert := raw(b, models, batches)
+			what := format("rebuild of %s against an insert of its rows, %.0f events/s", name, insert)
+			if batches[0].kind.Sums { // a few rows stand for all events of a batch
+				figures.add(what, 0, format("%.4g", rate/insert), "")
+			} else {
+				figures.atLeast(what, rate/insert, goalShare, "")
+			}
+		}
+	}
+	figures.atMost("memory of the engine, rebuilding", models.memory(b), goalBytes, "MiB")
+	b.ReportMetric(0, "ns/op")
+}
+
+// watch measures from now on.
+func (r readModels) watch() stopwatch {
+	return stopwatch{models: r, began: time.Now(), ours: cpuTime(), theirs: r.cpuTime()}
+}
+
+type stopwatch struct {
+	models       readModels
+	began        time.Time
+	ours, theirs time.Duration
+}
+
+// rate is that of so many events; what they cost is said beside it.
+func (w stopwatch) rate(events uint64) float64 {
+	took := time.Since(w.began).Seconds()
+	cost := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(events) }
+	say("processor time an event: %.2f µs, and %.2f µs of the engine", cost(cpuTime()-w.ours), cost(w.models.cpuTime()-w.theirs))
+	return float64(events) / took
+}
+
+// cpuTime is what this process used of all processors: on a busy machine it tells more
+// than the rate.
+func cpuTime() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// cpuTime is what the engine used.
+func (r readModels) cpuTime() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.child.PID()))
+	if err != nil {
+		return 0
+	}
+	const userTime, tick = 11, 10 * time.Millisecond // fields after the name in brackets
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	var user, system int64
+	_, _ = fmt.Sscan(fields[userTime]+" "+fields[userTime+1], &user, &system)
+	return time.Duration(user+system) * tick
+}
