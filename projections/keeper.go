@@ -153,7 +153,7 @@ func (k *keeper) session(ctx context.Context) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	results := make(chan laneResult, 3)
+	results := make(chan laneResult, 4)
 	running := 0
 	defer func() {
 		cancel()
@@ -175,8 +175,9 @@ func (k *keeper) session(ctx context.Context) error {
 		return l
 	}
 	if k.lease != nil {
-		running++
+		running += 2
 		go func() { results <- laneResult{nil, k.settleBook(ctx)} }()
+		go func() { results <- laneResult{nil, k.keepShown(ctx)} }()
 	}
 	var lanes []*lane
 	if k.book.get().Live.Version == k.projection.kind().Version {

@@ -239,6 +239,11 @@ func (s stock) Show(_ context.Context, kind readmodels.Table, table string) erro
 	return s.do(func() error { return s.show(kind, table) })
 }
 
+func (s stock) Shown(_ context.Context, kind readmodels.Table) (table string, err error) {
+	err = s.do(func() error { table = s.views[kind.Projection]; return nil })
+	return table, err
+}
+
 func (s stock) Drop(_ context.Context, table string) error {
 	return s.do(func() error { delete(s.tables, table); delete(s.spans, table); return nil })
 }

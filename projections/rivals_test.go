@@ -122,3 +122,24 @@ func TestStandby(t *testing.T) {
 		}
 	})
 }
+
+// An instance that lost its lease while it opened shows the table of an old checkpoint,
+// and is killed before it can see that: whoever keeps the projection shows its own.
+func TestAViewOfAnOldTableIsSetRight(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *system) {
+		s.write(20)
+		s.process = startInstance(t, "keeper", s.store, s.house, s.author.codec, 1, 0)
+		time.Sleep(settle)
+		live := s.house.view("edr")
+		s.house.mu.Lock()
+		s.house.tables["edr_v1_old"], s.house.views["edr"] = nil, "edr_v1_old"
+		s.house.mu.Unlock()
+		time.Sleep(time.Minute)
+		if got := s.house.view("edr"); got != live || live == "" {
+			t.Errorf("a minute later the view shows %s, not %s", got, live)
+		}
+		s.house.mu.Lock()
+		delete(s.house.tables, "edr_v1_old")
+		s.house.mu.Unlock()
+	})
+}

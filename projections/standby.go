@@ -32,6 +32,43 @@ func behind(t checkpoint.Table, newest event.Position) bool {
 	return t.Pending != nil || t.Done.Events == 0 || t.Done.Position < newest
 }
 
+// lookAfter is how often the instance that keeps a projection sees that the view shows
+// its table: another one that was killed while it opened may have shown an old one.
+const lookAfter = 10 * time.Second
+
+// keepShown shows the live table again where a view shows another.
+func (k *keeper) keepShown(ctx context.Context) error {
+	tick := time.NewTicker(lookAfter)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		live := k.book.get().Live
+		if live.Version != k.projection.kind().Version {
+			continue // not to be shown yet
+		}
+		if err := k.showAgain(ctx, live.Name); err != nil {
+			return err
+		}
+	}
+}
+
+func (k *keeper) showAgain(ctx context.Context, table string) error {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	shown, err := k.target.Shown(ctx, k.projection.kind())
+	if err != nil || shown == table {
+		return err
+	}
+	if err := k.target.Show(ctx, k.projection.kind(), table); err != nil {
+		return err
+	}
+	return k.stillNamed(ctx, table)
+}
+
 // settleBook makes the checkpoint durable when work has come to its end.
 func (k *keeper) settleBook(ctx context.Context) error {
 	tick := time.NewTicker(settleAfter)

@@ -17,6 +17,8 @@ type Target interface {
 	Create(ctx context.Context, kind readmodels.Table, table string) error
 	// Show points the projection's view at table, at once for every reader.
 	Show(ctx context.Context, kind readmodels.Table, table string) error
+	// Shown answers the table that the view shows; empty if there is no view.
+	Shown(ctx context.Context, kind readmodels.Table) (table string, err error)
 	Drop(ctx context.Context, table string) error
 	// Insert writes a batch whole, or, on an error, any part of it.
 	Insert(ctx context.Context, kind readmodels.Table, table, token string, rows []readmodels.Row) error
@@ -59,6 +61,10 @@ func (c clickHouse) Create(ctx context.Context, kind readmodels.Table, table str
 
 func (c clickHouse) Show(ctx context.Context, kind readmodels.Table, table string) error {
 	return kind.Show(ctx, c.conn, table)
+}
+
+func (c clickHouse) Shown(ctx context.Context, kind readmodels.Table) (string, error) {
+	return kind.Shown(ctx, c.conn)
 }
 
 func (c clickHouse) Drop(ctx context.Context, table string) error {

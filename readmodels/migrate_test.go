@@ -137,9 +137,13 @@ func TestGeneration(t *testing.T) {
 // change: it is made anew at every start.)
 func TestSchemaOfAVersionNeverChanges(t *testing.T) {
 	want := map[string]string{
-		"schema/0001_generation.sql": "8351dd22dd35f39b",
-		"schema/edr_v1.sql":          "1ad9f410dfdd4266",
-		"schema/events_v1.sql":       "1668dc378f243032",
+		"schema/0001_generation.sql":    "8351dd22dd35f39b",
+		"schema/accounting_v1.sql":      "dfbd0c016b7c7384",
+		"schema/accounting_v1_span.sql": "24e9d3708a99c206",
+		"schema/edr_v1.sql":             "1ad9f410dfdd4266",
+		"schema/events_v1.sql":          "1668dc378f243032",
+		"schema/rollups_v1.sql":         "9b8e978f9ed3775c",
+		"schema/rollups_v1_span.sql":    "72c07dd5eec6b216",
 	}
 	got := map[string]string{}
 	names, err := fs.Glob(readmodels.SchemaFiles(), "schema/*.sql")
@@ -181,6 +185,12 @@ func TestSwapShowsAnotherTableAtOnce(t *testing.T) {
 	}
 	if n := count(t, conn, "SELECT count() FROM edr"); n != 2 {
 		t.Errorf("%d rows after the swap, want 2", n)
+	}
+	if got, err := readmodels.EDRTable.Shown(t.Context(), conn); err != nil || got != beside {
+		t.Errorf("the view shows %q, %v; want %s", got, err, beside)
+	}
+	if got, err := readmodels.AccountingTable.Shown(t.Context(), conn); err != nil || got != "" {
+		t.Errorf("a view that is not there shows %q, %v", got, err)
 	}
 	for name, want := range map[string]bool{old: false, beside: true} {
 		if got, err := readmodels.Exists(t.Context(), conn, name); err != nil || got != want {

@@ -70,6 +70,18 @@ func (t Table) Show(ctx context.Context, conn driver.Conn, name string) error {
 	return t.run(ctx, conn, "_view", name, 0, "showing table")
 }
 
+// Shown answers the table that the projection's view shows; empty if there is no view.
+func (t Table) Shown(ctx context.Context, conn driver.Conn) (string, error) {
+	const query = `SELECT extract(max(as_select), {table:String}) FROM system.tables
+		WHERE database = currentDatabase() AND name = {view:String} AND engine = 'View'`
+	var table string
+	err := conn.QueryRow(ctx, query, named("table", t.Projection+`_v[0-9]+_[0-9a-z]+`), named("view", t.Projection)).Scan(&table)
+	if err != nil {
+		return "", fmt.Errorf("looking for what the view %s shows: %w", t.Projection, err)
+	}
+	return table, nil
+}
+
 // Sum adds up the batches of a whole span, all of which have been written, so that
 // readers need not look at them any more. It may be repeated at any time.
 func (t Table) Sum(ctx context.Context, conn driver.Conn, name string, span uint64) error {
