@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -201,6 +202,17 @@ func (w *warehouse) check(t *testing.T, codec *event.Codec, ledger []event.Recor
 	if d := gocmp.Diff(edr, mergedParts(w.tables[w.views["edr"]])); d != "" {
 		t.Errorf("edr: %s", d)
 	}
+	var calls []readmodels.AuditRow
+	for seq, r := range ledger {
+		told, err := projections.AuditRowsOf(codec, projections.LedgerEvent{Recorded: r, Seq: uint64(seq)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls = append(calls, told...)
+	}
+	if d := gocmp.Diff(calls, mergedCalls(w.tables[w.views["audit_log"]])); d != "" {
+		t.Errorf("audit_log: %s", d)
+	}
 	accounting, rollups := cellSums{}, cellSums{}
 	for cell, s := range projections.FoldAccounting(edr) {
 		accounting[cell] = s
@@ -231,6 +243,19 @@ func mergedEvents(rows []readmodels.Row) []readmodels.EventRow {
 		all = append(all, e)
 	}
 	slices.SortFunc(all, func(a, b readmodels.EventRow) int { return cmp.Compare(a.Seq, b.Seq) })
+	return all
+}
+
+func mergedCalls(rows []readmodels.Row) []readmodels.AuditRow {
+	merged := map[string]readmodels.AuditRow{}
+	for _, r := range rows {
+		c := r.(readmodels.AuditRow)
+		merged[fmt.Sprint(c.Tenant, "\n", c.At, "\n", c.ID)] = c
+	}
+	all := slices.Collect(maps.Values(merged))
+	slices.SortFunc(all, func(a, b readmodels.AuditRow) int {
+		return cmp.Or(cmp.Compare(a.Seq, b.Seq), strings.Compare(a.ID, b.ID))
+	})
 	return all
 }
 

@@ -24,7 +24,7 @@ type Config struct {
 }
 
 // Names of the projections, in the order they are listed.
-var Names = []string{"events", "edr", "accounting", "rollups"}
+var Names = []string{"events", "edr", "accounting", "rollups", "audit_log"}
 
 // Projections runs every projection.
 type Projections struct {
@@ -44,7 +44,7 @@ func New(c Config) (*Projections, error) {
 		c.Now = time.Now
 	}
 	p := &Projections{}
-	for _, one := range []projection{eventsProjection{}, edrProjection{c.Codec}, accountingProjection{c.Codec}, rollupsProjection{c.Codec}} {
+	for _, one := range []projection{eventsProjection{}, edrProjection{c.Codec}, accountingProjection{c.Codec}, rollupsProjection{c.Codec}, auditProjection{c.Codec}} {
 		k, err := newKeeper(c, one)
 		if err != nil {
 			return nil, err

@@ -6,9 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"recapito/domain/audit"
 	"recapito/domain/catalogue"
 	"recapito/domain/event"
 	"recapito/domain/notification"
+	"recapito/domain/tenant"
 )
 
 func newCodec(t testing.TB) *event.Codec {
@@ -57,6 +59,9 @@ func (a *author) next() (stream string, events []event.New) {
 		return fmt.Sprintf("notification-n%d", a.random.IntN(8)), []event.New{a.plain("NotificationFromANewerVersion", at, "t1")}
 	}
 	n := a.random.IntN(8)
+	if a.random.IntN(8) == 0 {
+		return a.calls(n, at)
+	}
 	if a.random.IntN(4) == 0 {
 		return fmt.Sprintf("notification-n%d", n), []event.New{a.whole(n, at)}
 	}
@@ -92,6 +97,31 @@ func (a *author) whole(n int, at time.Time) event.New {
 		notification.NotificationPaid{PaymentID: "p", DoneAt: at.Add(-time.Hour), At: at},
 	}[a.random.IntN(5)]
 	return a.event(n, at, e)
+}
+
+// calls makes a record of calls, or an event of a key, which tells of one.
+func (a *author) calls(n int, at time.Time) (string, []event.New) {
+	of := fmt.Sprintf("t%d", n%2)
+	if a.random.IntN(3) == 0 {
+		e := a.event(n, at, tenant.KeyCreated{KeyID: a.id()[:8], Hash: "h", At: at})
+		m, err := event.DecodeMetadata(e.Metadata)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		m.Actor = audit.LocalActor
+		if e.Metadata, err = event.EncodeMetadata(m); err != nil {
+			a.t.Fatal(err)
+		}
+		return tenant.Stream(of), []event.New{e}
+	}
+	e := audit.CallsRecorded{At: at}
+	for i := range 1 + a.random.IntN(3) {
+		e.Calls = append(e.Calls, audit.Call{
+			ID: fmt.Sprintf("%d-%s", i, a.id()), At: at, Actor: "key:k", Operation: "get-notification", Method: "GET",
+			Path: "/v1/notifications/{id}", Status: 200, Notification: fmt.Sprintf("n%d", n), Millis: int64(i),
+		})
+	}
+	return audit.Stream(of, at), []event.New{a.event(n, at, e)}
 }
 
 func (a *author) event(n int, at time.Time, e any) event.New {

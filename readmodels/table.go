@@ -30,6 +30,7 @@ var (
 	EDRTable        = Table{Projection: "edr", Version: 1, columns: edrPartColumns}
 	AccountingTable = Table{Projection: "accounting", Version: 1, columns: accountingColumns, Sums: true}
 	RollupsTable    = Table{Projection: "rollups", Version: 1, columns: rollupColumns, Sums: true}
+	AuditTable      = Table{Projection: "audit_log", Version: 1, columns: auditColumns}
 )
 
 // Span is how many ledger events the ordinals are divided into: a batch never crosses a
@@ -198,7 +199,7 @@ func (t Table) InsertInto(name string) string {
 // Conn is a connection opened on the read models' database.
 type Conn = driver.Conn
 
-// Row is a row of one of the tables: EventRow, EDRPart, AccountingRow, RollupRow.
+// Row is a row of one of the tables: EventRow, EDRPart, AccountingRow, RollupRow, AuditRow.
 type Row interface{ values() []any }
 
 func named(name string, value any) driver.NamedValue { return clickhouse.Named(name, value) }

@@ -102,6 +102,12 @@ const (
 	KeyActorPrefix = "key:"
 )
 
+// Tells says whether events of this type can tell of a call.
+func Tells(eventType string) bool {
+	_, is := told[eventType]
+	return is
+}
+
 // TellingTypes lists the types of events that can tell of a call.
 func TellingTypes() []string {
 	types := make([]string, 0, len(told))

@@ -1,0 +1,105 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+
+	"recapito/domain/audit"
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/domain/tenant"
+	"recapito/readmodels"
+)
+
+// auditProjection: every call of the API, one row.
+type auditProjection struct{ codec *event.Codec }
+
+func (auditProjection) kind() readmodels.Table { return readmodels.AuditTable }
+
+func (p auditProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
+	var rows []readmodels.Row
+	for i, e := range events {
+		calls, err := auditRows(p.codec, e)
+		if err != nil {
+			return rows, i, err
+		}
+		for _, c := range calls {
+			rows = append(rows, c)
+		}
+	}
+	return rows, len(events), nil
+}
+
+// auditRows answers the calls that an event tells of. *Corrupt if it is one that should
+// and cannot be read.
+func auditRows(codec *event.Codec, e LedgerEvent) ([]readmodels.AuditRow, error) {
+	recorded := strings.HasPrefix(e.Stream, audit.StreamPrefix)
+	if !recorded && !audit.Tells(e.Type) {
+		return nil, nil
+	}
+	m, err := event.DecodeMetadata(e.Metadata)
+	if err != nil || m.Tenant == "" {
+		return nil, corrupt(e.Recorded, "its metadata name no tenant")
+	}
+	if !recorded {
+		o, status, by := audit.Told(e.Type, m.Actor)
+		if !by {
+			return nil, nil
+		}
+		row := readmodels.AuditRow{
+			Tenant: m.Tenant, At: storable(m.RecordedAt), ID: e.ID, Seq: e.Seq, Actor: m.Actor,
+			Operation: o.ID, Method: o.Method, Path: o.Path, Status: uint16(status),
+			Correlation: m.CorrelationID, Traceparent: m.Traceparent, Via: readmodels.ViaEvent,
+		}
+		if id, is := strings.CutPrefix(e.Stream, notification.StreamPrefix); is {
+			row.Notification = id
+			return []readmodels.AuditRow{row}, nil
+		}
+		if row.Target, err = keyOf(codec, e.Recorded); err != nil {
+			return nil, err
+		}
+		return []readmodels.AuditRow{row}, nil
+	}
+	decoded, err := codec.Decode(context.Background(), nil, "", e.Recorded)
+	if errors.Is(err, event.ErrUnknownType) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, corrupt(e.Recorded, "its data cannot be decoded")
+	}
+	of, is := decoded.(audit.CallsRecorded)
+	if !is {
+		return nil, nil
+	}
+	rows := make([]readmodels.AuditRow, 0, len(of.Calls))
+	for _, c := range of.Calls {
+		if c.Status < 0 || c.Status > math.MaxUint16 {
+			return nil, corrupt(e.Recorded, "a number in it is out of range")
+		}
+		took := uint32(min(max(c.Millis, 0), math.MaxUint32))
+		rows = append(rows, readmodels.AuditRow{
+			Tenant: m.Tenant, At: storable(c.At), ID: c.ID, Seq: e.Seq, Actor: c.Actor,
+			Operation: c.Operation, Method: c.Method, Path: c.Path, Status: uint16(c.Status), Code: c.Code,
+			Notification: c.Notification, Target: c.Target, Correlation: c.Notification, Traceparent: c.Traceparent,
+			Via: readmodels.ViaCall, DurationMs: &took,
+		})
+	}
+	return rows, nil
+}
+
+// keyOf answers the API key that an event of a tenant is about.
+func keyOf(codec *event.Codec, r event.Recorded) (string, error) {
+	decoded, err := codec.Decode(context.Background(), nil, "", r)
+	if err != nil {
+		return "", corrupt(r, "its data cannot be decoded")
+	}
+	switch e := decoded.(type) {
+	case tenant.KeyCreated:
+		return e.KeyID, nil
+	case tenant.KeyRevoked:
+		return e.KeyID, nil
+	}
+	return "", nil
+}
