@@ -61,6 +61,7 @@ func startEngine() (err error) {
 	defer cancel()
 	running, err = clickhouse.Start(ctx, clickhouse.SupervisorOptions{
 		Args: []string{engineVerb}, Dir: engineDir, Addr: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler),
+		Readers: []clickhouse.Reader{biReader},
 	})
 	return err
 }
