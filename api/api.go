@@ -48,6 +48,7 @@ type Options struct {
 	Scenarios     commands.Scenarios
 	EDRs          EDRs
 	Projections   Projections
+	Passed        Passed
 	Checks        []Check // for /readyz
 
 	Version string                // shown in /openapi.json

@@ -25,6 +25,7 @@ type edrInput struct {
 	EDRParameters
 	Cursor string `query:"cursor" doc:"The page before's next, with the same filters."`
 	Limit  string `query:"limit" doc:"At most so many rows: 1 to 1,000, 100 if left out."`
+	After  string `query:"after" doc:"The position of a 202: rows are at least as new; waits for that up to 10 s."`
 }
 
 // EDRParameters are the parameters of readmodels.EDRFilter.
@@ -78,6 +79,9 @@ func (s *server) listEDR(ctx context.Context, in *edrInput, _ []byte) (*edrOutpu
 	}
 	if s.EDRs == nil {
 		return nil, event.ErrUnavailable
+	}
+	if err := s.fresh(ctx, in.After, "edr"); err != nil {
+		return nil, err
 	}
 	page, err := s.EDRs(ctx, q)
 	switch {

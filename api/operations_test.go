@@ -59,6 +59,7 @@ func refusingWorld(t testing.TB) *world {
 	return newWorld(t, func(_ *world, o *api.Options) {
 		o.EDRs = noRows
 		o.Projections = &rebuilds{}
+		o.Passed = func(context.Context, event.Position, ...string) error { return readmodels.ErrNoSuchPosition }
 	})
 }
 
@@ -74,6 +75,33 @@ func TestRebuildIsBegunAndFollowed(t *testing.T) {
 	}
 	if a := w.call(http.MethodGet, "/v1/projections/events", "", w.admin()); a.status != http.StatusNotFound {
 		t.Errorf("unknown: %d", a.status)
+	}
+}
+
+func TestReadsWaitForTheirPosition(t *testing.T) {
+	var asked []string
+	answer := error(nil)
+	w := newWorld(t, func(_ *world, o *api.Options) {
+		o.EDRs = noRows
+		o.Passed = func(_ context.Context, p event.Position, names ...string) error {
+			asked = append(asked, fmt.Sprint(p, names))
+			return answer
+		}
+	})
+	if a := w.call(http.MethodGet, "/v1/edr", ""); a.status != http.StatusOK || asked != nil {
+		t.Errorf("without a position: %d, %v", a.status, asked)
+	}
+	if a := w.call(http.MethodGet, "/v1/edr?after=18446744073709551615", ""); a.status != http.StatusOK || asked[0] != "18446744073709551615 [edr]" {
+		t.Errorf("passed: %d, %v", a.status, asked)
+	}
+	answer = &readmodels.Behind{Projection: "edr", Position: 7, Why: "interrupted"}
+	a := w.call(http.MethodGet, "/v1/edr?after=9", "")
+	if p := a.problem(t); a.status != http.StatusServiceUnavailable || p.Code != "behind" || !strings.Contains(p.Detail, "position 7, interrupted") || a.header.Get("Retry-After") == "" {
+		t.Errorf("behind: %d %s", a.status, a.body)
+	}
+	answer = event.ErrUnavailable
+	if a := w.call(http.MethodGet, "/v1/edr?after=9", ""); a.status != http.StatusServiceUnavailable || a.problem(t).Code != "unavailable" {
+		t.Errorf("without the event store: %d %s", a.status, a.body)
 	}
 }
 

@@ -128,6 +128,8 @@ func refusals(w *world) []refusal {
 		get("EDR: latency", "/v1/edr?queue_ms_min=%[1]s", "queue_ms_min wrong_type"),
 		get("EDR: limit", "/v1/edr?limit=%[1]s", "limit wrong_type"),
 		get("EDR: limit too high", "/v1/edr?limit=1001", "limit wrong_type"),
+		get("EDR: after", "/v1/edr?after=%[1]s", "after wrong_type"),
+		get("EDR: after what is not there", "/v1/edr?after=99999", "after invalid_value"),
 		get("EDR: cursor", "/v1/edr?cursor=%[1]s", "cursor invalid_value"),
 		get("EDR: to before from", "/v1/edr?from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z", "to invalid_value"),
 		get("EDR: twice", "/v1/edr?limit=1&limit=%[1]s", "limit too_many"),

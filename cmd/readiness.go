@@ -20,7 +20,7 @@ func (l *ledger) apiOptions(scenarios commands.Scenarios) api.Options {
 		EDRs: func(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error) {
 			return readmodels.EDRs(ctx, l.engines.read, q)
 		},
-		Projections: l.rebuilds, Checks: l.checks(), Log: l.log, Metrics: l.registry,
+		Projections: l.rebuilds, Passed: l.projections.Passed, Checks: l.checks(), Log: l.log, Metrics: l.registry,
 	}
 }
 

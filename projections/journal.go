@@ -23,8 +23,9 @@ type book struct {
 	mu       sync.Mutex
 	state    checkpoint.ProjectionCheckpointed
 	expected event.Expected
-	notes    uint64 // changes in memory so far
-	noted    uint64 // of them, those that are durable
+	notes    uint64        // changes in memory so far
+	noted    uint64        // of them, those that are durable
+	moves    chan struct{} // closed when the state changes
 }
 
 func newBook(journal Journal, projection string) (*book, error) {
@@ -32,7 +33,29 @@ func newBook(journal Journal, projection string) (*book, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the codec of checkpoints: %w", err)
 	}
-	return &book{journal: journal, codec: codec, stream: checkpoint.ProjectionStream(projection)}, nil
+	return &book{
+		journal: journal, codec: codec, stream: checkpoint.ProjectionStream(projection), moves: make(chan struct{}),
+	}, nil
+}
+
+// watch answers the state, and a channel that is closed when it is another.
+func (b *book) watch() (checkpoint.ProjectionCheckpointed, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return clone(b.state), b.moves
+}
+
+// wake has who watches look again.
+func (b *book) wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tell()
+}
+
+// tell wakes who watches; with mu held.
+func (b *book) tell() {
+	close(b.moves)
+	b.moves = make(chan struct{})
 }
 
 // load reads the newest checkpoint; false if there is none.
@@ -41,6 +64,7 @@ func (b *book) load(ctx context.Context) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.state, b.expected, b.noted = state, expected, b.notes
+	b.tell()
 	return !expected.IsNoStream(), err
 }
 
@@ -105,6 +129,7 @@ func (b *book) save(ctx context.Context, change func(*checkpoint.ProjectionCheck
 		return fmt.Errorf("saving the checkpoint: %w", err)
 	}
 	b.state, b.expected, b.noted = next, event.Exact(appended.Revision), b.notes
+	b.tell()
 	return nil
 }
 
@@ -114,6 +139,7 @@ func (b *book) note(change func(*checkpoint.ProjectionCheckpointed)) {
 	defer b.mu.Unlock()
 	b.notes++
 	change(&b.state)
+	b.tell()
 }
 
 // unsaved answers how often the state was changed in memory, and whether it has been

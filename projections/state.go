@@ -136,6 +136,7 @@ func (k *keeper) failed(err error) {
 
 // stop notes that a lane met an event that it cannot pass.
 func (k *keeper) stop(l *lane, why *Corrupt) {
+	defer k.book.wake()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l.building {

@@ -1,0 +1,126 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"recapito/domain/event"
+	"recapito/readmodels"
+)
+
+const (
+	// passedTimeout is how long a reader waits for a projection at most.
+	passedTimeout = 10 * time.Second
+	// passedPoll is how often a projection is looked at that has said nothing, as where
+	// another instance writes its checkpoint.
+	passedPoll = 250 * time.Millisecond
+)
+
+// Passed waits until every ledger event up to a position is in the tables of the named
+// projections, all of them if none is named. readmodels.ErrNoSuchPosition if the store is
+// not that far; *readmodels.Behind after a while, or at once if a projection is stopped;
+// ErrUnknownProjection; or the event store does not answer.
+//
+// Of a projection that another instance keeps, only its checkpoint tells, which is
+// durable when the batch after is begun, or some seconds after the last.
+func (p *Projections) Passed(ctx context.Context, position event.Position, names ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, passedTimeout)
+	defer cancel()
+	keepers := p.keepers
+	if len(names) > 0 {
+		keepers = slices.Clone(keepers)
+		keepers = slices.DeleteFunc(keepers, func(k *keeper) bool { return !slices.Contains(names, k.projection.kind().Projection) })
+		if len(keepers) < len(names) {
+			return fmt.Errorf("%w among %v", ErrUnknownProjection, names)
+		}
+	}
+	wanted, looked := position, false
+	for _, k := range keepers {
+		if k.is(wanted) {
+			continue
+		}
+		if !looked { // most readers ask for what was passed long ago
+			found, some, err := p.upTo(ctx, position)
+			if err != nil {
+				return err
+			}
+			if !some {
+				return nil
+			}
+			wanted, looked = found, true
+		}
+		if err := k.passed(ctx, wanted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// upTo answers the position of the last ledger event at or before a position.
+func (p *Projections) upTo(ctx context.Context, position event.Position) (last event.Position, some bool, err error) {
+	if position >= event.PositionEnd {
+		return 0, false, readmodels.ErrNoSuchPosition
+	}
+	source, there := p.keepers[0].source, false
+	end := event.AllRead{From: event.PositionEnd, Direction: event.Backwards, Limit: 1}
+	err = source.ReadAll(ctx, end, func(r event.Recorded) error {
+		there = r.Position >= position
+		return nil
+	})
+	if err == nil && !there {
+		return 0, false, readmodels.ErrNoSuchPosition
+	}
+	if err == nil {
+		read := event.AllRead{From: position + 1, Direction: event.Backwards, Limit: 1, Filter: ledgerFilter()}
+		err = source.ReadAll(ctx, read, func(r event.Recorded) error {
+			last, some = r.Position, true
+			return nil
+		})
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("looking for a position: %w", err)
+	}
+	return last, some, nil
+}
+
+// is says whether the keeper knows without asking that a position is in its table.
+func (k *keeper) is(position event.Position) bool {
+	s := k.State()
+	return s.Phase != Starting && s.Events > 0 && s.Position >= position
+}
+
+// passed waits until a ledger event is in the table.
+func (k *keeper) passed(ctx context.Context, position event.Position) error {
+	for {
+		_, moves := k.book.watch()
+		if k.is(position) {
+			return nil
+		}
+		s := k.State()
+		behind := &readmodels.Behind{Projection: s.Projection, Position: uint64(s.Position)}
+		poll := time.After(passedPoll)
+		switch s.Phase {
+		case Stopped:
+			behind.Why = "stopped by a corrupt event"
+			return behind
+		case Standby:
+			state, _, err := k.book.newest(ctx)
+			if err == nil && state.Live.Done.Events > 0 {
+				if state.Live.Done.Position >= position {
+					return nil
+				}
+				behind.Position = uint64(state.Live.Done.Position)
+			}
+		case Retrying:
+			behind.Why = "interrupted"
+		}
+		select {
+		case <-ctx.Done():
+			return behind
+		case <-moves:
+		case <-poll:
+		}
+	}
+}
