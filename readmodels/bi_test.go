@@ -80,7 +80,12 @@ func bi(t *testing.T) driver.Conn {
 	if err := fillBI(); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := clickhouse.Open(as(t, biReader.Name))
+	return connect(t, as(t, biReader.Name))
+}
+
+func connect(t *testing.T, url string) driver.Conn {
+	t.Helper()
+	conn, err := clickhouse.Open(url)
 	if err != nil {
 		t.Fatal(err)
 	}
