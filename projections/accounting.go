@@ -40,7 +40,7 @@ func (p accountingProjection) rows(events []LedgerEvent) ([]readmodels.Row, int,
 
 // count puts one event into the sums.
 func (p accountingProjection) count(sums *sums[readmodels.AccountingCell, readmodels.AccountingSums], e LedgerEvent) error {
-	a, tenant, err := attemptEvent(p.codec, e.Recorded)
+	a, tenant, err := e.attempt(p.codec)
 	if a == nil || err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func auditRows(codec *event.Codec, e LedgerEvent) ([]readmodels.AuditRow, error)
 	if !recorded && !audit.Tells(e.Type) {
 		return nil, nil
 	}
-	m, err := event.DecodeMetadata(e.Metadata)
+	m, err := e.metadata()
 	if err != nil || m.Tenant == "" {
 		return nil, corrupt(e.Recorded, "its metadata name no tenant")
 	}

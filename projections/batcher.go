@@ -74,14 +74,14 @@ func (b *batcher) full() bool {
 }
 
 // add takes one ledger event, in order, waiting while the batch is full.
-func (b *batcher) add(ctx context.Context, r event.Recorded) error {
+func (b *batcher) add(ctx context.Context, r event.Recorded, m *memo) error {
 	for {
 		b.mu.Lock()
 		if !b.full() {
 			if len(b.events) == 0 {
 				b.oldest, b.since = b.now(), r.Created
 			}
-			b.events = append(b.events, LedgerEvent{Recorded: r, Seq: b.nextSeq})
+			b.events = append(b.events, LedgerEvent{Recorded: r, Seq: b.nextSeq, memo: m})
 			b.bytes += len(r.Data) + len(r.Metadata)
 			b.nextSeq++
 			b.last = r.Position

@@ -18,7 +18,7 @@ func TestBatchesNeverCrossASpan(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			for b.add(ctx, event.Recorded{}) == nil {
+			for b.add(ctx, event.Recorded{}, nil) == nil {
 			}
 		}()
 		want := uint64(3*readmodels.Span - 7)
@@ -41,7 +41,7 @@ func TestBatchIsBoundedInBytes(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			for b.add(ctx, event.Recorded{Data: make([]byte, 1<<20)}) == nil {
+			for b.add(ctx, event.Recorded{Data: make([]byte, 1<<20)}, nil) == nil {
 			}
 		}()
 		got, err := b.take(ctx, time.Now().Add(time.Hour))

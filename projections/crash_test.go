@@ -130,6 +130,9 @@ func crashes(t *testing.T, seed uint64) {
 				asked, name := p.projections, projections.Names[random.IntN(len(projections.Names))]
 				go func() { _ = asked.Rebuild(rebuilds, name, nil) }()
 			case 2:
+				asked := p.projections
+				go func() { _ = asked.RebuildAll(rebuilds, nil) }()
+			case 3:
 				for _, c := range late {
 					c.carryOutLate()
 				}

@@ -24,7 +24,7 @@ func (p edrProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error)
 }
 
 func (p edrProjection) row(e LedgerEvent) (readmodels.Row, error) {
-	a, tenant, err := attemptEvent(p.codec, e.Recorded)
+	a, tenant, err := e.attempt(p.codec)
 	if a == nil || err != nil {
 		return nil, err
 	}

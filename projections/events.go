@@ -19,7 +19,7 @@ func (eventsProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error
 // eventRow never fails: the audit base holds what was stored, also where its metadata
 // cannot be read (it then has no tenant and belongs to no one's queries).
 func eventRow(e LedgerEvent) readmodels.EventRow {
-	m, err := event.DecodeMetadata(e.Metadata)
+	m, err := e.metadata()
 	if err != nil {
 		m = event.Metadata{}
 	}

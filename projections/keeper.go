@@ -71,7 +71,9 @@ type keeper struct {
 	before   checkpoint.Done // what the checkpoint said at the start
 	oldest   time.Time       // when the store took the first event that waits, as the meter found it
 
-	meter *meter // of all keepers
+	// Of all keepers.
+	meter           *meter
+	follows, builds *passes
 }
 
 func newKeeper(c Config, p projection) (*keeper, error) {

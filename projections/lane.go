@@ -48,10 +48,8 @@ func (l *lane) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	lost := make(chan error, 1)
 	go func() {
-		err := l.source.Subscribe(ctx, l.subscription(), event.Handler{
-			Event:    func(r event.Recorded) error { return b.add(ctx, r) },
-			CaughtUp: func(event.Position) error { b.wentLive(); return nil },
-		})
+		receive := func(r event.Recorded, m *memo) error { return b.add(ctx, r, m) }
+		err := l.passes().subscribe(ctx, l.after(), receive, b.wentLive)
 		if err == nil {
 			err = errors.New("the subscription ended")
 		}
@@ -66,13 +64,20 @@ func (l *lane) run(ctx context.Context) error {
 	return err
 }
 
-func (l *lane) subscription() event.Subscription {
-	s := event.Subscription{Filter: ledgerFilter()}
-	if l.table.Done.Events > 0 {
-		after := l.table.Done.Position
-		s.After = &after
+// passes are those of its kind: a live table never waits for one being built.
+func (l *lane) passes() *passes {
+	if l.building {
+		return l.builds
 	}
-	return s
+	return l.follows
+}
+
+func (l *lane) after() *event.Position {
+	if l.table.Done.Events == 0 {
+		return nil
+	}
+	after := l.table.Done.Position
+	return &after
 }
 
 func (l *lane) writeBatches(ctx context.Context, b *batcher) error {

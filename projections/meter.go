@@ -48,10 +48,19 @@ func (m *meter) run(ctx context.Context) {
 func (m *meter) begin(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, meterTimeout)
 	defer cancel()
+	building := 0
+	defer func() {
+		if len(m.keepers) > 0 {
+			m.keepers[0].builds.expect(building) // they go on together
+		}
+	}()
 	for _, k := range m.keepers {
 		state, _, err := k.book.newest(ctx)
 		if err != nil {
 			return
+		}
+		if state.Building != nil {
+			building++
 		}
 		m.raise(state.Live.Done)
 		k.mu.Lock()

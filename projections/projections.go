@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"recapito/domain/event"
@@ -30,6 +31,8 @@ var Names = []string{"events", "edr", "accounting", "rollups", "audit_log"}
 type Projections struct {
 	keepers []*keeper
 	meter   *meter
+	// Who reads for the live tables, and for those being built.
+	follows, builds *passes
 }
 
 // New lists what is projected.
@@ -52,8 +55,9 @@ func New(c Config) (*Projections, error) {
 		p.keepers = append(p.keepers, k)
 	}
 	p.meter = &meter{source: c.Source, keepers: p.keepers}
+	p.follows, p.builds = &passes{source: c.Source}, &passes{source: c.Source}
 	for _, k := range p.keepers {
-		k.meter = p.meter
+		k.meter, k.follows, k.builds = p.meter, p.follows, p.builds
 	}
 	return p, nil
 }
@@ -68,6 +72,8 @@ func (p *Projections) Run(ctx context.Context) {
 		all.Go(func() { k.run(ctx) })
 	}
 	all.Wait()
+	p.follows.wait()
+	p.builds.wait()
 }
 
 // States tells how far each projection is, in the order they are listed.
@@ -95,6 +101,47 @@ func (p *Projections) Rebuild(ctx context.Context, name string, progress func(do
 		}
 	}
 	return fmt.Errorf("%w: %s", ErrUnknownProjection, name)
+}
+
+// RebuildAll rebuilds every projection as Rebuild does, in one pass over the store: each
+// event is read once for all of them. Each table is swapped as soon as it is whole.
+// progress is told how much of all tables together is done. What a killed process has
+// begun goes on together at the next start.
+func (p *Projections) RebuildAll(ctx context.Context, progress func(done, total uint64)) error {
+	begin := 0
+	for _, k := range p.keepers {
+		if k.book.get().Building == nil {
+			begin++
+		}
+	}
+	p.builds.expect(begin)
+	done, total := make([]atomic.Uint64, len(p.keepers)), make([]atomic.Uint64, len(p.keepers))
+	tell := func() {
+		var sums [2]uint64
+		for i := range p.keepers {
+			sums[0] += done[i].Load()
+			sums[1] += total[i].Load()
+		}
+		progress(sums[0], sums[1])
+	}
+	errs := make([]error, len(p.keepers))
+	var all sync.WaitGroup
+	for i, k := range p.keepers {
+		all.Go(func() {
+			err := k.rebuild(ctx, func(d, t uint64) {
+				done[i].Store(d)
+				total[i].Store(t)
+				if progress != nil {
+					tell()
+				}
+			})
+			if err != nil {
+				errs[i] = fmt.Errorf("rebuilding %s: %w", k.projection.kind().Projection, err)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // rebuildPoll is how often a rebuild's progress is told.

@@ -76,7 +76,7 @@ func startOf(t time.Time, grain string) time.Time {
 // eachCount says in which cells of the finest grains an event counts: minutes of what
 // occurred, hours of when it was requested.
 func eachCount(codec *event.Codec, e LedgerEvent, add func(readmodels.RollupCell, int64)) error {
-	decoded, tenant, err := notificationEvent(codec, e.Recorded)
+	decoded, tenant, err := e.notification(codec)
 	if decoded == nil || err != nil {
 		return err
 	}
@@ -195,6 +195,11 @@ type occurring interface {
 // notificationEvent decodes an event of a notification; nil if it is none, or of a type
 // that this binary does not know. *Corrupt if it is one and cannot be read.
 func notificationEvent(codec *event.Codec, r event.Recorded) (occurring, string, error) {
+	return notificationIn(codec, LedgerEvent{Recorded: r})
+}
+
+func notificationIn(codec *event.Codec, l LedgerEvent) (occurring, string, error) {
+	r := l.Recorded
 	if !strings.HasPrefix(r.Stream, notification.StreamPrefix) {
 		return nil, "", nil
 	}
@@ -209,7 +214,7 @@ func notificationEvent(codec *event.Codec, r event.Recorded) (occurring, string,
 	if !ok {
 		return nil, "", nil
 	}
-	m, err := event.DecodeMetadata(r.Metadata)
+	m, err := l.metadata()
 	if err != nil || m.Tenant == "" {
 		return nil, "", corrupt(r, "its metadata name no tenant")
 	}

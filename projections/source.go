@@ -41,7 +41,8 @@ type Lease interface {
 // for every reader, and after a copy of the store.
 type LedgerEvent struct {
 	event.Recorded
-	Seq uint64
+	Seq  uint64
+	memo *memo // nil: only one projection has it
 }
 
 func ledgerFilter() event.Filter { return event.Filter{StreamPrefixes: event.LedgerPrefixes} }

@@ -17,6 +17,9 @@ type memory struct {
 	streams map[string][]int
 	more    chan struct{}
 	appends int // of any stream
+	handed  int // events by subscriptions
+	// onHanded, if any, is told of each of them.
+	onHanded func(handed int)
 }
 
 func newMemory() *memory {
@@ -96,6 +99,7 @@ func (m *memory) Subscribe(ctx context.Context, sub event.Subscription, h event.
 			if sub.After != nil && e.Position <= *sub.After || !sub.Filter.Passes(e.Stream, e.Type) {
 				continue
 			}
+			m.hand()
 			if err := h.Event(e); err != nil {
 				return err
 			}
@@ -112,6 +116,22 @@ func (m *memory) Subscribe(ctx context.Context, sub event.Subscription, h event.
 		}
 	}
 	return nil
+}
+
+func (m *memory) hand() {
+	m.mu.Lock()
+	m.handed++
+	n, told := m.handed, m.onHanded
+	m.mu.Unlock()
+	if told != nil {
+		told(n)
+	}
+}
+
+func (m *memory) handedOut() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.handed
 }
 
 func (m *memory) snapshot() ([]event.Recorded, chan struct{}) {

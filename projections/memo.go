@@ -1,0 +1,55 @@
+package projections
+
+import (
+	"sync"
+
+	"recapito/domain/event"
+	"recapito/domain/notification"
+)
+
+// memo is what was read out of an event, once for all projections that need it; they
+// may need it at the same time.
+type memo struct {
+	metadataOnce sync.Once
+	metadata     event.Metadata
+	metadataErr  error
+
+	eventOnce sync.Once
+	event     occurring
+	tenant    string
+	eventErr  error
+}
+
+// metadata are the event's, decoded.
+func (e LedgerEvent) metadata() (event.Metadata, error) {
+	m := e.memo
+	if m == nil {
+		return event.DecodeMetadata(e.Metadata)
+	}
+	m.metadataOnce.Do(func() { m.metadata, m.metadataErr = event.DecodeMetadata(e.Metadata) })
+	return m.metadata, m.metadataErr
+}
+
+// notification decodes an event of a notification, as notificationEvent does. What it
+// answers belongs to all projections: it must not be changed.
+func (e LedgerEvent) notification(codec *event.Codec) (occurring, string, error) {
+	m := e.memo
+	if m == nil {
+		return notificationIn(codec, e)
+	}
+	m.eventOnce.Do(func() { m.event, m.tenant, m.eventErr = notificationIn(codec, e) })
+	return m.event, m.tenant, m.eventErr
+}
+
+// attempt is notification, nil if the event is of no attempt.
+func (e LedgerEvent) attempt(codec *event.Codec) (notification.AttemptEvent, string, error) {
+	if edrIgnores[e.Type] {
+		return nil, "", nil
+	}
+	decoded, tenant, err := e.notification(codec)
+	a, is := decoded.(notification.AttemptEvent)
+	if err != nil || !is {
+		return nil, "", err
+	}
+	return a, tenant, nil
+}
