@@ -209,7 +209,7 @@ func (o object) addresses(name string) map[string][]string {
 	return all
 }
 
-var requestMembers = []string{"scenario", "recipient", "to", "fields", "priority", "send_at", "expires_at", "test", "reference"}
+var requestMembers = []string{"scenario", "recipient", "to", "fields", "priority", "send_at", "expires_at", "test", "campaign", "reference"}
 
 // request reads what docs/architecture.md calls a request.
 func (o object) request() commands.Request {
@@ -217,7 +217,7 @@ func (o object) request() commands.Request {
 	r := commands.Request{
 		Scenario: o.text("scenario"), Recipient: o.text("recipient"), To: o.addresses("to"),
 		Priority: o.text("priority"), SendAt: o.time("send_at"), ExpiresAt: o.time("expires_at"),
-		Test: o.boolean("test"), Reference: o.text("reference"),
+		Test: o.boolean("test"), Campaign: o.text("campaign"), Reference: o.text("reference"),
 	}
 	if fields := o.within("fields"); len(fields.members) > 0 {
 		r.Fields = make(map[string]any, len(fields.members))

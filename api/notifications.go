@@ -28,6 +28,7 @@ type requestBody struct {
 	SendAt    time.Time           `json:"send_at,omitempty" doc:"Not before then; at once if left out."`
 	ExpiresAt time.Time           `json:"expires_at,omitempty" doc:"Not from then on."`
 	Test      bool                `json:"test,omitempty" doc:"Marks it and everything of it as a test."`
+	Campaign  string              `json:"campaign,omitempty" doc:"Of which campaign it is, for reports; stored in clear." pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$" maxLength:"64" example:"spring-2026"`
 	Reference string              `json:"reference,omitempty" doc:"Yours, stored in clear: no address, no phone number." maxLength:"128"`
 }
 

@@ -94,6 +94,7 @@ func refusals(w *world) []refusal {
 		invalid("fields is a list", request("")[:len(request(""))-len(`{"day":"2026-12-01"}}`)]+`["%[1]s"]}`, "fields wrong_type"),
 		invalid("unknown priority", request(`,"priority":"%[1]s"`), "priority invalid_value"),
 		invalid("recipient too long", request(`,"recipient":"%[1]s`+strings.Repeat("x", 128)+`"`), "recipient too_long"),
+		invalid("campaign is an address", request(`,"campaign":"mario.bianchi@example.org"`), "campaign personal_data", "campaign invalid_value"),
 		invalid("reference is a number", request(`,"reference":"+39 333 999 8877"`), "reference personal_data"),
 		invalid("reference is an address", request(`,"reference":"mario.bianchi@example.org"`), "reference personal_data"),
 		invalid("reference too long", request(`,"reference":"%[1]s`+strings.Repeat("x", 128)+`"`), "reference too_long"),

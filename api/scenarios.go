@@ -21,6 +21,8 @@ type scenarioBody struct {
 	Name        string         `json:"name"`
 	Version     string         `json:"version"`
 	Description string         `json:"description,omitempty"`
+	Brand       string         `json:"brand,omitempty"`
+	Segment     string         `json:"segment,omitempty"`
 	Sender      string         `json:"sender,omitempty"`
 	Fields      []fieldBody    `json:"fields"`
 	Steps       []scenarioStep `json:"steps"`
@@ -55,7 +57,8 @@ func (s *server) scenarios() {
 
 func scenarioView(d scenario.Definition) scenarioBody {
 	b := scenarioBody{
-		Name: d.Name, Version: d.Version, Description: d.Description, Sender: d.Sender,
+		Name: d.Name, Version: d.Version, Description: d.Description,
+		Brand: d.Brand, Segment: d.Segment, Sender: d.Sender,
 		Fields: []fieldBody{}, Steps: []scenarioStep{},
 	}
 	for _, f := range d.Fields {

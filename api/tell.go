@@ -154,6 +154,9 @@ func tellRequested(e notification.NotificationRequested) told {
 	}
 	t.set("send_at", e.SendAt.UTC(), !e.SendAt.IsZero())
 	t.set("expires_at", e.ExpiresAt.UTC(), !e.ExpiresAt.IsZero())
+	t.set("brand", e.Brand, e.Brand != "")
+	t.set("segment", e.Segment, e.Segment != "")
+	t.set("campaign", e.Campaign, e.Campaign != "")
 	t.set("reference", e.Reference, e.Reference != "")
 	t.set("idempotency_key", e.IdempotencyKey, e.IdempotencyKey != "")
 	return t

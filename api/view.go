@@ -16,6 +16,9 @@ type notificationBody struct {
 	Final       bool                   `json:"final" doc:"Nothing more will be sent. The state may still rise to delivered or read."`
 	Scenario    string                 `json:"scenario"`
 	Version     string                 `json:"version" doc:"Of the scenario."`
+	Brand       string                 `json:"brand,omitempty" doc:"Of the scenario."`
+	Segment     string                 `json:"segment,omitempty" doc:"Of the scenario."`
+	Campaign    string                 `json:"campaign,omitempty"`
 	Priority    string                 `json:"priority"`
 	Test        bool                   `json:"test"`
 	Reference   string                 `json:"reference,omitempty"`
@@ -63,7 +66,8 @@ func notificationView(id string, l commands.Loaded[notification.State], codes ma
 	s := &l.State
 	r := &s.Requested
 	b := notificationBody{
-		ID: id, State: s.Lifecycle(), Final: s.Final(), Scenario: r.Scenario, Version: r.Version, Priority: r.Priority,
+		ID: id, State: s.Lifecycle(), Final: s.Final(), Scenario: r.Scenario, Version: r.Version,
+		Brand: r.Brand, Segment: r.Segment, Campaign: r.Campaign, Priority: r.Priority,
 		Test: r.Test, Reference: r.Reference, RequestedAt: r.At.UTC(), SendAt: instant(r.SendAt), ExpiresAt: instant(r.ExpiresAt),
 		To: addressCounts(r), Fields: fieldNames(r), Attempts: []attemptBody{},
 		Engagement: engagementBody{Replies: len(s.Replies)}, Payment: paymentBody{Paid: len(s.Payments) > 0},
@@ -74,7 +78,7 @@ func notificationView(id string, l commands.Loaded[notification.State], codes ma
 		b.Attempts = append(b.Attempts, attemptBody{
 			Number: a.Attempt, Step: a.Step, Kind: a.Kind, Follows: a.Of, Channel: a.Channel, Route: a.Route,
 			Status: a.Status, Code: codes[a.Attempt], Country: a.Country, Operator: a.Operator, Parts: a.Parts,
-			ScheduledAt: instant(a.ScheduledAt), DueAt: instant(a.Due), DispatchedAt: instant(a.DispatchedAt),
+			ScheduledAt: instant(a.ScheduledAt), DueAt: instant(a.DueAt), DispatchedAt: instant(a.DispatchedAt),
 			SentAt: instant(a.SentAt), StatusAt: instant(a.RaisedAt),
 		})
 	}

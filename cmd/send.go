@@ -17,6 +17,7 @@ type sendCmd struct {
 	Recipient string   `help:"The recipient's id."`
 	Priority  string   `help:"high, normal or low."`
 	Key       string   `help:"Idempotency key: sending again with it sends nothing twice."`
+	Campaign  string   `help:"The campaign it belongs to, for reports."`
 	Reference string   `help:"Your own reference."`
 	SendAt    string   `name:"send-at" help:"When to send, RFC 3339." placeholder:"2026-12-01T09:00:00Z"`
 	ExpiresAt string   `name:"expires-at" help:"Not sent from then on, RFC 3339."`
@@ -79,7 +80,7 @@ func (s sendCmd) request() (map[string]any, error) {
 		body["fields"] = fields
 	}
 	for name, value := range map[string]string{
-		"recipient": s.Recipient, "priority": s.Priority, "reference": s.Reference, "send_at": s.SendAt, "expires_at": s.ExpiresAt,
+		"recipient": s.Recipient, "priority": s.Priority, "campaign": s.Campaign, "reference": s.Reference, "send_at": s.SendAt, "expires_at": s.ExpiresAt,
 	} {
 		if value != "" {
 			body[name] = value

@@ -35,6 +35,7 @@ type Request struct {
 	SendAt    time.Time
 	ExpiresAt time.Time
 	Test      bool
+	Campaign  string
 	Reference string
 }
 
@@ -60,6 +61,8 @@ func (e *Invalid) Error() string {
 type checkedRequest struct {
 	Request
 	version   string
+	brand     string
+	segment   string
 	personal  map[string]string
 	open      map[string]string
 	canonical []byte
@@ -86,6 +89,10 @@ func (n *Notifications) check(tenant, key string, r Request) (*checkedRequest, e
 	if len(r.Recipient) > MaxRecipientLength {
 		ps.add("recipient", "too_long", "must have at most %d bytes", MaxRecipientLength)
 	}
+	checkClear("campaign", r.Campaign, scenario.MaxNameLength, &ps)
+	if r.Campaign != "" && len(r.Campaign) <= scenario.MaxNameLength && !scenario.ValidLabel(r.Campaign) {
+		ps.add("campaign", "invalid_value", "must be letters, digits and any of . _ -, and begin with a letter or a digit")
+	}
 	checkClear("reference", r.Reference, MaxReferenceLength, &ps)
 	checkClear("Idempotency-Key", key, MaxKeyLength, &ps)
 	if len(ps) > 0 {
@@ -108,7 +115,7 @@ func (n *Notifications) checkScenario(tenant string, c *checkedRequest, ps *prob
 		ps.add("scenario", "unknown_scenario", "there is no such scenario; GET /v1/scenarios lists them")
 		return
 	}
-	c.version = s.Version
+	c.version, c.brand, c.segment = s.Version, s.Brand, s.Segment
 	var wrong []scenario.FieldProblem
 	c.personal, c.open, wrong = s.CheckFields(c.Fields)
 	for _, p := range wrong {
@@ -232,9 +239,10 @@ func (c *checkedRequest) canonicalForm() ([]byte, error) {
 		Personal, Open                           map[string]string
 		SendAt, ExpiresAt                        time.Time
 		Test                                     bool
+		Campaign                                 string `json:",omitempty"` // younger than the others: without it, the form is as it was
 	}{
 		c.Scenario, c.Recipient, c.Priority, c.Reference, c.To, c.personal, c.open,
-		c.SendAt.UTC(), c.ExpiresAt.UTC(), c.Test,
+		c.SendAt.UTC(), c.ExpiresAt.UTC(), c.Test, c.Campaign,
 	})
 }
 
@@ -260,7 +268,8 @@ func (c *checkedRequest) command(tenant, key string, ref personal.Ref, mac []byt
 		fields[name] = personal.New(ref, v)
 	}
 	return notification.Request{
-		Tenant: tenant, Scenario: c.Scenario, Version: c.version, Person: ref, To: to, Fields: fields, OpenFields: c.open,
+		Tenant: tenant, Scenario: c.Scenario, Version: c.version, Brand: c.brand, Segment: c.segment, Campaign: c.Campaign,
+		Person: ref, To: to, Fields: fields, OpenFields: c.open,
 		Priority: c.Priority, SendAt: c.SendAt, ExpiresAt: c.ExpiresAt, Test: c.Test, Reference: c.Reference,
 		IdempotencyKey: key, RequestHMAC: mac, At: now,
 	}

@@ -86,9 +86,9 @@ func (w *Worker) Handle(ctx context.Context, d DispatchMessage) error {
 	release, err := w.acquire(ctx, route, a.Parts)
 	switch {
 	case errors.Is(err, ErrRouteFull):
-		return w.giveBack(ctx, d, a.Due, giveBackFull)
+		return w.giveBack(ctx, d, a.DueAt, giveBackFull)
 	case errors.Is(err, ErrRouteDown):
-		return w.giveBack(ctx, d, a.Due, giveBackDown)
+		return w.giveBack(ctx, d, a.DueAt, giveBackDown)
 	case err != nil:
 		return fmt.Errorf("taking capacity of route %s: %w", route.Name, err)
 	}
@@ -105,7 +105,7 @@ func (w *Worker) Handle(ctx context.Context, d DispatchMessage) error {
 // sendable spares the capacity where the claim would be refused anyway.
 func (w *Worker) sendable(s *notification.State, a *notification.Attempt) bool {
 	now := w.n.ledger.Now()
-	return a.Status == notification.Scheduled && !now.Before(a.Due) && !s.ExpiryPassed(now)
+	return a.Status == notification.Scheduled && !now.Before(a.DueAt) && !s.ExpiryPassed(now)
 }
 
 func (w *Worker) acquire(ctx context.Context, route Route, parts int) (func(), error) {

@@ -21,6 +21,8 @@ type file struct {
 	Name        string  `yaml:"name"`
 	Tenant      *string `yaml:"tenant"`
 	Description string  `yaml:"description"`
+	Brand       string  `yaml:"brand"`
+	Segment     string  `yaml:"segment"`
 	Fields      []field `yaml:"fields"`
 	Steps       []step  `yaml:"steps"`
 	Sender      string  `yaml:"sender"`
@@ -82,7 +84,7 @@ func (f file) definition() (scenario.Definition, scenario.Problems) {
 	var problems scenario.Problems
 	d := scenario.Definition{
 		Name: f.Name, Tenant: or(f.Tenant, scenario.DefaultTenant), Description: f.Description,
-		Sender: f.Sender, Text: f.Text,
+		Brand: f.Brand, Segment: f.Segment, Sender: f.Sender, Text: f.Text,
 	}
 	for _, in := range f.Fields {
 		d.Fields = append(d.Fields, scenario.Field{
@@ -138,7 +140,7 @@ func merge(own, compiled scenario.Problems) scenario.Problems {
 var (
 	yamlLine     = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
 	unknownField = regexp.MustCompile(`^field (.+) not found in type .*$`)
-	knownKeys    = "name, tenant, description, fields, steps, sender, text; of a field name, type, required, personal, description; of a step channel, channels, wanted, wait"
+	knownKeys    = "name, tenant, description, brand, segment, fields, steps, sender, text; of a field name, type, required, personal, description; of a step channel, channels, wanted, wait"
 )
 
 // yamlProblems tells the decoder's errors in our words, with file and line.

@@ -3,6 +3,8 @@
 //	name: appointment            # required
 //	tenant: default              # "default" if left out
 //	description: Reminds of an appointment.
+//	brand: acme                # whose voice it speaks with, for reports; none if left out
+//	segment: care              # what part of the business it serves, for reports
 //	fields:
 //	  - name: day
 //	    type: date               # text (if left out), number, date, boolean

@@ -37,6 +37,8 @@ sender: Acme
 text: |
   {% if who %}{{ who }}: {% endif %}
   {{ day }}
+brand: acme.Clinics
+segment: care
 `
 
 const small = "name: small\nsteps: [{channel: sms}]\ntext: Hello\n"
@@ -65,7 +67,7 @@ func TestLoadReadsEverythingAndFillsInDefaults(t *testing.T) {
 		t.Fatal("visit is not there")
 	}
 	want := scenario.Definition{
-		Name: "visit", Tenant: "acme", Version: got.Version, Description: "A visit.",
+		Name: "visit", Tenant: "acme", Version: got.Version, Description: "A visit.", Brand: "acme.Clinics", Segment: "care",
 		Fields: []scenario.Field{
 			{Name: "day", Type: scenario.Date, Required: true, Description: "The day."},
 			{Name: "who", Type: scenario.Text, Personal: true},

@@ -27,10 +27,15 @@ func after(d time.Duration) time.Time { return noon.Add(d) }
 func facts(from notification.Status) notification.Facts {
 	return notification.Facts{
 		Attempt: 2, Step: 1, Target: 1, Channel: "sms", Route: "smsc", Sender: "Clinic", From: from,
-		Person: person.Person, Day: "2026-03-01", Scenario: "appointment", Version: "3f2a", Priority: "normal",
+		Person: person.Person, Day: "2026-03-01", Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Priority: "normal",
 		Country: "IT", Operator: "22201", Parts: 2, Test: true,
-		RequestedAt: noon, ScheduledAt: after(time.Second), SentAt: after(2 * time.Second), At: after(3 * time.Second),
+		RequestedAt: noon, ScheduledAt: after(time.Second), DueAt: after(time.Minute), SentAt: after(2 * time.Second), At: after(3 * time.Second),
 	}
+}
+
+var filing = notification.Filing{
+	Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Priority: "normal",
+	Person: person.Person, Test: true, RequestedAt: noon,
 }
 
 func receiptFacts() notification.ReceiptFacts {
@@ -68,7 +73,7 @@ var (
 // together with a new name: the golden files are what stands in stores.
 var samples = map[string]any{
 	"NotificationRequested": notification.NotificationRequested{
-		Tenant: "acme", Scenario: "appointment", Version: "3f2a", Person: person,
+		Tenant: "acme", Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Person: person,
 		To:         map[string][]personal.Value{"sms": {number}},
 		Fields:     map[string]personal.Value{"name": personal.New(person, "Ada"), "note": personal.New(person, "")},
 		OpenFields: map[string]string{"day": "Monday"}, Priority: "normal",
@@ -101,26 +106,26 @@ var samples = map[string]any{
 	},
 	"NotificationRetried": notification.NotificationRetried{Facts: facts(notification.Undelivered), Next: 3, Why: "0x00000058"},
 	"NotificationFailedOver": notification.NotificationFailedOver{
-		FromStep: 1, ToStep: 2, Why: "all_failed", At: after(time.Minute),
+		Filing: filing, FromStep: 1, ToStep: 2, Why: "all_failed", At: after(time.Minute),
 	},
 	"NotificationGivenUp": notification.NotificationGivenUp{Facts: facts(notification.OutcomeUnknown), Reason: "wrong number"},
 	"NotificationAttemptWithdrawn": notification.NotificationAttemptWithdrawn{
 		Facts: facts(notification.Scheduled), Why: "wanted_reached",
 	},
 	"NotificationRejected": notification.NotificationRejected{
-		Code: "no_address", Detail: "no channel of the scenario has an address", Why: why, At: after(time.Second),
+		Filing: filing, Code: "no_address", Detail: "no channel of the scenario has an address", Why: why, At: after(time.Second),
 	},
 	"NotificationSuppressed": notification.NotificationSuppressed{
-		Code: "opt_out", Detail: "the person opted out of this scenario", Why: why, At: after(time.Second),
+		Filing: filing, Code: "opt_out", Detail: "the person opted out of this scenario", Why: why, At: after(time.Second),
 	},
-	"NotificationExpired":   notification.NotificationExpired{At: after(time.Hour)},
-	"NotificationCancelled": notification.NotificationCancelled{Reason: "moved", Sent: []int{1}, At: after(time.Minute)},
-	"NotificationExhausted": notification.NotificationExhausted{At: after(time.Hour)},
+	"NotificationExpired":   notification.NotificationExpired{Filing: filing, At: after(time.Hour)},
+	"NotificationCancelled": notification.NotificationCancelled{Filing: filing, Reason: "moved", Sent: []int{1}, At: after(time.Minute)},
+	"NotificationExhausted": notification.NotificationExhausted{Filing: filing, At: after(time.Hour)},
 	"NotificationReplied": notification.NotificationReplied{
-		Attempt: 2, Channel: "sms", ReplyID: "reply-1", Text: personal.New(person, "I will come"),
+		Filing: filing, Attempt: 2, Channel: "sms", ReplyID: "reply-1", Text: personal.New(person, "I will come"),
 		DoneAt: after(time.Minute), At: after(2 * time.Minute),
 	},
-	"NotificationPaid": notification.NotificationPaid{PaymentID: "payment-1", DoneAt: after(time.Minute), At: after(2 * time.Minute)},
+	"NotificationPaid": notification.NotificationPaid{Filing: filing, PaymentID: "payment-1", DoneAt: after(time.Minute), At: after(2 * time.Minute)},
 
 	"SubmissionRegistered": receipt.SubmissionRegistered{Submission: submission, At: after(3 * time.Second)},
 	"ReceiptRecorded": receipt.ReceiptRecorded{

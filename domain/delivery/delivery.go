@@ -153,10 +153,10 @@ func next(s *notification.State, attempt int, now time.Time) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	if a.Status == notification.Scheduled {
-		if a.Due.After(now) {
-			return a.Due, true
+		if a.DueAt.After(now) {
+			return a.DueAt, true
 		}
-		if again := deadline.Tick(a.Due, time.Duration(s.Target(a).Policy.Redispatch), now); again.Before(limit) {
+		if again := deadline.Tick(a.DueAt, time.Duration(s.Target(a).Policy.Redispatch), now); again.Before(limit) {
 			limit = again
 		}
 	}
@@ -192,7 +192,7 @@ func onDeadline(s notification.State, in Fired, now time.Time) []Intent {
 		return nil
 	case !now.Before(limit):
 		return []Intent{Tell{notification.EnforceLimit{Attempt: attempt, At: now}}}
-	case a.Status == notification.Scheduled && !a.Due.After(now):
+	case a.Status == notification.Scheduled && !a.DueAt.After(now):
 		again := Dispatch{Attempt: attempt, Channel: a.Channel, Priority: a.Priority}
 		if in.GivenBack {
 			return []Intent{again}

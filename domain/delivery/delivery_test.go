@@ -160,7 +160,7 @@ func TestScheduled(t *testing.T) {
 	})
 	t.Run("a retry waits for its back-off", func(t *testing.T) {
 		x := one(t).do(claim(0), outcome(s, notification.PartOutcome{Fate: notification.NotSent}))
-		due := x.state.Attempts[1].Due
+		due := x.state.Attempts[1].DueAt
 		x.expect(last[notification.NotificationScheduled](x), s, delivery.Schedule{Attempt: 2, At: due})
 	})
 	t.Run("seen late, it watches over what the attempt is by then", func(t *testing.T) {

@@ -18,6 +18,9 @@ type Request struct {
 	Tenant         string
 	Scenario       string
 	Version        string
+	Brand          string
+	Segment        string
+	Campaign       string
 	Person         personal.Ref
 	To             map[string][]personal.Value
 	Fields         map[string]personal.Value

@@ -142,14 +142,20 @@ func TestEngagement(t *testing.T) {
 	x := planned(t, step(sent, target())).After(claim(1, 0), outcome(1, s, took("id", s)))
 	reply := notification.RecordReply{Attempt: 1, Channel: "sms", ReplyID: "reply-1", Text: text, DoneAt: at(9 * s), At: at(10 * s)}
 	payment := notification.RecordPayment{PaymentID: "payment-1", DoneAt: at(9 * s), At: at(10 * s)}
+	replied := func(r notification.RecordReply) notification.NotificationReplied {
+		return notification.NotificationReplied{
+			Filing: filing, Attempt: r.Attempt, Channel: r.Channel, ReplyID: r.ReplyID, Text: r.Text, DoneAt: r.DoneAt, At: r.At,
+		}
+	}
+	paid := notification.NotificationPaid{Filing: filing, PaymentID: payment.PaymentID, DoneAt: payment.DoneAt, At: payment.At}
 	t.Run("beside the state, each once", func(t *testing.T) {
-		y := x.When(reply).Then(notification.NotificationReplied(reply)).When(payment).Then(notification.NotificationPaid(payment))
+		y := x.When(reply).Then(replied(reply)).When(payment).Then(paid)
 		is(t, y, notification.LifecycleSent, true)
 		y.When(reply).ThenNothing()
 		y.When(payment).ThenNothing()
 		other := reply
 		other.ReplyID = "reply-2"
-		y.When(other).Then(notification.NotificationReplied(other))
+		y.When(other).Then(replied(other))
 	})
 }
 

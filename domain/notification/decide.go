@@ -43,10 +43,10 @@ func Decide(s State, c Command) ([]Event, error) {
 		err = t.enrich(c)
 	case Reject:
 		t.at = c.At
-		err = t.refuse(NotificationRejected{Code: c.Code, Detail: c.Detail, Why: c.Why, At: c.At}, s.Rejected)
+		err = t.refuse(NotificationRejected{Filing: s.filing(), Code: c.Code, Detail: c.Detail, Why: c.Why, At: c.At}, s.Rejected)
 	case Suppress:
 		t.at = c.At
-		err = t.refuse(NotificationSuppressed{Code: c.Code, Detail: c.Detail, Why: c.Why, At: c.At}, s.Suppressed)
+		err = t.refuse(NotificationSuppressed{Filing: s.filing(), Code: c.Code, Detail: c.Detail, Why: c.Why, At: c.At}, s.Suppressed)
 	case Claim:
 		err = t.claim(c)
 	case RecordOutcome:
@@ -65,11 +65,13 @@ func Decide(s State, c Command) ([]Event, error) {
 		err = t.giveUpHeld(c)
 	case RecordReply:
 		if !slices.Contains(s.Replies, c.ReplyID) {
-			t.emit(NotificationReplied(c))
+			t.emit(NotificationReplied{
+				Filing: s.filing(), Attempt: c.Attempt, Channel: c.Channel, ReplyID: c.ReplyID, Text: c.Text, DoneAt: c.DoneAt, At: c.At,
+			})
 		}
 	case RecordPayment:
 		if !slices.Contains(s.Payments, c.PaymentID) {
-			t.emit(NotificationPaid(c))
+			t.emit(NotificationPaid{Filing: s.filing(), PaymentID: c.PaymentID, DoneAt: c.DoneAt, At: c.At})
 		}
 	}
 	if err != nil {
@@ -125,7 +127,7 @@ func (t *turn) enrich(c Enrich) error {
 		return err
 	}
 	if t.s.ExpiryPassed(c.At) {
-		t.emit(NotificationExpired{At: c.At})
+		t.emit(NotificationExpired{Filing: t.s.filing(), At: c.At})
 		return nil
 	}
 	t.emit(NotificationEnriched(c))
@@ -168,11 +170,11 @@ func (t *turn) refuse(e Event, already bool) error {
 // Expired is decided instead.
 func (t *turn) scheduleStep(step int) {
 	if t.s.ExpiryPassed(t.at) {
-		t.emit(NotificationExpired{At: t.at})
+		t.emit(NotificationExpired{Filing: t.s.filing(), At: t.at})
 		return
 	}
 	if step > 1 {
-		t.emit(NotificationFailedOver{FromStep: step - 1, ToStep: step, Why: whyAllFailed, At: t.at})
+		t.emit(NotificationFailedOver{Filing: t.s.filing(), FromStep: step - 1, ToStep: step, Why: whyAllFailed, At: t.at})
 	}
 	for i := range t.s.Plan.Steps[step-1].Targets {
 		due := t.at
@@ -193,9 +195,10 @@ func (t *turn) schedule(step, target int, due time.Time, kind TryKind, of, try i
 			Attempt: len(t.s.Attempts) + 1, Step: step, Target: target,
 			Channel: to.Channel, Route: to.Route, Sender: to.Sender,
 			Person: t.s.Requested.Person.Person, Day: due.UTC().Format(time.DateOnly),
-			Scenario: t.s.Scenario, Version: t.s.Version, Priority: t.s.Requested.Priority,
-			Country: to.Country, Operator: to.Operator, Parts: to.Parts, Test: t.s.Requested.Test,
-			RequestedAt: t.s.Requested.At, ScheduledAt: t.at, At: t.at,
+			Scenario: t.s.Scenario, Version: t.s.Version,
+			Brand: t.s.Requested.Brand, Segment: t.s.Requested.Segment, Campaign: t.s.Requested.Campaign,
+			Priority: t.s.Requested.Priority, Country: to.Country, Operator: to.Operator, Parts: to.Parts, Test: t.s.Requested.Test,
+			RequestedAt: t.s.Requested.At, ScheduledAt: t.at, DueAt: due, At: t.at,
 		},
 		Due: due, Kind: kind, Of: of, Try: try,
 	})
@@ -223,7 +226,7 @@ func (t *turn) settle() {
 		t.scheduleStep(t.s.Step + 1)
 		return
 	}
-	t.emit(NotificationExhausted{At: t.at})
+	t.emit(NotificationExhausted{Filing: t.s.filing(), At: t.at})
 }
 
 // raised follows an event that may have reached the wanted status: then every
@@ -274,7 +277,7 @@ func (t *turn) expire(c Expire) error {
 	if t.s.InFlight(c.At) {
 		return ErrInFlight
 	}
-	t.emit(NotificationExpired{At: c.At})
+	t.emit(NotificationExpired{Filing: t.s.filing(), At: c.At})
 	t.withdrawAll(whyExpired)
 	return nil
 }
@@ -290,7 +293,7 @@ func (t *turn) cancel(c Cancel) error {
 	if t.s.InFlight(c.At) {
 		return ErrInFlight
 	}
-	t.emit(NotificationCancelled{Reason: c.Reason, Sent: t.s.SentAttempts(), At: c.At})
+	t.emit(NotificationCancelled{Filing: t.s.filing(), Reason: c.Reason, Sent: t.s.SentAttempts(), At: c.At})
 	t.withdrawAll(whyCancelled)
 	return nil
 }

@@ -19,7 +19,7 @@ func (t *turn) claim(c Claim) error {
 		return nil
 	case a.Status != Scheduled || t.s.Over():
 		return ErrNotScheduled
-	case c.At.Before(a.Due):
+	case c.At.Before(a.DueAt):
 		return ErrNotDue
 	case t.s.ExpiryPassed(c.At):
 		return ErrExpired

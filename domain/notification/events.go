@@ -29,6 +29,9 @@ type Facts struct {
 	Day         string    `json:"day"` // UTC date of the attempt's first due time, never changed
 	Scenario    string    `json:"scenario"`
 	Version     string    `json:"version"`
+	Brand       string    `json:"brand,omitempty"`
+	Segment     string    `json:"segment,omitempty"`
+	Campaign    string    `json:"campaign,omitempty"`
 	Priority    string    `json:"priority"`
 	Country     string    `json:"country,omitempty"`
 	Operator    string    `json:"operator,omitempty"`
@@ -36,6 +39,7 @@ type Facts struct {
 	Test        bool      `json:"test,omitempty"`
 	RequestedAt time.Time `json:"requested_at"`
 	ScheduledAt time.Time `json:"scheduled_at"`
+	DueAt       time.Time `json:"due_at,omitzero"` // when it was first due
 	SentAt      time.Time `json:"sent_at,omitzero"`
 	At          time.Time `json:"at"` // when the ledger decided this
 }
@@ -59,6 +63,9 @@ type NotificationRequested struct {
 	Tenant         string                      `json:"tenant"`
 	Scenario       string                      `json:"scenario"`
 	Version        string                      `json:"version"` // of the scenario that checked the fields
+	Brand          string                      `json:"brand,omitempty"`
+	Segment        string                      `json:"segment,omitempty"`
+	Campaign       string                      `json:"campaign,omitempty"`
 	Person         personal.Ref                `json:"person"`
 	To             map[string][]personal.Value `json:"to,omitempty"`     // channel → addresses
 	Fields         map[string]personal.Value   `json:"fields,omitempty"` // personal custom fields
@@ -193,6 +200,7 @@ type NotificationRetried struct {
 
 // NotificationFailedOver: the step failed, the next one is scheduled in the same append.
 type NotificationFailedOver struct {
+	Filing
 	FromStep int       `json:"from_step"`
 	ToStep   int       `json:"to_step"`
 	Why      string    `json:"why"`
@@ -213,6 +221,7 @@ type NotificationAttemptWithdrawn struct {
 
 // NotificationRejected: the request turned out invalid.
 type NotificationRejected struct {
+	Filing
 	Code   string          `json:"code"`
 	Detail string          `json:"detail"` // never personal data
 	Why    []Consideration `json:"why,omitempty"`
@@ -221,6 +230,7 @@ type NotificationRejected struct {
 
 // NotificationSuppressed: policy forbids it (consent, opt-out, cap, erasure).
 type NotificationSuppressed struct {
+	Filing
 	Code   string          `json:"code"`
 	Detail string          `json:"detail"`
 	Why    []Consideration `json:"why,omitempty"`
@@ -229,11 +239,13 @@ type NotificationSuppressed struct {
 
 // NotificationExpired: expires_at passed first.
 type NotificationExpired struct {
+	Filing
 	At time.Time `json:"at"`
 }
 
 // NotificationCancelled: a service or a person stopped it.
 type NotificationCancelled struct {
+	Filing
 	Reason string    `json:"reason,omitempty"`
 	Sent   []int     `json:"sent,omitempty"` // attempts that had been sent by then
 	At     time.Time `json:"at"`
@@ -241,11 +253,13 @@ type NotificationCancelled struct {
 
 // NotificationExhausted: every step failed.
 type NotificationExhausted struct {
+	Filing
 	At time.Time `json:"at"`
 }
 
 // NotificationReplied: the person answered. Engagement, beside the state.
 type NotificationReplied struct {
+	Filing
 	Attempt int            `json:"attempt,omitempty"`
 	Channel string         `json:"channel"`
 	ReplyID string         `json:"reply_id"`
@@ -256,6 +270,7 @@ type NotificationReplied struct {
 
 // NotificationPaid: what it asked for was paid. Beside the state.
 type NotificationPaid struct {
+	Filing
 	PaymentID string    `json:"payment_id"`
 	DoneAt    time.Time `json:"done_at,omitzero"`
 	At        time.Time `json:"at"`

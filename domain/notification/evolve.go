@@ -80,10 +80,10 @@ func Evolve(s State, e Event) State {
 
 func evolveScheduled(s State, e NotificationScheduled) State {
 	a := Attempt{
-		Facts: e.Facts, Due: e.Due, Kind: e.Kind, Of: e.Of, Try: e.Try,
+		Facts: e.Facts, Kind: e.Kind, Of: e.Of, Try: e.Try,
 		Status: Scheduled, RaisedAt: e.At, PartSays: make([]Says, max(e.Parts, 0)),
 	}
-	a.From = None
+	a.From, a.DueAt = None, e.Due // DueAt was not always told
 	s.Attempts = append(slices.Clip(s.Attempts), a)
 	s.Step = max(s.Step, e.Step)
 	return s

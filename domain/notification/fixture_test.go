@@ -55,7 +55,7 @@ func planned(t *testing.T, steps ...notification.Step) example {
 
 func request(change ...func(*notification.Request)) notification.Request {
 	r := notification.Request{
-		Tenant: "acme", Scenario: "appointment", Version: "1", Person: ada,
+		Tenant: "acme", Scenario: "appointment", Version: "1", Brand: "acme", Segment: "care", Campaign: "spring", Person: ada,
 		To: map[string][]personal.Value{"sms": {number}}, Priority: "normal", RequestHMAC: []byte{1, 2, 3}, At: noon,
 	}
 	for _, c := range change {
@@ -155,13 +155,21 @@ func expire(d time.Duration) notification.Expire { return notification.Expire{At
 func facts(attempt int, from notification.Status, d time.Duration, change ...func(*notification.Facts)) notification.Facts {
 	f := notification.Facts{
 		Attempt: attempt, Step: 1, Target: 1, Channel: "sms", Route: "smsc", Sender: "Clinic", From: from,
-		Person: "person-1", Day: "2026-03-01", Scenario: "appointment", Version: "1", Priority: "normal",
+		Person: "person-1", Day: "2026-03-01", Scenario: "appointment", Version: "1",
+		Brand: "acme", Segment: "care", Campaign: "spring", Priority: "normal",
 		Country: "IT", Parts: 1, RequestedAt: noon, ScheduledAt: noon, At: at(d),
 	}
 	for _, c := range change {
 		c(&f)
 	}
+	if f.DueAt.IsZero() {
+		f.DueAt = f.ScheduledAt
+	}
 	return f
+}
+
+func dueAt(d time.Duration) func(*notification.Facts) {
+	return func(f *notification.Facts) { f.DueAt = at(d) }
 }
 
 func inStep(step int) func(*notification.Facts) {
@@ -226,11 +234,17 @@ func withdrawn(f notification.Facts, why string) notification.NotificationAttemp
 }
 
 func failedOver(to int, d time.Duration) notification.NotificationFailedOver {
-	return notification.NotificationFailedOver{FromStep: to - 1, ToStep: to, Why: "all_failed", At: at(d)}
+	return notification.NotificationFailedOver{Filing: filing, FromStep: to - 1, ToStep: to, Why: "all_failed", At: at(d)}
 }
 
 func exhausted(d time.Duration) notification.NotificationExhausted {
-	return notification.NotificationExhausted{At: at(d)}
+	return notification.NotificationExhausted{Filing: filing, At: at(d)}
+}
+
+// filing is what the events of the notification as a whole are counted under.
+var filing = notification.Filing{
+	Scenario: "appointment", Version: "1", Brand: "acme", Segment: "care", Campaign: "spring",
+	Priority: "normal", Person: "person-1", RequestedAt: noon,
 }
 
 // receiptOf are the facts of the receipt that says() makes with the same id and time.

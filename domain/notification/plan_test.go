@@ -58,7 +58,7 @@ func TestEnrich(t *testing.T) {
 		c := enrich(step(sent, target()))
 		given(t, request(func(r *notification.Request) { r.SendAt = at(later) })).When(c).Then(
 			notification.NotificationEnriched(c),
-			notification.NotificationScheduled{Facts: facts(1, "", 0, onDay("2026-03-02")), Due: at(later), Kind: notification.FirstTry, Try: 1},
+			notification.NotificationScheduled{Facts: facts(1, "", 0, onDay("2026-03-02"), dueAt(later)), Due: at(later), Kind: notification.FirstTry, Try: 1},
 		)
 	})
 	t.Run("a time to send at that has passed means now", func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestEnrich(t *testing.T) {
 	t.Run("from expires_at on, Expired is decided instead", func(t *testing.T) {
 		c := enrich(step(sent, target()))
 		c.At = at(time.Minute)
-		x := given(t, request(expiresAt(time.Minute))).When(c).Then(notification.NotificationExpired{At: at(time.Minute)})
+		x := given(t, request(expiresAt(time.Minute))).When(c).Then(notification.NotificationExpired{Filing: filing, At: at(time.Minute)})
 		is(t, x, notification.LifecycleExpired, true).When(c).ThenNothing()
 	})
 	for name, plan := range map[string][]notification.Step{
@@ -110,12 +110,14 @@ func TestEnrich(t *testing.T) {
 func TestRejectAndSuppress(t *testing.T) {
 	reject := notification.Reject{Code: "no_address", Detail: "d", Why: []notification.Consideration{{Step: 1}}, At: at(s)}
 	suppress := notification.Suppress{Code: "opt_out", Detail: "d", At: at(s)}
+	isRejected := notification.NotificationRejected{Filing: filing, Code: reject.Code, Detail: reject.Detail, Why: reject.Why, At: reject.At}
+	isSuppressed := notification.NotificationSuppressed{Filing: filing, Code: suppress.Code, Detail: suppress.Detail, At: suppress.At}
 	t.Run("before it is planned", func(t *testing.T) {
-		x := given(t, request()).When(reject).Then(notification.NotificationRejected(reject))
+		x := given(t, request()).When(reject).Then(isRejected)
 		is(t, x, notification.LifecycleRejected, true)
 		x.When(reject).ThenNothing()
 		x.When(suppress).ThenNothing()
-		y := given(t, request()).When(suppress).Then(notification.NotificationSuppressed(suppress))
+		y := given(t, request()).When(suppress).Then(isSuppressed)
 		is(t, y, notification.LifecycleSuppressed, true)
 		y.When(suppress).ThenNothing()
 		y.When(reject).ThenNothing()

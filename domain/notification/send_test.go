@@ -28,7 +28,7 @@ func TestClaim(t *testing.T) {
 	t.Run("before it is due", func(t *testing.T) {
 		x := given(t, request(func(r *notification.Request) { r.SendAt = at(time.Hour) }), enrich(one))
 		x.When(claim(1, time.Hour-1)).ThenError(notification.ErrNotDue)
-		x.When(claim(1, time.Hour)).Then(isDispatched(facts(1, scheduled, time.Hour)))
+		x.When(claim(1, time.Hour)).Then(isDispatched(facts(1, scheduled, time.Hour, dueAt(time.Hour))))
 	})
 	t.Run("from expires_at on", func(t *testing.T) {
 		x := given(t, request(expiresAt(time.Hour)), enrich(one))
@@ -130,7 +130,7 @@ func TestRetry(t *testing.T) {
 		x.When(busy(1, s)).Then(
 			failed(facts(1, dispatched, s), "refused", "58", true),
 			notification.NotificationRetried{Facts: facts(1, undelivered, s), Next: 2, Why: "58"},
-			notification.NotificationScheduled{Facts: facts(2, "", s, scheduledAt(s)), Due: next.Due, Kind: notification.Retry, Of: 1, Try: 2},
+			notification.NotificationScheduled{Facts: facts(2, "", s, scheduledAt(s), dueAt(next.Due.Sub(noon))), Due: next.Due, Kind: notification.Retry, Of: 1, Try: 2},
 		).When(busy(1, 2*s)).ThenNothing()
 	})
 	t.Run("the back-off doubles up to its bound and is spread by a fifth", func(t *testing.T) {
@@ -157,13 +157,13 @@ func TestRetry(t *testing.T) {
 		x = x.When(drop).Then(
 			failed(facts(1, dispatched, s), "not_sent", "not_sent", true),
 			notification.NotificationRetried{Facts: facts(1, undelivered, s), Next: 2, Why: "not_sent"},
-			notification.NotificationScheduled{Facts: facts(2, "", s, scheduledAt(s)), Due: next.Due, Kind: notification.Retry, Of: 1, Try: 1},
+			notification.NotificationScheduled{Facts: facts(2, "", s, scheduledAt(s), dueAt(next.Due.Sub(noon))), Due: next.Due, Kind: notification.Retry, Of: 1, Try: 1},
 		)
 		if st := x.State(); len(st.SentAttempts()) != 0 {
 			t.Error("what was not sent is listed as sent")
 		}
 		x = x.After(claim(2, 200*s))
-		x.When(busy(2, 201*s)).Then(failed(facts(2, dispatched, 201*s, scheduledAt(s)), "refused", "58", true), exhausted(201*s))
+		x.When(busy(2, 201*s)).Then(failed(facts(2, dispatched, 201*s, scheduledAt(s), dueAt(next.Due.Sub(noon))), "refused", "58", true), exhausted(201*s))
 	})
 	t.Run("what the provider throttled does not count as a try", func(t *testing.T) {
 		throttled := refusal("58", true)
@@ -203,7 +203,7 @@ func TestRetry(t *testing.T) {
 	t.Run("not from expires_at on", func(t *testing.T) {
 		x := given(t, request(expiresAt(time.Minute)), enrich(step(sent, target()), step(sent, target())), claim(1, 50*s))
 		x = x.When(busy(1, time.Minute)).Then(
-			failed(facts(1, dispatched, time.Minute), "refused", "58", true), notification.NotificationExpired{At: at(time.Minute)})
+			failed(facts(1, dispatched, time.Minute), "refused", "58", true), notification.NotificationExpired{Filing: filing, At: at(time.Minute)})
 		is(t, x, notification.LifecycleExpired, true)
 	})
 	t.Run("not of a step that is not current", func(t *testing.T) {

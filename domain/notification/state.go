@@ -33,7 +33,6 @@ type State struct {
 // Attempt is one try at one address over one route.
 type Attempt struct {
 	Facts
-	Due       time.Time
 	Kind      TryKind
 	Of        int // predecessor
 	Try       int
@@ -147,7 +146,7 @@ func (s *State) Limit(a *Attempt) (time.Time, bool) {
 	policy := &s.Target(a).Policy
 	switch a.Status {
 	case Scheduled:
-		return a.Due.Add(time.Duration(policy.Patience)), true
+		return a.DueAt.Add(time.Duration(policy.Patience)), true
 	case Dispatched:
 		return a.DispatchedAt.Add(time.Duration(policy.WireLimit)), true
 	case OutcomeUnknown:

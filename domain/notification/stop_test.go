@@ -8,7 +8,7 @@ import (
 )
 
 func isCancelled(d time.Duration, sent ...int) notification.NotificationCancelled {
-	return notification.NotificationCancelled{Reason: "moved", Sent: sent, At: at(d)}
+	return notification.NotificationCancelled{Filing: filing, Reason: "moved", Sent: sent, At: at(d)}
 }
 
 func TestCancel(t *testing.T) {
@@ -62,7 +62,7 @@ func TestCancel(t *testing.T) {
 
 func TestExpire(t *testing.T) {
 	expired := func(d time.Duration) notification.NotificationExpired {
-		return notification.NotificationExpired{At: at(d)}
+		return notification.NotificationExpired{Filing: filing, At: at(d)}
 	}
 	with := func(t *testing.T, targets ...notification.Target) example {
 		return given(t, request(expiresAt(time.Hour)), enrich(step(delivered, targets...)))

@@ -21,7 +21,7 @@ func TestWatchdog(t *testing.T) {
 		x := given(t, request(func(r *notification.Request) { r.SendAt = at(time.Hour) }), enrich(two...))
 		x.When(limit(1, patience)).ThenNothing()
 		x.When(limit(1, patience+time.Hour)).Then(
-			withdrawn(facts(1, scheduled, patience+time.Hour), "patience"),
+			withdrawn(facts(1, scheduled, patience+time.Hour, dueAt(time.Hour)), "patience"),
 			failedOver(2, patience+time.Hour), first(facts(2, "", patience+time.Hour, inStep(2), scheduledAt(patience+time.Hour))))
 	})
 	t.Run("dispatched: unknown at the wire limit", func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestFailover(t *testing.T) {
 	})
 	t.Run("from expires_at on, Expired is decided instead", func(t *testing.T) {
 		x := given(t, request(expiresAt(wait)), enrich(step(delivered, target()), step(delivered, target())), claim(1, 0), outcome(1, s, took("id", s)))
-		x = x.When(limit(1, s+wait)).Then(notification.NotificationExpired{At: at(s + wait)})
+		x = x.When(limit(1, s+wait)).Then(notification.NotificationExpired{Filing: filing, At: at(s + wait)})
 		is(t, x, notification.LifecycleExpired, true)
 		is(t, x.After(says(1, 1, "delivered", "r", 2*wait)), notification.LifecycleDelivered, true)
 	})

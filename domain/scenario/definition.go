@@ -71,6 +71,8 @@ type Definition struct {
 	Tenant      string
 	Version     string
 	Description string
+	Brand       string // whose voice it speaks with, for reports; "" if not told
+	Segment     string // what part of the business it serves, for reports; "" if not told
 	Fields      []Field
 	Steps       []Step
 	Sender      string // "" leaves it to the route
@@ -107,9 +109,14 @@ func (p Problems) Error() string {
 var (
 	validName      = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 	validTenant    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+	validLabel     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 	validFieldName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 	validSender    = regexp.MustCompile(`^[A-Za-z0-9 +&._-]*$`)
 )
+
+// ValidLabel says whether a text can stand where things are counted by it: a brand, a
+// segment, a campaign.
+func ValidLabel(s string) bool { return validLabel.MatchString(s) && len(s) <= MaxNameLength }
 
 // ErrNotCompiled answers a Render of a definition that Compile has not seen.
 var ErrNotCompiled = errors.New("the scenario was not compiled")
@@ -129,6 +136,11 @@ func (d Definition) Compile() (Definition, error) {
 	}
 	if len(d.Description) > MaxDescriptionSize {
 		report("description", "is longer than %d bytes", MaxDescriptionSize)
+	}
+	for _, label := range []struct{ path, value string }{{"brand", d.Brand}, {"segment", d.Segment}} {
+		if label.value != "" && !ValidLabel(label.value) {
+			report(label.path, "must be letters, digits and any of . _ -, begin with a letter or a digit, and have at most %d characters", MaxNameLength)
+		}
 	}
 	if !validSender.MatchString(d.Sender) || len(d.Sender) > MaxSenderLength {
 		report("sender", "must be letters, digits, blanks and any of + & . _ -, and have at most %d characters", MaxSenderLength)
