@@ -39,7 +39,7 @@ func (w *world) notifications() int {
 	if w.outside() && !thorough("RECAPITO_TEST_FULL") {
 		return fewNotifications
 	}
-	return allNotifications * max(1, kills(w.t)/fewKills)
+	return allNotifications * max(1, kills(w.t)/10)
 }
 
 // fewKills is how often a test kills the instance, and how often ClickHouse in it.
