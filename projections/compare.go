@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"time"
@@ -34,9 +35,10 @@ func Compare(ctx context.Context, source Source, codec *event.Codec, conn readmo
 	var want []readmodels.EventRow
 	fold := newEDRFold(codec)
 	counts := map[readmodels.RollupCell]int64{}
+	notifications := newNotificationFold(codec)
 	err := source.ReadAll(ctx, event.AllRead{Filter: ledgerFilter()}, func(r event.Recorded) error {
 		want = append(want, eventRow(LedgerEvent{Recorded: r, Seq: uint64(len(want))}))
-		return errors.Join(fold.add(r), foldRollup(codec, r, counts))
+		return errors.Join(fold.add(r), foldRollup(codec, r, counts), notifications.add(LedgerEvent{Recorded: r, Seq: uint64(len(want) - 1)}))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("folding the store: %w", err)
@@ -46,6 +48,9 @@ func Compare(ctx context.Context, source Source, codec *event.Codec, conn readmo
 	}
 	got, err := readmodels.AllEDRs(ctx, conn)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.notifications(ctx, conn, notifications.rows()); err != nil && !errors.Is(err, errEnough) {
 		return nil, err
 	}
 	attempts := fold.rows()
@@ -67,6 +72,35 @@ func Compare(ctx context.Context, source Source, codec *event.Codec, conn readmo
 		return nil, err
 	}
 	return c.found, nil
+}
+
+func (c *comparison) notifications(ctx context.Context, conn readmodels.Conn, want []readmodels.Notification) error {
+	key := func(n readmodels.Notification) string { return n.Tenant + "/" + n.Notification }
+	rest := make(map[string]readmodels.Notification, len(want))
+	for _, n := range want {
+		rest[key(n)] = n
+	}
+	err := readmodels.AllNotifications(ctx, conn, func(got readmodels.Notification) error {
+		w, is := rest[key(got)]
+		delete(rest, key(got))
+		what := differ(w, got)
+		if !is {
+			what = "extra or repeated"
+		}
+		if what == "" {
+			return nil
+		}
+		return c.add("notifications", key(got), what)
+	})
+	if err != nil {
+		return err
+	}
+	for missing := range rest {
+		if err := c.add("notifications", missing, "missing"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *comparison) rollups(want, got map[readmodels.RollupCell]int64) error {
@@ -220,6 +254,8 @@ func same(a, b any) bool {
 	case *time.Time:
 		b := b.(*time.Time)
 		return a == nil && b == nil || a != nil && b != nil && a.Equal(*b)
+	case map[string]string:
+		return maps.Equal(a, b.(map[string]string)) // none and empty are the same
 	}
 	return reflect.DeepEqual(a, b)
 }

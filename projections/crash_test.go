@@ -216,6 +216,17 @@ func (w *warehouse) check(t *testing.T, codec *event.Codec, ledger []event.Recor
 	if d := gocmp.Diff(calls, mergedCalls(w.tables[w.views["audit_log"]])); d != "" {
 		t.Errorf("audit_log: %s", d)
 	}
+	var events []projections.LedgerEvent
+	for seq, r := range ledger {
+		events = append(events, projections.LedgerEvent{Recorded: r, Seq: uint64(seq)})
+	}
+	parts, err := projections.NotificationPartsOf(codec, events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := gocmp.Diff(mergedNotifications(parts), mergedNotifications(w.tables[w.views["notifications"]])); d != "" {
+		t.Errorf("notifications: %s", d)
+	}
 	accounting, rollups := cellSums{}, cellSums{}
 	for cell, s := range projections.FoldAccounting(edr) {
 		accounting[cell] = s
@@ -260,6 +271,18 @@ func mergedCalls(rows []readmodels.Row) []readmodels.AuditRow {
 		return cmp.Or(cmp.Compare(a.Seq, b.Seq), strings.Compare(a.ID, b.ID))
 	})
 	return all
+}
+
+func mergedNotifications(rows []readmodels.Row) map[string]readmodels.NotificationPart {
+	merged := map[string]readmodels.NotificationPart{}
+	for _, r := range rows {
+		part := r.(readmodels.NotificationPart)
+		m := merged[part.Tenant+"\n"+part.Notification]
+		m.Tenant, m.Notification = part.Tenant, part.Notification
+		m.Merge(part)
+		merged[part.Tenant+"\n"+part.Notification] = m
+	}
+	return merged
 }
 
 // mergedParts merges as AggregatingMergeTree does: by the columns' functions.

@@ -1,6 +1,9 @@
 package projections
 
-import "recapito/readmodels"
+import (
+	"recapito/domain/event"
+	"recapito/readmodels"
+)
 
 // LimitBatches makes batches and spans small: what is tested is what happens between
 // them.
@@ -34,3 +37,9 @@ var (
 	EDRPartOf   = edrPart
 	AuditRowsOf = auditRows
 )
+
+// NotificationPartsOf makes the partial rows of a batch.
+func NotificationPartsOf(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, error) {
+	rows, _, err := notificationsProjection{codec}.rows(events)
+	return rows, err
+}

@@ -25,7 +25,7 @@ type Config struct {
 }
 
 // Names of the projections, in the order they are listed.
-var Names = []string{"events", "edr", "accounting", "rollups", "audit_log"}
+var Names = []string{"events", "edr", "notifications", "accounting", "rollups", "audit_log"}
 
 // Projections runs every projection.
 type Projections struct {
@@ -47,7 +47,7 @@ func New(c Config) (*Projections, error) {
 		c.Now = time.Now
 	}
 	p := &Projections{}
-	for _, one := range []projection{eventsProjection{}, edrProjection{c.Codec}, accountingProjection{c.Codec}, rollupsProjection{c.Codec}, auditProjection{c.Codec}} {
+	for _, one := range []projection{eventsProjection{}, edrProjection{c.Codec}, notificationsProjection{c.Codec}, accountingProjection{c.Codec}, rollupsProjection{c.Codec}, auditProjection{c.Codec}} {
 		k, err := newKeeper(c, one)
 		if err != nil {
 			return nil, err

@@ -26,11 +26,12 @@ type Table struct {
 // The tables of the projections. A changed schema or meaning is a new version: its
 // files are new files, and the projection is rebuilt beside the old table.
 var (
-	EventsTable     = Table{Projection: "events", Version: 1, columns: eventColumns}
-	EDRTable        = Table{Projection: "edr", Version: 1, columns: edrPartColumns}
-	AccountingTable = Table{Projection: "accounting", Version: 1, columns: accountingColumns, Sums: true}
-	RollupsTable    = Table{Projection: "rollups", Version: 1, columns: rollupColumns, Sums: true}
-	AuditTable      = Table{Projection: "audit_log", Version: 1, columns: auditColumns}
+	EventsTable        = Table{Projection: "events", Version: 1, columns: eventColumns}
+	EDRTable           = Table{Projection: "edr", Version: 1, columns: edrPartColumns}
+	AccountingTable    = Table{Projection: "accounting", Version: 1, columns: accountingColumns, Sums: true}
+	NotificationsTable = Table{Projection: "notifications", Version: 1, columns: notificationColumns}
+	RollupsTable       = Table{Projection: "rollups", Version: 1, columns: rollupColumns, Sums: true}
+	AuditTable         = Table{Projection: "audit_log", Version: 1, columns: auditColumns}
 )
 
 // Span is how many ledger events the ordinals are divided into: a batch never crosses a

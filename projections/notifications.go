@@ -1,0 +1,152 @@
+package projections
+
+import (
+	"strings"
+	"time"
+
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/readmodels"
+)
+
+// notificationsProjection: one row a notification, as it is now. What the events of a
+// batch say of one is merged here; the table merges the rest.
+type notificationsProjection struct{ codec *event.Codec }
+
+type notificationKey struct{ tenant, notification string }
+
+func (notificationsProjection) kind() readmodels.Table { return readmodels.NotificationsTable }
+
+func (p notificationsProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
+	parts := newSums[notificationKey, readmodels.NotificationPart]()
+	var broken error
+	n := 0
+	for _, e := range events {
+		var part *readmodels.NotificationPart
+		if part, broken = notificationPart(p.codec, e); broken != nil {
+			break
+		}
+		n++
+		if part != nil {
+			of := parts.at(notificationKey{part.Tenant, part.Notification})
+			of.Tenant, of.Notification = part.Tenant, part.Notification
+			of.Merge(*part)
+		}
+	}
+	rows := make([]readmodels.Row, 0, len(parts.cells))
+	for _, key := range parts.cells {
+		rows = append(rows, *parts.of[key])
+	}
+	return rows, n, broken
+}
+
+// notificationPart is what one event says of its notification; nil if it is none's.
+func notificationPart(codec *event.Codec, e LedgerEvent) (*readmodels.NotificationPart, error) {
+	decoded, tenant, err := notificationEvent(codec, e.Recorded)
+	if decoded == nil || err != nil {
+		return nil, err
+	}
+	p := &readmodels.NotificationPart{
+		Tenant: tenant, Notification: strings.TrimPrefix(e.Stream, notification.StreamPrefix),
+		LastEventAt: earliest, Changed: e.Seq + 1,
+	}
+	if a, is := decoded.(notification.AttemptEvent); is {
+		part, err := edrPart(e, a, tenant)
+		if err != nil {
+			return nil, err
+		}
+		ofAttempt(p, a, part)
+		return p, nil
+	}
+	ofWhole(p, decoded)
+	return p, nil
+}
+
+// The ladder of what a step can want: 0 is nothing of it.
+var ladder = map[notification.Status]uint16{notification.Sent: 1, notification.Delivered: 2, notification.Read: 3}
+
+var kinds = map[notification.TryKind]uint16{notification.FirstTry: 1, notification.Retry: 2, notification.Resend: 3}
+
+func ofAttempt(p *readmodels.NotificationPart, a notification.AttemptEvent, part readmodels.EDRPart) {
+	f := a.AttemptFacts()
+	p.Scenario = readmodels.ScenarioAs{From: 2, Scenario: f.Scenario, Version: f.Version}
+	p.Priority, p.Person, p.Test = f.Priority, f.Person, f.Test
+	p.RequestedAt, p.LastEventAt = known(f.RequestedAt), storable(f.At)
+	p.Channel = readmodels.ChannelOf{Attempt: part.Attempt, Channel: f.Channel}
+	p.Steps = map[uint16]uint16{part.Attempt: part.Step}
+	if s, is := a.(notification.NotificationScheduled); is {
+		p.Step = part.Step
+		p.Kinds = map[uint16]uint16{part.Attempt: kinds[s.Kind]}
+	}
+	to := a.Reached()
+	if !raises(f.From, to) {
+		return
+	}
+	at := known(occurred(a))
+	p.Statuses = map[uint16]uint16{part.Attempt: uint16(to.Rank())}
+	switch to {
+	case notification.Sent:
+		p.FirstSentAt = known(sentAt(a))
+	case notification.Delivered:
+		p.FirstDeliveredAt = at
+	case notification.Read:
+		p.FirstReadAt = at
+	case notification.Undelivered, notification.OutcomeUnknown:
+		p.Code = readmodels.CodeAt{Changed: p.Changed, Code: codeOf(a)}
+	case notification.None, notification.Scheduled, notification.Dispatched, notification.Withdrawn:
+	}
+	if l := ladder[to]; l > 0 {
+		p.Ladders = map[uint16]uint16{part.Attempt: l}
+		if to != notification.Sent {
+			p.Channel.Ladder = l
+		}
+	}
+}
+
+// ofWhole takes what is said of the notification as a whole.
+func ofWhole(p *readmodels.NotificationPart, e notification.Event) {
+	end := func(said *bool, at time.Time) {
+		*said, p.EndedAt, p.LastEventAt = true, known(at), storable(at)
+	}
+	switch e := e.(type) {
+	case notification.NotificationRequested:
+		p.Scenario = readmodels.ScenarioAs{From: 1, Scenario: e.Scenario, Version: e.Version}
+		p.Priority, p.Person, p.Test, p.Reference = e.Priority, string(e.Person.Person), e.Test, e.Reference
+		p.Fields = e.OpenFields
+		p.RequestedAt, p.SendAt, p.ExpiresAt, p.LastEventAt = known(e.At), known(e.SendAt), known(e.ExpiresAt), storable(e.At)
+	case notification.NotificationEnriched:
+		p.Scenario = readmodels.ScenarioAs{From: 2, Scenario: e.Scenario, Version: e.Version}
+		p.Enriched, p.EnrichedAt, p.LastEventAt = true, known(e.At), storable(e.At)
+		p.Planned = uint16(min(len(e.Plan.Steps), 1<<16-1))
+		p.Wanted = map[uint16]uint16{}
+		for i, step := range e.Plan.Steps[:p.Planned] {
+			p.Wanted[uint16(i+1)] = ladder[step.Wanted]
+		}
+	case notification.NotificationFailedOver:
+		p.FailedOver, p.Step, p.LastEventAt = []uint16{small(e.FromStep)}, small(e.ToStep), storable(e.At)
+	case notification.NotificationRejected:
+		end(&p.Rejected, e.At)
+		p.Code = readmodels.CodeAt{Changed: p.Changed, Code: e.Code}
+	case notification.NotificationSuppressed:
+		end(&p.Suppressed, e.At)
+		p.Code = readmodels.CodeAt{Changed: p.Changed, Code: e.Code}
+	case notification.NotificationExpired:
+		end(&p.Expired, e.At)
+	case notification.NotificationCancelled:
+		end(&p.Cancelled, e.At)
+	case notification.NotificationExhausted:
+		end(&p.Exhausted, e.At)
+	case notification.NotificationReplied:
+		p.Replies, p.LastEventAt = []string{e.ReplyID}, storable(e.At)
+	case notification.NotificationPaid:
+		p.Payments, p.LastEventAt = []string{e.PaymentID}, storable(e.At)
+	case notification.NotificationScheduled, notification.NotificationDispatched, notification.NotificationOutcomeUnknown,
+		notification.NotificationSent, notification.NotificationUndelivered, notification.NotificationDelivered, notification.NotificationRead,
+		notification.NotificationReceiptKept, notification.NotificationRetried, notification.NotificationGivenUp,
+		notification.NotificationAttemptWithdrawn:
+		// Of an attempt.
+	}
+}
+
+// small is a number of steps, which are few.
+func small(n int) uint16 { return uint16(min(max(n, 0), 1<<16-1)) }

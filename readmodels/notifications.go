@@ -1,0 +1,210 @@
+package readmodels
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// NotificationPart is a partial row of a notification: what some of its events say of
+// it. Parts merge in any order and any number of times: see
+// schema/notifications_v1.sql.
+type NotificationPart struct {
+	Tenant       string
+	Notification string
+	Scenario     ScenarioAs
+	Brand        string
+	Segment      string
+	Campaign     string
+	Reference    string
+	Priority     string
+	Person       string
+	Test         bool
+	Fields       map[string]string // not personal; of one event only
+
+	RequestedAt, SendAt, ExpiresAt, EnrichedAt          *time.Time
+	FirstSentAt, FirstDeliveredAt, FirstReadAt, EndedAt *time.Time
+	LastEventAt                                         time.Time
+	Planned, Step                                       uint16
+	Enriched                                            bool
+	Rejected, Suppressed, Cancelled, Expired, Exhausted bool
+	Statuses, Ladders, Steps, Kinds                     map[uint16]uint16 // by attempt
+	Wanted                                              map[uint16]uint16 // by step
+	FailedOver                                          []uint16          // steps
+	Replies, Payments                                   []string          // ids
+	Channel                                             ChannelOf
+	Code                                                CodeAt
+	Changed                                             uint64 // seq + 1 of the last of the events
+}
+
+// ScenarioAs is a scenario as a notification was requested (1) or enriched (2) with it.
+type ScenarioAs struct {
+	From              uint8
+	Scenario, Version string
+}
+
+// ChannelOf is the channel of an attempt, and what that one reached: the highest is the
+// notification's.
+type ChannelOf struct {
+	Ladder, Attempt uint16
+	Channel         string
+}
+
+// CodeAt is the code of a failure at a change position: the last is the notification's.
+type CodeAt struct {
+	Changed uint64
+	Code    string
+}
+
+// Merge adds what another part of the same notification says.
+func (p *NotificationPart) Merge(o NotificationPart) {
+	if c := cmp.Or(cmp.Compare(o.Scenario.From, p.Scenario.From), cmp.Compare(o.Scenario.Scenario, p.Scenario.Scenario), cmp.Compare(o.Scenario.Version, p.Scenario.Version)); c > 0 {
+		p.Scenario = o.Scenario
+	}
+	p.Brand, p.Segment, p.Campaign = max(p.Brand, o.Brand), max(p.Segment, o.Segment), max(p.Campaign, o.Campaign)
+	p.Reference, p.Priority, p.Person = max(p.Reference, o.Reference), max(p.Priority, o.Priority), max(p.Person, o.Person)
+	p.Test = p.Test || o.Test
+	if p.Fields == nil {
+		p.Fields = o.Fields
+	}
+	for _, t := range []struct {
+		to   **time.Time
+		from *time.Time
+	}{
+		{&p.RequestedAt, o.RequestedAt}, {&p.SendAt, o.SendAt}, {&p.ExpiresAt, o.ExpiresAt}, {&p.EnrichedAt, o.EnrichedAt},
+		{&p.FirstSentAt, o.FirstSentAt}, {&p.FirstDeliveredAt, o.FirstDeliveredAt}, {&p.FirstReadAt, o.FirstReadAt}, {&p.EndedAt, o.EndedAt},
+	} {
+		if t.from != nil && (*t.to == nil || t.from.Before(**t.to)) {
+			*t.to = t.from
+		}
+	}
+	p.LastEventAt = later(p.LastEventAt, o.LastEventAt)
+	p.Planned, p.Step = max(p.Planned, o.Planned), max(p.Step, o.Step)
+	p.Enriched, p.Rejected, p.Suppressed = p.Enriched || o.Enriched, p.Rejected || o.Rejected, p.Suppressed || o.Suppressed
+	p.Cancelled, p.Expired, p.Exhausted = p.Cancelled || o.Cancelled, p.Expired || o.Expired, p.Exhausted || o.Exhausted
+	mergeMax(&p.Statuses, o.Statuses)
+	mergeMax(&p.Ladders, o.Ladders)
+	mergeMax(&p.Steps, o.Steps)
+	mergeMax(&p.Kinds, o.Kinds)
+	mergeMax(&p.Wanted, o.Wanted)
+	p.FailedOver, p.Replies, p.Payments = union(p.FailedOver, o.FailedOver), union(p.Replies, o.Replies), union(p.Payments, o.Payments)
+	if c := cmp.Or(cmp.Compare(o.Channel.Ladder, p.Channel.Ladder), cmp.Compare(o.Channel.Attempt, p.Channel.Attempt), cmp.Compare(o.Channel.Channel, p.Channel.Channel)); c > 0 {
+		p.Channel = o.Channel
+	}
+	if c := cmp.Or(cmp.Compare(o.Code.Changed, p.Code.Changed), cmp.Compare(o.Code.Code, p.Code.Code)); c > 0 {
+		p.Code = o.Code
+	}
+	p.Changed = max(p.Changed, o.Changed)
+}
+
+func mergeMax(to *map[uint16]uint16, from map[uint16]uint16) {
+	if *to == nil && len(from) > 0 {
+		*to = map[uint16]uint16{}
+	}
+	for k, v := range from {
+		(*to)[k] = max((*to)[k], v)
+	}
+}
+
+func union[T cmp.Ordered](a, b []T) []T {
+	if len(b) == 0 {
+		return a
+	}
+	all := append(slices.Clone(a), b...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+var notificationColumns = []string{
+	"tenant", "notification", "scenario", "brand", "segment", "campaign", "reference", "priority", "person", "test", "fields",
+	"requested_at", "send_at", "expires_at", "enriched_at", "first_sent_at", "first_delivered_at", "first_read_at", "ended_at", "last_event_at",
+	"planned", "step", "enriched", "rejected", "suppressed", "cancelled", "expired", "exhausted",
+	"statuses", "ladders", "steps", "kinds", "wanted", "failed_over", "replies", "payments", "channel", "code", "changed",
+}
+
+func (p NotificationPart) values() []any {
+	fields := make([][]any, 0, len(p.Fields))
+	for _, name := range slices.Sorted(maps.Keys(p.Fields)) {
+		fields = append(fields, []any{name, p.Fields[name]})
+	}
+	return []any{
+		p.Tenant, p.Notification, []any{p.Scenario.From, p.Scenario.Scenario, p.Scenario.Version},
+		p.Brand, p.Segment, p.Campaign, p.Reference, p.Priority, p.Person, p.Test, fields,
+		p.RequestedAt, p.SendAt, p.ExpiresAt, p.EnrichedAt, p.FirstSentAt, p.FirstDeliveredAt, p.FirstReadAt, p.EndedAt, p.LastEventAt,
+		p.Planned, p.Step, p.Enriched, p.Rejected, p.Suppressed, p.Cancelled, p.Expired, p.Exhausted,
+		p.Statuses, p.Ladders, p.Steps, p.Kinds, p.Wanted, p.FailedOver, p.Replies, p.Payments,
+		[]any{p.Channel.Ladder, p.Channel.Attempt, p.Channel.Channel}, []any{p.Code.Changed, p.Code.Code}, p.Changed,
+	}
+}
+
+// Notification is a row of the view notifications.
+type Notification struct {
+	Tenant           string            `ch:"tenant" json:"tenant"`
+	Notification     string            `ch:"notification" json:"notification"`
+	Scenario         string            `ch:"scenario" json:"scenario"`
+	Version          string            `ch:"version" json:"version"`
+	Brand            string            `ch:"brand" json:"brand,omitempty"`
+	Segment          string            `ch:"segment" json:"segment,omitempty"`
+	Campaign         string            `ch:"campaign" json:"campaign,omitempty"`
+	Reference        string            `ch:"reference" json:"reference,omitempty"`
+	Priority         string            `ch:"priority" json:"priority"`
+	Person           string            `ch:"person" json:"person"`
+	Test             bool              `ch:"test" json:"test"`
+	Fields           map[string]string `ch:"fields" json:"fields,omitempty"` // custom fields that are not personal
+	State            string            `ch:"state" json:"state"`
+	Final            bool              `ch:"final" json:"final"`
+	WantedReached    bool              `ch:"wanted_reached" json:"wanted_reached"`
+	Step             uint16            `ch:"step" json:"step"`
+	Steps            uint16            `ch:"steps" json:"steps"`
+	Attempts         uint16            `ch:"attempts" json:"attempts"`
+	Retries          uint16            `ch:"retries" json:"retries"`
+	Resends          uint16            `ch:"resends" json:"resends"`
+	Failovers        uint16            `ch:"failovers" json:"failovers"`
+	RequestedAt      *time.Time        `ch:"requested_at" json:"requested_at,omitempty"`
+	SendAt           *time.Time        `ch:"send_at" json:"send_at,omitempty"`
+	ExpiresAt        *time.Time        `ch:"expires_at" json:"expires_at,omitempty"`
+	EnrichedAt       *time.Time        `ch:"enriched_at" json:"enriched_at,omitempty"`
+	FirstSentAt      *time.Time        `ch:"first_sent_at" json:"first_sent_at,omitempty"`
+	FirstDeliveredAt *time.Time        `ch:"first_delivered_at" json:"first_delivered_at,omitempty"`
+	FirstReadAt      *time.Time        `ch:"first_read_at" json:"first_read_at,omitempty"`
+	EndedAt          *time.Time        `ch:"ended_at" json:"ended_at,omitempty"`
+	LastEventAt      time.Time         `ch:"last_event_at" json:"last_event_at"`
+	Channel          string            `ch:"channel" json:"channel,omitempty"`
+	Code             string            `ch:"code" json:"code,omitempty"`
+	Replies          uint16            `ch:"replies" json:"replies,omitempty"`
+	Paid             bool              `ch:"paid" json:"paid,omitempty"`
+	Changed          uint64            `ch:"changed" json:"changed"`
+}
+
+// NotificationColumns are those of the view notifications, in the order of Notification.
+const NotificationColumns = `tenant, notification, scenario, version, brand, segment, campaign, reference, priority, person, test, fields,
+	state, final, wanted_reached, step, steps, attempts, retries, resends, failovers, requested_at, send_at, expires_at, enriched_at,
+	first_sent_at, first_delivered_at, first_read_at, ended_at, last_event_at, channel, code, replies, paid, changed`
+
+// AllNotifications hands over every notification of every tenant, by tenant and id: for
+// comparing the whole with the event store.
+func AllNotifications(ctx context.Context, conn driver.Conn, visit func(Notification) error) error {
+	rows, err := conn.Query(ctx, "SELECT "+NotificationColumns+" FROM notifications ORDER BY tenant, notification")
+	if err != nil {
+		return fmt.Errorf("reading notifications: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var n Notification
+		if err := rows.ScanStruct(&n); err != nil {
+			return fmt.Errorf("reading notifications: %w", err)
+		}
+		if err := visit(n); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("reading notifications: %w", err)
+	}
+	return nil
+}

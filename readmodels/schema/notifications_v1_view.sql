@@ -1,0 +1,34 @@
+-- The partial rows as they lie there: for the keys of what was changed, not for reading.
+CREATE OR REPLACE VIEW notification_parts AS SELECT tenant, notification, changed FROM {table};
+
+-- One row a notification, always. state and final are what the domain says
+-- (docs/architecture.md "A notification"): reached is whether a step's wanted status was
+-- reached, highest the highest status of an attempt of the current step, or of any once
+-- the wanted status was reached.
+CREATE OR REPLACE VIEW notifications AS
+WITH
+    arrayExists((attempt, ladder) -> t.wanted[t.steps[attempt]] BETWEEN 1 AND ladder, mapKeys(ladders), mapValues(ladders)) AS reached,
+    arrayMax(arrayMap(
+        (attempt, status) -> if((t.steps[attempt] = t.step OR reached) AND status != 8, status, 0),
+        arrayPushBack(mapKeys(statuses), 0), arrayPushBack(mapValues(statuses), 0))) AS highest
+SELECT
+    tenant, notification, tupleElement(t.scenario, 2) AS scenario, tupleElement(t.scenario, 3) AS version,
+    brand, segment, campaign, reference, priority, person, test, CAST(t.fields, 'Map(String, String)') AS fields,
+    multiIf(
+        has(mapValues(statuses), 7), 'read',
+        has(mapValues(statuses), 6), 'delivered',
+        rejected, 'rejected', suppressed, 'suppressed', cancelled, 'cancelled', expired, 'expired', exhausted, 'exhausted',
+        highest > 0, transform(highest, [1, 2, 3, 4, 5], ['scheduled', 'dispatched', 'outcome_unknown', 'sent', 'undelivered'], ''),
+        step > 0, 'scheduled', enriched, 'enriched', 'requested') AS state,
+    (reached OR rejected OR suppressed OR cancelled OR expired OR exhausted)
+        AND NOT hasAny(mapValues(statuses), [1, 2]) AS final,
+    reached AS wanted_reached,
+    step, planned AS steps, toUInt16(length(statuses)) AS attempts,
+    toUInt16(arrayCount(kind -> kind = 2, mapValues(kinds))) AS retries,
+    toUInt16(arrayCount(kind -> kind = 3, mapValues(kinds))) AS resends,
+    toUInt16(length(failed_over)) AS failovers,
+    requested_at, send_at, expires_at, enriched_at, first_sent_at, first_delivered_at, first_read_at, ended_at, last_event_at,
+    tupleElement(t.channel, 3) AS channel, tupleElement(t.code, 2) AS code,
+    toUInt16(length(t.replies)) AS replies, notEmpty(payments) AS paid, changed
+FROM {table} AS t FINAL
+SETTINGS optimize_move_to_prewhere_if_final = 0;
