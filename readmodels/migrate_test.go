@@ -142,6 +142,7 @@ func TestSchemaOfAVersionNeverChanges(t *testing.T) {
 		"schema/accounting_v1_span.sql": "24e9d3708a99c206",
 		"schema/edr_v1.sql":             "1ad9f410dfdd4266",
 		"schema/events_v1.sql":          "1668dc378f243032",
+		"schema/notifications_v1.sql":   "0254fffe0fd3c564",
 		"schema/rollups_v1.sql":         "9b8e978f9ed3775c",
 		"schema/rollups_v1_span.sql":    "72c07dd5eec6b216",
 	}
