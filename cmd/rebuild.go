@@ -11,7 +11,7 @@ import (
 
 type rebuildCmd struct {
 	instanceFlag
-	Projection string `arg:"" help:"The projection: events, edr, accounting, rollups or audit_log."`
+	Projection string `arg:"" help:"The projection: events, edr, notifications, accounting, rollups or audit_log."`
 }
 
 // Run starts the rebuild and shows its progress until the tables are swapped.

@@ -111,7 +111,7 @@ func ofWhole(p *readmodels.NotificationPart, e notification.Event) {
 	switch e := e.(type) {
 	case notification.NotificationRequested:
 		p.Scenario = readmodels.ScenarioAs{From: 1, Scenario: e.Scenario, Version: e.Version}
-		p.Priority, p.Person, p.Test, p.Reference = e.Priority, string(e.Person.Person), e.Test, e.Reference
+		p.Priority, p.Person, p.Test, p.Reference = e.Priority, e.Person.Person, e.Test, e.Reference
 		p.Fields = e.OpenFields
 		p.RequestedAt, p.SendAt, p.ExpiresAt, p.LastEventAt = known(e.At), known(e.SendAt), known(e.ExpiresAt), storable(e.At)
 	case notification.NotificationEnriched:
