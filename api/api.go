@@ -17,7 +17,6 @@ import (
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/tenant"
-	"recapito/readmodels"
 )
 
 // Notifications is the command side. Implemented by commands.Notifications.
@@ -36,17 +35,15 @@ type Access interface {
 	Revoke(ctx context.Context, o commands.Origin, tenant, keyID string) (access.Revoked, error)
 }
 
-// EDRs answers a page of the EDR. readmodels.EDRs with a connection is one.
-type EDRs func(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error)
-
-// Options of New. Notifications, Access, Calls and Scenarios are required; without EDRs or
+// Options of New. Notifications, Access, Calls and Scenarios are required; without Reports or
 // Projections their paths answer 503.
 type Options struct {
 	Notifications Notifications
 	Access        Access
 	Calls         Calls
 	Scenarios     commands.Scenarios
-	EDRs          EDRs
+	Reports       Reports
+	Persons       commands.Finder
 	Projections   Projections
 	Passed        Passed
 	Checks        []Check // for /readyz
@@ -64,6 +61,7 @@ type server struct {
 	router   *chi.Mux
 	api      huma.API
 	inFlight chan struct{}
+	files    chan struct{}
 	// operations are the ids of those under /v1, by method and path.
 	operations map[string]string
 	metrics    *metrics
@@ -88,7 +86,7 @@ func newServer(o Options) *server {
 	}
 	takeOverErrors()
 	s := &server{
-		Options: o, router: chi.NewMux(), inFlight: make(chan struct{}, o.MaxInFlight), operations: map[string]string{},
+		Options: o, router: chi.NewMux(), inFlight: make(chan struct{}, o.MaxInFlight), files: make(chan struct{}, maxFiles), operations: map[string]string{},
 		metrics: newMetrics(o.Metrics), health: newHealth(o.Checks, o.Log, o.Now),
 	}
 	s.router.Use(s.observe, s.authenticate, s.limit, middleware.GetHead)
@@ -99,6 +97,8 @@ func newServer(o Options) *server {
 	s.notifications()
 	s.scenarios()
 	s.edr()
+	s.histories()
+	s.counts()
 	s.keys()
 	s.projections()
 	s.healthRoutes()

@@ -224,6 +224,9 @@ func (s *server) limit(next http.Handler) http.Handler {
 		if strings.HasSuffix(r.URL.Path, ":batch") {
 			timeout = batchTimeout
 		}
+		if wantsFile(r) {
+			timeout = fileTimeout
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))

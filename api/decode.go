@@ -235,3 +235,16 @@ func sortProblems(ps []FieldProblem) {
 		return slices.Compare([]string{a.Field, a.Code}, []string{b.Field, b.Code})
 	})
 }
+
+// whole answers a number from 1 to most; standard if it is left out.
+func (o object) whole(name string, standard, most int) int {
+	raw, given := o.members[name]
+	if !given {
+		return standard
+	}
+	n := 0
+	if json.Unmarshal(raw, &n) != nil || n < 1 || n > most {
+		o.report(o.at(name), wrongType, fmt.Sprintf("must be a whole number from 1 to %d", most))
+	}
+	return n
+}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"regexp"
 	"slices"
@@ -14,18 +13,18 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"recapito/domain/event"
+	"recapito/api/export"
 	"recapito/domain/notification"
 	"recapito/readmodels"
 )
 
 type edrInput struct {
+	ReportParameters
 	From string `query:"from" doc:"Attempts due from then on (RFC 3339)."`
 	To   string `query:"to" doc:"Attempts due before then (RFC 3339)."`
 	EDRParameters
 	Cursor string `query:"cursor" doc:"The page before's next, with the same filters."`
 	Limit  string `query:"limit" doc:"At most so many rows: 1 to 1,000, 100 if left out."`
-	After  string `query:"after" doc:"The position of a 202: rows are at least as new; waits for that up to 10 s."`
 }
 
 // EDRParameters are the parameters of readmodels.EDRFilter.
@@ -53,8 +52,6 @@ type EDRParameters struct {
 	DeliveryMost  string `query:"delivery_ms_max" doc:"The same, at most."`
 }
 
-type edrOutput struct{ Body edrBody }
-
 type edrBody struct {
 	Rows []readmodels.EDR `json:"rows" doc:"One an attempt, newest day first."`
 	Next string           `json:"next,omitempty" doc:"There are more: ask again with cursor set to this."`
@@ -66,44 +63,81 @@ var statuses = []string{
 }
 
 func (s *server) edr() {
-	register(s, huma.Operation{
-		OperationID: "list-edr", Method: http.MethodGet, Path: "/v1/edr", Tags: []string{"reports"},
+	registerReport(s, huma.Operation{
+		OperationID: "list-edr", Method: http.MethodGet, Path: "/v1/edr",
 		Summary: "Event detail records: one row an attempt, by any filter",
-	}, nil, s.listEDR)
+	}, nil, edrBody{}, s.listEDR)
 }
 
-func (s *server) listEDR(ctx context.Context, in *edrInput, _ []byte) (*edrOutput, error) {
-	q, problem := in.query(callOf(ctx).tenant)
-	if problem != nil {
+func (s *server) listEDR(ctx context.Context, in *edrInput, _ []byte) (*asked, error) {
+	var ps parameters
+	format := in.format(&ps)
+	q := readmodels.EDRQuery{Tenant: callOf(ctx).tenant, Cursor: in.Cursor, EDRFilter: in.filter(&ps)}
+	q.From, q.To = ps.period(in.From, in.To)
+	q.Limit = ps.limit(in.Limit)
+	cut, err := s.asOf(ctx, &ps, in.AsOf)
+	if problem := ps.problem(); problem != nil {
 		return nil, problem
 	}
-	if s.EDRs == nil {
-		return nil, event.ErrUnavailable
-	}
-	if err := s.fresh(ctx, in.After, "edr"); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	page, err := s.EDRs(ctx, q)
-	switch {
-	case errors.Is(err, readmodels.ErrBadCursor):
-		return nil, invalid("cursor", invalidValue, "must be the next of a page with the same filters")
-	case err != nil:
-		return nil, errors.Join(event.ErrUnavailable, err)
-	}
-	if page.Rows == nil {
-		page.Rows = []readmodels.EDR{}
-	}
-	return &edrOutput{Body: edrBody(page)}, nil
+	q.AsOf = seqOf(cut)
+	a := s.attempts(q, func(_ context.Context, p readmodels.EDRPage) (any, error) {
+		return edrBody{Rows: p.Rows, Next: p.Next}, nil
+	})
+	a.manifest = export.Manifest{Report: "edr", Query: queryOf(q), Cut: cut, AsOf: ps.asOf(in.AsOf)}
+	a.format, a.after, a.reads = format, in.After, "edr"
+	return a, nil
 }
 
-// query checks the parameters, all of them.
-func (in *edrInput) query(tenant string) (readmodels.EDRQuery, *Problem) {
-	q := readmodels.EDRQuery{Tenant: tenant, Cursor: in.Cursor}
-	var ps parameters
-	q.From, q.To = ps.period(in.From, in.To)
-	q.EDRFilter = in.filter(&ps)
-	q.Limit = ps.limit(in.Limit)
-	return q, ps.problem()
+// attempts is a report of attempts; a page of it becomes what page makes of it.
+func (s *server) attempts(q readmodels.EDRQuery, page func(context.Context, readmodels.EDRPage) (any, error)) *asked {
+	return &asked{
+		columns: readmodels.ColumnsOf[readmodels.EDR](),
+		page: func(ctx context.Context) (any, error) {
+			p, err := s.Reports.EDRs(ctx, q)
+			if err != nil {
+				return nil, err
+			}
+			if p.Rows == nil {
+				p.Rows = []readmodels.EDR{}
+			}
+			return page(ctx, p)
+		},
+		each: func(ctx context.Context, row func([]any) error) error {
+			var values []any
+			return s.Reports.EachEDR(ctx, q, func(r readmodels.EDR) error {
+				values = readmodels.ValuesOf(values[:0], r)
+				return row(values)
+			})
+		},
+	}
+}
+
+// queryOf is a query as a manifest tells it.
+func queryOf(q readmodels.EDRQuery) map[string]any {
+	said := map[string]any{}
+	for column, value := range q.Is {
+		said[column] = value
+	}
+	for column, b := range q.Within {
+		said[column] = b
+	}
+	if q.Test != nil {
+		said["test"] = *q.Test
+	}
+	sayPeriod(said, q.From, q.To)
+	return said
+}
+
+func sayPeriod(said map[string]any, from, to time.Time) {
+	if !from.IsZero() {
+		said["from"] = from.UTC()
+	}
+	if !to.IsZero() {
+		said["to"] = to.UTC()
+	}
 }
 
 func (in *EDRParameters) filter(ps *parameters) readmodels.EDRFilter {
@@ -162,6 +196,9 @@ func (ps *parameters) at(field, value string) time.Time {
 	}
 	return t
 }
+
+// asOf is the parameter as_of, checked before.
+func (ps *parameters) asOf(value string) *time.Time { return instant(ps.at("as_of", value)) }
 
 func (ps *parameters) period(from, to string) (time.Time, time.Time) {
 	before := len(ps.wrong)

@@ -20,6 +20,10 @@ const (
 	DefaultPage = 100
 	// MaxReasonLength of a cancel, in bytes.
 	MaxReasonLength = 256
+	// maxFiles is how many files of reports are written at a time; fileBuffer bytes of
+	// each go out at a time.
+	maxFiles   = 8
+	fileBuffer = 64 << 10
 	// maxParameterLength of a query parameter, in bytes.
 	maxParameterLength = 512
 )
@@ -30,7 +34,8 @@ const (
 	readTimeout    = 30 * time.Second
 	requestTimeout = 30 * time.Second
 	batchTimeout   = 60 * time.Second
-	writeTimeout   = 120 * time.Second
+	fileTimeout    = time.Hour
+	writeTimeout   = 120 * time.Second // of a file: each piece
 	idleTimeout    = 120 * time.Second
 
 	maxHeaderBytes = 16 << 10

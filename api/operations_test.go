@@ -45,19 +45,10 @@ func (r *rebuilds) Projection(_ context.Context, name string) (api.Projection, b
 	return api.Projection{Name: name, State: state, Done: 3, Total: 7}, true
 }
 
-// noRows stands in for ClickHouse where a query is refused before it is asked; readmodels
-// has its own tests over the engine.
-func noRows(_ context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error) {
-	if q.Cursor != "" {
-		return readmodels.EDRPage{}, readmodels.ErrBadCursor
-	}
-	return readmodels.EDRPage{}, nil
-}
-
 // refusingWorld has everything that can refuse.
 func refusingWorld(t testing.TB) *world {
-	return newWorld(t, func(_ *world, o *api.Options) {
-		o.EDRs = noRows
+	return newWorld(t, func(w *world, o *api.Options) {
+		o.Reports, o.Persons = &told{}, w.sealer
 		o.Projections = &rebuilds{}
 		o.Passed = func(context.Context, event.Position, ...string) error { return readmodels.ErrNoSuchPosition }
 	})
@@ -82,7 +73,7 @@ func TestReadsWaitForTheirPosition(t *testing.T) {
 	var asked []string
 	answer := error(nil)
 	w := newWorld(t, func(_ *world, o *api.Options) {
-		o.EDRs = noRows
+		o.Reports = &told{}
 		o.Passed = func(_ context.Context, p event.Position, names ...string) error {
 			asked = append(asked, fmt.Sprint(p, names))
 			return answer
@@ -106,17 +97,8 @@ func TestReadsWaitForTheirPosition(t *testing.T) {
 }
 
 func TestEDRAsksForTheCallersTenant(t *testing.T) {
-	var asked readmodels.EDRQuery
-	fails := false
-	w := newWorld(t, func(_ *world, o *api.Options) {
-		o.EDRs = func(_ context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error) {
-			if fails {
-				return readmodels.EDRPage{}, errors.New("connection refused")
-			}
-			asked = q
-			return readmodels.EDRPage{Rows: []readmodels.EDR{{Tenant: q.Tenant, DayText: "2026-01-05", Notification: "n", Attempt: 1, Status: "delivered"}}, Next: "more"}, nil
-		}
-	})
+	r := &told{edr: []readmodels.EDR{{DayText: "2026-01-05", Notification: "n", Attempt: 1, Status: "delivered"}}, next: "more"}
+	w := newWorld(t, func(_ *world, o *api.Options) { o.Reports = r })
 	a := w.call(http.MethodGet, "/v1/edr?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00%2B01:00&channel=sms&scenario=appointment&status=delivered&code=0x0b&person=p-1&test=false&queue_ms_min=1000&delivery_ms_max=-1&cursor=abc&limit=7", "", withKey(w.newKey("acme")))
 	want := readmodels.EDRQuery{
 		Tenant: "acme", From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 31, 23, 0, 0, 0, time.UTC),
@@ -127,13 +109,13 @@ func TestEDRAsksForTheCallersTenant(t *testing.T) {
 		},
 		Cursor: "abc", Limit: 7,
 	}
-	if diff := cmp.Diff(want, asked); diff != "" {
+	if diff := cmp.Diff(want, r.asked); diff != "" {
 		t.Error(diff)
 	}
 	if a.status != http.StatusOK || !strings.Contains(a.body, `"day":"2026-01-05"`) || !strings.Contains(a.body, `"next":"more"`) {
 		t.Errorf("status %d: %s", a.status, a.body)
 	}
-	fails = true
+	r.fails = errors.New("connection refused")
 	if a = w.call(http.MethodGet, "/v1/edr", ""); a.status != http.StatusServiceUnavailable || a.problem(t).Code != "unavailable" || a.header.Get("Retry-After") == "" {
 		t.Errorf("without ClickHouse: %d %s", a.status, a.body)
 	}

@@ -44,6 +44,9 @@ func refusals(w *world) []refusal {
 	get := func(name, path string, places ...string) refusal {
 		return refusal{name: name, method: http.MethodGet, path: path, status: 422, code: "invalid", places: places}
 	}
+	history := func(name, body string, places ...string) refusal {
+		return refusal{name: name, path: "/v1/reports/history", body: body, status: 422, code: "invalid", places: places}
+	}
 	batch := func(r refusal) refusal { r.path = "/v1/notifications:batch"; return r }
 	all := []refusal{
 		{name: "no body", status: 400, code: "bad_json", options: []option{header("Content-Type", "application/json")}},
@@ -127,6 +130,23 @@ func refusals(w *world) []refusal {
 		get("EDR: kind", "/v1/edr?kind=%[1]s", "kind invalid_value"),
 		get("EDR: priority", "/v1/edr?priority=%[1]s", "priority invalid_value"),
 		get("EDR: latency", "/v1/edr?queue_ms_min=%[1]s", "queue_ms_min wrong_type"),
+		get("EDR: format", "/v1/edr?format=%[1]s", "format invalid_value"),
+		get("EDR: as_of", "/v1/edr?as_of=%[1]s", "as_of wrong_type"),
+		get("EDR: as of the future", "/v1/edr?as_of=2999-01-01T00:00:00Z", "as_of invalid_value"),
+		get("accounting: group", "/v1/reports/accounting?group_by=%[1]s", "group_by invalid_value"),
+		get("accounting: month", "/v1/reports/accounting?month=%[1]s", "month wrong_type"),
+		get("accounting: month and from", "/v1/reports/accounting?month=2026-11&from=2026-11-01T00:00:00Z", "month invalid_value"),
+		get("accounting: not a day", "/v1/reports/accounting?from=2026-11-01T01:00:00Z", "from invalid_value"),
+		get("rollups: no from", "/v1/reports/rollups", "from missing_field"),
+		get("rollups: grain", "/v1/reports/rollups?grain=%[1]s&from=2026-11-01T00:00:00Z", "grain invalid_value"),
+		history("history of nobody", `{}`, "body invalid_value"),
+		history("history of two", `{"recipient":"%[1]s","scenario":"hello"}`, "body invalid_value"),
+		history("history: no number", `{"destination":{"channel":"sms","address":"%[1]s"}}`, "destination.address invalid_address"),
+		history("history: no address", `{"destination":{"channel":"%[1]s"}}`, "destination missing_field"),
+		history("history: no notification", `{"notification":"%[1]s"}`, "notification invalid_value"),
+		history("history: no name", `{"campaign":"%[1]s."}`, "campaign invalid_value"),
+		history("history: limit", `{"scenario":"hello","limit":"%[1]s"}`, "limit wrong_type"),
+		history("history: member", `{"scenario":"hello","%[1]s":1}`, "body unknown_member"),
 		get("EDR: limit", "/v1/edr?limit=%[1]s", "limit wrong_type"),
 		get("EDR: limit too high", "/v1/edr?limit=1001", "limit wrong_type"),
 		get("EDR: after", "/v1/edr?after=%[1]s", "after wrong_type"),

@@ -33,6 +33,8 @@ import (
 // world is the API over a real ledger, in process.
 type world struct {
 	t      testing.TB
+	keys   *keystore.Store
+	sealer *sealing.Sealing
 	store  *eventlog.Log
 	ledger *commands.Ledger
 	access *access.Access
@@ -114,6 +116,7 @@ func newWorld(t testing.TB, change ...func(*world, *api.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.keys, w.sealer = keys, sealer
 	codec, err := catalogue.NewCodec()
 	if err != nil {
 		t.Fatal(err)

@@ -10,16 +10,13 @@ import (
 	"recapito/api"
 	"recapito/commands"
 	"recapito/domain/event"
-	"recapito/readmodels"
 )
 
 // apiOptions is what the HTTP surface stands on.
 func (l *ledger) apiOptions(scenarios commands.Scenarios) api.Options {
 	return api.Options{
 		Notifications: l.notifications, Access: l.access, Calls: l.calls, Scenarios: scenarios,
-		EDRs: func(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error) {
-			return readmodels.EDRs(ctx, l.engines.read, q)
-		},
+		Reports: l.reports(), Persons: l.engines.sealing,
 		Projections: l.rebuilds, Passed: l.projections.Passed, Checks: l.checks(), Log: l.log, Metrics: l.registry,
 	}
 }

@@ -36,6 +36,9 @@ func (q EDRQuery) name() []byte {
 	for _, t := range []time.Time{q.From, q.To} {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(t.UnixMicro())))
 	}
+	if q.AsOf != nil {
+		h.Write(binary.BigEndian.AppendUint64(nil, *q.AsOf))
+	}
 	return h.Sum(nil)[:12]
 }
 

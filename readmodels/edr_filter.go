@@ -23,8 +23,8 @@ type EDRFilter struct {
 
 // Bounds of a number, both included; nil is open.
 type Bounds struct {
-	Least *int64 `json:",omitempty"`
-	Most  *int64 `json:",omitempty"`
+	Least *int64 `json:"least,omitempty"`
+	Most  *int64 `json:"most,omitempty"`
 }
 
 // edrFilters are the columns of text that a query can narrow by; edrKeyColumns those of

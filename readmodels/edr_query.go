@@ -39,6 +39,9 @@ type EDRQuery struct {
 	// zero is open.
 	From, To time.Time
 	EDRFilter
+	// AsOf asks for what only the first so many ledger events tell. The tables forget, so
+	// EDRs and EachEDR refuse it: such rows are folded from events.
+	AsOf   *uint64
 	Cursor string // Next of the page before, of the same query
 	Limit  int    // 0 is DefaultEDRLimit; more than MaxEDRLimit is refused
 }
@@ -83,6 +86,9 @@ func (q *EDRQuery) prepare() (*edrCursor, error) {
 	}
 	if q.Tenant == "" || q.Limit < 0 || q.Limit > MaxEDRLimit {
 		return nil, fmt.Errorf("%w: it needs a tenant and a limit of at most %d", ErrBadQuery, MaxEDRLimit)
+	}
+	if q.AsOf != nil {
+		return nil, fmt.Errorf("%w: the tables show only what is known now", ErrBadQuery)
 	}
 	if err := q.EDRFilter.check(); err != nil {
 		return nil, err

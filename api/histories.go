@@ -1,0 +1,188 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"recapito/api/export"
+	"recapito/commands"
+	"recapito/domain/notification"
+	"recapito/readmodels"
+)
+
+// historyRequest documents whose history is asked for: exactly one of the first five.
+type historyRequest struct {
+	Destination  *destinationBody `json:"destination,omitempty" doc:"A person, by an address."`
+	Recipient    string           `json:"recipient,omitempty" doc:"A person, by your id of it." maxLength:"128"`
+	Notification string           `json:"notification,omitempty" doc:"One notification: its events too."`
+	Campaign     string           `json:"campaign,omitempty"`
+	Scenario     string           `json:"scenario,omitempty"`
+	From         time.Time        `json:"from,omitempty" doc:"Attempts due from then on."`
+	To           time.Time        `json:"to,omitempty" doc:"Attempts due before then."`
+	Cursor       string           `json:"cursor,omitempty" doc:"The page before's next, with the same body."`
+	Limit        int              `json:"limit,omitempty" minimum:"1" maximum:"1000" default:"100"`
+}
+
+type destinationBody struct {
+	Channel string `json:"channel" example:"sms"`
+	Address string `json:"address" doc:"Used to find the person, and not kept."`
+}
+
+type historyReport struct {
+	Rows   []readmodels.EDR  `json:"rows" doc:"One an attempt, newest day first."`
+	Next   string            `json:"next,omitempty" doc:"There are more: ask again with cursor set to this."`
+	State  *notificationBody `json:"state,omitempty" doc:"Of one notification: as it is now, or was as of the time asked for."`
+	Events []historyEvent    `json:"events,omitempty" doc:"Of one notification, on its first page: what happened."`
+}
+
+func (s *server) histories() {
+	registerReport(s, huma.Operation{
+		OperationID: "report-history", Method: http.MethodPost, Path: "/v1/reports/history",
+		Summary: "Delivery history of a person, a notification, a campaign or a scenario",
+		Description: "Asked for by a body, so that no address stands in a URL. Somebody who is not known, or was erased, has an empty history. " +
+			"The call stands in the ledger's record before it is answered.",
+		Metadata: recordedFirst,
+		Errors:   []int{http.StatusNotFound},
+	}, &bodySpec{schema: reflect.TypeFor[historyRequest](), limit: MaxBodyBytes}, historyReport{}, s.reportHistory)
+}
+
+// subject is whose history is asked for.
+type subject struct {
+	kind    string // destination, recipient, notification, campaign, scenario
+	id      string // of all but a destination
+	address commands.Address
+}
+
+var subjects = []string{"destination", "recipient", "notification", "campaign", "scenario"}
+
+func (s *server) reportHistory(ctx context.Context, in *ReportParameters, data []byte) (*asked, error) {
+	o, problem := body(data)
+	if problem != nil {
+		return nil, problem
+	}
+	ps := parameters{}
+	format := in.format(&ps)
+	q := readmodels.EDRQuery{Tenant: callOf(ctx).tenant}
+	of := o.history(&q)
+	ps.wrong = append(ps.wrong, *o.problems...)
+	cut, err := s.asOf(ctx, &ps, in.AsOf)
+	if problem := ps.problem(); problem != nil {
+		return nil, problem
+	}
+	if err != nil {
+		return nil, err
+	}
+	q.AsOf = seqOf(cut)
+	known, err := s.narrowTo(ctx, of, &q)
+	if err != nil {
+		return nil, err
+	}
+	a := s.attempts(q, func(ctx context.Context, p readmodels.EDRPage) (any, error) {
+		report := historyReport{Rows: p.Rows, Next: p.Next}
+		if of.kind == "notification" && q.Cursor == "" && q.AsOf == nil {
+			return report, s.timeline(ctx, of.id, &report)
+		}
+		return report, nil
+	})
+	if !known {
+		a.page = func(context.Context) (any, error) { return historyReport{Rows: []readmodels.EDR{}}, nil }
+		a.each = func(context.Context, func([]any) error) error { return nil }
+	}
+	a.manifest = export.Manifest{Report: "history", Query: queryOf(q), Cut: cut, AsOf: ps.asOf(in.AsOf)}
+	a.manifest.Query["of"] = of.kind
+	a.format, a.after, a.reads = format, in.After, "edr"
+	return a, nil
+}
+
+// narrowTo makes q ask for a subject; known is whether there can be any row.
+func (s *server) narrowTo(ctx context.Context, of subject, q *readmodels.EDRQuery) (known bool, err error) {
+	c := callOf(ctx)
+	q.Is = map[string]string{}
+	switch of.kind {
+	case "destination", "recipient":
+		if s.Persons == nil {
+			return false, commands.ErrKeysUnavailable
+		}
+		recipient := of.id
+		person, err := commands.FindPerson(ctx, s.Persons, q.Tenant, recipient, of.address)
+		if err != nil || person == "" {
+			return false, err
+		}
+		c.target = person
+		q.Is["person"] = person
+	case "notification":
+		c.notification = of.id
+		q.Is["notification"] = of.id
+	default:
+		q.Is[of.kind] = of.id
+	}
+	return true, nil
+}
+
+// timeline adds a notification's state and events to a report; nothing of one that is not
+// there, or another tenant's.
+func (s *server) timeline(ctx context.Context, id string, report *historyReport) error {
+	tenant := callOf(ctx).tenant
+	entries, err := s.Notifications.History(ctx, tenant, id, 0, MaxPage)
+	if errors.Is(err, notification.ErrAbsent) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	l, err := s.Notifications.Get(ctx, tenant, id)
+	if err != nil {
+		return err
+	}
+	state := notificationView(id, l, failureCodes(entries, l.Revision))
+	report.State = &state
+	for _, h := range entries {
+		report.Events = append(report.Events, entryView(h))
+	}
+	return nil
+}
+
+// history reads the body.
+func (o object) history(q *readmodels.EDRQuery) (of subject) {
+	o.only(append([]string{"from", "to", "cursor", "limit"}, subjects...)...)
+	given := 0
+	for _, kind := range subjects {
+		if _, ok := o.members[kind]; !ok {
+			continue
+		}
+		given++
+		of = subject{kind: kind}
+		if kind == "destination" {
+			d := o.within(kind)
+			d.only("channel", "address")
+			of.address = commands.Address{Channel: d.text("channel"), Value: d.text("address")}
+			if of.address.Channel == "" || of.address.Value == "" {
+				o.report(kind, missingField, "needs channel and address")
+			}
+			continue
+		}
+		of.id = o.text(kind)
+	}
+	switch {
+	case given != 1:
+		o.report("body", invalidValue, "must name one of destination, recipient, notification, campaign and scenario")
+	case of.kind == "destination" || len(*o.problems) > 0:
+	case of.id == "":
+		o.report(of.kind, missingField, "must not be empty")
+	case of.kind == "notification" && !uuids.MatchString(of.id):
+		o.report(of.kind, invalidValue, "must be an id of a notification")
+	case (of.kind == "scenario" || of.kind == "campaign") && !memberName.MatchString(of.id):
+		o.report(of.kind, invalidValue, "must be a name: lower-case letters, digits, - and _")
+	}
+	q.From, q.To, q.Cursor = o.time("from"), o.time("to"), o.text("cursor")
+	if !q.From.IsZero() && !q.To.IsZero() && !q.From.Before(q.To) {
+		o.report("to", invalidValue, "must be after from")
+	}
+	q.Limit = o.whole("limit", readmodels.DefaultEDRLimit, readmodels.MaxEDRLimit)
+	return of
+}

@@ -1,0 +1,166 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+
+	"recapito/api/export"
+	"recapito/domain/event"
+	"recapito/readmodels"
+)
+
+// Reports answers what the read models tell. Implemented by the composition root over
+// readmodels and projections. Queries with an AsOf are of the past that Resolve answered.
+type Reports interface {
+	// EDRs answers a page, and EachEDR hands over every row of it and all that follow.
+	EDRs(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error)
+	EachEDR(ctx context.Context, q readmodels.EDRQuery, visit func(readmodels.EDR) error) error
+	Accounting(ctx context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error)
+	Rollups(ctx context.Context, q readmodels.CountQuery) ([]readmodels.RollupLine, error)
+	// Resolve answers the place in the order of events that a time of the past means, for
+	// ever the same. ErrNoPast if it means none.
+	Resolve(ctx context.Context, asOf time.Time) (export.Cut, error)
+}
+
+// ErrNoPast: a time is in the future, or before the ledger began to keep marks.
+var ErrNoPast = errors.New("nothing can be told as of this time")
+
+// asked is a report that was asked for: what its manifest says of it, and its rows.
+type asked struct {
+	format   string
+	after    string // a position that must be in what it reads
+	reads    string // a projection
+	manifest export.Manifest
+	columns  []readmodels.Column
+	// page answers it as JSON; each hands over every row, however many.
+	page func(ctx context.Context) (any, error)
+	each func(ctx context.Context, row func(values []any) error) error
+}
+
+// ReportParameters are the parameters of every report.
+type ReportParameters struct {
+	Accept string `header:"Accept" doc:"application/json, text/csv, application/jsonl or application/vnd.apache.parquet."`
+	Format string `query:"format" doc:"Instead of Accept. csv, jsonl and parquet give every row, as a file." enum:"json,csv,jsonl,parquet"`
+	AsOf   string `query:"as_of" doc:"What was known at this time (RFC 3339): the same for ever."`
+	After  string `query:"after" doc:"The position of a 202: the answer holds everything up to it."`
+}
+
+// reportOutput is written by report.
+type reportOutput struct {
+	Body func(huma.Context)
+}
+
+// registerReport adds an operation that answers a page as JSON or a file.
+func registerReport[I any](s *server, op huma.Operation, spec *bodySpec, page any, handle func(ctx context.Context, in *I, body []byte) (*asked, error)) {
+	op.Tags = []string{"reports"}
+	register(s, op, spec, func(ctx context.Context, in *I, body []byte) (*reportOutput, error) {
+		if s.Reports == nil {
+			return nil, event.ErrUnavailable
+		}
+		a, err := handle(ctx, in, body)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.fresh(ctx, a.after, a.reads); err != nil {
+			return nil, err
+		}
+		a.manifest.Tenant, a.manifest.Version, a.manifest.Began = callOf(ctx).tenant, s.Version, s.Now().UTC()
+		if f, ok := fileFormat(a.format); ok {
+			return &reportOutput{Body: func(hc huma.Context) { s.writeFile(hc, f, a) }}, nil
+		}
+		answer, err := a.page(ctx)
+		if err != nil {
+			return nil, reportProblem(err)
+		}
+		return &reportOutput{Body: func(hc huma.Context) {
+			_, w := humachi.Unwrap(hc)
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(answer) // a caller that has gone needs no answer
+		}}, nil
+	})
+	s.describeReport(op, page)
+}
+
+// reportProblem tells what a caller can mend from read models that do not answer.
+func reportProblem(err error) error {
+	var p *Problem
+	switch {
+	case errors.As(err, &p):
+		return err
+	case errors.Is(err, readmodels.ErrBadCursor):
+		return invalid("cursor", invalidValue, "must be the next of a page with the same filters")
+	case errors.Is(err, readmodels.ErrTooManyLines):
+		return invalid("group_by", invalidValue, "gives more lines than one answer holds: group by less, or narrow the period")
+	}
+	return errors.Join(event.ErrUnavailable, err)
+}
+
+// asOf resolves a parameter to a cut; nil if it was not given.
+func (s *server) asOf(ctx context.Context, ps *parameters, value string) (*export.Cut, error) {
+	at := ps.at("as_of", value)
+	if at.IsZero() || len(ps.wrong) > 0 {
+		return nil, nil
+	}
+	cut, err := s.Reports.Resolve(ctx, at)
+	if errors.Is(err, ErrNoPast) {
+		return nil, invalid("as_of", invalidValue, "must not be in the future, nor before the ledger's first mark")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &cut, nil
+}
+
+// seqOf is a cut as queries take it.
+func seqOf(cut *export.Cut) *uint64 {
+	if cut == nil {
+		return nil
+	}
+	return &cut.Seq
+}
+
+// format is what the answer must be: the parameter, else the header.
+func (in *ReportParameters) format(ps *parameters) string {
+	if in.Format != "" {
+		return ps.one("format", in.Format, "json", export.CSV.Name, export.JSONL.Name, export.Parquet.Name)
+	}
+	return formatOf(in.Accept)
+}
+
+// formatOf answers the file that a header Accept names, if it names one.
+func formatOf(accept string) string {
+	for _, f := range export.Formats() {
+		for part := range strings.SplitSeq(accept, ",") {
+			if kind, _, _ := strings.Cut(part, ";"); strings.TrimSpace(kind) == f.MediaType {
+				return f.Name
+			}
+		}
+	}
+	return ""
+}
+
+func fileFormat(name string) (export.Format, bool) {
+	for _, f := range export.Formats() {
+		if f.Name == name {
+			return f, true
+		}
+	}
+	return export.Format{}, false
+}
+
+// wantsFile says whether a request asks for a file, which may take long.
+func wantsFile(r *http.Request) bool {
+	name := r.URL.Query().Get("format")
+	if name == "" {
+		name = formatOf(r.Header.Get("Accept"))
+	}
+	_, ok := fileFormat(name)
+	return ok
+}
