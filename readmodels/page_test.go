@@ -139,7 +139,9 @@ func TestMetrics(t *testing.T) {
 		if os.Getenv("RECAPITO_TEST_UPDATE") == "" {
 			t.Fatalf("the page's metrics are not the catalogue (RECAPITO_TEST_UPDATE=1 writes them):\n%s", diff)
 		}
-		text := strings.Replace(readPage(t), between(t, readPage(t), "<!-- metrics -->\n", "<!-- /metrics -->"), metricsOnPage(), 1)
+		before, _, _ := strings.Cut(readPage(t), "<!-- metrics -->\n")
+		_, after, _ := strings.Cut(readPage(t), "<!-- /metrics -->")
+		text := before + "<!-- metrics -->\n" + metricsOnPage() + "<!-- /metrics -->" + after
 		if err := os.WriteFile(page, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
