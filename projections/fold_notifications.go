@@ -143,6 +143,7 @@ func (n *foldedNotification) finished() readmodels.Notification {
 	}
 	q := s.Requested
 	r.Reference, r.Priority, r.Person, r.Test, r.Fields = q.Reference, q.Priority, q.Person.Person, q.Test, q.OpenFields
+	r.Brand, r.Segment, r.Campaign = q.Brand, q.Segment, q.Campaign
 	r.RequestedAt, r.SendAt, r.ExpiresAt = known(q.At), known(q.SendAt), known(q.ExpiresAt)
 	r.State, r.Final, r.WantedReached = string(s.Lifecycle()), s.Final(), s.Reached
 	r.Step, r.Steps, r.Attempts = uint16(s.Step), uint16(len(s.Plan.Steps)), uint16(len(s.Attempts))

@@ -50,6 +50,11 @@ func notificationPart(codec *event.Codec, e LedgerEvent) (*readmodels.Notificati
 		Tenant: tenant, Notification: strings.TrimPrefix(e.Stream, notification.StreamPrefix),
 		LastEventAt: earliest, Changed: e.Seq + 1,
 	}
+	if filed, is := decoded.(notification.Filed); is {
+		f := filed.FiledUnder()
+		p.Brand, p.Segment, p.Campaign, p.Priority, p.Person, p.Test = f.Brand, f.Segment, f.Campaign, f.Priority, f.Person, f.Test
+		p.RequestedAt = known(f.RequestedAt)
+	}
 	if a, is := decoded.(notification.AttemptEvent); is {
 		part, err := edrPart(e, a, tenant)
 		if err != nil {
@@ -70,8 +75,7 @@ var kinds = map[notification.TryKind]uint16{notification.FirstTry: 1, notificati
 func ofAttempt(p *readmodels.NotificationPart, a notification.AttemptEvent, part readmodels.EDRPart) {
 	f := a.AttemptFacts()
 	p.Scenario = readmodels.ScenarioAs{From: 2, Scenario: f.Scenario, Version: f.Version}
-	p.Priority, p.Person, p.Test = f.Priority, f.Person, f.Test
-	p.RequestedAt, p.LastEventAt = known(f.RequestedAt), storable(f.At)
+	p.LastEventAt = storable(f.At)
 	p.Channel = readmodels.ChannelOf{Attempt: part.Attempt, Channel: f.Channel}
 	p.Steps = map[uint16]uint16{part.Attempt: part.Step}
 	if s, is := a.(notification.NotificationScheduled); is {
@@ -111,9 +115,8 @@ func ofWhole(p *readmodels.NotificationPart, e notification.Event) {
 	switch e := e.(type) {
 	case notification.NotificationRequested:
 		p.Scenario = readmodels.ScenarioAs{From: 1, Scenario: e.Scenario, Version: e.Version}
-		p.Priority, p.Person, p.Test, p.Reference = e.Priority, e.Person.Person, e.Test, e.Reference
-		p.Fields = e.OpenFields
-		p.RequestedAt, p.SendAt, p.ExpiresAt, p.LastEventAt = known(e.At), known(e.SendAt), known(e.ExpiresAt), storable(e.At)
+		p.Reference, p.Fields = e.Reference, e.OpenFields
+		p.SendAt, p.ExpiresAt, p.LastEventAt = known(e.SendAt), known(e.ExpiresAt), storable(e.At)
 	case notification.NotificationEnriched:
 		p.Scenario = readmodels.ScenarioAs{From: 2, Scenario: e.Scenario, Version: e.Version}
 		p.Enriched, p.EnrichedAt, p.LastEventAt = true, known(e.At), storable(e.At)

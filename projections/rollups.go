@@ -81,6 +81,11 @@ func eachCount(codec *event.Codec, e LedgerEvent, add func(readmodels.RollupCell
 		return err
 	}
 	c := counter{cell: readmodels.RollupCell{Tenant: tenant}, occurred: decoded.OccurredAt(), add: add}
+	if filed, is := decoded.(notification.Filed); is {
+		f := filed.FiledUnder()
+		c.requested = f.RequestedAt
+		c.cell.Scenario, c.cell.Brand, c.cell.Segment, c.cell.Campaign, c.cell.Test = f.Scenario, f.Brand, f.Segment, f.Campaign, f.Test
+	}
 	if a, is := decoded.(notification.AttemptEvent); is {
 		part, err := edrPart(e, a, tenant)
 		if err != nil {
@@ -125,8 +130,7 @@ func (c *counter) latency(measure string, from, to time.Time) {
 
 func (c *counter) attempt(a notification.AttemptEvent, part readmodels.EDRPart) {
 	f := a.AttemptFacts()
-	c.cell.Channel, c.cell.Scenario, c.cell.Operator, c.cell.Country, c.cell.Test = f.Channel, f.Scenario, f.Operator, f.Country, f.Test
-	c.requested = f.RequestedAt
+	c.cell.Channel, c.cell.Operator, c.cell.Country = f.Channel, f.Operator, f.Country
 	switch a := a.(type) {
 	case notification.NotificationRetried:
 		c.event("retried", a.Why, 0)
@@ -143,6 +147,10 @@ func (c *counter) attempt(a notification.AttemptEvent, part readmodels.EDRPart) 
 	}
 	c.request(string(to), 1)
 	switch to {
+	case notification.Dispatched:
+		c.latency("queue", f.DueAt, c.occurred)
+	case notification.Sent:
+		c.latency("accept", f.DueAt, c.occurred)
 	case notification.Delivered:
 		c.latency("delivery", f.SentAt, c.occurred)
 	case notification.Read:
@@ -158,7 +166,6 @@ func (c *counter) whole(e notification.Event) {
 	}
 	switch e := e.(type) {
 	case notification.NotificationRequested:
-		c.cell.Scenario, c.cell.Test, c.requested = e.Scenario, e.Test, e.At
 		count("requested", "")
 	case notification.NotificationFailedOver:
 		count("failed_over", e.Why)
