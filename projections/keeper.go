@@ -64,6 +64,7 @@ type keeper struct {
 	mu       sync.Mutex
 	lanes    []*lane // of the running session: live and building
 	wanted   bool    // a rebuild was asked for
+	shown    string  // the table that the view was last pointed at here
 	phase    Phase
 	lastErr  error
 	stopped  *Corrupt        // why the live table stands still
@@ -257,6 +258,9 @@ func (k *keeper) open(ctx context.Context) error {
 		if err := k.stillNamed(ctx, state.Live.Name); err != nil {
 			return err
 		}
+		k.mu.Lock()
+		k.shown = state.Live.Name
+		k.mu.Unlock()
 	} else {
 		k.mu.Lock()
 		k.wanted = true // the projection has changed: built anew beside the old table

@@ -144,6 +144,13 @@ func (p *Projections) RebuildAll(ctx context.Context, progress func(done, total 
 	return errors.Join(errs...)
 }
 
+// shows says whether the view shows a table.
+func (k *keeper) shows(table string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.shown == table
+}
+
 // rebuildPoll is how often a rebuild's progress is told.
 const rebuildPoll = 100 * time.Millisecond
 
@@ -166,7 +173,7 @@ func (k *keeper) rebuild(ctx context.Context, progress func(done, total uint64))
 			k.wanted, k.buildErr = state.Building == nil, nil
 			k.mu.Unlock()
 			notify(k.changed)
-		case state.Live.Name != asked && live.Ready():
+		case state.Live.Name != asked && live.Ready() && (live.Phase == Standby || k.shows(state.Live.Name)):
 			if progress != nil {
 				progress(live.Events, live.Events)
 			}
