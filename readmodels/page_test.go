@@ -107,7 +107,11 @@ func TestEveryColumnIsDocumented(t *testing.T) {
 		if on[view] == nil && strings.Contains(ownViews, "`"+view+"`") {
 			continue
 		}
-		if diff := cmp.Diff(columns, on[view]); diff != "" {
+		documented := map[string]string{}
+		for column := range columns {
+			documented[column] = on[view][column]
+		}
+		if diff := cmp.Diff(columns, documented); diff != "" {
 			t.Errorf("%s: docs/read-models.md is not %s (-there +documented):\n%s", page, view, diff)
 		}
 	}
