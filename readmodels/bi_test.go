@@ -50,11 +50,17 @@ var fillBI = sync.OnceValue(func() (err error) {
 	if err != nil {
 		return err
 	}
-	for range biAppends {
-		a := g.Next()
-		if _, err := log.Append(ctx, a.Stream, a.Expected(), a.Events); err != nil {
-			return err
+	write := func(appends int) error {
+		for range appends {
+			a := g.Next()
+			if _, err := log.Append(ctx, a.Stream, a.Expected(), a.Events); err != nil {
+				return err
+			}
 		}
+		return nil
+	}
+	if err := write(biAppends / 2); err != nil {
+		return err
 	}
 	conn, err := clickhouse.Open(running.URL())
 	if err != nil {
@@ -71,6 +77,17 @@ var fillBI = sync.OnceValue(func() (err error) {
 	done := make(chan struct{})
 	go func() { defer close(done); p.Run(running) }()
 	defer func() { stop(); <-done }()
+	if err := p.Settle(ctx); err != nil {
+		return err
+	}
+	for _, e := range biExtracts {
+		if err := e.fetch(ctx, conn); err != nil { // of the first half
+			return err
+		}
+	}
+	if err := write(biAppends / 2); err != nil {
+		return err
+	}
 	return p.Settle(ctx)
 })
 
