@@ -141,6 +141,9 @@ type Projections interface {
 	// Not known if there is no such projection.
 	Rebuild(ctx context.Context, name string) (known bool, err error)
 	Projection(ctx context.Context, name string) (p Projection, known bool)
+	// RebuildAll begins to rebuild every one, in one pass over the ledger.
+	RebuildAll(ctx context.Context) error
+	Projections(ctx context.Context) []Projection
 }
 
 // Projection is how far a projection is, or its rebuild if one is under way.
@@ -149,8 +152,16 @@ type Projection struct {
 	State string `json:"state" doc:"standby, starting, catching_up, live, retrying, stopped or rebuilding"`
 	Done  uint64 `json:"done" doc:"Ledger events in the table, or in the one being built."`
 	Total uint64 `json:"total" doc:"Ledger events there are; grows while the system runs."`
+	Rate  uint64 `json:"rate,omitempty" doc:"Ledger events a second that go into the table being built."`
+	Left  uint64 `json:"left_seconds,omitempty" doc:"How long the rebuild will take at this rate, in seconds."`
 	Error string `json:"error,omitempty"`
 }
+
+type projectionsBody struct {
+	Projections []Projection `json:"projections"`
+}
+
+type projectionsOutput struct{ Body projectionsBody }
 
 type projectionInput struct {
 	Name string `path:"name" doc:"The projection, such as edr."`
@@ -184,6 +195,28 @@ func (s *server) projections() {
 			return nil, err
 		}
 		return s.projection(ctx, in.Name)
+	})
+	register(s, huma.Operation{
+		OperationID: "rebuild-projections", Method: http.MethodPost, Path: "/v1/projections:rebuild", Tags: administration,
+		DefaultStatus: http.StatusAccepted,
+		Summary:       "Build every read model anew beside the live ones, in one pass over the ledger",
+	}, nil, func(ctx context.Context, _ *struct{}, _ []byte) (*projectionsOutput, error) {
+		if err := s.mayRebuild(ctx); err != nil {
+			return nil, err
+		}
+		if err := s.Projections.RebuildAll(ctx); err != nil {
+			return nil, err
+		}
+		return &projectionsOutput{Body: projectionsBody{s.Projections.Projections(ctx)}}, nil
+	})
+	register(s, huma.Operation{
+		OperationID: "list-projections", Method: http.MethodGet, Path: "/v1/projections", Tags: administration,
+		Summary: "How far every read model, or its rebuild, is",
+	}, nil, func(ctx context.Context, _ *struct{}, _ []byte) (*projectionsOutput, error) {
+		if err := s.mayRebuild(ctx); err != nil {
+			return nil, err
+		}
+		return &projectionsOutput{Body: projectionsBody{s.Projections.Projections(ctx)}}, nil
 	})
 }
 

@@ -54,6 +54,16 @@ func refusingWorld(t testing.TB) *world {
 	})
 }
 
+func (r *rebuilds) RebuildAll(context.Context) error {
+	r.begun = append(r.begun, "edr")
+	return nil
+}
+
+func (r *rebuilds) Projections(ctx context.Context) []api.Projection {
+	p, _ := r.Projection(ctx, "edr")
+	return []api.Projection{p}
+}
+
 func TestRebuildIsBegunAndFollowed(t *testing.T) {
 	r := &rebuilds{}
 	w := newWorld(t, func(_ *world, o *api.Options) { o.Projections = r })
@@ -66,6 +76,12 @@ func TestRebuildIsBegunAndFollowed(t *testing.T) {
 	}
 	if a := w.call(http.MethodGet, "/v1/projections/events", "", w.admin()); a.status != http.StatusNotFound {
 		t.Errorf("unknown: %d", a.status)
+	}
+	if a := w.call(http.MethodPost, "/v1/projections:rebuild", "", w.admin()); a.status != http.StatusAccepted || len(r.begun) != 2 {
+		t.Errorf("all: %d %s", a.status, a.body)
+	}
+	if a := w.call(http.MethodGet, "/v1/projections", "", w.admin()); a.status != http.StatusOK || !strings.Contains(a.body, `{"projections":[{"name":"edr","state":"rebuilding"`) {
+		t.Errorf("all: %d %s", a.status, a.body)
 	}
 }
 

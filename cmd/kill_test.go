@@ -71,7 +71,7 @@ func (w *world) troubledSMSC(dir string) (addr string) {
 
 // Nothing that got a 202 is lost, stuck or sent twice, and nothing is wrong in the read
 // models, however often a process dies: the instance and ClickHouse in it, three times
-// each, then both at once, while a table is rebuilt; or the instance and each engine
+// each, then both at once, while all tables are rebuilt; or the instance and each engine
 // outside.
 func TestKilledThreeTimes(t *testing.T) {
 	inEveryWorld(t, func(t *testing.T, w *world) {
@@ -190,11 +190,11 @@ func houseOf(t *testing.T, parent int) int {
 	return 0
 }
 
-// rebuild begins a rebuild, which goes on over every death.
+// rebuild begins to rebuild every table, which goes on over every death.
 func (s *served) rebuild() {
 	s.w.t.Helper()
 	eventually(s.w.t, time.Minute, func() error {
-		return s.client().call(s.w.t.Context(), http.MethodPost, "/v1/projections/edr:rebuild", nil, nil)
+		return s.client().call(s.w.t.Context(), http.MethodPost, "/v1/projections:rebuild", nil, nil)
 	})
 }
 

@@ -34,6 +34,8 @@ func TestMistakesAreExplained(t *testing.T) {
 		{"show x", 1, "(404 not_found)"},
 		{"keys revoke x", 1, "(404 not_found)"},
 		{"rebuild x", 1, "(404 not_found)"},
+		{"rebuild", 1, "name one projection, or --all"},
+		{"rebuild edr --all", 1, "name one projection, or --all"},
 		{"serve --config /nonexistent", 2, "no such file"},
 		{"serve", 1, fmt.Sprintf("an instance already runs on %s (http://%s", dir, i.HTTP)},
 		{"sandbox", 1, "an instance already runs on "},

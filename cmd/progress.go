@@ -39,6 +39,16 @@ func (b *progressBar) show(done, total uint64) {
 	b.draw(share, fmt.Sprintf("%3.0f %%  %s of %s events  %.0f/s", share*100, thousands(done), thousands(total), b.rate(done)))
 }
 
+// showLeft is for work that began before it was watched: its rate is told.
+func (b *progressBar) showLeft(done, total, rate uint64, what string) {
+	share := portion(done, total)
+	text := fmt.Sprintf("%3.0f %%  %s of %s events  %d/s", share*100, thousands(done), thousands(total), rate)
+	if rate > 0 && total >= done {
+		text += fmt.Sprintf("  %s left", time.Duration((total-done)/rate)*time.Second)
+	}
+	b.draw(share, text+"  "+what)
+}
+
 // showKeys is for work that goes through all of a store.
 func (b *progressBar) showKeys(done, total uint64) {
 	share := portion(done, total)
@@ -81,6 +91,7 @@ func (b *progressBar) draw(share float64, text string) {
 func (b *progressBar) end() {
 	if b.open {
 		_, _ = fmt.Fprintln(b.out)
+		b.open = false
 	}
 }
 

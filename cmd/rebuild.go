@@ -1,57 +1,89 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
+
+	"recapito/api"
 )
 
 type rebuildCmd struct {
 	instanceFlag
-	Projection string `arg:"" help:"The projection: events, edr, notifications, accounting, rollups or audit_log."`
+	Projection string `arg:"" optional:"" help:"The projection: events, edr, accounting, rollups or audit_log."`
+	All        bool   `help:"Rebuild every projection, in one pass over the ledger."`
 }
 
 // Run starts the rebuild and shows its progress until the tables are swapped.
 func (r rebuildCmd) Run(ctx context.Context, t terminal) error {
+	if r.All == (r.Projection != "") {
+		return errors.New("name one projection, or --all")
+	}
 	c, err := r.client()
 	if err != nil {
 		return err
 	}
-	path := "/v1/projections/" + url.PathEscape(r.Projection)
+	path, what := "/v1/projections", "every projection"
+	if !r.All {
+		path, what = path+"/"+url.PathEscape(r.Projection), r.Projection
+	}
 	if err := c.call(ctx, http.MethodPost, path+":rebuild", nil, nil); err != nil {
 		return err
 	}
 	began := time.Now()
 	bar := newProgress(t.out)
+	defer bar.end()
 	for {
-		var p struct {
-			State string `json:"state"`
-			Done  uint64 `json:"done"`
-			Total uint64 `json:"total"`
-			Error string `json:"error"`
-		}
-		if err := c.call(ctx, http.MethodGet, path, nil, &p); err != nil {
+		all, err := r.ask(ctx, c, path)
+		if err != nil {
 			return err
 		}
-		bar.show(p.Done, p.Total)
-		switch {
-		case p.Error != "":
+		var done, events, rate uint64
+		var going []string
+		for _, p := range all {
+			events = max(events, p.Total)
+			switch {
+			case p.Error != "":
+				return fmt.Errorf("rebuilding %s: %s", cmp.Or(p.Name, r.Projection), p.Error)
+			case p.State == "rebuilding":
+				going = append(going, p.Name)
+				if len(going) == 1 || p.Done < done {
+					done, rate = p.Done, p.Rate
+				}
+			}
+		}
+		if len(going) == 0 {
+			bar.show(events, events)
 			bar.end()
-			return fmt.Errorf("rebuilding %s: %s", r.Projection, p.Error)
-		case p.State != "rebuilding":
-			bar.show(p.Total, p.Total)
-			bar.end()
-			_, _ = fmt.Fprintf(t.out, "%s is rebuilt: %d events in %s\n", r.Projection, p.Total, time.Since(began).Round(time.Millisecond))
+			_, _ = fmt.Fprintf(t.out, "%s is rebuilt: %d events in %s\n", what, events, time.Since(began).Round(time.Millisecond))
 			return nil
 		}
+		slices.Sort(going)
+		bar.showLeft(done, events, rate, strings.Join(going, " "))
 		select {
 		case <-ctx.Done():
-			bar.end()
 			return errors.New("no longer watching; the rebuild goes on in the instance")
 		case <-time.After(followEvery):
 		}
 	}
+}
+
+// ask how far those that were asked for are.
+func (r rebuildCmd) ask(ctx context.Context, c *client, path string) ([]api.Projection, error) {
+	if r.All {
+		var all struct {
+			Projections []api.Projection `json:"projections"`
+		}
+		err := c.call(ctx, http.MethodGet, path, nil, &all)
+		return all.Projections, err
+	}
+	var one api.Projection
+	err := c.call(ctx, http.MethodGet, path, nil, &one)
+	return []api.Projection{one}, err
 }

@@ -41,18 +41,32 @@ func (r *rebuilds) Rebuild(ctx context.Context, name string) (bool, error) {
 	if _, known := r.state(name); !known {
 		return false, nil
 	}
+	return true, r.begin(ctx, func(life context.Context, begun func()) error {
+		return r.of.Rebuild(life, name, func(uint64, uint64) { begun() })
+	})
+}
+
+// RebuildAll implements api.Projections. It answers once one of them has begun.
+func (r *rebuilds) RebuildAll(ctx context.Context) error {
+	return r.begin(ctx, func(life context.Context, begun func()) error {
+		return r.of.RebuildAll(life, func(uint64, uint64) { begun() })
+	})
+}
+
+// begin runs a rebuild, which goes on when ctx has ended, and waits until it has begun.
+func (r *rebuilds) begin(ctx context.Context, rebuild func(life context.Context, begun func()) error) error {
 	begun, failed := make(chan struct{}), make(chan error, 1)
 	var once sync.Once
 	r.running.Go(func() {
-		failed <- r.of.Rebuild(r.life, name, func(uint64, uint64) { once.Do(func() { close(begun) }) })
+		failed <- rebuild(r.life, func() { once.Do(func() { close(begun) }) })
 	})
 	select {
 	case <-begun:
-		return true, nil
+		return nil
 	case err := <-failed:
-		return true, err
+		return err
 	case <-ctx.Done():
-		return true, ctx.Err()
+		return ctx.Err()
 	}
 }
 
@@ -62,9 +76,25 @@ func (r *rebuilds) Projection(_ context.Context, name string) (api.Projection, b
 	if !known {
 		return api.Projection{}, false
 	}
-	p := api.Projection{Name: name, State: string(s.Phase), Done: s.Events, Total: s.Events + s.Behind, Error: s.Error}
-	if s.Rebuild != nil {
-		p.State, p.Done, p.Total, p.Error = "rebuilding", s.Rebuild.Done, s.Rebuild.Total, s.Rebuild.Error
+	return shownProjection(s), true
+}
+
+// Projections implements api.Projections.
+func (r *rebuilds) Projections(context.Context) []api.Projection {
+	var all []api.Projection
+	for _, s := range r.of.States() {
+		all = append(all, shownProjection(s))
 	}
-	return p, true
+	return all
+}
+
+func shownProjection(s projections.State) api.Projection {
+	p := api.Projection{Name: s.Projection, State: string(s.Phase), Done: s.Events, Total: s.Events + s.Behind, Error: s.Error}
+	if b := s.Rebuild; b != nil {
+		p.State, p.Done, p.Total, p.Error, p.Rate = "rebuilding", b.Done, b.Total, b.Error, uint64(b.Rate)
+		if p.Rate > 0 {
+			p.Left = (b.Total - b.Done) / p.Rate
+		}
+	}
+	return p
 }

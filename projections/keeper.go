@@ -67,10 +67,13 @@ type keeper struct {
 	shown    string  // the table that the view was last pointed at here
 	phase    Phase
 	lastErr  error
-	stopped  *Corrupt        // why the live table stands still
-	buildErr *Corrupt        // why the rebuild stands still
-	before   checkpoint.Done // what the checkpoint said at the start
-	oldest   time.Time       // when the store took the first event that waits, as the meter found it
+	stopped  *Corrupt // why the live table stands still
+	buildErr *Corrupt // why the rebuild stands still
+	// When the rebuild was last taken up, and what was done of it by then.
+	buildBegan time.Time
+	buildFrom  uint64
+	before     checkpoint.Done // what the checkpoint said at the start
+	oldest     time.Time       // when the store took the first event that waits, as the meter found it
 
 	// Of all keepers.
 	meter           *meter
@@ -173,6 +176,11 @@ func (k *keeper) session(ctx context.Context) error {
 		l := &lane{keeper: k, building: building, freeze: freeze}
 		state := k.book.get()
 		l.table = *l.in(&state)
+		if building {
+			k.mu.Lock()
+			k.buildBegan, k.buildFrom = k.now(), l.table.Done.Events
+			k.mu.Unlock()
+		}
 		running++
 		go func() { results <- laneResult{l, l.run(ctx)} }()
 		return l

@@ -105,7 +105,7 @@ func (p *Projections) Rebuild(ctx context.Context, name string, progress func(do
 
 // RebuildAll rebuilds every projection as Rebuild does, in one pass over the store: each
 // event is read once for all of them. Each table is swapped as soon as it is whole.
-// progress is told how much of all tables together is done. What a killed process has
+// progress is told, once all have begun, how much of all tables together is done. What a killed process has
 // begun goes on together at the next start.
 func (p *Projections) RebuildAll(ctx context.Context, progress func(done, total uint64)) error {
 	begin := 0
@@ -116,9 +116,13 @@ func (p *Projections) RebuildAll(ctx context.Context, progress func(done, total 
 	}
 	p.builds.expect(begin)
 	done, total := make([]atomic.Uint64, len(p.keepers)), make([]atomic.Uint64, len(p.keepers))
+	begun := make([]atomic.Bool, len(p.keepers))
 	tell := func() {
 		var sums [2]uint64
 		for i := range p.keepers {
+			if !begun[i].Load() {
+				return
+			}
 			sums[0] += done[i].Load()
 			sums[1] += total[i].Load()
 		}
@@ -131,6 +135,7 @@ func (p *Projections) RebuildAll(ctx context.Context, progress func(done, total 
 			err := k.rebuild(ctx, func(d, t uint64) {
 				done[i].Store(d)
 				total[i].Store(t)
+				begun[i].Store(true)
 				if progress != nil {
 					tell()
 				}

@@ -35,7 +35,9 @@ type State struct {
 type RebuildState struct {
 	Done  uint64 `json:"done"`
 	Total uint64 `json:"total"`
-	Error string `json:"error,omitempty"`
+	// Rate is how many events a second went into it since it was last taken up.
+	Rate  float64 `json:"rate"`
+	Error string  `json:"error,omitempty"`
 }
 
 // Ready says that the table is up to date, or will be at once, or is another instance's
@@ -76,6 +78,9 @@ func (k *keeper) State() State {
 	if book.Building != nil {
 		s.Rebuild = &RebuildState{Done: book.Building.Done.Events}
 		s.Rebuild.Total = max(s.Rebuild.Done, s.Events+s.Behind)
+		if took := k.now().Sub(k.buildBegan).Seconds(); took > 0 && s.Rebuild.Done > k.buildFrom {
+			s.Rebuild.Rate = float64(s.Rebuild.Done-k.buildFrom) / took
+		}
 		if k.buildErr != nil {
 			s.Rebuild.Error = k.buildErr.Error()
 		}
