@@ -59,6 +59,15 @@ func (p *problem) Error() string {
 	return b.String()
 }
 
+// problemOf reads an answer that is not a success.
+func problemOf(status int, raw []byte) error {
+	p := &problem{Status: status, Code: "?"}
+	if json.Unmarshal(raw, p) != nil {
+		p.Title = "the instance answered with an error"
+	}
+	return p
+}
+
 func firstText(texts ...string) string {
 	for _, t := range texts {
 		if t != "" {
@@ -100,11 +109,7 @@ func (c *client) call(ctx context.Context, method, path string, body, answer any
 		return fmt.Errorf("reading the answer: %w", err)
 	}
 	if got.StatusCode >= http.StatusBadRequest {
-		p := &problem{Status: got.StatusCode, Code: "?"}
-		if json.Unmarshal(raw, p) != nil {
-			p.Title = "the instance answered with an error"
-		}
-		return p
+		return problemOf(got.StatusCode, raw)
 	}
 	if answer == nil {
 		return nil

@@ -22,6 +22,7 @@ type progressBar struct {
 const (
 	barWidth   = 30
 	plainEvery = 2 * time.Second
+	fileEvery  = 100 * time.Millisecond
 )
 
 func newProgress(out io.Writer) *progressBar {
@@ -63,6 +64,17 @@ func (b *progressBar) showBytes(events, done, total uint64) {
 		text = fmt.Sprintf("%3.0f %%  ", share*100) + text
 	}
 	b.draw(share, text)
+}
+
+// showFile is for a file whose length is not known: it tells how much came, and how fast.
+func (b *progressBar) showFile(bytes uint64) {
+	if b.terminal && time.Since(b.last) < fileEvery {
+		return
+	}
+	b.draw(0, fmt.Sprintf("%s kB  %s kB/s", thousands(bytes>>10), thousands(uint64(b.rate(bytes))>>10)))
+	if b.terminal {
+		b.last = time.Now()
+	}
 }
 
 func portion(done, total uint64) float64 {

@@ -163,6 +163,7 @@ var claims = []struct {
 	{`/v1/notifications/\$id" `, isDelivered},
 	{`/v1/notifications/\$id/events"`, historyIsWhole},
 	{`SELECT \* FROM edr `, rowIsThere},
+	{`^bin/recapito report history `, historyIsPrinted},
 }
 
 func TestCommandsOfReadme(t *testing.T) {
@@ -295,6 +296,13 @@ func historyIsWhole(out string) error {
 
 func rowIsThere(out string) error {
 	if !regexp.MustCompile(`(?m)^notification: +\S+$`).MatchString(out) || !regexp.MustCompile(`(?m)^status: +delivered$`).MatchString(out) {
+		return errors.New("no row of a delivered attempt")
+	}
+	return nil
+}
+
+func historyIsPrinted(out string) error {
+	if !regexp.MustCompile(`(?m)^\S+ \S+ +[0-9a-f-]{36} +1 +sms +smsc +appointment +delivered `).MatchString(out) {
 		return errors.New("no row of a delivered attempt")
 	}
 	return nil
