@@ -50,7 +50,8 @@ func (p accountingProjection) count(sums *sums[readmodels.AccountingCell, readmo
 	}
 	from, to := a.AttemptFacts().From, a.Reached()
 	cell := readmodels.AccountingCell{
-		Tenant: tenant, Day: part.Day, Channel: part.Channel, Scenario: part.Scenario, Route: part.Route,
+		Tenant: tenant, Day: part.Day, Channel: part.Channel, Scenario: part.Scenario,
+		Brand: part.Brand, Segment: part.Segment, Campaign: part.Campaign, Route: part.Route,
 		Operator: part.Operator, Country: part.Country, Test: part.Test,
 	}
 	before := accountable(part, from, sentBefore(a))

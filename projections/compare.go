@@ -37,8 +37,9 @@ func Compare(ctx context.Context, source Source, codec *event.Codec, conn readmo
 	counts := map[readmodels.RollupCell]int64{}
 	notifications := newNotificationFold(codec)
 	err := source.ReadAll(ctx, event.AllRead{Filter: ledgerFilter()}, func(r event.Recorded) error {
-		want = append(want, eventRow(LedgerEvent{Recorded: r, Seq: uint64(len(want))}))
-		return errors.Join(fold.add(r), foldRollup(codec, r, counts), notifications.add(LedgerEvent{Recorded: r, Seq: uint64(len(want) - 1)}))
+		seq := uint64(len(want))
+		want = append(want, eventRow(LedgerEvent{Recorded: r, Seq: seq}))
+		return errors.Join(fold.add(r, seq), foldRollup(codec, r, counts), notifications.add(LedgerEvent{Recorded: r, Seq: seq}))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("folding the store: %w", err)

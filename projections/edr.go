@@ -67,9 +67,10 @@ func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (readmod
 		Tenant: tenant, Day: day, Notification: strings.TrimPrefix(e.Stream, notification.StreamPrefix),
 		Attempt: uint16(f.Attempt), Step: uint16(f.Step), Target: uint16(f.Target),
 		Channel: f.Channel, Route: f.Route, Sender: f.Sender, Scenario: f.Scenario, Version: f.Version,
+		Brand: f.Brand, Segment: f.Segment, Campaign: f.Campaign, Changed: e.Seq + 1,
 		Priority: f.Priority, Country: f.Country, Operator: f.Operator, Person: f.Person, Parts: uint16(f.Parts), Test: f.Test,
 		Times: readmodels.Times{
-			RequestedAt: known(f.RequestedAt), ScheduledAt: known(f.ScheduledAt), SentAt: known(f.SentAt),
+			RequestedAt: known(f.RequestedAt), ScheduledAt: known(f.ScheduledAt), DueAt: known(f.DueAt), SentAt: known(f.SentAt),
 		},
 	}
 	if s := a.Reached(); s != notification.None {
@@ -79,7 +80,10 @@ func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (readmod
 	t := &part.Times
 	switch a := a.(type) {
 	case notification.NotificationScheduled:
-		part.Kind, part.Follows, t.DueAt = string(a.Kind), uint16(a.Of), known(a.Due)
+		part.Kind, part.Follows = string(a.Kind), uint16(a.Of)
+		if t.DueAt == nil { // stored before the facts told it
+			t.DueAt = known(a.Due)
+		}
 	case notification.NotificationDispatched:
 		t.DispatchedAt = at
 	case notification.NotificationOutcomeUnknown:

@@ -11,14 +11,14 @@ import (
 	"recapito/readmodels"
 )
 
-// FoldEDR folds ledger events, in the order of $all, to the rows that the view edr
+// FoldEDR folds ledger events, in the order of $all from the first, to the rows that the view edr
 // must show, by tenant, day, notification and attempt. It goes event by event and
 // keeps the highest status so far, and so shares nothing with the merging of partial
 // rows that it is compared with but the reading of one event.
 func FoldEDR(codec *event.Codec, events []event.Recorded) ([]readmodels.EDR, error) {
 	f := newEDRFold(codec)
-	for _, r := range events {
-		if err := f.add(r); err != nil {
+	for seq, r := range events {
+		if err := f.add(r, uint64(seq)); err != nil {
 			return nil, err
 		}
 	}
@@ -39,7 +39,7 @@ func newEDRFold(codec *event.Codec) *edrFold {
 	return &edrFold{codec: codec, attempts: map[attemptKey]*readmodels.EDR{}}
 }
 
-func (f *edrFold) add(r event.Recorded) error {
+func (f *edrFold) add(r event.Recorded, seq uint64) error {
 	a, tenant, err := attemptEvent(f.codec, r)
 	if a == nil || err != nil {
 		return err
@@ -55,13 +55,16 @@ func (f *edrFold) add(r event.Recorded) error {
 		row = &readmodels.EDR{
 			Tenant: tenant, Day: day, DayText: facts.Day, Notification: key.notification, Attempt: uint16(facts.Attempt),
 			Step: uint16(facts.Step), Target: uint16(facts.Target), Channel: facts.Channel, Route: facts.Route,
-			Sender: facts.Sender, Scenario: facts.Scenario, Version: facts.Version, Priority: facts.Priority,
+			Sender: facts.Sender, Scenario: facts.Scenario, Version: facts.Version,
+			Brand: facts.Brand, Segment: facts.Segment, Campaign: facts.Campaign, Priority: facts.Priority,
 			Country: facts.Country, Operator: facts.Operator, Person: facts.Person, Parts: uint16(facts.Parts), Test: facts.Test,
 		}
 		f.attempts[key] = row
 	}
+	row.Changed = seq + 1
 	first(&row.RequestedAt, facts.RequestedAt)
 	first(&row.ScheduledAt, facts.ScheduledAt)
+	first(&row.DueAt, facts.DueAt)
 	first(&row.SentAt, facts.SentAt)
 	if s := a.Reached(); s.Rank() > notification.Status(row.Status).Rank() {
 		row.Status, row.Code = string(s), codeOf(a)
@@ -75,7 +78,9 @@ func (f *edrFold) when(row *readmodels.EDR, a notification.AttemptEvent) {
 	switch a := a.(type) {
 	case notification.NotificationScheduled:
 		row.Kind, row.Follows = string(a.Kind), uint16(a.Of)
-		first(&row.DueAt, a.Due)
+		if a.DueAt.IsZero() {
+			first(&row.DueAt, a.Due)
+		}
 	case notification.NotificationDispatched:
 		first(&row.DispatchedAt, at)
 	case notification.NotificationOutcomeUnknown:
@@ -110,6 +115,8 @@ func (f *edrFold) rows() []readmodels.EDR {
 		r.QueueMs = between(r.DueAt, r.DispatchedAt)
 		r.SubmitMs = between(r.DispatchedAt, r.SentAt)
 		r.DeliveryMs = between(r.SentAt, r.DeliveredAt)
+		r.ErrorText = readmodels.ErrorText(r.Status, r.Code)
+		r.Billable = billable(notification.Status(r.Status), r.SentAt != nil, r.Test)
 		rows = append(rows, *r)
 	}
 	slices.SortFunc(rows, func(a, b readmodels.EDR) int {
@@ -130,7 +137,8 @@ func FoldAccounting(rows []readmodels.EDR) map[readmodels.AccountingCell]readmod
 			continue
 		}
 		cell := readmodels.AccountingCell{
-			Tenant: r.Tenant, Day: r.Day, Channel: r.Channel, Scenario: r.Scenario, Route: r.Route,
+			Tenant: r.Tenant, Day: r.Day, Channel: r.Channel, Scenario: r.Scenario,
+			Brand: r.Brand, Segment: r.Segment, Campaign: r.Campaign, Route: r.Route,
 			Operator: r.Operator, Country: r.Country, Test: r.Test, Status: r.Status,
 		}
 		s := all[cell]

@@ -89,11 +89,12 @@ func (a *author) metadata(tenant string, at time.Time) []byte {
 
 // whole makes an event of a notification as a whole.
 func (a *author) whole(n int, at time.Time) event.New {
+	filing := notification.Filing{Scenario: "payment", Brand: fmt.Sprintf("b%d", n%3), Campaign: fmt.Sprintf("c%d", n%4), Test: n == 1, RequestedAt: a.from}
 	e := []notification.Event{
-		notification.NotificationRequested{Tenant: fmt.Sprintf("t%d", n%2), Scenario: "payment", Version: "v", Priority: "normal", Test: n == 1, At: a.from},
-		notification.NotificationFailedOver{FromStep: 1, ToStep: 2, Why: fmt.Sprintf("c%d", a.random.IntN(3)), At: at},
-		notification.NotificationSuppressed{Code: "opted_out", At: at},
-		notification.NotificationExhausted{At: at},
+		notification.NotificationRequested{Tenant: fmt.Sprintf("t%d", n%2), Scenario: "payment", Version: "v", Brand: "b", Segment: "s", Campaign: "c", Priority: "normal", Test: n == 1, At: a.from},
+		notification.NotificationFailedOver{Filing: filing, FromStep: 1, ToStep: 2, Why: fmt.Sprintf("c%d", a.random.IntN(3)), At: at},
+		notification.NotificationSuppressed{Filing: filing, Code: "opted_out", At: at},
+		notification.NotificationExhausted{Filing: filing, At: at},
 		notification.NotificationPaid{PaymentID: "p", DoneAt: at.Add(-time.Hour), At: at},
 	}[a.random.IntN(5)]
 	return a.event(n, at, e)
@@ -140,6 +141,7 @@ func (a *author) attempt(n int, at time.Time) event.New {
 	f := notification.Facts{
 		Attempt: number, Step: 1 + number/3, Target: 1, Channel: "sms", Route: fmt.Sprintf("r%d", number), Sender: "S",
 		Person: fmt.Sprintf("p%d", n), Day: a.from.AddDate(0, number, n).Format(time.DateOnly), Scenario: "payment", Version: "v",
+		Brand: fmt.Sprintf("b%d", n%3), Segment: "s", Campaign: fmt.Sprintf("c%d", n%4), DueAt: a.from.Add(time.Duration(number) * time.Minute),
 		Priority: "normal", Country: "IT", Parts: number, Test: n == 1, RequestedAt: a.from, ScheduledAt: a.from.Add(time.Second),
 		At: at, From: had.status, SentAt: had.sent,
 	}

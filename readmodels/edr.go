@@ -25,6 +25,9 @@ type EDR struct {
 	Sender       string    `ch:"sender" json:"sender,omitempty"`
 	Scenario     string    `ch:"scenario" json:"scenario"`
 	Version      string    `ch:"version" json:"version"`
+	Brand        string    `ch:"brand" json:"brand,omitempty"`
+	Segment      string    `ch:"segment" json:"segment,omitempty"`
+	Campaign     string    `ch:"campaign" json:"campaign,omitempty"`
 	Priority     string    `ch:"priority" json:"priority"`
 	Country      string    `ch:"country" json:"country,omitempty"`
 	Operator     string    `ch:"operator" json:"operator,omitempty"`
@@ -33,16 +36,27 @@ type EDR struct {
 	Test         bool      `ch:"test" json:"test"`
 	Status       string    `ch:"status" json:"status"`
 	Code         string    `ch:"code" json:"code,omitempty"`
+	ErrorText    string    `ch:"error_text" json:"error_text,omitempty"` // what the code means
 	Times
 	QueueMs    *int64 `ch:"queue_ms" json:"queue_ms,omitempty"`       // due → dispatched
 	SubmitMs   *int64 `ch:"submit_ms" json:"submit_ms,omitempty"`     // dispatched → sent
 	DeliveryMs *int64 `ch:"delivery_ms" json:"delivery_ms,omitempty"` // sent → delivered, by the provider's clock
+	// Billable: the provider took it, and it is no test. Prices are nil while it is not
+	// priced.
+	Billable      bool    `ch:"billable" json:"billable"`
+	PriceAmount   *string `ch:"price_amount" json:"price_amount,omitempty"`
+	PriceCurrency string  `ch:"price_currency" json:"price_currency,omitempty"`
+	CostAmount    *string `ch:"cost_amount" json:"cost_amount,omitempty"`
+	CostCurrency  string  `ch:"cost_currency" json:"cost_currency,omitempty"`
+	Tariff        string  `ch:"tariff" json:"tariff,omitempty"`
+	Changed       uint64  `ch:"changed" json:"changed"` // the change position: rows restated later have a higher one
 }
 
 const edrColumns = `tenant, day, notification, attempt, step, target, kind, follows, channel, route, sender,
-	scenario, version, priority, country, operator, person, parts, test, status, code,
+	scenario, version, brand, segment, campaign, priority, country, operator, person, parts, test, status, code, error_text,
 	requested_at, scheduled_at, due_at, dispatched_at, unknown_at, sent_at, undelivered_at, delivered_at,
-	read_at, withdrawn_at, given_up_at, queue_ms, submit_ms, delivery_ms`
+	read_at, withdrawn_at, given_up_at, queue_ms, submit_ms, delivery_ms,
+	billable, toString(price_amount) AS price_amount, price_currency, toString(cost_amount) AS cost_amount, cost_currency, tariff, changed`
 
 const (
 	day      = 24 * time.Hour

@@ -31,7 +31,7 @@ type Bounds struct {
 // them that the partial rows are found by.
 var (
 	edrFilters = []string{
-		"notification", "person", "channel", "route", "sender", "scenario", "version",
+		"notification", "person", "channel", "route", "sender", "scenario", "version", "brand", "segment", "campaign",
 		"operator", "country", "priority", "kind", "status", "code",
 	}
 	edrKeyColumns = []string{"notification", "person"}

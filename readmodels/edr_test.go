@@ -109,7 +109,7 @@ func anAttempt(tenant, id string) ([]readmodels.Row, readmodels.EDR) {
 	queue, submit := int64(1000), int64(1500)
 	return rows, readmodels.EDR{
 		Tenant: tenant, Day: start.Truncate(24 * time.Hour), DayText: "2026-11-23", Notification: id, Attempt: 1,
-		Kind: "first", Channel: "sms", Scenario: "payment", Status: "undelivered", Code: "first",
+		Kind: "first", Channel: "sms", Scenario: "payment", Status: "undelivered", Code: "first", ErrorText: "a code of the provider's own", Billable: true,
 		Times: readmodels.Times{
 			DueAt: at(time.Second), DispatchedAt: at(2 * time.Second), SentAt: at(3500 * time.Millisecond),
 			UndeliveredAt: at(8 * time.Second),
@@ -186,7 +186,7 @@ func world(t *testing.T, conn driver.Conn) map[string][]readmodels.EDR {
 		all[p.Tenant] = append(all[p.Tenant], readmodels.EDR{
 			Tenant: p.Tenant, Day: p.Day, DayText: p.Day.Format(time.DateOnly), Notification: p.Notification, Attempt: p.Attempt,
 			Channel: p.Channel, Scenario: p.Scenario, Person: p.Person, Test: p.Test, Status: p.Outcome.Status, Times: p.Times,
-			QueueMs: queue,
+			QueueMs: queue, Billable: !p.Test,
 		})
 	}
 	insert(t, conn, readmodels.EDRTable, table, "", rows...)

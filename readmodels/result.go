@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -63,7 +64,7 @@ func kindOf(name string, t reflect.Type) Kind {
 		return Date
 	case t == reflect.TypeFor[time.Time]():
 		return Moment
-	case t.Kind() == reflect.Struct: // a decimal number, which is written as a text
+	case strings.HasSuffix(name, "_amount"), t.Kind() == reflect.Struct: // a decimal number, which is written as a text
 		return Amount
 	}
 	switch t.Kind() {

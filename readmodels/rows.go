@@ -35,7 +35,7 @@ func (r EventRow) values() []any {
 }
 
 // EDRPart is a partial row of an attempt: what one event says of it. Parts merge in any
-// order and any number of times: see schema/edr_v1.sql.
+// order and any number of times: see schema/edr_v2.sql.
 type EDRPart struct {
 	Tenant       string
 	Day          time.Time
@@ -50,6 +50,9 @@ type EDRPart struct {
 	Sender       string
 	Scenario     string
 	Version      string
+	Brand        string
+	Segment      string
+	Campaign     string
 	Priority     string
 	Country      string
 	Operator     string
@@ -58,6 +61,7 @@ type EDRPart struct {
 	Test         bool
 	Times        Times
 	Outcome      Outcome
+	Changed      uint64 // seq of the event, and one
 }
 
 // Times of an attempt; nil is not known, or not yet.
@@ -86,18 +90,18 @@ type Outcome struct {
 
 var edrPartColumns = []string{
 	"tenant", "day", "notification", "attempt", "step", "target", "kind", "follows", "channel", "route", "sender",
-	"scenario", "version", "priority", "country", "operator", "person", "parts", "test",
+	"scenario", "version", "brand", "segment", "campaign", "priority", "country", "operator", "person", "parts", "test",
 	"requested_at", "scheduled_at", "due_at", "dispatched_at", "unknown_at", "sent_at", "undelivered_at",
-	"delivered_at", "read_at", "withdrawn_at", "given_up_at", "outcome",
+	"delivered_at", "read_at", "withdrawn_at", "given_up_at", "outcome", "changed",
 }
 
 func (r EDRPart) values() []any {
 	t := &r.Times
 	return []any{
 		r.Tenant, r.Day, r.Notification, r.Attempt, r.Step, r.Target, r.Kind, r.Follows, r.Channel, r.Route, r.Sender,
-		r.Scenario, r.Version, r.Priority, r.Country, r.Operator, r.Person, r.Parts, r.Test,
+		r.Scenario, r.Version, r.Brand, r.Segment, r.Campaign, r.Priority, r.Country, r.Operator, r.Person, r.Parts, r.Test,
 		t.RequestedAt, t.ScheduledAt, t.DueAt, t.DispatchedAt, t.UnknownAt, t.SentAt, t.UndeliveredAt,
 		t.DeliveredAt, t.ReadAt, t.WithdrawnAt, t.GivenUpAt,
-		[]any{r.Outcome.Rank, -int64(r.Outcome.Seq), r.Outcome.Status, r.Outcome.Code},
+		[]any{r.Outcome.Rank, -int64(r.Outcome.Seq), r.Outcome.Status, r.Outcome.Code}, r.Changed,
 	}
 }

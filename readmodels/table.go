@@ -27,7 +27,7 @@ type Table struct {
 // files are new files, and the projection is rebuilt beside the old table.
 var (
 	EventsTable        = Table{Projection: "events", Version: 1, columns: eventColumns}
-	EDRTable           = Table{Projection: "edr", Version: 1, columns: edrPartColumns}
+	EDRTable           = Table{Projection: "edr", Version: 2, columns: edrPartColumns}
 	AccountingTable    = Table{Projection: "accounting", Version: 1, columns: accountingColumns, Sums: true}
 	NotificationsTable = Table{Projection: "notifications", Version: 1, columns: notificationColumns}
 	RollupsTable       = Table{Projection: "rollups", Version: 1, columns: rollupColumns, Sums: true}
@@ -98,7 +98,8 @@ func (t Table) run(ctx context.Context, conn driver.Conn, suffix, name string, s
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", doing, name, err)
 	}
-	fill := strings.NewReplacer("{table}", name, "{span}", strconv.FormatUint(span, 10), "{size}", strconv.FormatUint(t.SpanEvents(), 10))
+	codes, texts := errorLists()
+	fill := strings.NewReplacer("{codes}", codes, "{texts}", texts, "{other}", literal(otherCode), "{table}", name, "{span}", strconv.FormatUint(span, 10), "{size}", strconv.FormatUint(t.SpanEvents(), 10))
 	for _, statement := range statements(fill.Replace(string(text))) {
 		if err := conn.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("%s %s: %w", doing, name, err)
