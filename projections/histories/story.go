@@ -96,7 +96,8 @@ func (s *story) request() {
 	ref := personal.Ref{Person: markPerson, Key: markKey}
 	value := func(size int) personal.Value { return personal.New(ref, string(make([]byte, size))) }
 	c := notification.Request{
-		Tenant: s.tenant, Scenario: s.scenario.name, Version: s.scenario.version, Person: ref,
+		Tenant: s.tenant, Scenario: s.scenario.name, Version: s.scenario.version,
+		Brand: s.scenario.brand, Segment: s.scenario.segment, Campaign: s.campaign, Person: ref,
 		To: map[string][]personal.Value{}, Priority: s.scenario.priority, Test: s.test,
 		RequestHMAC: noiseOf(s.random, 32), At: s.now,
 	}
