@@ -22,6 +22,7 @@ type extract struct {
 // biExtracts are made when the first half of the histories is in the tables.
 var biExtracts = []*extract{
 	{view: "notifications", parts: "notification_parts", key: "(tenant, notification)"},
+	{view: "edr", parts: "edr_parts", key: "(tenant, day, notification, attempt)"},
 }
 
 func (e *extract) fetch(ctx context.Context, conn driver.Conn) error {
