@@ -65,6 +65,18 @@ func (s *server) counts() {
 		OperationID: "report-rollups", Method: http.MethodGet, Path: "/v1/reports/rollups",
 		Summary: "Counts by minute, hour or day, for dashboards",
 	}, nil, rollupsBody{}, s.reportRollups)
+	register(s, huma.Operation{
+		OperationID: "list-metrics", Method: http.MethodGet, Path: "/v1/reports/metrics", Tags: []string{"reports"},
+		Summary: "The catalogue of metrics: what is divided by what, by which time, and the query",
+	}, nil, func(context.Context, *struct{}, []byte) (*metricsOutput, error) {
+		return &metricsOutput{Body: metricsBody{readmodels.Metrics}}, nil
+	})
+}
+
+type metricsOutput struct{ Body metricsBody }
+
+type metricsBody struct {
+	Metrics []readmodels.Metric `json:"metrics"`
 }
 
 func (s *server) reportAccounting(ctx context.Context, in *accountingInput, _ []byte) (*asked, error) {

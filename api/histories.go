@@ -34,10 +34,12 @@ type destinationBody struct {
 }
 
 type historyReport struct {
-	Rows   []readmodels.EDR  `json:"rows" doc:"One an attempt, newest day first."`
-	Next   string            `json:"next,omitempty" doc:"There are more: ask again with cursor set to this."`
-	State  *notificationBody `json:"state,omitempty" doc:"Of one notification: as it is now, or was as of the time asked for."`
-	Events []historyEvent    `json:"events,omitempty" doc:"Of one notification, on its first page: what happened."`
+	Rows []readmodels.EDR `json:"rows" doc:"One an attempt, newest day first."`
+	Next string           `json:"next,omitempty" doc:"There are more: ask again with cursor set to this."`
+	// The notifications that rows are of.
+	Notifications []readmodels.Notification `json:"notifications,omitempty" doc:"Those that the rows are of, as they are, or were."`
+	State         *notificationBody         `json:"state,omitempty" doc:"Of one notification, without as_of: as it is now."`
+	Events        []historyEvent            `json:"events,omitempty" doc:"Of one notification, on its first page, without as_of: what happened."`
 }
 
 func (s *server) histories() {
@@ -84,11 +86,21 @@ func (s *server) reportHistory(ctx context.Context, in *ReportParameters, data [
 	}
 	a := s.attempts(q, func(ctx context.Context, p readmodels.EDRPage) (any, error) {
 		report := historyReport{Rows: p.Rows, Next: p.Next}
+		known, err := s.Reports.Notifications(ctx, q.Tenant, notificationsOf(p.Rows), q.AsOf)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range notificationsOf(p.Rows) {
+			if n, ok := known[id]; ok {
+				report.Notifications = append(report.Notifications, n)
+			}
+		}
 		if of.kind == "notification" && q.Cursor == "" && q.AsOf == nil {
 			return report, s.timeline(ctx, of.id, &report)
 		}
 		return report, nil
 	})
+	s.withStates(a, q)
 	if !known {
 		a.page = func(context.Context) (any, error) { return historyReport{Rows: []readmodels.EDR{}}, nil }
 		a.each = func(context.Context, func([]any) error) error { return nil }
@@ -97,6 +109,60 @@ func (s *server) reportHistory(ctx context.Context, in *ReportParameters, data [
 	a.manifest.Query["of"] = of.kind
 	a.format, a.after, a.reads = format, in.After, "edr"
 	return a, nil
+}
+
+// notificationsOf are the ids that rows are of, each once, in their order.
+func notificationsOf(rows []readmodels.EDR) []string {
+	var ids []string
+	seen := map[string]bool{}
+	for _, r := range rows {
+		if !seen[r.Notification] {
+			seen[r.Notification] = true
+			ids = append(ids, r.Notification)
+		}
+	}
+	return ids
+}
+
+// statesAtOnce is how many rows of a file wait for the states of their notifications.
+const statesAtOnce = 500
+
+// withStates gives a file of attempts the states of their notifications.
+func (s *server) withStates(a *asked, q readmodels.EDRQuery) {
+	a.columns = append(a.columns, readmodels.Column{Name: "notification_state", Kind: readmodels.Text}, readmodels.Column{Name: "notification_final", Kind: readmodels.Truth})
+	a.each = func(ctx context.Context, row func([]any) error) error {
+		var held []readmodels.EDR
+		var values []any
+		write := func() error {
+			known, err := s.Reports.Notifications(ctx, q.Tenant, notificationsOf(held), q.AsOf)
+			if err != nil {
+				return err
+			}
+			for _, r := range held {
+				values = readmodels.ValuesOf(values[:0], r)
+				if n, ok := known[r.Notification]; ok {
+					values = append(values, n.State, n.Final)
+				} else {
+					values = append(values, nil, nil)
+				}
+				if err := row(values); err != nil {
+					return err
+				}
+			}
+			held = held[:0]
+			return nil
+		}
+		err := s.Reports.EachEDR(ctx, q, func(r readmodels.EDR) error {
+			if held = append(held, r); len(held) < statesAtOnce {
+				return nil
+			}
+			return write()
+		})
+		if err != nil {
+			return err
+		}
+		return write()
+	}
 }
 
 // narrowTo makes q ask for a subject; known is whether there can be any row.

@@ -22,6 +22,9 @@ type Reports interface {
 	// EDRs answers a page, and EachEDR hands over every row of it and all that follow.
 	EDRs(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error)
 	EachEDR(ctx context.Context, q readmodels.EDRQuery, visit func(readmodels.EDR) error) error
+	// Notifications answers those of the ids that are there, at most MaxEDRLimit of them,
+	// as they are, or were before a seq.
+	Notifications(ctx context.Context, tenant string, ids []string, asOf *uint64) (map[string]readmodels.Notification, error)
 	Accounting(ctx context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error)
 	Rollups(ctx context.Context, q readmodels.CountQuery) ([]readmodels.RollupLine, error)
 	// Resolve answers the place in the order of events that a time of the past means, for

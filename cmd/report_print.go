@@ -106,9 +106,7 @@ func printAccounting(t terminal, by []string, lines []readmodels.AccountingLine)
 		table.row(append(cells(l.AccountingCell, by, l.DayText), numbers(l.AccountingSums)...)...)
 	}
 	if len(by) > 0 {
-		total := make([]string, len(by))
-		total[0] = "total"
-		table.row(append(total, numbers(sum)...)...)
+		table.row(slices.Concat([]string{"total"}, make([]string, len(by)-1), numbers(sum))...)
 	}
 	return table.Flush()
 }

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,12 @@ func TestReportsOfAnInstance(t *testing.T) {
 		}
 		return nil
 	})
+	eventually(t, time.Minute, func() error {
+		if out := report("history", "--recipient", "cust-42", "--json"); !strings.Contains(out, `"notifications":[{`) || !strings.Contains(out, `"state":"delivered","final":true`) {
+			return fmt.Errorf("the state of the notification: %s", out)
+		}
+		return nil
+	})
 	past := report("accounting", "--as-of", "0s", "--json")
 	if !strings.Contains(past, `"messages":`) {
 		t.Errorf("as of now: %s", past)
@@ -92,7 +99,7 @@ func TestReportsOfAnInstance(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(bytes.NewReader(content)).ReadAll()
-	if err != nil || len(rows) != 2 {
+	if err != nil || len(rows) != 2 || !slices.Equal(rows[1][len(rows[1])-2:], []string{"delivered", "true"}) {
 		t.Errorf("the file: %v %v", rows, err)
 	}
 	raw, err := os.ReadFile(out + ".manifest.json")

@@ -63,6 +63,13 @@ func (r reports) EachEDR(ctx context.Context, q readmodels.EDRQuery, visit func(
 	return readmodels.EachEDR(ctx, r.read, q, visit)
 }
 
+func (r reports) Notifications(ctx context.Context, tenant string, ids []string, asOf *uint64) (map[string]readmodels.Notification, error) {
+	if asOf != nil {
+		return nil, nil // not told of the past
+	}
+	return readmodels.NotificationsOf(ctx, r.read, tenant, ids)
+}
+
 func (r reports) Accounting(ctx context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error) {
 	if err := r.reach(ctx, readmodels.AccountingTable.Projection, q.AsOf); err != nil {
 		return nil, err
