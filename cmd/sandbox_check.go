@@ -13,7 +13,6 @@ import (
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
 	"recapito/domain/tenant"
-	"recapito/projections"
 )
 
 const (
@@ -127,20 +126,20 @@ func journalProblems(final map[string]notification.State, journal []sandbox.Entr
 	return problems
 }
 
-// edrProblems compares ClickHouse with a fold of the event store, row by row, once it
-// has caught up.
+// edrProblems compares ClickHouse with a fold of the event store, number by number, once
+// it has caught up.
 func (l *ledger) edrProblems(ctx context.Context) []error {
 	ctx, cancel := context.WithTimeout(ctx, agreeWithin)
 	defer cancel()
 	for {
-		differences, err := projections.Compare(ctx, l.engines.events, l.codec, l.engines.read)
-		if err == nil && len(differences) == 0 {
+		found, err := l.reconciler(nil).Run(ctx)
+		if err == nil && len(found.Differences) == 0 {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
 			problems := []error{err}
-			for _, d := range differences {
+			for _, d := range found.Differences {
 				problems = append(problems, errors.New(d.String()))
 			}
 			return problems

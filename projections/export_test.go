@@ -24,6 +24,9 @@ func (s smallSpans) kind() readmodels.Table {
 	return kind
 }
 
+// PartsOf makes the parts small in which tables are compared.
+func PartsOf(r *Reconciler, n int) { r.events, r.cells = n, n }
+
 // NameTables makes tables' names from a test's own ids.
 func NameTables(p *Projections, id func() string) {
 	for _, k := range p.keepers {

@@ -112,12 +112,7 @@ func first(kept **time.Time, t time.Time) {
 func (f *edrFold) rows() []readmodels.EDR {
 	rows := make([]readmodels.EDR, 0, len(f.attempts))
 	for _, r := range f.attempts {
-		r.QueueMs = between(r.DueAt, r.DispatchedAt)
-		r.SubmitMs = between(r.DispatchedAt, r.SentAt)
-		r.DeliveryMs = between(r.SentAt, r.DeliveredAt)
-		r.ErrorText = readmodels.ErrorText(r.Status, r.Code)
-		r.Billable = billable(notification.Status(r.Status), r.SentAt != nil, r.Test)
-		rows = append(rows, *r)
+		rows = append(rows, finished(*r))
 	}
 	slices.SortFunc(rows, func(a, b readmodels.EDR) int {
 		return cmp.Or(
@@ -126,6 +121,16 @@ func (f *edrFold) rows() []readmodels.EDR {
 		)
 	})
 	return rows
+}
+
+// finished answers a row with what the view makes of its columns.
+func finished(r readmodels.EDR) readmodels.EDR {
+	r.QueueMs = between(r.DueAt, r.DispatchedAt)
+	r.SubmitMs = between(r.DispatchedAt, r.SentAt)
+	r.DeliveryMs = between(r.SentAt, r.DeliveredAt)
+	r.ErrorText = readmodels.ErrorText(r.Status, r.Code)
+	r.Billable = billable(notification.Status(r.Status), r.SentAt != nil, r.Test)
+	return r
 }
 
 // FoldAccounting counts the rows of the EDR as the view accounting must, cells that come

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"recapito/domain/event"
@@ -52,4 +53,13 @@ func newestLedgerEvent(ctx context.Context, source Source) (at event.Position, s
 		return 0, false, fmt.Errorf("reading the newest ledger event: %w", err)
 	}
 	return at, some, nil
+}
+
+// Held is how many ledger events every table holds: those with the smallest ordinals.
+func (p *Projections) Held() uint64 {
+	held := uint64(math.MaxUint64)
+	for _, s := range p.States() {
+		held = min(held, s.Events)
+	}
+	return held
 }

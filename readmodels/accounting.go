@@ -1,12 +1,6 @@
 package readmodels
 
-import (
-	"context"
-	"fmt"
-	"time"
-
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-)
+import "time"
 
 // AccountingCell is what attempts are counted by.
 type AccountingCell struct {
@@ -68,34 +62,4 @@ func (r AccountingRow) values() []any {
 		r.Tenant, r.Day, r.Channel, r.Scenario, r.Brand, r.Segment, r.Campaign, r.Route, r.Operator, r.Country, r.Test, r.Status,
 		r.Messages, r.Parts, r.Billable, r.BillableParts, r.Unpriced, r.FirstSeq, r.LastSeq, r.FirstPosition,
 	}
-}
-
-// AllAccounting answers what the view accounting shows, of every tenant: for comparing
-// the whole with the event store.
-func AllAccounting(ctx context.Context, conn driver.Conn) (map[AccountingCell]AccountingSums, error) {
-	rows, err := conn.Query(ctx, `SELECT tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
-		messages, parts, billable, billable_parts, unpriced FROM accounting`)
-	if err != nil {
-		return nil, fmt.Errorf("reading accounting: %w", err)
-	}
-	defer func() { _ = rows.Close() }()
-	all := map[AccountingCell]AccountingSums{}
-	for rows.Next() {
-		var r struct {
-			AccountingCell
-			AccountingSums
-		}
-		if err := rows.ScanStruct(&r); err != nil {
-			return nil, fmt.Errorf("reading accounting: %w", err)
-		}
-		r.Day = r.Day.UTC()
-		if _, twice := all[r.AccountingCell]; twice {
-			return nil, fmt.Errorf("accounting shows a cell of %s twice", r.Day.Format(dayStyle))
-		}
-		all[r.AccountingCell] = r.AccountingSums
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("reading accounting: %w", err)
-	}
-	return all, nil
 }

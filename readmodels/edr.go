@@ -1,9 +1,7 @@
 package readmodels
 
 import (
-	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -69,16 +67,6 @@ var (
 	lastDay  = time.Date(2149, 6, 6, 0, 0, 0, 0, time.UTC)
 )
 
-// AllEDRs hands over every attempt of every tenant, by tenant, day, notification and
-// attempt: for comparing the whole with the event store, not for the API.
-func AllEDRs(ctx context.Context, conn driver.Conn) ([]EDR, error) {
-	rows, err := conn.Query(ctx, "SELECT "+edrColumns+" FROM edr ORDER BY tenant, day, notification, attempt")
-	if err != nil {
-		return nil, fmt.Errorf("reading the EDR: %w", err)
-	}
-	return scanEDRs(rows)
-}
-
 func scanEDRs(rows driver.Rows) ([]EDR, error) {
 	var all []EDR
 	err := visitEDRs(rows, func(r EDR) error {
@@ -104,28 +92,6 @@ func visitEDRs(rows driver.Rows, visit func(EDR) error) error {
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("reading the EDR: %w", err)
-	}
-	return nil
-}
-
-// AllEvents hands over every row of events, by seq, to visit.
-func AllEvents(ctx context.Context, conn driver.Conn, visit func(EventRow) error) error {
-	rows, err := conn.Query(ctx, "SELECT "+strings.Join(eventColumns, ", ")+" FROM events ORDER BY seq, tenant, stream, revision")
-	if err != nil {
-		return fmt.Errorf("reading events: %w", err)
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var r EventRow
-		if err := rows.ScanStruct(&r); err != nil {
-			return fmt.Errorf("reading events: %w", err)
-		}
-		if err := visit(r); err != nil {
-			return err
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("reading events: %w", err)
 	}
 	return nil
 }

@@ -1,12 +1,8 @@
 package readmodels
 
 import (
-	"context"
-	"fmt"
 	"math/bits"
 	"time"
-
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // What a count of the rollups is by: when something occurred, or when its notification
@@ -70,34 +66,4 @@ func LatencyBucket(ms int64) uint16 {
 	}
 	e := bits.Len64(v) - 4
 	return uint16((e+1)*8 + int(v>>e&7))
-}
-
-// AllRollups answers what the view rollups shows, of every tenant: for comparing the
-// whole with the event store.
-func AllRollups(ctx context.Context, conn driver.Conn) (map[RollupCell]int64, error) {
-	rows, err := conn.Query(ctx, `SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country,
-		test, detail, bucket, n FROM rollups`)
-	if err != nil {
-		return nil, fmt.Errorf("reading rollups: %w", err)
-	}
-	defer func() { _ = rows.Close() }()
-	all := map[RollupCell]int64{}
-	for rows.Next() {
-		var r struct {
-			RollupCell
-			N int64 `ch:"n"`
-		}
-		if err := rows.ScanStruct(&r); err != nil {
-			return nil, fmt.Errorf("reading rollups: %w", err)
-		}
-		r.Start = r.Start.UTC()
-		if _, twice := all[r.RollupCell]; twice {
-			return nil, fmt.Errorf("rollups shows a cell of %s twice", r.Start.Format(time.RFC3339))
-		}
-		all[r.RollupCell] = r.N
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("reading rollups: %w", err)
-	}
-	return all, nil
 }

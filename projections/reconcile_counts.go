@@ -1,0 +1,310 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"recapito/domain/event"
+	"recapito/readmodels"
+)
+
+// countEvent says what an event counts in which cells.
+type countEvent[C comparable] func(e LedgerEvent, add func(cell C, sums []int64)) error
+
+func countsAccounting(codec *event.Codec) countEvent[readmodels.AccountingCell] {
+	p := accountingProjection{codec}
+	return func(e LedgerEvent, add func(readmodels.AccountingCell, []int64)) error {
+		one := newSums[readmodels.AccountingCell, readmodels.AccountingSums]()
+		if err := p.count(one, e); err != nil {
+			return err
+		}
+		for _, cell := range one.cells {
+			s := one.of[cell]
+			add(cell, []int64{s.Messages, s.Parts, s.Billable, s.BillableParts, s.Unpriced})
+		}
+		return nil
+	}
+}
+
+func countsRollups(codec *event.Codec) countEvent[readmodels.RollupCell] {
+	return func(e LedgerEvent, add func(readmodels.RollupCell, []int64)) error {
+		return eachCount(codec, e, func(cell readmodels.RollupCell, n int64) {
+			for _, grain := range grainsFrom(cell.Grain) {
+				add(atGrain(cell, grain), []int64{n})
+			}
+		})
+	}
+}
+
+// countsCompared is a counting table. Compared is what the events before a cut count:
+// the one asked for, or the first event of the batch that it falls into.
+type countsCompared[C interface {
+	comparable
+	Text() string
+}] struct {
+	conn   readmodels.Conn
+	table  readmodels.Table
+	limit  int
+	counts countEvent[C]
+	read   func(ctx context.Context, from string, p readmodels.Part, visit func(readmodels.CountedRow[C]) error) error
+	label  func(C) string
+
+	part  *readmodels.Part
+	split func(readmodels.Part)
+	cut   uint64
+	cells map[C]*counted3
+	n     uint64
+	found []suspect
+}
+
+// counted3 is what a cell counts: by the ledger, as readers are shown it, and in the
+// batches.
+type counted3 struct {
+	want, shown, batches []int64
+	shownTimes           int
+}
+
+func (t *countsCompared[C]) name() string { return t.table.Projection }
+
+func (t *countsCompared[C]) onSplit(f func(readmodels.Part)) { t.split = f }
+
+func (t *countsCompared[C]) load(ctx context.Context, p *readmodels.Part, cut uint64) error {
+	for range reconcileTries {
+		before, err := readmodels.CutOf(ctx, t.conn, t.table, cut)
+		if err != nil {
+			return err
+		}
+		part := *p // it may be split, and what is split off is told once
+		t.part, t.cells, t.cut, t.n, t.found = &part, map[C]*counted3{}, cut, 0, nil
+		var others []readmodels.Part
+		told := t.split
+		t.split = func(other readmodels.Part) { others = append(others, other) }
+		err = t.loadFrom(ctx, before, cut)
+		t.split = told
+		if err != nil {
+			return err
+		}
+		if before.Some {
+			t.cut = before.First
+		}
+		after, err := readmodels.CutOf(ctx, t.conn, t.table, cut)
+		if err != nil {
+			return err
+		}
+		if after == before {
+			for _, other := range others {
+				told(other)
+			}
+			return nil
+		}
+	}
+	return errors.New("its table is being exchanged again and again")
+}
+
+func (t *countsCompared[C]) loadFrom(ctx context.Context, c readmodels.Cut, cut uint64) error {
+	err := t.read(ctx, readmodels.ShownBefore(t.table, cut), *t.part, func(r readmodels.CountedRow[C]) error {
+		if cell := t.at(r.Cell); cell != nil {
+			t.n++
+			cell.shownTimes++
+			addTo(&cell.shown, r.Sums)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	from, err := readmodels.BatchesBefore(c.Built, cut)
+	if err != nil {
+		return err
+	}
+	return t.read(ctx, from, *t.part, func(r readmodels.CountedRow[C]) error {
+		if cell := t.at(r.Cell); cell != nil {
+			addTo(&cell.batches, r.Sums)
+		}
+		return nil
+	})
+}
+
+func addTo(to *[]int64, sums []int64) {
+	if *to == nil {
+		*to = slices.Clone(sums)
+		return
+	}
+	for i, n := range sums {
+		(*to)[i] += n
+	}
+}
+
+// at answers a cell, nil if it is not of the part. A part with too many cells is halved.
+func (t *countsCompared[C]) at(cell C) *counted3 {
+	if !t.part.Has(cell.Text()) {
+		return nil
+	}
+	c := t.cells[cell]
+	if c == nil {
+		c = &counted3{}
+		t.cells[cell] = c
+	}
+	for len(t.cells) > t.limit && t.part.Only == nil && t.part.Of < 1<<20 {
+		of := max(t.part.Of, 1)
+		t.split(readmodels.Part{Of: 2 * of, Index: t.part.Index + of})
+		t.part.Of = 2 * of
+		for other := range t.cells {
+			if !t.part.Has(other.Text()) {
+				delete(t.cells, other)
+			}
+		}
+	}
+	return c // of no use if it was split off
+}
+
+func (t *countsCompared[C]) add(e LedgerEvent, _ bool) error {
+	if e.Seq >= t.cut {
+		return nil
+	}
+	return t.counts(e, func(cell C, sums []int64) {
+		if c := t.at(cell); c != nil {
+			addTo(&c.want, sums)
+		}
+	})
+}
+
+func (t *countsCompared[C]) end(uint64) ([]suspect, uint64) {
+	names := readmodels.SumNames(t.table)
+	for cell, c := range t.cells {
+		what := differences("", names, c.want, c.shown)
+		if c.shownTimes > 1 {
+			what = append(what, "repeated")
+		}
+		what = append(what, differences(" in the batches", names, c.want, c.batches)...)
+		if len(what) > 0 && len(t.found) < maxDifferences {
+			t.found = append(t.found, suspect{Difference{t.name(), t.label(cell), strings.Join(what, ", ")}, cell.Text()})
+		}
+	}
+	t.cells = nil
+	return t.found, t.n
+}
+
+func differences(where string, names []string, want, got []int64) (all []string) {
+	at := func(sums []int64, i int) int64 {
+		if sums == nil {
+			return 0
+		}
+		return sums[i]
+	}
+	for i, name := range names {
+		if w, g := at(want, i), at(got, i); w != g {
+			all = append(all, fmt.Sprintf("%s%s is %d, not %d", name, where, g, w))
+		}
+	}
+	return all
+}
+
+func accountingCompared(conn readmodels.Conn, codec *event.Codec, limit int) compared {
+	return &countsCompared[readmodels.AccountingCell]{
+		conn: conn, table: readmodels.AccountingTable, limit: limit, counts: countsAccounting(codec),
+		read: func(ctx context.Context, from string, p readmodels.Part, visit func(readmodels.CountedRow[readmodels.AccountingCell]) error) error {
+			return readmodels.AccountingIn(ctx, conn, from, p, visit)
+		},
+		label: func(c readmodels.AccountingCell) string {
+			return strings.Join([]string{
+				c.Tenant, c.Day.Format(time.DateOnly), c.Channel, c.Scenario, c.Brand, c.Segment, c.Campaign, c.Route, c.Operator, c.Country, c.Status,
+			}, "/")
+		},
+	}
+}
+
+func rollupsCompared(conn readmodels.Conn, codec *event.Codec, limit int) compared {
+	return &countsCompared[readmodels.RollupCell]{
+		conn: conn, table: readmodels.RollupsTable, limit: limit, counts: countsRollups(codec),
+		read: func(ctx context.Context, from string, p readmodels.Part, visit func(readmodels.CountedRow[readmodels.RollupCell]) error) error {
+			return readmodels.RollupsIn(ctx, conn, from, p, visit)
+		},
+		label: func(c readmodels.RollupCell) string {
+			return strings.Join([]string{
+				c.Tenant, c.Grain, c.Basis, c.Start.Format(time.RFC3339), c.Measure, c.Channel, c.Scenario, c.Brand, c.Segment, c.Campaign,
+				c.Operator, c.Country, c.Detail, fmt.Sprint(c.Bucket),
+			}, "/")
+		},
+	}
+}
+
+// batchesCompared holds what the batches of a counting table say of themselves against
+// the store: as of a cut, readers go by it.
+type batchesCompared[C comparable] struct {
+	conn   readmodels.Conn
+	table  readmodels.Table
+	counts countEvent[C]
+
+	part    readmodels.Part
+	batches []readmodels.Batch // in order
+	found   []suspect
+}
+
+func (t *batchesCompared[C]) name() string { return t.table.Projection + " batches" }
+
+func (t *batchesCompared[C]) load(ctx context.Context, p *readmodels.Part, cut uint64) error {
+	t.part, t.batches, t.found = *p, nil, nil
+	shown, err := readmodels.CutOf(ctx, t.conn, t.table, cut)
+	if err != nil {
+		return err
+	}
+	return readmodels.BatchesIn(ctx, t.conn, shown.Built, *p, func(b readmodels.Batch) error {
+		t.batches = append(t.batches, b)
+		return nil
+	})
+}
+
+func (t *batchesCompared[C]) suspect(seq uint64, what string) {
+	if len(t.found) < maxDifferences {
+		t.found = append(t.found, suspect{Difference{t.name(), fmt.Sprintf("seq %d", seq), what}, readmodels.Batch{FirstSeq: seq}.Text()})
+	}
+}
+
+func (t *batchesCompared[C]) add(e LedgerEvent, tail bool) error {
+	if tail || !t.part.Has(readmodels.Batch{FirstSeq: e.Seq}.Text()) {
+		return nil
+	}
+	// The last batch that begins at the event or before.
+	i := sort.Search(len(t.batches), func(i int) bool { return t.batches[i].FirstSeq > e.Seq }) - 1
+	if i >= 0 && t.batches[i].FirstSeq == e.Seq {
+		b := t.batches[i]
+		if b.FirstPosition != uint64(e.Position) || b.LeastPosition != b.FirstPosition {
+			t.suspect(e.Seq, fmt.Sprintf("first_position is %d, not %d", b.LeastPosition, e.Position))
+		}
+	}
+	if i >= 0 && e.Seq <= t.batches[i].LastSeq {
+		return nil
+	}
+	// No batch says that it holds the event: then it must count nothing.
+	something := false
+	err := t.counts(e, func(_ C, sums []int64) {
+		something = something || slices.ContainsFunc(sums, func(n int64) bool { return n != 0 })
+	})
+	if something {
+		t.suspect(e.Seq, "no batch holds the event")
+	}
+	return err
+}
+
+func (t *batchesCompared[C]) end(total uint64) ([]suspect, uint64) {
+	for i, b := range t.batches {
+		switch {
+		case b.LastSeq != b.LeastLast:
+			t.suspect(b.FirstSeq, "last_seq is not one thing")
+		case b.LastSeq < b.FirstSeq || b.FirstSeq/readmodels.Span != b.LastSeq/readmodels.Span:
+			t.suspect(b.FirstSeq, fmt.Sprintf("last_seq is %d", b.LastSeq))
+		case b.LastSeq >= total:
+			t.suspect(b.FirstSeq, fmt.Sprintf("extra: last_seq is %d of %d events", b.LastSeq, total))
+		case i+1 < len(t.batches) && t.batches[i+1].FirstSeq <= b.LastSeq:
+			t.suspect(b.FirstSeq, fmt.Sprintf("last_seq is %d, in the next batch", b.LastSeq))
+		}
+	}
+	t.batches = nil
+	return t.found, 0
+}
