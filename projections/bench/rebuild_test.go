@@ -99,6 +99,11 @@ func BenchmarkRebuild(b *testing.B) {
 			}
 		}
 	}
+	w = models.watch()
+	if err := p.RebuildAll(b.Context(), progress("rebuilding all in one pass")); err != nil {
+		b.Fatal(err)
+	}
+	figures.atLeast(format("rebuild of all %d projections in one pass, %d events", len(projections.Names), events), w.rate(events), goalRate, "events/s")
 	figures.atMost("memory of the engine, rebuilding", models.memory(b), goalBytes, "MiB")
 	b.ReportMetric(0, "ns/op")
 }

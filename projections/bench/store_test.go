@@ -35,8 +35,8 @@ func store(b *testing.B, events uint64) (*eventlog.Log, uint64) {
 		if f.codec, err = catalogue.NewCodec(); err != nil {
 			b.Fatal(err)
 		}
-		// About a month of ten million events.
-		f.from, err = histories.New(histories.Options{Codec: f.codec, Seed: 1, Every: 3 * time.Second, Persons: 100_000})
+		// As dense as a hundred million attempts a year.
+		f.from, err = histories.New(histories.Options{Codec: f.codec, Seed: 1, Every: 350 * time.Millisecond, Persons: 100_000})
 		if err != nil {
 			b.Fatal(err)
 		}
