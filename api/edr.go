@@ -36,6 +36,9 @@ type EDRParameters struct {
 	Sender       string `query:"sender"`
 	Scenario     string `query:"scenario"`
 	Version      string `query:"version" doc:"Of the scenario."`
+	Brand        string `query:"brand" doc:"Of the scenario."`
+	Segment      string `query:"segment" doc:"Of the scenario."`
+	Campaign     string `query:"campaign" doc:"Of the request."`
 	Country      string `query:"country" doc:"Two letters (ISO 3166)."`
 	Operator     string `query:"operator"`
 	Priority     string `query:"priority" enum:"high,normal,low"`
@@ -146,6 +149,7 @@ func (in *EDRParameters) filter(ps *parameters) readmodels.EDRFilter {
 		"notification": ps.id("notification", in.Notification), "person": ps.id("person", in.Person),
 		"channel": ps.name("channel", in.Channel), "scenario": ps.name("scenario", in.Scenario),
 		"route": ps.text("route", in.Route), "sender": ps.text("sender", in.Sender), "version": ps.text("version", in.Version),
+		"brand": ps.text("brand", in.Brand), "segment": ps.text("segment", in.Segment), "campaign": ps.text("campaign", in.Campaign),
 		"country": ps.text("country", in.Country), "operator": ps.text("operator", in.Operator), "code": ps.text("code", in.Code),
 		"priority": ps.one("priority", in.Priority, "high", "normal", "low"),
 		"kind":     ps.one("kind", in.Kind, string(notification.FirstTry), string(notification.Retry), string(notification.Resend)),

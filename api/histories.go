@@ -12,6 +12,7 @@ import (
 	"recapito/api/export"
 	"recapito/commands"
 	"recapito/domain/notification"
+	"recapito/domain/scenario"
 	"recapito/readmodels"
 )
 
@@ -242,7 +243,9 @@ func (o object) history(q *readmodels.EDRQuery) (of subject) {
 		o.report(of.kind, missingField, "must not be empty")
 	case of.kind == "notification" && !uuids.MatchString(of.id):
 		o.report(of.kind, invalidValue, "must be an id of a notification")
-	case (of.kind == "scenario" || of.kind == "campaign") && !memberName.MatchString(of.id):
+	case of.kind == "campaign" && !scenario.ValidLabel(of.id):
+		o.report(of.kind, invalidValue, "must be a campaign's name: letters, digits and any of . _ -")
+	case of.kind == "scenario" && !memberName.MatchString(of.id):
 		o.report(of.kind, invalidValue, "must be a name: lower-case letters, digits, - and _")
 	}
 	q.From, q.To, q.Cursor = o.time("from"), o.time("to"), o.text("cursor")

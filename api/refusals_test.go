@@ -144,7 +144,7 @@ func refusals(w *world) []refusal {
 		history("history: no number", `{"destination":{"channel":"sms","address":"%[1]s"}}`, "destination.address invalid_address"),
 		history("history: no address", `{"destination":{"channel":"%[1]s"}}`, "destination missing_field"),
 		history("history: no notification", `{"notification":"%[1]s"}`, "notification invalid_value"),
-		history("history: no name", `{"campaign":"%[1]s."}`, "campaign invalid_value"),
+		history("history: no name", `{"campaign":"%[1]s!"}`, "campaign invalid_value"),
 		history("history: limit", `{"scenario":"hello","limit":"%[1]s"}`, "limit wrong_type"),
 		history("history: member", `{"scenario":"hello","%[1]s":1}`, "body unknown_member"),
 		get("EDR: limit", "/v1/edr?limit=%[1]s", "limit wrong_type"),
