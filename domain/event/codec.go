@@ -152,8 +152,11 @@ func (c *Codec) Decode(ctx context.Context, s personal.Sealer, tenant string, r 
 		}
 	}
 	target := reflect.New(known.def.typ)
-	if err := json.Unmarshal(data, target.Interface()); err != nil {
-		return nil, fmt.Errorf("decoding %s, %s@%d: %w", r.Type, r.Stream, r.Revision, err)
+	if !known.plan.decodeOwn(data, target.Elem()) {
+		target.Elem().SetZero()
+		if err := json.Unmarshal(data, target.Interface()); err != nil {
+			return nil, fmt.Errorf("decoding %s, %s@%d: %w", r.Type, r.Stream, r.Revision, err)
+		}
 	}
 	o := &opener{ctx: ctx, sealer: s, tenant: tenant, place: r.Stream + "\n", upcast: known.old}
 	if err := o.open(known.plan, target.Elem()); err != nil {
@@ -171,6 +174,14 @@ func EncodeMetadata(m Metadata) ([]byte, error) {
 	return data, nil
 }
 
+var metadataPlan = func() *plan {
+	p, err := planOf(reflect.TypeFor[Metadata]())
+	if err != nil {
+		panic(err) // of a type that stands here
+	}
+	return p
+}()
+
 // DecodeMetadata reads what EncodeMetadata wrote; members it does not know are
 // ignored, and no bytes at all are the zero Metadata (events of other programs).
 func DecodeMetadata(data []byte) (Metadata, error) {
@@ -178,6 +189,10 @@ func DecodeMetadata(data []byte) (Metadata, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return m, nil
 	}
+	if metadataPlan.decodeOwn(data, reflect.ValueOf(&m).Elem()) {
+		return m, nil
+	}
+	m = Metadata{}
 	if err := json.Unmarshal(data, &m); err != nil {
 		return Metadata{}, fmt.Errorf("decoding metadata: %w", err)
 	}
