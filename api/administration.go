@@ -143,18 +143,23 @@ type Projections interface {
 	Projection(ctx context.Context, name string) (p Projection, known bool)
 	// RebuildAll begins to rebuild every one, in one pass over the ledger.
 	RebuildAll(ctx context.Context) error
+	// Projections answers all of them.
 	Projections(ctx context.Context) []Projection
 }
 
 // Projection is how far a projection is, or its rebuild if one is under way.
 type Projection struct {
-	Name  string `json:"name"`
-	State string `json:"state" doc:"standby, starting, catching_up, live, retrying, stopped or rebuilding"`
-	Done  uint64 `json:"done" doc:"Ledger events in the table, or in the one being built."`
-	Total uint64 `json:"total" doc:"Ledger events there are; grows while the system runs."`
-	Rate  uint64 `json:"rate,omitempty" doc:"Ledger events a second that go into the table being built."`
-	Left  uint64 `json:"left_seconds,omitempty" doc:"How long the rebuild will take at this rate, in seconds."`
-	Error string `json:"error,omitempty"`
+	Name   string `json:"name"`
+	State  string `json:"state" doc:"standby, starting, catching_up, live, retrying, stopped or rebuilding"`
+	Done   uint64 `json:"done" doc:"Ledger events in the table, or in the one being built."`
+	Total  uint64 `json:"total" doc:"Ledger events there are; grows while the system runs."`
+	Rate   uint64 `json:"rate,omitempty" doc:"Ledger events a second that go into the table being built."`
+	Left   uint64 `json:"left_seconds,omitempty" doc:"How long the rebuild will take at this rate, in seconds."`
+	Behind int64  `json:"behind" doc:"Ledger events that are not in the table yet, as far as this instance knows."`
+	LagMs  int64  `json:"lag_ms" doc:"How long ago the event store took the oldest of those, in milliseconds."`
+	// CompleteUntil is that of the table that is shown, also while another is built.
+	CompleteUntil *time.Time `json:"complete_until,omitempty" doc:"Every ledger event recorded before then is in the table; looked at every 10 s."`
+	Error         string     `json:"error,omitempty"`
 }
 
 type projectionsBody struct {
@@ -211,7 +216,7 @@ func (s *server) projections() {
 	})
 	register(s, huma.Operation{
 		OperationID: "list-projections", Method: http.MethodGet, Path: "/v1/projections", Tags: administration,
-		Summary: "How far every read model, or its rebuild, is",
+		Summary: "How far the read models, or their rebuilds, are, and until when they are complete",
 	}, nil, func(ctx context.Context, _ *struct{}, _ []byte) (*projectionsOutput, error) {
 		if err := s.mayRebuild(ctx); err != nil {
 			return nil, err

@@ -70,6 +70,9 @@ func TestRebuildIsBegunAndFollowed(t *testing.T) {
 	if a := w.call(http.MethodGet, "/v1/projections/edr", "", w.admin()); a.status != http.StatusOK || !strings.Contains(a.body, `"live"`) {
 		t.Errorf("before: %d %s", a.status, a.body)
 	}
+	if a := w.call(http.MethodGet, "/v1/projections", "", w.admin()); a.status != http.StatusOK || !strings.Contains(a.body, `{"projections":[{"name":"edr","state":"live"`) {
+		t.Errorf("all: %d %s", a.status, a.body)
+	}
 	a := w.call(http.MethodPost, "/v1/projections/edr:rebuild", "", w.admin())
 	if a.status != http.StatusAccepted || !strings.Contains(a.body, `"state":"rebuilding","done":3,"total":7`) || len(r.begun) != 1 {
 		t.Errorf("begun: %d %s", a.status, a.body)

@@ -168,6 +168,7 @@ func refusals(w *world) []refusal {
 		{name: "keys with a tenant's key", path: "/v1/keys", body: `{"label":"%[1]s"}`, status: 403, code: "forbidden"},
 		{name: "label is a number", path: "/v1/keys", body: `{"label":"+39 333 999 8877"}`, options: []option{w.admin()}, status: 422, code: "invalid", places: []string{"label personal_data"}},
 		{name: "revoke an unknown key", method: http.MethodDelete, path: "/v1/keys/%[1]s", options: []option{w.admin()}, status: 404, code: "not_found"},
+		{name: "projections with a tenant's key", method: http.MethodGet, path: "/v1/projections", status: 403, code: "forbidden"},
 		{name: "rebuild with a tenant's key", path: "/v1/projections/edr:rebuild", status: 403, code: "forbidden"},
 		{name: "unknown projection", path: "/v1/projections/%[1]s:rebuild", options: []option{w.admin()}, status: 404, code: "not_found"},
 

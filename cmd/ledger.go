@@ -111,7 +111,7 @@ func openLedger(ctx context.Context, c Config, scenarios *scenariofile.Set, log 
 	if l.marks, err = projections.NewMarks(marks); err != nil {
 		return nil, fmt.Errorf("wiring the marks: %w", err)
 	}
-	l.rebuilds = newRebuilds(l.projections)
+	l.rebuilds = newRebuilds(l.projections, l.engines.read)
 	l.registry.MustRegister(gauges{l})
 	return l, l.wireDoors(scenarios)
 }

@@ -4,22 +4,25 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"recapito/api"
 	"recapito/projections"
+	"recapito/readmodels"
 )
 
 // rebuilds begins rebuilds for the API; it owns their goroutines.
 type rebuilds struct {
 	of      *projections.Projections
+	read    readmodels.Conn
 	life    context.Context
 	end     context.CancelFunc
 	running sync.WaitGroup
 }
 
-func newRebuilds(p *projections.Projections) *rebuilds {
+func newRebuilds(p *projections.Projections, read readmodels.Conn) *rebuilds {
 	life, end := context.WithCancel(context.Background())
-	return &rebuilds{of: p, life: life, end: end}
+	return &rebuilds{of: p, read: read, life: life, end: end}
 }
 
 func (r *rebuilds) close() {
@@ -71,25 +74,50 @@ func (r *rebuilds) begin(ctx context.Context, rebuild func(life context.Context,
 }
 
 // Projection implements api.Projections.
-func (r *rebuilds) Projection(_ context.Context, name string) (api.Projection, bool) {
-	s, known := r.state(name)
-	if !known {
+func (r *rebuilds) Projection(ctx context.Context, name string) (api.Projection, bool) {
+	all := r.Projections(ctx)
+	i := slices.IndexFunc(all, func(p api.Projection) bool { return p.Name == name })
+	if i < 0 {
 		return api.Projection{}, false
 	}
-	return shownProjection(s), true
+	return all[i], true
 }
 
-// Projections implements api.Projections.
-func (r *rebuilds) Projections(context.Context) []api.Projection {
+// completenessTimeout bounds the question how far other instances' projections are: it
+// must not make an answer wait that an operator needs most while ClickHouse is away.
+const completenessTimeout = 2 * time.Second
+
+// Projections implements api.Projections. Of one that another instance keeps, the read
+// models say until when it is complete.
+func (r *rebuilds) Projections(ctx context.Context) []api.Projection {
 	var all []api.Projection
-	for _, s := range r.of.States() {
-		all = append(all, shownProjection(s))
+	elsewhere := map[string]time.Time{}
+	states := r.of.States()
+	if slices.ContainsFunc(states, func(s projections.State) bool { return s.CompleteUntil.IsZero() }) {
+		ctx, cancel := context.WithTimeout(ctx, completenessTimeout)
+		defer cancel()
+		if rows, err := readmodels.Completenesses(ctx, r.read); err == nil { // else it is not known
+			for _, c := range rows {
+				elsewhere[c.Projection] = c.Until
+			}
+		}
+	}
+	for _, s := range states {
+		p := shownProjection(s)
+		until := s.CompleteUntil
+		if until.IsZero() {
+			until = elsewhere[s.Projection]
+		}
+		if !until.IsZero() {
+			p.CompleteUntil = &until
+		}
+		all = append(all, p)
 	}
 	return all
 }
 
 func shownProjection(s projections.State) api.Projection {
-	p := api.Projection{Name: s.Projection, State: string(s.Phase), Done: s.Events, Total: s.Events + s.Behind, Error: s.Error}
+	p := api.Projection{Name: s.Projection, State: string(s.Phase), Done: s.Events, Total: s.Events + s.Behind, Behind: int64(s.Behind), LagMs: s.Lag.Milliseconds(), Error: s.Error}
 	if b := s.Rebuild; b != nil {
 		p.State, p.Done, p.Total, p.Error, p.Rate = "rebuilding", b.Done, b.Total, b.Error, uint64(b.Rate)
 		if p.Rate > 0 {

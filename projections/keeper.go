@@ -60,6 +60,7 @@ type keeper struct {
 
 	progressed atomic.Bool // a batch was written since this was last looked at
 	changed    chan struct{}
+	doubt      chan struct{} // the table may not be there any more
 
 	mu       sync.Mutex
 	lanes    []*lane // of the running session: live and building
@@ -74,6 +75,7 @@ type keeper struct {
 	buildFrom  uint64
 	before     checkpoint.Done // what the checkpoint said at the start
 	oldest     time.Time       // when the store took the first event that waits, as the meter found it
+	complete   time.Time       // the table is, of what was recorded before
 
 	// Of all keepers.
 	meter           *meter
@@ -88,7 +90,7 @@ func newKeeper(c Config, p projection) (*keeper, error) {
 	k := &keeper{
 		projection: p, source: c.Source, target: c.Target, book: b, now: c.Now,
 		log: c.Log.With("projection", p.kind().Projection), batchLimit: maxBatchEvents,
-		newID: randomID, changed: make(chan struct{}, 1), phase: Starting,
+		newID: randomID, changed: make(chan struct{}, 1), doubt: make(chan struct{}, 1), phase: Starting,
 	}
 	if c.Lease != nil {
 		k.lease, k.phase = c.Lease(p.kind().Projection), Standby
@@ -209,6 +211,8 @@ func (k *keeper) session(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-k.changed:
+		case <-k.doubt:
+			return errEmptied
 		case r := <-results:
 			running--
 			var broken *Corrupt

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -22,6 +23,7 @@ type warehouse struct {
 	views      map[string]string              // projection → table
 	spans      map[string]map[uint64]cellSums // table → span → sums of it
 	batches    map[string]map[uint64]batchSeen
+	complete   map[string]readmodels.Completeness
 	foreign    bool     // tables of a database from before are there
 	stray      bool     // an instance killed while it opened may have made a table that another had dropped
 	wrong      []string // what must not have happened
@@ -54,6 +56,7 @@ func (w *warehouse) wipe(tablesRemain bool) {
 	}
 	w.tables, w.views, w.batches = kept, map[string]string{}, map[string]map[uint64]batchSeen{}
 	w.spans = map[string]map[uint64]cellSums{}
+	w.complete = map[string]readmodels.Completeness{}
 }
 
 // sameBatch checks that an event comes to a table in one batch only, repeated or not:
@@ -219,6 +222,22 @@ func (s stock) do(act func() error) error {
 func (s stock) Open(context.Context) (generation string, err error) {
 	err = s.do(func() error { generation = fmt.Sprintf("g%d", s.generation); return nil })
 	return generation, err
+}
+
+func (s stock) Generation(ctx context.Context) (string, error) { return s.Open(ctx) }
+
+func (s stock) SetCompleteness(_ context.Context, rows []readmodels.Completeness) error {
+	return s.do(func() error {
+		for _, r := range rows {
+			s.complete[r.Projection] = r
+		}
+		return nil
+	})
+}
+
+func (s stock) Completeness(context.Context) (all []readmodels.Completeness, err error) {
+	err = s.do(func() error { all = slices.Collect(maps.Values(s.complete)); return nil })
+	return all, err
 }
 
 func (s stock) Exists(_ context.Context, table string) (ok bool, err error) {

@@ -33,6 +33,7 @@ type Projections struct {
 	meter   *meter
 	// Who reads for the live tables, and for those being built.
 	follows, builds *passes
+	whole           *completeness
 }
 
 // New lists what is projected.
@@ -59,6 +60,7 @@ func New(c Config) (*Projections, error) {
 	for _, k := range p.keepers {
 		k.meter, k.follows, k.builds = p.meter, p.follows, p.builds
 	}
+	p.whole = &completeness{source: c.Source, target: c.Target, log: c.Log, now: c.Now, keepers: p.keepers}
 	return p, nil
 }
 
@@ -68,6 +70,7 @@ func (p *Projections) Run(ctx context.Context) {
 	p.meter.begin(ctx)
 	var all sync.WaitGroup
 	all.Go(func() { p.meter.run(ctx) })
+	all.Go(func() { p.whole.run(ctx) })
 	for _, k := range p.keepers {
 		all.Go(func() { k.run(ctx) })
 	}

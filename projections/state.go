@@ -27,8 +27,11 @@ type State struct {
 	Position   event.Position `json:"position"` // of the last of them
 	Behind     uint64         `json:"behind"`   // ledger events that are not in it yet
 	Lag        time.Duration  `json:"lag_ns"`   // how long ago the store took the oldest of those
-	Error      string         `json:"error,omitempty"`
-	Rebuild    *RebuildState  `json:"rebuild,omitempty"`
+	// CompleteUntil: every ledger event recorded before it is in the table, as seen some
+	// seconds ago; zero if that is not known here.
+	CompleteUntil time.Time     `json:"complete_until,omitzero"`
+	Error         string        `json:"error,omitempty"`
+	Rebuild       *RebuildState `json:"rebuild,omitempty"`
 }
 
 // RebuildState is how far a table being built is.
@@ -53,7 +56,7 @@ func (k *keeper) State() State {
 	if book.Live.Name == "" {
 		done = k.before
 	}
-	s := State{Projection: k.projection.kind().Projection, Phase: k.phase, Events: done.Events, Position: done.Position}
+	s := State{Projection: k.projection.kind().Projection, Phase: k.phase, Events: done.Events, Position: done.Position, CompleteUntil: k.complete}
 	if k.lastErr != nil {
 		s.Error = k.lastErr.Error()
 	}

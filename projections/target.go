@@ -24,6 +24,11 @@ type Target interface {
 	Insert(ctx context.Context, kind readmodels.Table, table, token string, rows []readmodels.Row) error
 	// Sum adds up a span of a table of sums, all batches of which are written.
 	Sum(ctx context.Context, kind readmodels.Table, table string, span uint64) error
+	// Generation answers the id that Open did, if the database is the same and there.
+	Generation(ctx context.Context) (string, error)
+	// SetCompleteness writes how far projections are, Completeness answers it.
+	SetCompleteness(ctx context.Context, rows []readmodels.Completeness) error
+	Completeness(ctx context.Context) ([]readmodels.Completeness, error)
 }
 
 // ClickHouse is the Target on a connection opened on the read models' database.
@@ -77,4 +82,16 @@ func (c clickHouse) Insert(ctx context.Context, kind readmodels.Table, table, to
 
 func (c clickHouse) Sum(ctx context.Context, kind readmodels.Table, table string, span uint64) error {
 	return kind.Sum(ctx, c.conn, table, span)
+}
+
+func (c clickHouse) Generation(ctx context.Context) (string, error) {
+	return readmodels.Generation(ctx, c.conn)
+}
+
+func (c clickHouse) SetCompleteness(ctx context.Context, rows []readmodels.Completeness) error {
+	return readmodels.SetCompleteness(ctx, c.conn, rows)
+}
+
+func (c clickHouse) Completeness(ctx context.Context) ([]readmodels.Completeness, error) {
+	return readmodels.Completenesses(ctx, c.conn)
 }

@@ -10,9 +10,11 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"recapito/readmodels"
 )
@@ -138,6 +140,7 @@ func TestGeneration(t *testing.T) {
 func TestSchemaOfAVersionNeverChanges(t *testing.T) {
 	want := map[string]string{
 		"schema/0001_generation.sql":    "8351dd22dd35f39b",
+		"schema/0002_completeness.sql":  "1cb36847e3716586",
 		"schema/accounting_v1.sql":      "dfbd0c016b7c7384",
 		"schema/accounting_v1_span.sql": "24e9d3708a99c206",
 		"schema/audit_log_v1.sql":       "88bea50cc28a6c51",
@@ -202,5 +205,32 @@ func TestSwapShowsAnotherTableAtOnce(t *testing.T) {
 	}
 	if err := readmodels.Drop(t.Context(), conn, "edr; DROP TABLE generation"); err == nil {
 		t.Error("a name that is none was taken")
+	}
+}
+
+func TestCompletenessIsThatOfTheLastLook(t *testing.T) {
+	conn := open(t)
+	if err := readmodels.Migrate(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	until := time.Date(2026, 11, 23, 10, 0, 0, 123456000, time.UTC)
+	for _, rows := range [][]readmodels.Completeness{
+		{{Projection: "edr", Until: until, Seq: 9, Position: 99}, {Projection: "events", Until: until, Seq: 8, Position: 88}},
+		{{Projection: "edr", Seq: 1, Position: 11}}, // begun anew
+	} {
+		if err := readmodels.SetCompleteness(t.Context(), conn, rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := readmodels.Completenesses(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []readmodels.Completeness{{Projection: "edr", Seq: 1, Position: 11}, {Projection: "events", Until: until, Seq: 8, Position: 88}}
+	if d := gocmp.Diff(want, got, cmpopts.IgnoreFields(readmodels.Completeness{}, "CheckedAt")); d != "" {
+		t.Error(d)
+	}
+	if got[0].CheckedAt.IsZero() {
+		t.Error("it does not say when it was checked")
 	}
 }

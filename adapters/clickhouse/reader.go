@@ -71,7 +71,7 @@ func (r relation) readable() bool {
 // ofNobody says that a table of the read models tells nothing of any tenant, and that
 // views need it: which spans are summed up, and how far projections are.
 func (r relation) ofNobody() bool {
-	return strings.HasSuffix(r.name, "_whole") || r.name == "completeness"
+	return strings.HasSuffix(r.name, "_whole") || r.name == "completeness_checks"
 }
 
 // relations are all tables and views of the engine, those of its own databases apart.

@@ -42,6 +42,9 @@ func readers(t *testing.T) (s *clickhouse.Supervised, alpha, beta string) {
 		"CREATE TABLE merged (tenant String, said String) ENGINE = Merge('recapito', '^edr_v1')",
 		"CREATE MATERIALIZED VIEW copied ENGINE = MergeTree ORDER BY tenant AS SELECT tenant, said FROM edr_v1_x",
 		"INSERT INTO edr_v1_x SELECT 'b', 780000 + number, 'theirs' || number FROM numbers(7)",
+		"CREATE TABLE completeness_checks (name String, seq UInt64) ENGINE = ReplacingMergeTree ORDER BY name",
+		"CREATE VIEW completeness AS SELECT * FROM completeness_checks FINAL",
+		"INSERT INTO completeness_checks VALUES ('edr', 7)",
 		"CREATE DATABASE aside",
 		"CREATE TABLE aside.t (tenant String, said String) ENGINE = MergeTree ORDER BY tenant",
 		"INSERT INTO aside.t VALUES ('a', 'theirs')",
@@ -141,6 +144,7 @@ func readersSee(t *testing.T, s *clickhouse.Supervised, alpha, beta string) {
 	for _, test := range []struct{ base, statement, want string }{
 		{alpha, "SELECT count(), min(id), max(id) FROM edr", "3\t0\t2\n"},
 		{alpha, "SELECT count() FROM edr_v1_x", "3\n"},
+		{alpha, "SELECT name, seq FROM completeness", "edr\t7\n"},
 		{alpha, "SELECT * FROM totals", "3\t2\tours0\tours2\n"},
 		{alpha, "WITH edr AS (SELECT * FROM edr_v1_x) SELECT max(said) FROM edr", "ours2\n"},
 		{alpha, "SELECT count() FROM edr AS x JOIN edr_v1_x AS y USING id", "3\n"},
