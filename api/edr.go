@@ -47,6 +47,8 @@ type EDRParameters struct {
 	Code         string `query:"code" doc:"The provider's code of the status, or the reason of ours."`
 	Test         string `query:"test" doc:"Only tests, or none of them; both if left out." enum:"true,false"`
 
+	ChangedAfter string `query:"changed_after" doc:"Only rows whose changed is higher: those restated since an extract that went so far."`
+
 	QueueLeast    string `query:"queue_ms_min" doc:"Milliseconds from due to dispatched, at least."`
 	QueueMost     string `query:"queue_ms_max" doc:"The same, at most."`
 	SubmitLeast   string `query:"submit_ms_min" doc:"Milliseconds from dispatched to sent, at least."`
@@ -127,6 +129,9 @@ func queryOf(q readmodels.EDRQuery) map[string]any {
 	for column, b := range q.Within {
 		said[column] = b
 	}
+	if q.ChangedAfter != nil {
+		said["changed_after"] = *q.ChangedAfter
+	}
 	if q.Test != nil {
 		said["test"] = *q.Test
 	}
@@ -158,6 +163,12 @@ func (in *EDRParameters) filter(ps *parameters) readmodels.EDRFilter {
 		if value != "" {
 			f.Is[column] = value
 		}
+	}
+	if n := ps.whole("changed_after", in.ChangedAfter); n != nil {
+		if *n < 0 {
+			ps.add("changed_after", invalidValue, "must not be negative")
+		}
+		f.ChangedAfter = new(uint64(*n)) //nolint:gosec // refused if negative
 	}
 	for column, ends := range map[string][2]string{
 		"queue_ms": {in.QueueLeast, in.QueueMost}, "submit_ms": {in.SubmitLeast, in.SubmitMost}, "delivery_ms": {in.DeliveryLeast, in.DeliveryMost},

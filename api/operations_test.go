@@ -118,13 +118,14 @@ func TestReadsWaitForTheirPosition(t *testing.T) {
 func TestEDRAsksForTheCallersTenant(t *testing.T) {
 	r := &told{edr: []readmodels.EDR{{DayText: "2026-01-05", Notification: "n", Attempt: 1, Status: "delivered"}}, next: "more"}
 	w := newWorld(t, func(_ *world, o *api.Options) { o.Reports = r })
-	a := w.call(http.MethodGet, "/v1/edr?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00%2B01:00&channel=sms&scenario=appointment&status=delivered&code=0x0b&person=p-1&test=false&queue_ms_min=1000&delivery_ms_max=-1&cursor=abc&limit=7", "", withKey(w.newKey("acme")))
+	a := w.call(http.MethodGet, "/v1/edr?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00%2B01:00&channel=sms&scenario=appointment&status=delivered&code=0x0b&person=p-1&campaign=spring&changed_after=17&test=false&queue_ms_min=1000&delivery_ms_max=-1&cursor=abc&limit=7", "", withKey(w.newKey("acme")))
 	want := readmodels.EDRQuery{
 		Tenant: "acme", From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 31, 23, 0, 0, 0, time.UTC),
 		EDRFilter: readmodels.EDRFilter{
-			Is:     map[string]string{"channel": "sms", "scenario": "appointment", "status": "delivered", "code": "0x0b", "person": "p-1"},
-			Test:   new(false),
-			Within: map[string]readmodels.Bounds{"queue_ms": {Least: new(int64(1000))}, "delivery_ms": {Most: new(int64(-1))}},
+			Is:           map[string]string{"channel": "sms", "scenario": "appointment", "status": "delivered", "code": "0x0b", "person": "p-1", "campaign": "spring"},
+			ChangedAfter: new(uint64(17)),
+			Test:         new(false),
+			Within:       map[string]readmodels.Bounds{"queue_ms": {Least: new(int64(1000))}, "delivery_ms": {Most: new(int64(-1))}},
 		},
 		Cursor: "abc", Limit: 7,
 	}

@@ -130,6 +130,8 @@ func refusals(w *world) []refusal {
 		get("EDR: kind", "/v1/edr?kind=%[1]s", "kind invalid_value"),
 		get("EDR: priority", "/v1/edr?priority=%[1]s", "priority invalid_value"),
 		get("EDR: latency", "/v1/edr?queue_ms_min=%[1]s", "queue_ms_min wrong_type"),
+		get("EDR: change position", "/v1/edr?changed_after=%[1]s", "changed_after wrong_type"),
+		get("EDR: negative change position", "/v1/edr?changed_after=-1", "changed_after invalid_value"),
 		get("EDR: format", "/v1/edr?format=%[1]s", "format invalid_value"),
 		get("EDR: as_of", "/v1/edr?as_of=%[1]s", "as_of wrong_type"),
 		get("EDR: as of the future", "/v1/edr?as_of=2999-01-01T00:00:00Z", "as_of invalid_value"),

@@ -19,6 +19,9 @@ type EDRFilter struct {
 	// Within bounds columns of EDRLatencies, in milliseconds, both ends included. An
 	// attempt that has not got so far has no latency, and is in no bounds.
 	Within map[string]Bounds `json:",omitempty"`
+	// ChangedAfter asks for attempts whose change position is higher: those restated since
+	// an extract that went so far.
+	ChangedAfter *uint64 `json:",omitempty"`
 }
 
 // Bounds of a number, both included; nil is open.
@@ -60,6 +63,10 @@ func (f EDRFilter) check() error {
 
 // keyed says whether the filter names attempts that an index of the partial rows finds.
 func (f EDRFilter) keyed() bool {
+	return f.ChangedAfter != nil || f.byColumn()
+}
+
+func (f EDRFilter) byColumn() bool {
 	return slices.ContainsFunc(edrKeyColumns, func(column string) bool { return f.Is[column] != "" })
 }
 
@@ -72,6 +79,9 @@ func (f EDRFilter) narrow(w *where) {
 	}
 	if f.Test != nil {
 		w.add("test = {test:Bool}", "test", *f.Test)
+	}
+	if f.ChangedAfter != nil {
+		w.add("changed > {changed_after:UInt64}", "changed_after", *f.ChangedAfter)
 	}
 	for _, column := range edrLatencies {
 		b := f.Within[column]
@@ -90,7 +100,7 @@ func (q EDRQuery) Fits(r EDR) bool {
 	if r.Tenant != q.Tenant ||
 		!q.From.IsZero() && (r.DueAt == nil || r.DueAt.Before(q.From)) ||
 		!q.To.IsZero() && (r.DueAt == nil || !r.DueAt.Before(q.To)) ||
-		q.Test != nil && r.Test != *q.Test {
+		q.Test != nil && r.Test != *q.Test || q.ChangedAfter != nil && r.Changed <= *q.ChangedAfter {
 		return false
 	}
 	v := reflect.ValueOf(r)

@@ -159,6 +159,9 @@ func (q EDRQuery) keys(ctx context.Context, conn driver.Conn, after *edrCursor, 
 			w.add(column+" = {is_"+column+":String}", "is_"+column, v)
 		}
 	}
+	if !q.byColumn() { // else the index of those columns does it, which does not have this one
+		w.add("changed > {changed_after:UInt64}", "changed_after", *q.ChangedAfter)
+	}
 	w.after(after)
 	w.args = append(w.args, named("limit", limit))
 	rows, err := conn.Query(ctx, "SELECT DISTINCT day, notification, attempt FROM edr_parts WHERE "+w.String()+edrOrder+" LIMIT {limit:UInt32}", w.args...)

@@ -170,7 +170,7 @@ func world(t *testing.T, conn driver.Conn) map[string][]readmodels.EDR {
 		p := readmodels.EDRPart{
 			Tenant: "t1", Day: due.Truncate(24 * time.Hour), Notification: fmt.Sprintf("%08x", random.IntN(1200)),
 			Attempt: uint16(i), Channel: []string{"sms", "email"}[random.IntN(2)], Scenario: []string{"payment", odd}[random.IntN(2)],
-			Person: []string{"p1", "p2", odd}[random.IntN(3)], Test: random.IntN(2) == 0,
+			Person: []string{"p1", "p2", odd}[random.IntN(3)], Test: random.IntN(2) == 0, Changed: uint64(i) + 1,
 			Times:   readmodels.Times{DueAt: &due},
 			Outcome: readmodels.Outcome{Rank: 1, Seq: uint64(i), Status: []string{"sent", "delivered"}[random.IntN(2)]},
 		}
@@ -186,7 +186,7 @@ func world(t *testing.T, conn driver.Conn) map[string][]readmodels.EDR {
 		all[p.Tenant] = append(all[p.Tenant], readmodels.EDR{
 			Tenant: p.Tenant, Day: p.Day, DayText: p.Day.Format(time.DateOnly), Notification: p.Notification, Attempt: p.Attempt,
 			Channel: p.Channel, Scenario: p.Scenario, Person: p.Person, Test: p.Test, Status: p.Outcome.Status, Times: p.Times,
-			QueueMs: queue, Billable: !p.Test,
+			QueueMs: queue, Billable: !p.Test, Changed: p.Changed,
 		})
 	}
 	insert(t, conn, readmodels.EDRTable, table, "", rows...)
@@ -216,6 +216,9 @@ var aFilter = rapid.Custom(func(rt *rapid.T) (f readmodels.EDRFilter) {
 	if rapid.Bool().Draw(rt, "by test") {
 		f.Test = new(rapid.Bool().Draw(rt, "test"))
 	}
+	if rapid.IntRange(0, 3).Draw(rt, "by change") == 0 {
+		f.ChangedAfter = new(rapid.Uint64Range(0, 3100).Draw(rt, "changed after"))
+	}
 	if rapid.Bool().Draw(rt, "by latency") {
 		b := readmodels.Bounds{Least: new(rapid.Int64Range(0, 3000).Draw(rt, "least"))}
 		if rapid.Bool().Draw(rt, "bounded") {
@@ -234,7 +237,7 @@ func fits(f readmodels.EDRFilter, r readmodels.EDR) bool {
 			return false
 		}
 	}
-	if f.Test != nil && *f.Test != r.Test {
+	if f.Test != nil && *f.Test != r.Test || f.ChangedAfter != nil && r.Changed <= *f.ChangedAfter {
 		return false
 	}
 	b, bounded := f.Within["queue_ms"]
