@@ -131,7 +131,8 @@ func (b *batcher) take(ctx context.Context, notBefore time.Time) (batch, error) 
 		if wait <= 0 && !due.IsZero() {
 			taken := batch{events: b.events, since: b.since, caughtUp: b.caughtUp && !b.full()}
 			b.told = b.told || taken.caughtUp
-			b.events, b.bytes = nil, 0
+			// The next one will be about as large.
+			b.events, b.bytes = make([]LedgerEvent, 0, len(taken.events)), 0
 			b.mu.Unlock()
 			notify(b.room)
 			return taken, nil
