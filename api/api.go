@@ -45,6 +45,7 @@ type Options struct {
 	Reports       Reports
 	Persons       commands.Finder
 	Projections   Projections
+	Reconcile     Reconcile
 	Passed        Passed
 	Checks        []Check // for /readyz
 
@@ -61,7 +62,9 @@ type server struct {
 	router   *chi.Mux
 	api      huma.API
 	inFlight chan struct{}
-	files    chan struct{}
+	// reconciling is held by the one comparison under way.
+	reconciling chan struct{}
+	files       chan struct{}
 	// operations are the ids of those under /v1, by method and path.
 	operations map[string]string
 	metrics    *metrics
@@ -86,7 +89,7 @@ func newServer(o Options) *server {
 	}
 	takeOverErrors()
 	s := &server{
-		Options: o, router: chi.NewMux(), inFlight: make(chan struct{}, o.MaxInFlight), files: make(chan struct{}, maxFiles), operations: map[string]string{},
+		Options: o, router: chi.NewMux(), inFlight: make(chan struct{}, o.MaxInFlight), reconciling: make(chan struct{}, 1), files: make(chan struct{}, maxFiles), operations: map[string]string{},
 		metrics: newMetrics(o.Metrics), health: newHealth(o.Checks, o.Log, o.Now),
 	}
 	s.router.Use(s.observe, s.authenticate, s.limit, middleware.GetHead)
@@ -101,6 +104,7 @@ func newServer(o Options) *server {
 	s.counts()
 	s.keys()
 	s.projections()
+	s.reconcile()
 	s.healthRoutes()
 	s.docs()
 	return s

@@ -227,6 +227,9 @@ func (s *server) limit(next http.Handler) http.Handler {
 		if wantsFile(r) {
 			timeout = fileTimeout
 		}
+		if strings.HasSuffix(r.URL.Path, ":reconcile") {
+			timeout = reconcileTimeout
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))

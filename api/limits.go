@@ -30,13 +30,14 @@ const (
 
 // Times. Writing must outlast the work, or a slow answer would be cut off without one.
 const (
-	headerTimeout  = 5 * time.Second
-	readTimeout    = 30 * time.Second
-	requestTimeout = 30 * time.Second
-	batchTimeout   = 60 * time.Second
-	fileTimeout    = time.Hour
-	writeTimeout   = 120 * time.Second // of a file: each piece
-	idleTimeout    = 120 * time.Second
+	headerTimeout    = 5 * time.Second
+	readTimeout      = 30 * time.Second
+	requestTimeout   = 30 * time.Second
+	batchTimeout     = 60 * time.Second
+	fileTimeout      = time.Hour
+	reconcileTimeout = 48 * time.Hour    // it reads the store many times
+	writeTimeout     = 120 * time.Second // of a file: each piece
+	idleTimeout      = 120 * time.Second
 
 	maxHeaderBytes = 16 << 10
 )

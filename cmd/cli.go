@@ -27,6 +27,7 @@ type cli struct {
 	Report     reportCmd     `cmd:"" help:"Print reports, or write them to files: histories, event detail records, accounting, rollups."`
 	Keys       keysCmd       `cmd:"" help:"Make, list and revoke a tenant's API keys."`
 	Rebuild    rebuildCmd    `cmd:"" help:"Rebuild a projection from the event store while the instance runs."`
+	Audit      auditCmd      `cmd:"" help:"Hold the read models against the ledger."`
 	SMSC       smscCmd       `cmd:"" name:"smsc" help:"Run an SMSC simulator (a sandbox: it sends nothing)."`
 	Eventlog   eventlogCmd   `cmd:"" name:"eventlog" help:"Work with the event store by itself."`
 	ClickHouse clickhouseCmd `cmd:"" name:"clickhouse" help:"Run the embedded ClickHouse engine as a process of its own."`

@@ -17,7 +17,7 @@ func (l *ledger) apiOptions(scenarios commands.Scenarios) api.Options {
 	return api.Options{
 		Notifications: l.notifications, Access: l.access, Calls: l.calls, Scenarios: scenarios,
 		Reports: l.reports(), Persons: l.engines.sealing,
-		Projections: l.rebuilds, Passed: l.projections.Passed, Checks: l.checks(), Log: l.log, Metrics: l.registry,
+		Projections: l.rebuilds, Reconcile: l.reconcile, Passed: l.projections.Passed, Checks: l.checks(), Log: l.log, Metrics: l.registry,
 	}
 }
 
