@@ -96,10 +96,10 @@ func (s *server) reportHistory(ctx context.Context, in *ReportParameters, data [
 				report.Notifications = append(report.Notifications, n)
 			}
 		}
-		if of.kind == "notification" && q.Cursor == "" && q.AsOf == nil {
-			return report, s.timeline(ctx, of.id, &report)
+		if of.kind == "notification" && q.Cursor == "" {
+			err = s.timeline(ctx, of.id, q.AsOf, &report)
 		}
-		return report, nil
+		return report, err
 	})
 	s.withStates(a, q)
 	if !known {
@@ -192,8 +192,9 @@ func (s *server) narrowTo(ctx context.Context, of subject, q *readmodels.EDRQuer
 }
 
 // timeline adds a notification's state and events to a report; nothing of one that is not
-// there, or another tenant's.
-func (s *server) timeline(ctx context.Context, id string, report *historyReport) error {
+// there, or another tenant's. As of a cut it adds the events that there were, and the
+// state stands among the notifications.
+func (s *server) timeline(ctx context.Context, id string, cut *uint64, report *historyReport) error {
 	tenant := callOf(ctx).tenant
 	entries, err := s.Notifications.History(ctx, tenant, id, 0, MaxPage)
 	if errors.Is(err, notification.ErrAbsent) {
@@ -201,6 +202,16 @@ func (s *server) timeline(ctx context.Context, id string, report *historyReport)
 	}
 	if err != nil {
 		return err
+	}
+	if cut != nil {
+		n, err := s.Reports.EventsBefore(ctx, tenant, id, *cut)
+		if err != nil {
+			return err
+		}
+		for _, h := range entries[:min(n, len(entries))] {
+			report.Events = append(report.Events, entryView(h))
+		}
+		return nil
 	}
 	l, err := s.Notifications.Get(ctx, tenant, id)
 	if err != nil {

@@ -25,6 +25,8 @@ type Reports interface {
 	// Notifications answers those of the ids that are there, at most MaxEDRLimit of them,
 	// as they are, or were before a seq.
 	Notifications(ctx context.Context, tenant string, ids []string, asOf *uint64) (map[string]readmodels.Notification, error)
+	// EventsBefore counts the events that a notification had before a seq.
+	EventsBefore(ctx context.Context, tenant, id string, cut uint64) (int, error)
 	Accounting(ctx context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error)
 	Rollups(ctx context.Context, q readmodels.CountQuery) ([]readmodels.RollupLine, error)
 	// Resolve answers the place in the order of events that a time of the past means, for

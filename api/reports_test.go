@@ -65,6 +65,8 @@ func (r *told) Notifications(_ context.Context, _ string, ids []string, _ *uint6
 	return known, nil
 }
 
+func (r *told) EventsBefore(context.Context, string, string, uint64) (int, error) { return 1, nil }
+
 func (r *told) Accounting(_ context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error) {
 	r.counted = q
 	line := readmodels.AccountingLine{AccountingSums: readmodels.AccountingSums{Messages: 7, Parts: 9, Billable: 5, BillableParts: 6, Unpriced: 5}}

@@ -17,6 +17,7 @@ import (
 type reports struct {
 	read   readmodels.Conn
 	counts projections.Counts
+	past   projections.Past
 	marks  *projections.Marks
 	states func() []projections.State
 }
@@ -24,6 +25,7 @@ type reports struct {
 func (l *ledger) reports() reports {
 	return reports{
 		read: l.engines.read, marks: l.marks, states: l.projections.States,
+		past:   projections.Past{Conn: l.engines.read, Codec: l.codec},
 		counts: projections.Counts{Conn: l.engines.read, Source: l.engines.events, Codec: l.codec},
 	}
 }
@@ -56,18 +58,48 @@ func (r reports) reach(ctx context.Context, projection string, cut *uint64) erro
 }
 
 func (r reports) EDRs(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error) {
-	return readmodels.EDRs(ctx, r.read, q)
+	if q.AsOf == nil {
+		return readmodels.EDRs(ctx, r.read, q)
+	}
+	if err := r.reachAttempts(ctx, q.AsOf); err != nil {
+		return readmodels.EDRPage{}, err
+	}
+	return r.past.EDRs(ctx, q)
 }
 
 func (r reports) EachEDR(ctx context.Context, q readmodels.EDRQuery, visit func(readmodels.EDR) error) error {
-	return readmodels.EachEDR(ctx, r.read, q, visit)
+	if q.AsOf == nil {
+		return readmodels.EachEDR(ctx, r.read, q, visit)
+	}
+	if err := r.reachAttempts(ctx, q.AsOf); err != nil {
+		return err
+	}
+	return r.past.EachEDR(ctx, q, visit)
+}
+
+// reachAttempts: the EDR names the attempts, and their events tell how they were.
+func (r reports) reachAttempts(ctx context.Context, cut *uint64) error {
+	if err := r.reach(ctx, readmodels.EDRTable.Projection, cut); err != nil {
+		return err
+	}
+	return r.reach(ctx, readmodels.EventsTable.Projection, cut)
 }
 
 func (r reports) Notifications(ctx context.Context, tenant string, ids []string, asOf *uint64) (map[string]readmodels.Notification, error) {
-	if asOf != nil {
-		return nil, nil // not told of the past
+	if asOf == nil {
+		return readmodels.NotificationsOf(ctx, r.read, tenant, ids)
 	}
-	return readmodels.NotificationsOf(ctx, r.read, tenant, ids)
+	if err := r.reach(ctx, readmodels.EventsTable.Projection, asOf); err != nil {
+		return nil, err
+	}
+	return r.past.Notifications(ctx, tenant, ids, *asOf)
+}
+
+func (r reports) EventsBefore(ctx context.Context, tenant, id string, cut uint64) (int, error) {
+	if err := r.reach(ctx, readmodels.EventsTable.Projection, &cut); err != nil {
+		return 0, err
+	}
+	return r.past.Events(ctx, tenant, id, cut)
 }
 
 func (r reports) Accounting(ctx context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error) {

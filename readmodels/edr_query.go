@@ -40,7 +40,7 @@ type EDRQuery struct {
 	From, To time.Time
 	EDRFilter
 	// AsOf asks for what only the first so many ledger events tell. The tables forget, so
-	// EDRs and EachEDR refuse it: such rows are folded from events.
+	// EDRs and EachEDR refuse it: such rows are folded from events (EDRsAsOf).
 	AsOf   *uint64
 	Cursor string // Next of the page before, of the same query
 	Limit  int    // 0 is DefaultEDRLimit; more than MaxEDRLimit is refused

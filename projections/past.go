@@ -1,0 +1,82 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/readmodels"
+)
+
+// Past answers what was known before a cut, from the table events: merged tables forget.
+// The tables must hold the cut. Its answers are the same for ever, since no event before a
+// cut is ever added, and the order of all events is that of the store.
+type Past struct {
+	Conn  readmodels.Conn
+	Codec *event.Codec // of every ledger event
+}
+
+// streamsAtOnce is how many notifications one statement reads the events of.
+const streamsAtOnce = 250
+
+// EDRs answers one page of attempts as they were.
+func (p Past) EDRs(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error) {
+	return readmodels.EDRsAsOf(ctx, p.Conn, q, p.attempts)
+}
+
+// EachEDR hands over every attempt as it was.
+func (p Past) EachEDR(ctx context.Context, q readmodels.EDRQuery, visit func(readmodels.EDR) error) error {
+	return readmodels.EachEDRAsOf(ctx, p.Conn, q, p.attempts, visit)
+}
+
+// Notifications answers those of a tenant's notifications that were there, by id.
+func (p Past) Notifications(ctx context.Context, tenant string, ids []string, cut uint64) (map[string]readmodels.Notification, error) {
+	all := make(map[string]readmodels.Notification, len(ids))
+	fold := newNotificationFold(p.Codec)
+	if err := p.each(ctx, tenant, ids, cut, fold.add); err != nil {
+		return nil, err
+	}
+	for _, n := range fold.rows() {
+		all[n.Notification] = n
+	}
+	return all, nil
+}
+
+// Events counts the events that a notification had.
+func (p Past) Events(ctx context.Context, tenant, id string, cut uint64) (int, error) {
+	n := 0
+	err := p.each(ctx, tenant, []string{id}, cut, func(LedgerEvent) error { n++; return nil })
+	return n, err
+}
+
+func (p Past) attempts(ctx context.Context, tenant string, ids []string, cut uint64) ([]readmodels.EDR, error) {
+	fold := newEDRFold(p.Codec)
+	err := p.each(ctx, tenant, ids, cut, func(e LedgerEvent) error { return fold.add(e.Recorded, e.Seq) })
+	if err != nil {
+		return nil, err
+	}
+	return fold.rows(), nil
+}
+
+// each visits the events before a cut of notifications, those of each in order.
+func (p Past) each(ctx context.Context, tenant string, ids []string, cut uint64, visit func(LedgerEvent) error) error {
+	for len(ids) > 0 {
+		some := ids[:min(len(ids), streamsAtOnce)]
+		ids = ids[len(some):]
+		streams := make([]string, len(some))
+		for i, id := range some {
+			streams[i] = notification.StreamPrefix + id
+		}
+		err := readmodels.EventsOf(ctx, p.Conn, tenant, streams, cut, func(r readmodels.EventRow) error {
+			return visit(LedgerEvent{Seq: r.Seq, Recorded: event.Recorded{
+				Stream: r.Stream, Revision: event.Revision(r.Revision), Position: event.Position(r.Position),
+				ID: r.ID, Type: r.Type, Data: []byte(r.Data), Metadata: []byte(r.Metadata),
+			}})
+		})
+		if err != nil {
+			return fmt.Errorf("folding what was known: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package projections_test
+
+import (
+	"cmp"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"recapito/domain/event"
+	"recapito/projections"
+	"recapito/readmodels"
+)
+
+// Searches as of a cut are those of the events before it, in pages and as a whole: for
+// ever, also when later events have come and the tables were rebuilt.
+func TestThePastStays(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t)
+	i.start(connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))))
+	i.write(150)
+	i.settled()
+	cut := i.p.States()[0].Events * 2 / 3
+	i.past(cut)
+	i.past(0)
+	i.write(300)
+	for _, name := range []string{"events", "edr"} {
+		if err := i.p.Rebuild(t.Context(), name, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i.settled()
+	i.past(cut)
+	i.past(i.p.States()[0].Events)
+}
+
+// past holds attempts and notifications as of a cut against a fold of the ledger.
+func (i *instance) past(cut uint64) {
+	i.t.Helper()
+	var ledger []event.Recorded
+	err := i.store.ReadAll(i.t.Context(), event.AllRead{Filter: event.Filter{StreamPrefixes: event.LedgerPrefixes}}, func(r event.Recorded) error {
+		ledger = append(ledger, r)
+		return nil
+	})
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	then, err := projections.FoldEDR(i.author.codec, ledger[:cut])
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	slices.SortFunc(then, func(a, b readmodels.EDR) int {
+		return cmp.Or(b.Day.Compare(a.Day), cmp.Compare(b.Notification, a.Notification), cmp.Compare(a.Attempt, b.Attempt))
+	})
+	past := projections.Past{Conn: i.conn, Codec: i.author.codec}
+	person := ""
+	if len(then) > 0 {
+		person = then[len(then)/2].Person
+	}
+	ids := map[string]bool{}
+	for name, is := range map[string]map[string]string{
+		"all": nil, "delivered": {"status": "delivered"}, "by sms": {"channel": "sms", "status": "sent"}, "a person": {"person": person},
+	} {
+		q := readmodels.EDRQuery{Tenant: "acme", EDRFilter: readmodels.EDRFilter{Is: is}, AsOf: &cut, Limit: 7}
+		var want []readmodels.EDR
+		for _, r := range then {
+			if q.Fits(r) {
+				want = append(want, r)
+				ids[r.Notification] = true
+			}
+		}
+		var got, each []readmodels.EDR
+		for {
+			page, err := past.EDRs(i.t.Context(), q)
+			if err != nil {
+				i.t.Fatal(err)
+			}
+			got = append(got, page.Rows...)
+			if q.Cursor = page.Next; q.Cursor == "" {
+				break
+			}
+		}
+		if d := gocmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+			i.t.Errorf("%s as of %d: %s", name, cut, d)
+		}
+		q.Limit = 0
+		if err := past.EachEDR(i.t.Context(), q, func(r readmodels.EDR) error { each = append(each, r); return nil }); err != nil {
+			i.t.Fatal(err)
+		}
+		if d := gocmp.Diff(want, each, cmpopts.EquateEmpty()); d != "" {
+			i.t.Errorf("each of %s as of %d: %s", name, cut, d)
+		}
+	}
+	folded, err := projections.FoldNotifications(i.author.codec, ledger[:cut])
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	want := map[string]readmodels.Notification{}
+	var asked []string
+	for _, n := range folded {
+		if n.Tenant == "acme" && ids[n.Notification] {
+			want[n.Notification] = n
+			asked = append(asked, n.Notification)
+		}
+	}
+	got, err := past.Notifications(i.t.Context(), "acme", append(asked, "not-there"), cut)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	if d := gocmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+		i.t.Errorf("notifications as of %d: %s", cut, d)
+	}
+}
