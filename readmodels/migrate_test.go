@@ -144,7 +144,6 @@ func TestSchemaOfAVersionNeverChanges(t *testing.T) {
 		"schema/accounting_v1.sql":      "dfbd0c016b7c7384",
 		"schema/accounting_v1_span.sql": "24e9d3708a99c206",
 		"schema/audit_log_v1.sql":       "88bea50cc28a6c51",
-		"schema/edr_v1.sql":             "1ad9f410dfdd4266",
 		"schema/edr_v2.sql":             "50e658bc84080626",
 		"schema/events_v1.sql":          "1668dc378f243032",
 		"schema/notifications_v1.sql":   "0254fffe0fd3c564",
