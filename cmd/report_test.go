@@ -86,6 +86,9 @@ func TestReportsOfAnInstance(t *testing.T) {
 		}
 		return nil
 	})
+	if past := report("history", "--recipient", "cust-42", "--as-of", "0s"); !strings.Contains(past, id) {
+		t.Errorf("the history as of now: %s", past)
+	}
 	past := report("accounting", "--as-of", "0s", "--json")
 	if !strings.Contains(past, `"messages":`) {
 		t.Errorf("as of now: %s", past)
