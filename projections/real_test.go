@@ -254,7 +254,10 @@ func TestCompareFindsWhatIsPlanted(t *testing.T) {
 	i.write(100)
 	i.whole()
 	i.stop()
-	tables := map[string]readmodels.Table{"events": readmodels.EventsTable, "edr": readmodels.EDRTable}
+	tables := map[string]readmodels.Table{
+		"events": readmodels.EventsTable, "edr": readmodels.EDRTable,
+		"accounting": readmodels.AccountingTable, "rollups": readmodels.RollupsTable, "audit_log": readmodels.AuditTable,
+	}
 	for n, plant := range []struct{ name, view, rows, want string }{
 		{"a row too many", "edr", "* FROM {t} UNION ALL SELECT * REPLACE ('t9' AS tenant) FROM {t} WHERE notification = {n}", "edr t9/"},
 		{"an attempt less", "edr", "* FROM {t} WHERE notification != {n}", "/1: missing"},
@@ -264,6 +267,11 @@ func TestCompareFindsWhatIsPlanted(t *testing.T) {
 		{"an event less", "events", "* FROM {t} WHERE seq != 7", ": missing"},
 		{"an event too many", "events", "* FROM {t} UNION ALL SELECT * REPLACE (1000000 AS seq, 's9' AS stream) FROM {t} WHERE position = (SELECT position FROM {t} WHERE seq = 3)", "s9@"},
 		{"changed data", "events", "* REPLACE (if(seq = 9, 'x', data) AS data) FROM {t}", ": data"},
+		{"a changed sum", "accounting", "* REPLACE (parts + 1 AS parts) FROM {t}", "parts is "},
+		{"another batch", "accounting", "* REPLACE (first_position + 1 AS first_position) FROM {t}", "accounting batches seq "},
+		{"a changed count", "rollups", "* REPLACE (n + 1 AS n) FROM {t}", "n is "},
+		{"calls less", "audit_log", "* FROM {t} WHERE false", ": missing"},
+		{"a changed answer", "audit_log", "* REPLACE (status + 1 AS status) FROM {t}", "status is "},
 		{"nothing", "events", "* FROM {t}", ""},
 		{"nothing", "edr", "* FROM {t}", ""},
 	} {
