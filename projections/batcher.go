@@ -14,12 +14,14 @@ const (
 	maxBatchEvents = 20_000
 	maxBatchBytes  = 16 << 20
 	// batchInterval is the least time between two batches that are not full: the first
-	// event after a pause goes at once, those that follow share the next batch.
+	// event after a pause goes at once, those that follow share the next batch. After a
+	// batch of someBatch or of busyBatch events it is longer: every table is written to by
+	// itself, and few large batches leave the machine to the work.
 	batchInterval = 200 * time.Millisecond
-	// busyInterval is the same after a batch of busyBatch events or more: under load, few
-	// large batches leave the machine to the work itself.
-	busyInterval = time.Second
-	busyBatch    = 500
+	someInterval  = 500 * time.Millisecond
+	someBatch     = 10
+	busyInterval  = time.Second
+	busyBatch     = 100
 	// catchUpWait is how long a batch that is not full waits while the subscription
 	// still brings the past: large batches cost the read models least.
 	catchUpWait = time.Second
@@ -27,8 +29,11 @@ const (
 
 // pauseAfter answers how long after the beginning of a batch the next one begins.
 func pauseAfter(events int) time.Duration {
-	if events >= busyBatch {
+	switch {
+	case events >= busyBatch:
 		return busyInterval
+	case events >= someBatch:
+		return someInterval
 	}
 	return batchInterval
 }
