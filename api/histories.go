@@ -39,6 +39,7 @@ type historyReport struct {
 	Next string           `json:"next,omitempty" doc:"There are more: ask again with cursor set to this."`
 	// The notifications that rows are of.
 	Notifications []readmodels.Notification `json:"notifications,omitempty" doc:"Those that the rows are of, as they are, or were."`
+	Unattempted   []readmodels.Notification `json:"unattempted,omitempty" doc:"Of a person, on its first page: those of which nothing was scheduled, such as rejected and suppressed ones. At most 1,000; files do not have them."`
 	State         *notificationBody         `json:"state,omitempty" doc:"Of one notification, without as_of: as it is now."`
 	Events        []historyEvent            `json:"events,omitempty" doc:"Of one notification, on its first page, without as_of: what happened."`
 }
@@ -95,6 +96,9 @@ func (s *server) reportHistory(ctx context.Context, in *ReportParameters, data [
 			if n, ok := known[id]; ok {
 				report.Notifications = append(report.Notifications, n)
 			}
+		}
+		if person := q.Is["person"]; person != "" && q.Cursor == "" {
+			report.Unattempted, err = s.Reports.Unattempted(ctx, q.Tenant, person, q.From, q.To, q.AsOf)
 		}
 		if of.kind == "notification" && q.Cursor == "" {
 			err = s.timeline(ctx, of.id, q.AsOf, &report)

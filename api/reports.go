@@ -25,6 +25,9 @@ type Reports interface {
 	// Notifications answers those of the ids that are there, at most MaxEDRLimit of them,
 	// as they are, or were before a seq.
 	Notifications(ctx context.Context, tenant string, ids []string, asOf *uint64) (map[string]readmodels.Notification, error)
+	// Unattempted are a person's notifications of which nothing was scheduled: no row tells
+	// of them.
+	Unattempted(ctx context.Context, tenant, person string, from, to time.Time, asOf *uint64) ([]readmodels.Notification, error)
 	// EventsBefore counts the events that a notification had before a seq.
 	EventsBefore(ctx context.Context, tenant, id string, cut uint64) (int, error)
 	Accounting(ctx context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error)

