@@ -164,6 +164,7 @@ var claims = []struct {
 	{`/v1/notifications/\$id/events"`, historyIsWhole},
 	{`SELECT \* FROM edr `, rowIsThere},
 	{`^bin/recapito report history `, historyIsPrinted},
+	{`^bin/recapito audit reconcile$`, nothingDiffers},
 }
 
 func TestCommandsOfReadme(t *testing.T) {
@@ -297,6 +298,13 @@ func historyIsWhole(out string) error {
 func rowIsThere(out string) error {
 	if !regexp.MustCompile(`(?m)^notification: +\S+$`).MatchString(out) || !regexp.MustCompile(`(?m)^status: +delivered$`).MatchString(out) {
 		return errors.New("no row of a delivered attempt")
+	}
+	return nil
+}
+
+func nothingDiffers(printed string) error {
+	if !strings.Contains(printed, " events: 0 differences\n") {
+		return fmt.Errorf("it says %q", printed)
 	}
 	return nil
 }
