@@ -143,7 +143,11 @@ func everyRow(t *testing.T, addr string) []byte {
 	})
 	var all bytes.Buffer
 	for _, table := range strings.Fields(query("SHOW TABLES")) {
-		all.WriteString(query("SELECT * FROM `" + table + "`"))
+		arguments := ""
+		if strings.HasSuffix(table, "_as_of") || strings.HasSuffix(table, "_cut") { // views of the first so many events
+			arguments = "(cut = 1000000)"
+		}
+		all.WriteString(query("SELECT * FROM `" + table + "`" + arguments))
 	}
 	return all.Bytes()
 }
