@@ -120,7 +120,10 @@ func (p *Projections) RebuildAll(ctx context.Context, progress func(done, total 
 	p.builds.expect(begin)
 	done, total := make([]atomic.Uint64, len(p.keepers)), make([]atomic.Uint64, len(p.keepers))
 	begun := make([]atomic.Bool, len(p.keepers))
+	var telling sync.Mutex // one at a time
 	tell := func() {
+		telling.Lock()
+		defer telling.Unlock()
 		var sums [2]uint64
 		for i := range p.keepers {
 			if !begun[i].Load() {
