@@ -33,7 +33,8 @@ const (
 	calmFor      = 6 * time.Second
 	hangsFor     = 30 * time.Second // the embedded engine
 	downFor      = 12 * time.Second // the one outside
-	deliveryTime = 3 * time.Second  // from a 202 to a delivery, on a machine that does much else
+	stall        = 250 * time.Millisecond
+	deliveryTime = 3 * time.Second // from a 202 to a delivery, on a machine that does much else
 )
 
 func outage(t *testing.T, w *world) time.Duration {
@@ -69,7 +70,9 @@ func clickHouseAway(t *testing.T, w *world) {
 	after := traffic.phase("after", calmFor)
 
 	for _, p := range []phase{away, after} {
-		if p.failed > 0 || p.median() > 3*before.median()+20*time.Millisecond {
+		// Who waits for ClickHouse waits for seconds. Less is the machine's noise: the tests
+		// of other packages run beside this one, and afterwards six tables catch up at once.
+		if p.failed > 0 || p.median() > 3*before.median()+stall {
 			t.Errorf("%s: it was not accepted as before: %d failures", p, p.failed)
 		}
 		if p.delivered < p.early*before.delivered/max(before.early, 1)*9/10 {
