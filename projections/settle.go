@@ -43,16 +43,10 @@ func (p *Projections) Settle(ctx context.Context) error {
 	return nil
 }
 
+// newestLedgerEvent answers where the newest one is.
 func newestLedgerEvent(ctx context.Context, source Source) (at event.Position, some bool, err error) {
-	read := event.AllRead{From: event.PositionEnd, Direction: event.Backwards, Limit: 1, Filter: ledgerFilter()}
-	err = source.ReadAll(ctx, read, func(r event.Recorded) error {
-		at, some = r.Position, true
-		return nil
-	})
-	if err != nil {
-		return 0, false, fmt.Errorf("reading the newest ledger event: %w", err)
-	}
-	return at, some, nil
+	newest, some, err := newestOf(ctx, source)
+	return newest.Position, some, err
 }
 
 // Held is how many ledger events every table holds: those with the smallest ordinals.

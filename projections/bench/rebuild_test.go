@@ -68,7 +68,6 @@ func (r running) settle(b *testing.B, what string, events uint64) {
 const (
 	goalRate  = 150_000 // events a second
 	goalShare = 0.7     // of what a raw insert of the same rows reaches
-	goalGrow  = 3.3     // how much longer 30 million take than 10
 	goalBytes = 2048    // MiB of the engine
 )
 
