@@ -20,7 +20,7 @@ func (p accountingProjection) rows(events []LedgerEvent) ([]readmodels.Row, int,
 	var broken error
 	n := 0
 	for _, e := range events {
-		if broken = p.count(sums, e); broken != nil {
+		if broken = p.count(&sums, e); broken != nil {
 			break
 		}
 		n++
@@ -30,8 +30,8 @@ func (p accountingProjection) rows(events []LedgerEvent) ([]readmodels.Row, int,
 	}
 	batch := counted(events[:n])
 	rows := make([]readmodels.Row, 0, len(sums.cells))
-	for _, cell := range sums.cells {
-		if s := *sums.of[cell]; s != (readmodels.AccountingSums{}) {
+	for i, cell := range sums.cells {
+		if s := sums.sums[i]; s != (readmodels.AccountingSums{}) {
 			rows = append(rows, readmodels.AccountingRow{AccountingCell: cell, AccountingSums: s, Counted: batch})
 		}
 	}
@@ -40,17 +40,13 @@ func (p accountingProjection) rows(events []LedgerEvent) ([]readmodels.Row, int,
 
 // count puts one event into the sums.
 func (p accountingProjection) count(sums *sums[readmodels.AccountingCell, readmodels.AccountingSums], e LedgerEvent) error {
-	a, tenant, err := e.attempt(p.codec)
-	if a == nil || err != nil {
-		return err
-	}
-	part, err := edrPart(e, a, tenant)
-	if err != nil {
+	a, part, err := e.attempt(p.codec)
+	if part == nil || err != nil {
 		return err
 	}
 	from, to := a.AttemptFacts().From, a.Reached()
 	cell := readmodels.AccountingCell{
-		Tenant: tenant, Day: part.Day, Channel: part.Channel, Scenario: part.Scenario,
+		Tenant: part.Tenant, Day: part.Day, Channel: part.Channel, Scenario: part.Scenario,
 		Brand: part.Brand, Segment: part.Segment, Campaign: part.Campaign, Route: part.Route,
 		Operator: part.Operator, Country: part.Country, Test: part.Test,
 	}
@@ -98,7 +94,7 @@ func sentAt(a notification.AttemptEvent) time.Time {
 }
 
 // accountable is what an attempt of that status counts.
-func accountable(part readmodels.EDRPart, s notification.Status, sent time.Time) readmodels.AccountingSums {
+func accountable(part *readmodels.EDRPart, s notification.Status, sent time.Time) readmodels.AccountingSums {
 	sums := readmodels.AccountingSums{Messages: 1, Parts: int64(part.Parts)}
 	if billable(s, known(sent) != nil, part.Test) {
 		sums.Billable, sums.BillableParts = 1, int64(part.Parts)

@@ -24,15 +24,11 @@ func (p edrProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error)
 }
 
 func (p edrProjection) row(e LedgerEvent) (readmodels.Row, error) {
-	a, tenant, err := e.attempt(p.codec)
-	if a == nil || err != nil {
+	_, part, err := e.attempt(p.codec)
+	if part == nil || err != nil {
 		return nil, err
 	}
-	part, err := edrPart(e, a, tenant)
-	if err != nil {
-		return nil, err
-	}
-	return part, nil
+	return *part, nil
 }
 
 // attemptEvent decodes an event of an attempt, as notificationEvent does; nil if it is
@@ -49,21 +45,21 @@ func attemptEvent(codec *event.Codec, r event.Recorded) (notification.AttemptEve
 	return a, tenant, nil
 }
 
-func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (readmodels.EDRPart, error) {
+func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (*readmodels.EDRPart, error) {
 	f := a.AttemptFacts()
 	day, err := time.Parse(time.DateOnly, f.Day)
 	if err != nil || !day.Equal(storable(day)) {
-		return readmodels.EDRPart{}, corrupt(e.Recorded, "its day is not a date")
+		return nil, corrupt(e.Recorded, "its day is not a date")
 	}
 	for _, n := range []int{f.Attempt, f.Step, f.Target, f.Parts} {
 		if n < 0 || n > 1<<16-1 {
-			return readmodels.EDRPart{}, corrupt(e.Recorded, "a number in it is out of range")
+			return nil, corrupt(e.Recorded, "a number in it is out of range")
 		}
 	}
 	if f.Attempt == 0 {
-		return readmodels.EDRPart{}, corrupt(e.Recorded, "it names no attempt")
+		return nil, corrupt(e.Recorded, "it names no attempt")
 	}
-	part := readmodels.EDRPart{
+	part := &readmodels.EDRPart{
 		Tenant: tenant, Day: day, Notification: strings.TrimPrefix(e.Stream, notification.StreamPrefix),
 		Attempt: uint16(f.Attempt), Step: uint16(f.Step), Target: uint16(f.Target),
 		Channel: f.Channel, Route: f.Route, Sender: f.Sender, Scenario: f.Scenario, Version: f.Version,

@@ -37,7 +37,6 @@ func NameTables(p *Projections, id func() string) {
 // Rows makes the rows of both projections from a ledger event.
 var (
 	EventRowOf  = eventRow
-	EDRPartOf   = edrPart
 	AuditRowsOf = auditRows
 )
 

@@ -5,6 +5,7 @@ import (
 
 	"recapito/domain/event"
 	"recapito/domain/notification"
+	"recapito/readmodels"
 )
 
 // memo is what was read out of an event, once for all projections that need it; they
@@ -18,6 +19,10 @@ type memo struct {
 	event     occurring
 	tenant    string
 	eventErr  error
+
+	partOnce sync.Once
+	part     *readmodels.EDRPart
+	partErr  error
 }
 
 // metadata are the event's, decoded.
@@ -41,15 +46,22 @@ func (e LedgerEvent) notification(codec *event.Codec) (occurring, string, error)
 	return m.event, m.tenant, m.eventErr
 }
 
-// attempt is notification, nil if the event is of no attempt.
-func (e LedgerEvent) attempt(codec *event.Codec) (notification.AttemptEvent, string, error) {
+// attempt is notification with what the event says of its attempt; nil if it is of none.
+// What it answers must not be changed.
+func (e LedgerEvent) attempt(codec *event.Codec) (notification.AttemptEvent, *readmodels.EDRPart, error) {
 	if edrIgnores[e.Type] {
-		return nil, "", nil
+		return nil, nil, nil
 	}
 	decoded, tenant, err := e.notification(codec)
 	a, is := decoded.(notification.AttemptEvent)
 	if err != nil || !is {
-		return nil, "", err
+		return nil, nil, err
 	}
-	return a, tenant, nil
+	m := e.memo
+	if m == nil {
+		part, err := edrPart(e, a, tenant)
+		return a, part, err
+	}
+	m.partOnce.Do(func() { m.part, m.partErr = edrPart(e, a, tenant) })
+	return a, m.part, m.partErr
 }

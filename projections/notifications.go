@@ -34,15 +34,15 @@ func (p notificationsProjection) rows(events []LedgerEvent) ([]readmodels.Row, i
 		}
 	}
 	rows := make([]readmodels.Row, 0, len(parts.cells))
-	for _, key := range parts.cells {
-		rows = append(rows, *parts.of[key])
+	for _, part := range parts.sums {
+		rows = append(rows, part)
 	}
 	return rows, n, broken
 }
 
 // notificationPart is what one event says of its notification; nil if it is none's.
 func notificationPart(codec *event.Codec, e LedgerEvent) (*readmodels.NotificationPart, error) {
-	decoded, tenant, err := notificationEvent(codec, e.Recorded)
+	decoded, tenant, err := e.notification(codec)
 	if decoded == nil || err != nil {
 		return nil, err
 	}
@@ -55,8 +55,8 @@ func notificationPart(codec *event.Codec, e LedgerEvent) (*readmodels.Notificati
 		p.Brand, p.Segment, p.Campaign, p.Priority, p.Person, p.Test = f.Brand, f.Segment, f.Campaign, f.Priority, f.Person, f.Test
 		p.RequestedAt = known(f.RequestedAt)
 	}
-	if a, is := decoded.(notification.AttemptEvent); is {
-		part, err := edrPart(e, a, tenant)
+	if _, is := decoded.(notification.AttemptEvent); is {
+		a, part, err := e.attempt(codec)
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +72,7 @@ var ladder = map[notification.Status]uint16{notification.Sent: 1, notification.D
 
 var kinds = map[notification.TryKind]uint16{notification.FirstTry: 1, notification.Retry: 2, notification.Resend: 3}
 
-func ofAttempt(p *readmodels.NotificationPart, a notification.AttemptEvent, part readmodels.EDRPart) {
+func ofAttempt(p *readmodels.NotificationPart, a notification.AttemptEvent, part *readmodels.EDRPart) {
 	f := a.AttemptFacts()
 	p.Scenario = readmodels.ScenarioAs{From: 2, Scenario: f.Scenario, Version: f.Version}
 	p.LastEventAt = storable(f.At)

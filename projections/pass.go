@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -188,17 +189,24 @@ func (p *passes) start(ctx context.Context, one *pass) bool {
 		return false
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if len(one.riders) == 0 {
+		p.mu.Unlock()
 		return false
 	}
 	one.started = true
-	one.next = slices.MinFunc(one.riders, func(a, b *rider) int { return int(a.next) - int(b.next) }).next
+	one.next = slices.MinFunc(one.riders, func(a, b *rider) int { return cmp.Compare(a.next, b.next) }).next
+	var late []*rider
 	for _, r := range one.riders {
 		if r.next-one.next > nearby {
 			one.riders = slices.DeleteFunc(slices.Clone(one.riders), func(o *rider) bool { return o == r })
-			p.seat(r)
+			if p.seat(r) {
+				late = append(late, r)
+			}
 		}
+	}
+	p.mu.Unlock()
+	for _, r := range late {
+		r.caughtUp()
 	}
 	return true
 }

@@ -20,11 +20,11 @@ func countsAccounting(codec *event.Codec) countEvent[readmodels.AccountingCell] 
 	p := accountingProjection{codec}
 	return func(e LedgerEvent, add func(readmodels.AccountingCell, []int64)) error {
 		one := newSums[readmodels.AccountingCell, readmodels.AccountingSums]()
-		if err := p.count(one, e); err != nil {
+		if err := p.count(&one, e); err != nil {
 			return err
 		}
-		for _, cell := range one.cells {
-			s := one.of[cell]
+		for i, cell := range one.cells {
+			s := one.sums[i]
 			add(cell, []int64{s.Messages, s.Parts, s.Billable, s.BillableParts, s.Unpriced})
 		}
 		return nil

@@ -19,11 +19,11 @@ func (rollupsProjection) kind() readmodels.Table { return readmodels.RollupsTabl
 
 // rows counts the finest grains event by event and makes the others of their sums.
 func (p rollupsProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
-	fine := newSums[readmodels.RollupCell, int64]()
+	fine := newRollupSums()
 	var broken error
 	n := 0
 	for _, e := range events {
-		if broken = eachCount(p.codec, e, func(cell readmodels.RollupCell, n int64) { *fine.at(cell) += n }); broken != nil {
+		if broken = eachCount(p.codec, e, fine.add); broken != nil {
 			break
 		}
 		n++
@@ -31,20 +31,66 @@ func (p rollupsProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, er
 	if n == 0 {
 		return nil, 0, broken
 	}
-	all := newSums[readmodels.RollupCell, int64]()
-	for _, cell := range fine.cells {
-		for _, grain := range grainsFrom(cell.Grain) {
-			*all.at(atGrain(cell, grain)) += *fine.of[cell]
-		}
-	}
+	fine.sumUp()
 	batch := counted(events[:n])
-	rows := make([]readmodels.Row, 0, len(all.cells))
-	for _, cell := range all.cells {
-		if n := *all.of[cell]; n != 0 {
-			rows = append(rows, readmodels.RollupRow{RollupCell: cell, N: n, Counted: batch})
+	rows := make([]readmodels.Row, 0, len(fine.counts.cells))
+	for i, at := range fine.counts.cells {
+		if n := fine.counts.sums[i]; n != 0 {
+			rows = append(rows, readmodels.RollupRow{RollupCell: fine.cell(at), N: n, Counted: batch})
 		}
 	}
 	return rows, n, broken
+}
+
+// rollupSums are the sums of a batch. What an event is counted under is the same in all
+// of its counts, and long: it is looked up once an event.
+type rollupSums struct {
+	under  sums[readmodels.RollupCell, struct{}] // cells without what a spot tells
+	last   readmodels.RollupCell                 // as in the newest of counts
+	lastAt int
+	counts sums[rollupSpot, int64]
+}
+
+// rollupSpot is the rest of a cell.
+type rollupSpot struct {
+	under           int
+	grain, basis    string
+	start           int64 // Unix seconds
+	measure, detail string
+	bucket          uint16
+}
+
+func newRollupSums() *rollupSums {
+	return &rollupSums{
+		under: newSums[readmodels.RollupCell, struct{}](), lastAt: -1, counts: newSums[rollupSpot, int64](),
+	}
+}
+
+func (s *rollupSums) add(c readmodels.RollupCell, n int64) {
+	at := rollupSpot{grain: c.Grain, basis: c.Basis, start: c.Start.Unix(), measure: c.Measure, detail: c.Detail, bucket: c.Bucket}
+	c.Grain, c.Basis, c.Start, c.Measure, c.Detail, c.Bucket = "", "", time.Time{}, "", "", 0
+	if s.lastAt < 0 || c != s.last {
+		s.last, s.lastAt = c, s.under.index(c)
+	}
+	at.under = s.lastAt
+	*s.counts.at(at) += n
+}
+
+// sumUp adds the longer grains.
+func (s *rollupSums) sumUp() {
+	for i, at := range s.counts.cells {
+		n := s.counts.sums[i]
+		for _, grain := range grainsFrom(at.grain)[1:] {
+			at.grain, at.start = grain, time.Unix(at.start, 0).Truncate(grainLength[grain]).Unix()
+			*s.counts.at(at) += n
+		}
+	}
+}
+
+func (s *rollupSums) cell(at rollupSpot) readmodels.RollupCell {
+	c := s.under.cells[at.under]
+	c.Grain, c.Basis, c.Start, c.Measure, c.Detail, c.Bucket = at.grain, at.basis, time.Unix(at.start, 0).UTC(), at.measure, at.detail, at.bucket
+	return c
 }
 
 func grainsFrom(finest string) []string {
@@ -86,8 +132,8 @@ func eachCount(codec *event.Codec, e LedgerEvent, add func(readmodels.RollupCell
 		c.requested = f.RequestedAt
 		c.cell.Scenario, c.cell.Brand, c.cell.Segment, c.cell.Campaign, c.cell.Test = f.Scenario, f.Brand, f.Segment, f.Campaign, f.Test
 	}
-	if a, is := decoded.(notification.AttemptEvent); is {
-		part, err := edrPart(e, a, tenant)
+	if _, is := decoded.(notification.AttemptEvent); is {
+		a, part, err := e.attempt(codec)
 		if err != nil {
 			return err
 		}
@@ -128,7 +174,7 @@ func (c *counter) latency(measure string, from, to time.Time) {
 	}
 }
 
-func (c *counter) attempt(a notification.AttemptEvent, part readmodels.EDRPart) {
+func (c *counter) attempt(a notification.AttemptEvent, part *readmodels.EDRPart) {
 	f := a.AttemptFacts()
 	c.cell.Channel, c.cell.Operator, c.cell.Country = f.Channel, f.Operator, f.Country
 	switch a := a.(type) {

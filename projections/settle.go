@@ -35,7 +35,8 @@ func (p *Projections) Settle(ctx context.Context) error {
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("waiting for %s: %w", s.Projection, context.Cause(ctx))
+				return fmt.Errorf("waiting for %s, which is %s at position %d of %d %s: %w",
+					s.Projection, s.Phase, s.Position, newest, s.Error, context.Cause(ctx))
 			case <-tick.C:
 			}
 		}

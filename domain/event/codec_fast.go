@@ -1,11 +1,15 @@
 package event
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"reflect"
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"recapito/domain/personal"
 )
 
 // Most events are read again and again, by every projection and every load of an
@@ -17,33 +21,7 @@ import (
 // false it is not of our own form, or not valid, and v holds anything.
 func (p *plan) decodeOwn(data []byte, v reflect.Value) bool {
 	s := ownForm{data: data}
-	if !s.take('{') {
-		return false
-	}
-	if s.take('}') {
-		return s.at == len(data)
-	}
-	next := 0
-	for {
-		key, ok := s.text()
-		if !ok || !s.take(':') {
-			return false
-		}
-		// Only onwards: a member that comes twice, or out of order, is not our form.
-		for next < len(p.fields) && p.fields[next].name != string(key) {
-			next++
-		}
-		if next == len(p.fields) || !s.value(&p.fields[next], v) {
-			return false
-		}
-		next++
-		if s.take('}') {
-			return s.at == len(data)
-		}
-		if !s.take(',') {
-			return false
-		}
-	}
+	return s.object(p, v) && s.at == len(data)
 }
 
 type ownForm struct {
@@ -80,23 +58,69 @@ func (s *ownForm) text() ([]byte, bool) {
 	return nil, false
 }
 
-// value takes a member's value into its field.
-func (s *ownForm) value(f *field, v reflect.Value) bool {
-	to := v.FieldByIndex(f.index)
+// anyText takes a string, with escapes too.
+func (s *ownForm) anyText() (string, bool) {
+	begin := s.at
+	if text, ok := s.text(); ok {
+		return string(text), true
+	}
+	s.at = begin
+	if begin == len(s.data) || s.data[begin] != '"' || !s.quoted() {
+		return "", false
+	}
+	var text string
+	err := json.Unmarshal(s.data[begin:s.at], &text)
+	return text, err == nil
+}
+
+// object takes a struct's members.
+func (s *ownForm) object(p *plan, v reflect.Value) bool {
+	if !s.take('{') {
+		return false
+	}
+	if s.take('}') {
+		return true
+	}
+	next := 0
+	for {
+		key, ok := s.text()
+		if !ok || !s.take(':') {
+			return false
+		}
+		// Only onwards: a member that comes twice, or out of order, is not our form.
+		for next < len(p.fields) && p.fields[next].name != string(key) {
+			next++
+		}
+		if next == len(p.fields) || !s.value(p.fields[next].plan, v.FieldByIndex(p.fields[next].index)) {
+			return false
+		}
+		next++
+		if s.take('}') {
+			return true
+		}
+		if !s.take(',') {
+			return false
+		}
+	}
+}
+
+// value takes a value of a plan's type.
+func (s *ownForm) value(p *plan, to reflect.Value) bool {
 	switch {
-	case f.plan.typ == timeType:
+	case p.typ == timeType:
 		begin := s.at
 		if _, ok := s.text(); !ok {
 			return false
 		}
 		return to.Addr().Interface().(*time.Time).UnmarshalJSON(s.data[begin:s.at]) == nil
-	case f.plan.kind == planLeaf && !f.plan.own:
+	case p.kind == planValue:
+		raw, ok := s.raw()
+		return ok && to.Addr().Interface().(*personal.Value).UnmarshalJSON(raw) == nil
+	case !p.own:
 		switch to.Kind() {
 		case reflect.String:
-			text, ok := s.text()
-			if ok {
-				to.SetString(string(text))
-			}
+			text, ok := s.anyText()
+			to.SetString(text)
 			return ok
 		case reflect.Bool:
 			text := s.word()
@@ -106,10 +130,98 @@ func (s *ownForm) value(f *field, v reflect.Value) bool {
 			n, err := strconv.ParseInt(s.word(), 10, to.Type().Bits())
 			to.SetInt(n)
 			return err == nil
+		case reflect.Struct:
+			return s.object(p, to)
+		case reflect.Slice:
+			return s.list(p, to)
+		case reflect.Map:
+			if p.typ.Key().Kind() == reflect.String && !marshalsItself(p.typ.Key()) {
+				return s.members(p, to)
+			}
 		}
 	}
 	raw, ok := s.raw()
 	return ok && json.Unmarshal(raw, to.Addr().Interface()) == nil
+}
+
+// list takes a slice; bytes are base64.
+func (s *ownForm) list(p *plan, to reflect.Value) bool {
+	if s.null() {
+		return true
+	}
+	if p.typ.Elem().Kind() == reflect.Uint8 {
+		text, ok := s.text()
+		if !ok || p.elem.own {
+			return false
+		}
+		decoded, err := base64.StdEncoding.AppendDecode([]byte{}, text)
+		to.SetBytes(decoded)
+		return err == nil
+	}
+	if !s.take('[') {
+		return false
+	}
+	to.Set(reflect.MakeSlice(p.typ, 0, 0))
+	if s.take(']') {
+		return true
+	}
+	for i := 0; ; i++ {
+		if i == to.Cap() {
+			to.Grow(1)
+		}
+		to.SetLen(i + 1)
+		to.Index(i).SetZero()
+		if !s.value(p.elem, to.Index(i)) {
+			return false
+		}
+		if s.take(']') {
+			return true
+		}
+		if !s.take(',') {
+			return false
+		}
+	}
+}
+
+// members takes a map.
+func (s *ownForm) members(p *plan, to reflect.Value) bool {
+	if s.null() {
+		return true
+	}
+	if !s.take('{') {
+		return false
+	}
+	to.Set(reflect.MakeMap(p.typ))
+	if s.take('}') {
+		return true
+	}
+	for {
+		key, ok := s.anyText()
+		if !ok || !s.take(':') {
+			return false
+		}
+		name, elem := reflect.New(p.typ.Key()).Elem(), reflect.New(p.typ.Elem()).Elem()
+		name.SetString(key)
+		if !s.value(p.elem, elem) {
+			return false
+		}
+		to.SetMapIndex(name, elem)
+		if s.take('}') {
+			return true
+		}
+		if !s.take(',') {
+			return false
+		}
+	}
+}
+
+// null takes what a nil slice or map is written as.
+func (s *ownForm) null() bool {
+	if !bytes.HasPrefix(s.data[s.at:], []byte("null")) {
+		return false
+	}
+	s.at += len("null")
+	return true
 }
 
 // word takes what a number or a name is made of. What JSON would not take as a number,

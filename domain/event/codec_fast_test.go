@@ -14,18 +14,26 @@ type fastInner struct {
 
 type fastSample struct {
 	fastEmbedded
-	Name   string            `json:"name"`
-	Kind   fastKind          `json:"kind,omitempty"`
-	Count  int               `json:"count"`
-	Small  int8              `json:"small,omitempty"`
-	Test   bool              `json:"test,omitempty"`
-	Wait   fastDuration      `json:"wait"`
-	Hash   []byte            `json:"hash,omitempty"`
-	Parts  []fastInner       `json:"parts,omitempty"`
-	Inner  fastInner         `json:"inner"`
-	Open   map[string]string `json:"open,omitempty"`
-	Share  float64           `json:"share,omitempty"`
-	Number uint16            `json:"number,omitempty"`
+	Name   string                `json:"name"`
+	Kind   fastKind              `json:"kind,omitempty"`
+	Count  int                   `json:"count"`
+	Small  int8                  `json:"small,omitempty"`
+	Test   bool                  `json:"test,omitempty"`
+	Wait   fastDuration          `json:"wait"`
+	Hash   []byte                `json:"hash,omitempty"`
+	Parts  []fastInner           `json:"parts,omitempty"`
+	Inner  fastInner             `json:"inner"`
+	Open   map[string]string     `json:"open,omitempty"`
+	Share  float64               `json:"share,omitempty"`
+	Number uint16                `json:"number,omitempty"`
+	To     map[string][]fastKind `json:"to,omitempty"`
+	Deep   []fastDeep            `json:"deep"`
+}
+
+type fastDeep struct {
+	Inner *fastInner `json:"inner"`
+	Lists [][]int8   `json:"lists"`
+	Pair  [2]bool    `json:"pair"`
 }
 
 type fastEmbedded struct {
@@ -61,6 +69,8 @@ var fastFull = fastSample{
 	Name:         "città", Kind: "k", Count: -12, Small: 7, Test: true, Wait: fastDuration(90 * time.Second), Hash: []byte{1, 2, 3},
 	Parts: []fastInner{{Part: 1}, {Part: 2, At: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}}, Inner: fastInner{Part: 3},
 	Open: map[string]string{"a": `}"]`}, Share: 0.5, Number: 9,
+	To:   map[string][]fastKind{"sms": {"a", "\n<b>"}, "e\tmail": {}, "push": nil},
+	Deep: []fastDeep{{}, {Inner: &fastInner{Part: 4}, Lists: [][]int8{{1, 2}, nil, {}}, Pair: [2]bool{true, false}}},
 }
 
 // What we write is read the fast way.
@@ -94,6 +104,8 @@ func FuzzOwnForm(f *testing.F) {
 		"{\"name\":\"\xff\"}", `{"at":"2026-03-01T12:00:00Z"}`, `{"at":"x"}`, `{"at":null}`, `{"parts":[{"part":1},{}]}`, `{"parts":[}`, `{"parts":}`,
 		`{"inner":{"part":1},"open":{"a":"b"}}`, `{"hash":"AQID"}`, `{"hash":"*"}`, `{"wait":"1s"}`, `{"name":"a",}`, `{"unknown":1}`, `{"count":9223372036854775808}`,
 		`{"share":1e-2}`, `{"number":65536}`, `{"open":{"a":"b"},"open":{"c":"d"}}`, `{"at":"2026-03-01T12:00:00\u005a"}`,
+		`{"to":{"a":["b"],"a":null}}`, `{"to":{"\u0061":["\u0062"]}}`, `{"to":{"a":"b"}}`, `{"deep":[{"inner":null,"lists":[[1]]},{"pair":[true]}]}`, `{"deep":null}`,
+		`{"deep":[{"lists":[[300]]}]}`, `{"deep":[{"inner":{"part":1,"part":2}}]}`, `{"hash":null}`, `{"hash":""}`, `{"deep":[,{}]}`, `{"to":{"a":[],}}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -230,8 +230,15 @@ func FuzzUnmarshalJSON(f *testing.F) {
 	f.Add([]byte(`{"person":"p","key":"k","nonce":"AA==","ciphertext":"AA==","commitment":"AA=="}`))
 	f.Add([]byte(`{"erased":true,"person":"p","key":"k"}`))
 	f.Add([]byte(`"+393331234567"`))
+	f.Add([]byte(`{"person":"p","key":"k\u0041","nonce":"AA==","ciphertext":"AA==","commitment":"A\n"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var v personal.Value
+		// A space first is not our own form, and means the same.
+		var other personal.Value
+		spaced := bytes.Replace(data, []byte(`{`), []byte(`{ `), 1)
+		if a, b := v.UnmarshalJSON(data), other.UnmarshalJSON(spaced); (a == nil) != (b == nil) || !v.Equal(other) {
+			t.Errorf("%v, and %v when it is read by encoding/json", a, b)
+		}
 		if err := v.UnmarshalJSON(data); err != nil {
 			if !errors.Is(err, personal.ErrNotSealed) || err.Error() != personal.ErrNotSealed.Error() {
 				t.Error("the error may quote what stands there")
