@@ -209,7 +209,7 @@ func (k *keeper) openAnew() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, l := range k.lanes {
-		if l.writing.Load() > 0 {
+		if n, _ := l.inHand(); n > 0 {
 			return
 		}
 	}

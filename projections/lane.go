@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,10 +34,11 @@ type lane struct {
 	building bool
 	table    checkpoint.Table
 	batches  atomic.Pointer[batcher]
-	writing  atomic.Int64 // events in the batch being written
-	since    atomic.Int64 // when the store took the first of them, Unix nanoseconds
 	live     atomic.Bool  // the past has been read
 	freeze   *atomic.Bool // set by the lane that builds: the live one writes no more
+
+	mu    sync.Mutex
+	taken []batch // from the batcher and not written yet, in order
 }
 
 // run follows $all until ctx ends or something fails; *Corrupt is final.
@@ -80,26 +83,96 @@ func (l *lane) after() *event.Position {
 	return &after
 }
 
-func (l *lane) writeBatches(ctx context.Context, b *batcher) error {
+// made is a batch with the rows made of it.
+type made struct {
+	batch
+	rows   []readmodels.Row
+	n      int   // events that rows stand for
+	broken error // of the event after those
+}
+
+// makeBatches makes the rows of one batch while the one before is being written.
+func (l *lane) makeBatches(ctx context.Context, b *batcher, to chan<- made) error {
 	var notBefore time.Time
 	for {
 		next, err := b.take(ctx, notBefore)
 		if err != nil {
 			return err
 		}
-		notBefore = l.now().Add(pauseAfter(len(next.events)))
+		if next.caughtUp || l.live.Load() { // the past is read without a rest
+			notBefore = l.now().Add(pauseAfter(len(next.events)))
+		}
+		l.take(next)
+		m := made{batch: next}
+		m.rows, m.n, m.broken = l.projection.rows(next.events)
+		select {
+		case to <- m:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if m.broken != nil {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+	}
+}
+
+// take notes a batch that is to be written: one is being written and one being made.
+func (l *lane) take(b batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.taken = append(l.taken, b)
+}
+
+// wrote notes that the oldest one that was taken is.
+func (l *lane) wrote() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.taken = slices.Delete(l.taken, 0, 1)
+}
+
+// inHand answers how many events were taken and are not written, and when the store took
+// the first of them.
+func (l *lane) inHand() (n int, since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.taken {
+		if n == 0 {
+			since = b.since
+		}
+		n += len(b.events)
+	}
+	return n, since
+}
+
+func (l *lane) writeBatches(ctx context.Context, b *batcher) error {
+	ctx, cancel := context.WithCancel(ctx)
+	batches, ended := make(chan made), make(chan error, 1)
+	go func() { ended <- l.makeBatches(ctx, b, batches) }()
+	err := l.writeMade(ctx, batches)
+	cancel()
+	<-ended
+	return err
+}
+
+func (l *lane) writeMade(ctx context.Context, batches <-chan made) error {
+	for {
+		var next made
+		select {
+		case next = <-batches:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		if l.freeze.Load() && !l.building {
 			<-ctx.Done() // the table being built takes over: this session ends
 			return ctx.Err()
 		}
 		if len(next.events) > 0 {
-			l.writing.Store(int64(len(next.events)))
-			l.since.Store(next.since.UnixNano())
-			if err := l.write(ctx, next.events); err != nil {
+			if err := l.write(ctx, next); err != nil {
 				return err
 			}
-			l.writing.Store(0)
 		}
+		l.wrote()
 		if next.caughtUp {
 			l.live.Store(true)
 		}
@@ -114,10 +187,9 @@ func (l *lane) writeBatches(ctx context.Context, b *batcher) error {
 
 // write puts a batch into the table, under a checkpoint that fixes its first and last
 // event. Events before a corrupt one are written, then that one is the error.
-func (l *lane) write(ctx context.Context, events []LedgerEvent) error {
-	rows, n, broken := l.projection.rows(events)
-	if n > 0 {
-		first, last := events[0], events[n-1]
+func (l *lane) write(ctx context.Context, m made) error {
+	if m.n > 0 {
+		first, last := m.events[0], m.events[m.n-1]
 		pending := checkpoint.Batch{FirstSeq: first.Seq, LastSeq: last.Seq, First: first.Position, Last: last.Position}
 		err := l.book.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error {
 			if s.Live.Name != l.table.Name && !l.building {
@@ -129,11 +201,11 @@ func (l *lane) write(ctx context.Context, events []LedgerEvent) error {
 		if err != nil {
 			return err
 		}
-		if err := l.insert(ctx, pending, rows); err != nil {
+		if err := l.insert(ctx, pending, m.rows); err != nil {
 			return err
 		}
 	}
-	return broken
+	return m.broken
 }
 
 // repeatPending writes again the batch that the checkpoint says was about to be

@@ -94,22 +94,18 @@ func (k *keeper) State() State {
 // behind answers how many events the lane has received that are not in its table, and
 // how long the oldest has waited.
 func (l *lane) behind() (uint64, time.Duration) {
-	var n uint64
-	var since time.Time
+	n, since := l.inHand()
 	if b := l.batches.Load(); b != nil {
 		waiting, oldest := b.waiting()
-		if waiting > 0 {
-			n, since = uint64(waiting), oldest
+		if n == 0 {
+			since = oldest
 		}
-	}
-	if writing := l.writing.Load(); writing > 0 {
-		n += uint64(writing)
-		since = time.Unix(0, l.since.Load())
+		n += waiting
 	}
 	if n == 0 {
 		return 0, 0
 	}
-	return n, max(0, l.now().Sub(since))
+	return uint64(n), max(0, l.now().Sub(since))
 }
 
 func (k *keeper) setLanes(lanes ...*lane) {
