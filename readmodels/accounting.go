@@ -52,14 +52,27 @@ type AccountingRow struct {
 	Counted
 }
 
-var accountingColumns = []string{
-	"tenant", "day", "channel", "scenario", "brand", "segment", "campaign", "route", "operator", "country", "test", "status",
-	"messages", "parts", "billable", "billable_parts", "unpriced", "first_seq", "last_seq", "first_position",
+var accountingColumns = columns[AccountingRow]{
+	of("tenant", func(r *AccountingRow) string { return r.Tenant }),
+	sent("day", "Date", func(r *AccountingRow) time.Time { return r.Day }),
+	of("channel", func(r *AccountingRow) string { return r.Channel }),
+	of("scenario", func(r *AccountingRow) string { return r.Scenario }),
+	of("brand", func(r *AccountingRow) string { return r.Brand }),
+	of("segment", func(r *AccountingRow) string { return r.Segment }),
+	of("campaign", func(r *AccountingRow) string { return r.Campaign }),
+	of("route", func(r *AccountingRow) string { return r.Route }),
+	of("operator", func(r *AccountingRow) string { return r.Operator }),
+	of("country", func(r *AccountingRow) string { return r.Country }),
+	of("test", func(r *AccountingRow) bool { return r.Test }),
+	of("status", func(r *AccountingRow) string { return r.Status }),
+	of("messages", func(r *AccountingRow) int64 { return r.Messages }),
+	of("parts", func(r *AccountingRow) int64 { return r.Parts }),
+	of("billable", func(r *AccountingRow) int64 { return r.Billable }),
+	of("billable_parts", func(r *AccountingRow) int64 { return r.BillableParts }),
+	of("unpriced", func(r *AccountingRow) int64 { return r.Unpriced }),
+	of("first_seq", func(r *AccountingRow) uint64 { return r.FirstSeq }),
+	of("last_seq", func(r *AccountingRow) uint64 { return r.LastSeq }),
+	of("first_position", func(r *AccountingRow) uint64 { return r.FirstPosition }),
 }
 
-func (r AccountingRow) values() []any {
-	return []any{
-		r.Tenant, r.Day, r.Channel, r.Scenario, r.Brand, r.Segment, r.Campaign, r.Route, r.Operator, r.Country, r.Test, r.Status,
-		r.Messages, r.Parts, r.Billable, r.BillableParts, r.Unpriced, r.FirstSeq, r.LastSeq, r.FirstPosition,
-	}
-}
+func (AccountingRow) columns(rows []Row) []any { return accountingColumns.of(rows) }

@@ -29,14 +29,23 @@ type AuditRow struct {
 	DurationMs   *uint32   `ch:"duration_ms"` // nil where an event tells of it
 }
 
-var auditColumns = []string{
-	"tenant", "at", "id", "seq", "actor", "operation", "method", "path", "status", "code", "notification", "target",
-	"correlation", "traceparent", "via", "duration_ms",
+var auditColumns = columns[AuditRow]{
+	of("tenant", func(r *AuditRow) string { return r.Tenant }),
+	of("at", func(r *AuditRow) time.Time { return r.At }),
+	of("id", func(r *AuditRow) string { return r.ID }),
+	of("seq", func(r *AuditRow) uint64 { return r.Seq }),
+	of("actor", func(r *AuditRow) string { return r.Actor }),
+	of("operation", func(r *AuditRow) string { return r.Operation }),
+	of("method", func(r *AuditRow) string { return r.Method }),
+	of("path", func(r *AuditRow) string { return r.Path }),
+	of("status", func(r *AuditRow) uint16 { return r.Status }),
+	of("code", func(r *AuditRow) string { return r.Code }),
+	of("notification", func(r *AuditRow) string { return r.Notification }),
+	of("target", func(r *AuditRow) string { return r.Target }),
+	of("correlation", func(r *AuditRow) string { return r.Correlation }),
+	of("traceparent", func(r *AuditRow) string { return r.Traceparent }),
+	of("via", func(r *AuditRow) string { return r.Via }),
+	of("duration_ms", func(r *AuditRow) *uint32 { return r.DurationMs }),
 }
 
-func (r AuditRow) values() []any {
-	return []any{
-		r.Tenant, r.At, r.ID, r.Seq, r.Actor, r.Operation, r.Method, r.Path, r.Status, r.Code, r.Notification, r.Target,
-		r.Correlation, r.Traceparent, r.Via, r.DurationMs,
-	}
-}
+func (AuditRow) columns(rows []Row) []any { return auditColumns.of(rows) }

@@ -1,66 +1,102 @@
 package readmodels
 
 import (
-	"reflect"
+	"fmt"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
-// Columns turns rows of one table into its columns, each a slice of one type: what
-// clickhouse-go takes at once, without a look at the type of every single value.
-func Columns(rows []Row) []any {
-	if len(rows) == 0 {
-		return nil
-	}
-	first := rows[0].values()
-	columns := make([]column, len(first))
-	for i, v := range first {
-		columns[i] = newColumn(v, len(rows))
-	}
-	for n, r := range rows {
-		for i, v := range r.values() {
-			columns[i].set(n, v)
+// column is a column of a table whose rows are R.
+type column[R any] struct {
+	name string
+	as   string // the type that values are sent as; the server makes the column's of it
+	all  func(rows []R) any
+}
+
+// columns are those of an insert, in its order.
+type columns[R any] []column[R]
+
+// of makes a column of what a row holds.
+func of[R, V any](name string, value func(*R) V) column[R] {
+	return sent[R, V](name, sentAs[V](), value)
+}
+
+// sent is of, with the type that its values are sent as.
+func sent[R, V any](name, as string, value func(*R) V) column[R] {
+	return column[R]{name, as, func(rows []R) any {
+		all := make([]V, len(rows))
+		for i := range rows {
+			all[i] = value(&rows[i])
 		}
+		return all
+	}}
+}
+
+// sentAs is the plain type of a value: a dictionary is for the server to make.
+func sentAs[V any]() string {
+	var v V
+	switch any(v).(type) {
+	case string:
+		return "String"
+	case bool:
+		return "Bool"
+	case uint16:
+		return "UInt16"
+	case uint64:
+		return "UInt64"
+	case int64:
+		return "Int64"
+	case *uint32:
+		return "Nullable(UInt32)"
+	case time.Time:
+		return "DateTime64(6, 'UTC')"
+	case *time.Time:
+		return "Nullable(DateTime64(6, 'UTC'))"
+	case map[uint16]uint16:
+		return "Map(UInt16, UInt16)"
+	case []uint16:
+		return "Array(UInt16)"
+	case []string:
+		return "Array(String)"
 	}
-	all := make([]any, len(columns))
-	for i, c := range columns {
-		all[i] = c.slice()
+	panic(fmt.Sprintf("no column holds a %T", v)) // of a table that stands here
+}
+
+func (c columns[R]) names() []string {
+	names := make([]string, len(c))
+	for i := range c {
+		names[i] = c[i].name
+	}
+	return names
+}
+
+func (c columns[R]) types() []clickhouse.ColumnNameAndType {
+	types := make([]clickhouse.ColumnNameAndType, len(c))
+	for i := range c {
+		types[i] = clickhouse.ColumnNameAndType{Name: c[i].name, Type: c[i].as}
+	}
+	return types
+}
+
+// of turns rows into columns, each a slice of one type: what clickhouse-go takes at once,
+// without a look at the type of every single value.
+func (c columns[R]) of(rows []Row) []any {
+	typed := make([]R, len(rows))
+	for i, r := range rows {
+		typed[i] = r.(R)
+	}
+	all := make([]any, len(c))
+	for i := range c {
+		all[i] = c[i].all(typed)
 	}
 	return all
 }
 
-// column is a slice being filled.
-type column interface {
-	set(i int, v any)
-	slice() any
-}
-
-func newColumn(v any, rows int) column {
-	switch v.(type) {
-	case string:
-		return make(values[string], rows)
-	case bool:
-		return make(values[bool], rows)
-	case uint16:
-		return make(values[uint16], rows)
-	case uint64:
-		return make(values[uint64], rows)
-	case int64:
-		return make(values[int64], rows)
-	case time.Time:
-		return make(values[time.Time], rows)
-	case *time.Time:
-		return make(values[*time.Time], rows)
+// Columns turns rows of one table into its columns, in the order of Prepare.
+func Columns(rows []Row) []any {
+	if len(rows) == 0 {
+		return nil
 	}
-	return others{reflect.MakeSlice(reflect.SliceOf(reflect.TypeOf(v)), rows, rows)}
+	return rows[0].columns(rows)
 }
-
-type values[T any] []T
-
-func (c values[T]) set(i int, v any) { c[i] = v.(T) }
-func (c values[T]) slice() any       { return []T(c) }
-
-// others are of any other type.
-type others struct{ reflect.Value }
-
-func (c others) set(i int, v any) { c.Index(i).Set(reflect.ValueOf(v)) }
-func (c others) slice() any       { return c.Interface() }

@@ -135,7 +135,7 @@ func EventsOf(ctx context.Context, conn driver.Conn, tenant string, streams []st
 	for i, s := range streams {
 		keys[i] = literal(s)
 	}
-	query := "SELECT " + strings.Join(eventColumns, ", ") + " FROM events WHERE tenant = {tenant:String} AND stream IN (" +
+	query := "SELECT " + strings.Join(eventColumns.names(), ", ") + " FROM events WHERE tenant = {tenant:String} AND stream IN (" +
 		strings.Join(keys, ",") + ") AND seq < {cut:UInt64} ORDER BY seq"
 	rows, err := conn.Query(ctx, query, named("tenant", tenant), named("cut", cut))
 	if err != nil {

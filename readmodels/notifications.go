@@ -120,27 +120,64 @@ func union[T cmp.Ordered](a, b []T) []T {
 	return slices.Compact(all)
 }
 
-var notificationColumns = []string{
-	"tenant", "notification", "scenario", "brand", "segment", "campaign", "reference", "priority", "person", "test", "fields",
-	"requested_at", "send_at", "expires_at", "enriched_at", "first_sent_at", "first_delivered_at", "first_read_at", "ended_at", "last_event_at",
-	"planned", "step", "enriched", "rejected", "suppressed", "cancelled", "expired", "exhausted",
-	"statuses", "ladders", "steps", "kinds", "wanted", "failed_over", "replies", "payments", "channel", "code", "changed",
+var notificationColumns = columns[NotificationPart]{
+	of("tenant", func(p *NotificationPart) string { return p.Tenant }),
+	of("notification", func(p *NotificationPart) string { return p.Notification }),
+	sent("scenario", "Tuple(UInt8, String, String)", func(p *NotificationPart) []any {
+		return []any{p.Scenario.From, p.Scenario.Scenario, p.Scenario.Version}
+	}),
+	of("brand", func(p *NotificationPart) string { return p.Brand }),
+	of("segment", func(p *NotificationPart) string { return p.Segment }),
+	of("campaign", func(p *NotificationPart) string { return p.Campaign }),
+	of("reference", func(p *NotificationPart) string { return p.Reference }),
+	of("priority", func(p *NotificationPart) string { return p.Priority }),
+	of("person", func(p *NotificationPart) string { return p.Person }),
+	of("test", func(p *NotificationPart) bool { return p.Test }),
+	sent("fields", "Array(Tuple(String, String))", (*NotificationPart).fields),
+	of("requested_at", func(p *NotificationPart) *time.Time { return p.RequestedAt }),
+	of("send_at", func(p *NotificationPart) *time.Time { return p.SendAt }),
+	of("expires_at", func(p *NotificationPart) *time.Time { return p.ExpiresAt }),
+	of("enriched_at", func(p *NotificationPart) *time.Time { return p.EnrichedAt }),
+	of("first_sent_at", func(p *NotificationPart) *time.Time { return p.FirstSentAt }),
+	of("first_delivered_at", func(p *NotificationPart) *time.Time { return p.FirstDeliveredAt }),
+	of("first_read_at", func(p *NotificationPart) *time.Time { return p.FirstReadAt }),
+	of("ended_at", func(p *NotificationPart) *time.Time { return p.EndedAt }),
+	of("last_event_at", func(p *NotificationPart) time.Time { return p.LastEventAt }),
+	of("planned", func(p *NotificationPart) uint16 { return p.Planned }),
+	of("step", func(p *NotificationPart) uint16 { return p.Step }),
+	of("enriched", func(p *NotificationPart) bool { return p.Enriched }),
+	of("rejected", func(p *NotificationPart) bool { return p.Rejected }),
+	of("suppressed", func(p *NotificationPart) bool { return p.Suppressed }),
+	of("cancelled", func(p *NotificationPart) bool { return p.Cancelled }),
+	of("expired", func(p *NotificationPart) bool { return p.Expired }),
+	of("exhausted", func(p *NotificationPart) bool { return p.Exhausted }),
+	of("statuses", func(p *NotificationPart) map[uint16]uint16 { return p.Statuses }),
+	of("ladders", func(p *NotificationPart) map[uint16]uint16 { return p.Ladders }),
+	of("steps", func(p *NotificationPart) map[uint16]uint16 { return p.Steps }),
+	of("kinds", func(p *NotificationPart) map[uint16]uint16 { return p.Kinds }),
+	of("wanted", func(p *NotificationPart) map[uint16]uint16 { return p.Wanted }),
+	of("failed_over", func(p *NotificationPart) []uint16 { return p.FailedOver }),
+	of("replies", func(p *NotificationPart) []string { return p.Replies }),
+	of("payments", func(p *NotificationPart) []string { return p.Payments }),
+	sent("channel", "Tuple(UInt16, UInt16, String)", func(p *NotificationPart) []any {
+		return []any{p.Channel.Ladder, p.Channel.Attempt, p.Channel.Channel}
+	}),
+	sent("code", "Tuple(UInt64, String)", func(p *NotificationPart) []any {
+		return []any{p.Code.Changed, p.Code.Code}
+	}),
+	of("changed", func(p *NotificationPart) uint64 { return p.Changed }),
 }
 
-func (p NotificationPart) values() []any {
+// fields are the custom fields in the order of their names.
+func (p *NotificationPart) fields() [][]any {
 	fields := make([][]any, 0, len(p.Fields))
 	for _, name := range slices.Sorted(maps.Keys(p.Fields)) {
 		fields = append(fields, []any{name, p.Fields[name]})
 	}
-	return []any{
-		p.Tenant, p.Notification, []any{p.Scenario.From, p.Scenario.Scenario, p.Scenario.Version},
-		p.Brand, p.Segment, p.Campaign, p.Reference, p.Priority, p.Person, p.Test, fields,
-		p.RequestedAt, p.SendAt, p.ExpiresAt, p.EnrichedAt, p.FirstSentAt, p.FirstDeliveredAt, p.FirstReadAt, p.EndedAt, p.LastEventAt,
-		p.Planned, p.Step, p.Enriched, p.Rejected, p.Suppressed, p.Cancelled, p.Expired, p.Exhausted,
-		p.Statuses, p.Ladders, p.Steps, p.Kinds, p.Wanted, p.FailedOver, p.Replies, p.Payments,
-		[]any{p.Channel.Ladder, p.Channel.Attempt, p.Channel.Channel}, []any{p.Code.Changed, p.Code.Code}, p.Changed,
-	}
+	return fields
 }
+
+func (NotificationPart) columns(rows []Row) []any { return notificationColumns.of(rows) }
 
 // Notification is a row of the view notifications.
 type Notification struct {

@@ -45,17 +45,29 @@ type RollupRow struct {
 	Counted
 }
 
-var rollupColumns = []string{
-	"tenant", "grain", "basis", "start", "measure", "channel", "scenario", "brand", "segment", "campaign", "operator", "country",
-	"test", "detail", "bucket", "n", "first_seq", "last_seq", "first_position",
+var rollupColumns = columns[RollupRow]{
+	of("tenant", func(r *RollupRow) string { return r.Tenant }),
+	of("grain", func(r *RollupRow) string { return r.Grain }),
+	of("basis", func(r *RollupRow) string { return r.Basis }),
+	sent("start", "DateTime('UTC')", func(r *RollupRow) time.Time { return r.Start }),
+	of("measure", func(r *RollupRow) string { return r.Measure }),
+	of("channel", func(r *RollupRow) string { return r.Channel }),
+	of("scenario", func(r *RollupRow) string { return r.Scenario }),
+	of("brand", func(r *RollupRow) string { return r.Brand }),
+	of("segment", func(r *RollupRow) string { return r.Segment }),
+	of("campaign", func(r *RollupRow) string { return r.Campaign }),
+	of("operator", func(r *RollupRow) string { return r.Operator }),
+	of("country", func(r *RollupRow) string { return r.Country }),
+	of("test", func(r *RollupRow) bool { return r.Test }),
+	of("detail", func(r *RollupRow) string { return r.Detail }),
+	of("bucket", func(r *RollupRow) uint16 { return r.Bucket }),
+	of("n", func(r *RollupRow) int64 { return r.N }),
+	of("first_seq", func(r *RollupRow) uint64 { return r.FirstSeq }),
+	of("last_seq", func(r *RollupRow) uint64 { return r.LastSeq }),
+	of("first_position", func(r *RollupRow) uint64 { return r.FirstPosition }),
 }
 
-func (r RollupRow) values() []any {
-	return []any{
-		r.Tenant, r.Grain, r.Basis, r.Start, r.Measure, r.Channel, r.Scenario, r.Brand, r.Segment, r.Campaign, r.Operator, r.Country,
-		r.Test, r.Detail, r.Bucket, r.N, r.FirstSeq, r.LastSeq, r.FirstPosition,
-	}
-}
+func (RollupRow) columns(rows []Row) []any { return rollupColumns.of(rows) }
 
 // LatencyBucket files a latency under one of eight buckets an octave, so that a quantile
 // read off them is wrong by 1/8 at most. A negative one, of clocks that do not agree, is 0.

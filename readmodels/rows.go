@@ -22,17 +22,26 @@ type EventRow struct {
 	Metadata    string    `ch:"metadata"`
 }
 
-var eventColumns = []string{
-	"tenant", "stream", "revision", "position", "seq", "type", "id", "actor", "correlation", "causation",
-	"traceparent", "occurred_at", "recorded_at", "test", "data", "metadata",
+var eventColumns = columns[EventRow]{
+	of("tenant", func(r *EventRow) string { return r.Tenant }),
+	of("stream", func(r *EventRow) string { return r.Stream }),
+	of("revision", func(r *EventRow) uint64 { return r.Revision }),
+	of("position", func(r *EventRow) uint64 { return r.Position }),
+	of("seq", func(r *EventRow) uint64 { return r.Seq }),
+	of("type", func(r *EventRow) string { return r.Type }),
+	of("id", func(r *EventRow) string { return r.ID }),
+	of("actor", func(r *EventRow) string { return r.Actor }),
+	of("correlation", func(r *EventRow) string { return r.Correlation }),
+	of("causation", func(r *EventRow) string { return r.Causation }),
+	of("traceparent", func(r *EventRow) string { return r.Traceparent }),
+	of("occurred_at", func(r *EventRow) time.Time { return r.OccurredAt }),
+	of("recorded_at", func(r *EventRow) time.Time { return r.RecordedAt }),
+	of("test", func(r *EventRow) bool { return r.Test }),
+	of("data", func(r *EventRow) string { return r.Data }),
+	of("metadata", func(r *EventRow) string { return r.Metadata }),
 }
 
-func (r EventRow) values() []any {
-	return []any{
-		r.Tenant, r.Stream, r.Revision, r.Position, r.Seq, r.Type, r.ID, r.Actor, r.Correlation, r.Causation,
-		r.Traceparent, r.OccurredAt, r.RecordedAt, r.Test, r.Data, r.Metadata,
-	}
-}
+func (EventRow) columns(rows []Row) []any { return eventColumns.of(rows) }
 
 // EDRPart is a partial row of an attempt: what one event says of it. Parts merge in any
 // order and any number of times: see schema/edr_v2.sql.
@@ -88,20 +97,44 @@ type Outcome struct {
 	Code   string
 }
 
-var edrPartColumns = []string{
-	"tenant", "day", "notification", "attempt", "step", "target", "kind", "follows", "channel", "route", "sender",
-	"scenario", "version", "brand", "segment", "campaign", "priority", "country", "operator", "person", "parts", "test",
-	"requested_at", "scheduled_at", "due_at", "dispatched_at", "unknown_at", "sent_at", "undelivered_at",
-	"delivered_at", "read_at", "withdrawn_at", "given_up_at", "outcome", "changed",
+var edrPartColumns = columns[EDRPart]{
+	of("tenant", func(r *EDRPart) string { return r.Tenant }),
+	sent("day", "Date", func(r *EDRPart) time.Time { return r.Day }),
+	of("notification", func(r *EDRPart) string { return r.Notification }),
+	of("attempt", func(r *EDRPart) uint16 { return r.Attempt }),
+	of("step", func(r *EDRPart) uint16 { return r.Step }),
+	of("target", func(r *EDRPart) uint16 { return r.Target }),
+	of("kind", func(r *EDRPart) string { return r.Kind }),
+	of("follows", func(r *EDRPart) uint16 { return r.Follows }),
+	of("channel", func(r *EDRPart) string { return r.Channel }),
+	of("route", func(r *EDRPart) string { return r.Route }),
+	of("sender", func(r *EDRPart) string { return r.Sender }),
+	of("scenario", func(r *EDRPart) string { return r.Scenario }),
+	of("version", func(r *EDRPart) string { return r.Version }),
+	of("brand", func(r *EDRPart) string { return r.Brand }),
+	of("segment", func(r *EDRPart) string { return r.Segment }),
+	of("campaign", func(r *EDRPart) string { return r.Campaign }),
+	of("priority", func(r *EDRPart) string { return r.Priority }),
+	of("country", func(r *EDRPart) string { return r.Country }),
+	of("operator", func(r *EDRPart) string { return r.Operator }),
+	of("person", func(r *EDRPart) string { return r.Person }),
+	of("parts", func(r *EDRPart) uint16 { return r.Parts }),
+	of("test", func(r *EDRPart) bool { return r.Test }),
+	of("requested_at", func(r *EDRPart) *time.Time { return r.Times.RequestedAt }),
+	of("scheduled_at", func(r *EDRPart) *time.Time { return r.Times.ScheduledAt }),
+	of("due_at", func(r *EDRPart) *time.Time { return r.Times.DueAt }),
+	of("dispatched_at", func(r *EDRPart) *time.Time { return r.Times.DispatchedAt }),
+	of("unknown_at", func(r *EDRPart) *time.Time { return r.Times.UnknownAt }),
+	of("sent_at", func(r *EDRPart) *time.Time { return r.Times.SentAt }),
+	of("undelivered_at", func(r *EDRPart) *time.Time { return r.Times.UndeliveredAt }),
+	of("delivered_at", func(r *EDRPart) *time.Time { return r.Times.DeliveredAt }),
+	of("read_at", func(r *EDRPart) *time.Time { return r.Times.ReadAt }),
+	of("withdrawn_at", func(r *EDRPart) *time.Time { return r.Times.WithdrawnAt }),
+	of("given_up_at", func(r *EDRPart) *time.Time { return r.Times.GivenUpAt }),
+	sent("outcome", "Tuple(Int8, Int64, String, String)", func(r *EDRPart) []any {
+		return []any{r.Outcome.Rank, -int64(r.Outcome.Seq), r.Outcome.Status, r.Outcome.Code}
+	}),
+	of("changed", func(r *EDRPart) uint64 { return r.Changed }),
 }
 
-func (r EDRPart) values() []any {
-	t := &r.Times
-	return []any{
-		r.Tenant, r.Day, r.Notification, r.Attempt, r.Step, r.Target, r.Kind, r.Follows, r.Channel, r.Route, r.Sender,
-		r.Scenario, r.Version, r.Brand, r.Segment, r.Campaign, r.Priority, r.Country, r.Operator, r.Person, r.Parts, r.Test,
-		t.RequestedAt, t.ScheduledAt, t.DueAt, t.DispatchedAt, t.UnknownAt, t.SentAt, t.UndeliveredAt,
-		t.DeliveredAt, t.ReadAt, t.WithdrawnAt, t.GivenUpAt,
-		[]any{r.Outcome.Rank, -int64(r.Outcome.Seq), r.Outcome.Status, r.Outcome.Code}, r.Changed,
-	}
-}
+func (EDRPart) columns(rows []Row) []any { return edrPartColumns.of(rows) }

@@ -16,7 +16,7 @@ import (
 type Table struct {
 	Projection string
 	Version    int
-	columns    []string
+	columns    []clickhouse.ColumnNameAndType
 	// Sums says that its rows are sums of a batch, which Sum adds up over whole spans.
 	Sums bool
 	// SpanSize is Span, or what a test makes of it; 0 is Span.
@@ -26,12 +26,12 @@ type Table struct {
 // The tables of the projections. A changed schema or meaning is a new version: its
 // files are new files, and the projection is rebuilt beside the old table.
 var (
-	EventsTable        = Table{Projection: "events", Version: 1, columns: eventColumns}
-	EDRTable           = Table{Projection: "edr", Version: 2, columns: edrPartColumns}
-	AccountingTable    = Table{Projection: "accounting", Version: 1, columns: accountingColumns, Sums: true}
-	NotificationsTable = Table{Projection: "notifications", Version: 1, columns: notificationColumns}
-	RollupsTable       = Table{Projection: "rollups", Version: 1, columns: rollupColumns, Sums: true}
-	AuditTable         = Table{Projection: "audit_log", Version: 1, columns: auditColumns}
+	EventsTable        = Table{Projection: "events", Version: 1, columns: eventColumns.types()}
+	EDRTable           = Table{Projection: "edr", Version: 2, columns: edrPartColumns.types()}
+	AccountingTable    = Table{Projection: "accounting", Version: 1, columns: accountingColumns.types(), Sums: true}
+	NotificationsTable = Table{Projection: "notifications", Version: 1, columns: notificationColumns.types()}
+	RollupsTable       = Table{Projection: "rollups", Version: 1, columns: rollupColumns.types(), Sums: true}
+	AuditTable         = Table{Projection: "audit_log", Version: 1, columns: auditColumns.types()}
 )
 
 // Span is how many ledger events the ordinals are divided into: a batch never crosses a
@@ -165,9 +165,6 @@ func (t Table) Insert(ctx context.Context, conn driver.Conn, name, token string,
 	if len(rows) == 0 {
 		return nil
 	}
-	if err := checkName(name); err != nil {
-		return err
-	}
 	settings := clickhouse.Settings{
 		// A rebuild's batch may hold events of many months.
 		"max_partitions_per_insert_block": 0,
@@ -175,15 +172,14 @@ func (t Table) Insert(ctx context.Context, conn driver.Conn, name, token string,
 	if token != "" {
 		settings["insert_deduplication_token"] = token
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings))
-	batch, err := conn.PrepareBatch(ctx, t.InsertInto(name))
+	batch, err := t.Prepare(clickhouse.Context(ctx, clickhouse.WithSettings(settings)), conn, name)
 	if err != nil {
-		return fmt.Errorf("preparing a batch for %s: %w", name, err)
+		return err
 	}
 	defer func() { _ = batch.Close() }()
 	for i, column := range Columns(rows) {
 		if err := batch.Column(i).Append(column); err != nil {
-			return fmt.Errorf("filling column %s of a batch for %s: %w", t.columns[i], name, err)
+			return fmt.Errorf("filling column %s of a batch for %s: %w", t.columns[i].Name, name, err)
 		}
 	}
 	if err := batch.Send(); err != nil {
@@ -192,16 +188,29 @@ func (t Table) Insert(ctx context.Context, conn driver.Conn, name, token string,
 	return nil
 }
 
-// InsertInto begins the statement that inserts into a table of the kind; Columns gives
-// the columns in its order.
-func (t Table) InsertInto(name string) string {
-	return "INSERT INTO " + name + " (" + strings.Join(t.columns, ", ") + ")"
+// Prepare begins a batch for a table of the kind, to be filled with Columns. Over HTTP its
+// columns are sent as the types that the rows have, and the server makes the table's of
+// them: a dictionary of each column costs the client more, and it need not ask for them.
+func (t Table) Prepare(ctx context.Context, conn driver.Conn, name string) (driver.Batch, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	names := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		names[i] = c.Name
+	}
+	ctx = clickhouse.Context(ctx, clickhouse.WithColumnNamesAndTypes(t.columns))
+	batch, err := conn.PrepareBatch(ctx, "INSERT INTO "+name+" ("+strings.Join(names, ", ")+")")
+	if err != nil {
+		return nil, fmt.Errorf("preparing a batch for %s: %w", name, err)
+	}
+	return batch, nil
 }
 
 // Conn is a connection opened on the read models' database.
 type Conn = driver.Conn
 
 // Row is a row of one of the tables: EventRow, EDRPart, AccountingRow, RollupRow, AuditRow.
-type Row interface{ values() []any }
+type Row interface{ columns(rows []Row) []any }
 
 func named(name string, value any) driver.NamedValue { return clickhouse.Named(name, value) }

@@ -58,7 +58,7 @@ func (b Batch) Text() string { return fmt.Sprint(b.FirstSeq / Span) }
 
 // EventsIn hands over the rows of events of a part by stream, in no order.
 func EventsIn(ctx context.Context, conn driver.Conn, p Part, visit func(EventRow) error) error {
-	return each(ctx, conn, "events", eventColumns, p, eventText, visit)
+	return each(ctx, conn, "events", eventColumns.names(), p, eventText, visit)
 }
 
 // EDRsIn hands over the attempts of a part by notification, in no order.
@@ -77,7 +77,7 @@ func NotificationsIn(ctx context.Context, conn driver.Conn, p Part, visit func(N
 
 // CallsIn hands over the rows of audit_log of a part by seq, in no order.
 func CallsIn(ctx context.Context, conn driver.Conn, p Part, visit func(AuditRow) error) error {
-	return each(ctx, conn, "audit_log", auditColumns, p, callText, visit)
+	return each(ctx, conn, "audit_log", auditColumns.names(), p, callText, visit)
 }
 
 func each[R any](ctx context.Context, conn driver.Conn, view string, columns []string, p Part, text string, visit func(R) error) error {

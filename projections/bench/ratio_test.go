@@ -60,7 +60,7 @@ func raw(b *testing.B, models readModels, batches []recorded) float64 {
 	}
 	began := time.Now()
 	for _, one := range columns {
-		batch, err := models.PrepareBatch(b.Context(), kind.InsertInto(name))
+		batch, err := kind.Prepare(b.Context(), models.Conn, name)
 		if err != nil {
 			b.Fatal(err)
 		}
