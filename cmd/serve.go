@@ -14,6 +14,7 @@ type serveCmd struct {
 
 // Run runs an instance until it is told to stop.
 func (s serveCmd) Run(ctx context.Context, t terminal) error {
+	letHeapGrow()
 	c, err := s.configuration(t)
 	if err != nil {
 		return err

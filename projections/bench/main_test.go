@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,12 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"recapito/adapters/clickhouse"
+)
+
+// The heap grows as that of `recapito serve` does (cmd/heap.go).
+const (
+	heapGrowth = 400
+	heapTarget = 3 << 29
 )
 
 // engineVerb makes this test binary the engine's child process.
@@ -37,6 +44,8 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == engineVerb {
 		os.Exit(engine(os.Args[2:]))
 	}
+	debug.SetGCPercent(heapGrowth)
+	debug.SetMemoryLimit(heapTarget)
 	os.Exit(func() int {
 		var err error
 		if scratch, err = os.MkdirTemp("", "bench-readmodels"); err != nil {
@@ -108,12 +117,12 @@ func newReadModels(b *testing.B) readModels {
 	return r
 }
 
-// memory is the most that the child had, in MiB.
-func (r readModels) memory(b *testing.B) float64 {
+// memory is the most that a process had, in MiB.
+func memory(b *testing.B, pid int) float64 {
 	b.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.child.PID()))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		b.Logf("no figure of the child's memory: %v", err)
+		b.Logf("no figure of a process's memory: %v", err)
 		return 0
 	}
 	_, rest, _ := strings.Cut(string(status), "VmHWM:")

@@ -16,7 +16,8 @@ import (
 type recorder struct {
 	projections.Target
 	mu      sync.Mutex
-	batches map[string][]recorded // by projection
+	of      string // the projection whose batches are kept
+	batches []recorded
 }
 
 type recorded struct {
@@ -27,13 +28,20 @@ type recorded struct {
 
 const recordedBatches = 16
 
+// keep begins to keep those of a projection, and of no other.
+func (r *recorder) keep(projection string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.of, r.batches = projection, nil
+}
+
 func (r *recorder) Insert(ctx context.Context, kind readmodels.Table, table, token string, rows []readmodels.Row) error {
 	var first, last uint64
 	_, span, _ := strings.Cut(token, ":")
 	_, _ = fmt.Sscanf(span, "%d-%d", &first, &last)
 	r.mu.Lock()
-	if all := r.batches[kind.Projection]; len(all) < recordedBatches {
-		r.batches[kind.Projection] = append(all, recorded{kind: kind, rows: rows, events: last - first + 1})
+	if kind.Projection == r.of && len(r.batches) < recordedBatches {
+		r.batches = append(r.batches, recorded{kind: kind, rows: rows, events: last - first + 1})
 	}
 	r.mu.Unlock()
 	return r.Target.Insert(ctx, kind, table, token, rows)

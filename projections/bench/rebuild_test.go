@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -69,26 +70,35 @@ const (
 	goalRate  = 150_000 // events a second
 	goalShare = 0.7     // of what a raw insert of the same rows reaches
 	goalBytes = 2048    // MiB of the engine
+	goalGrown = 3.3     // times as long for three times as many events
 )
 
 // BenchmarkRebuild fills every table from an empty database, then each one anew, beside
-// an insert of the same rows that does nothing else.
+// an insert of the same rows that does nothing else; then all in one pass, and some once
+// more when the store is three times as long.
 func BenchmarkRebuild(b *testing.B) {
 	log, events := store(b, sized[uint64](300_000, 10_000_000))
 	models := newReadModels(b)
-	target := &recorder{Target: projections.ClickHouse(models.Conn, nil), batches: map[string][]recorded{}}
+	target := &recorder{Target: projections.ClickHouse(models.Conn, nil)}
 	w := models.watch()
 	p := project(b, log, target)
 	p.settle(b, "projecting into empty read models", events)
 	figures.atLeast(format("all tables of %d events at once, from empty", events), w.rate(events), goalRate, "events/s")
-	for _, name := range projections.Names {
-		w := models.watch()
+	took := map[string]time.Duration{}
+	rebuild := func(name string) (rate float64) {
+		w, began := models.watch(), time.Now()
 		if err := p.Rebuild(b.Context(), name, progress("rebuilding "+name)); err != nil {
 			b.Fatal(err)
 		}
-		rate := w.rate(events)
+		took[name] = time.Since(began)
+		rate = w.rate(events)
 		figures.atLeast(format("rebuild of %s, %d events", name, events), rate, goalRate, "events/s")
-		if batches := target.batches[name]; len(batches) > 0 {
+		return rate
+	}
+	for _, name := range projections.Names {
+		target.keep(name)
+		rate := rebuild(name)
+		if batches := target.batches; len(batches) > 0 {
 			insert := raw(b, models, batches)
 			what := format("rebuild of %s against an insert of its rows, %.0f events/s", name, insert)
 			if batches[0].kind.Sums { // a few rows stand for all events of a batch
@@ -98,14 +108,28 @@ func BenchmarkRebuild(b *testing.B) {
 			}
 		}
 	}
+	target.keep("")
 	w = models.watch()
 	if err := p.RebuildAll(b.Context(), progress("rebuilding all in one pass")); err != nil {
 		b.Fatal(err)
 	}
 	figures.atLeast(format("rebuild of all %d projections in one pass, %d events", len(projections.Names), events), w.rate(events), goalRate, "events/s")
-	figures.atMost("memory of the engine, rebuilding", models.memory(b), goalBytes, "MiB")
+	before := maps.Clone(took)
+	p.stop() // an import bears nobody beside it
+	_, events = store(b, 3*events)
+	p = project(b, log, target)
+	p.settle(b, "following what was added", events)
+	for _, name := range grown {
+		rebuild(name)
+		figures.atMost(format("rebuild of %s, three times as many events", name), took[name].Seconds()/before[name].Seconds(), goalGrown, "times as long")
+	}
+	figures.atMost("memory of the engine, rebuilding", memory(b, models.child.PID()), goalBytes, "MiB")
+	figures.add("memory of this process, rebuilding", 0, format("%.4g MiB", memory(b, os.Getpid())), "")
 	b.ReportMetric(0, "ns/op")
 }
+
+// grown are rebuilt once more on the longer store: one with a row an event, one that sums.
+var grown = []string{"edr", "accounting"}
 
 // watch measures from now on.
 func (r readModels) watch() stopwatch {
