@@ -91,13 +91,14 @@ type made struct {
 	broken error // of the event after those
 }
 
-// makeBatches makes the rows of one batch while the one before is being written.
-func (l *lane) makeBatches(ctx context.Context, b *batcher, to chan<- made) error {
+// makeBatches makes the rows of one batch while the one before is being written, until
+// ctx ends or an event is corrupt.
+func (l *lane) makeBatches(ctx context.Context, b *batcher, to chan<- made) {
 	var notBefore time.Time
 	for {
 		next, err := b.take(ctx, notBefore)
 		if err != nil {
-			return err
+			return // ctx has ended
 		}
 		if next.caughtUp || l.live.Load() { // the past is read without a rest
 			notBefore = l.now().Add(pauseAfter(len(next.events)))
@@ -108,11 +109,10 @@ func (l *lane) makeBatches(ctx context.Context, b *batcher, to chan<- made) erro
 		select {
 		case to <- m:
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
 		if m.broken != nil {
-			<-ctx.Done()
-			return ctx.Err()
+			return
 		}
 	}
 }
@@ -147,11 +147,13 @@ func (l *lane) inHand() (n int, since time.Time) {
 
 func (l *lane) writeBatches(ctx context.Context, b *batcher) error {
 	ctx, cancel := context.WithCancel(ctx)
-	batches, ended := make(chan made), make(chan error, 1)
-	go func() { ended <- l.makeBatches(ctx, b, batches) }()
+	defer cancel()
+	batches := make(chan made)
+	var making sync.WaitGroup
+	making.Go(func() { l.makeBatches(ctx, b, batches) })
 	err := l.writeMade(ctx, batches)
 	cancel()
-	<-ended
+	making.Wait()
 	return err
 }
 
