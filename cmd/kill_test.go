@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,6 +119,9 @@ func (l *ledger) wantWhole(t *testing.T, smsc string, ids []string) {
 			t.Error(problem)
 		}
 	}
+	if t.Failed() { // what it waited for, if it did
+		t.Logf("projections: %+v\n%s", l.projections.States(), goroutinesIn("recapito/projections."))
+	}
 	unknown := 0
 	for _, s := range final {
 		for _, a := range s.Attempts {
@@ -130,6 +134,14 @@ func (l *ledger) wantWhole(t *testing.T, smsc string, ids []string) {
 		}
 	}
 	t.Logf("%d final, %d unknown outcomes said, %d messages on the wire", len(final), unknown, len(journal))
+}
+
+// goroutinesIn answers the stacks that pass through a package.
+func goroutinesIn(within string) string {
+	stacks := make([]byte, 4<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	all := slices.DeleteFunc(strings.Split(string(stacks), "\n\n"), func(one string) bool { return !strings.Contains(one, within) })
+	return strings.Join(all, "\n\n")
 }
 
 // served is `recapito serve`, found again after each start.

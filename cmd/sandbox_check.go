@@ -18,7 +18,7 @@ import (
 const (
 	sendersAtOnce = 16
 	finalWithin   = 10 * time.Minute
-	agreeWithin   = time.Minute
+	agreeWithin   = 2 * time.Minute // twice what one call of a projection may take
 	lookEvery     = 200 * time.Millisecond
 )
 
