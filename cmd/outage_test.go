@@ -81,7 +81,7 @@ func clickHouseAway(t *testing.T, w *world) {
 		t.Log(before.String() + "; " + p.String())
 	}
 	ids := traffic.stop()
-	eventually(t, time.Minute, func() error { return l.caughtUp(t) })
+	eventually(t, time.Minute+length/20, func() error { return l.caughtUp(t) })
 	l.wantWhole(t, filepath.Join(w.dir, "smsc"), ids)
 }
 
