@@ -127,8 +127,9 @@ const keysAtOnce = MaxEDRLimit + 1
 // notification's, those changed since), and merges only these.
 func (q EDRQuery) byKeys(ctx context.Context, conn driver.Conn, after *edrCursor, limit int) ([]EDR, error) {
 	var all []EDR
-	for len(all) < limit {
-		keys, err := q.keys(ctx, conn, after, keysAtOnce)
+	// Most often every key that is found fits; then no more are read than a page has.
+	for atOnce := limit; len(all) < limit; atOnce = min(4*atOnce, keysAtOnce) {
+		keys, err := q.keys(ctx, conn, after, atOnce)
 		if err != nil || len(keys) == 0 {
 			return all, err
 		}
@@ -140,7 +141,7 @@ func (q EDRQuery) byKeys(ctx context.Context, conn driver.Conn, after *edrCursor
 			return nil, err
 		}
 		all = append(all, rows...)
-		if len(keys) < keysAtOnce {
+		if len(keys) < atOnce {
 			break
 		}
 		after = &keys[len(keys)-1]
