@@ -57,14 +57,14 @@ type countsCompared[C interface {
 	part  *readmodels.Part
 	split func(readmodels.Part)
 	cut   uint64
-	cells map[C]*counted3
+	cells map[C]*cellTold
 	n     uint64
 	found []suspect
 }
 
-// counted3 is what a cell counts: by the ledger, as readers are shown it, and in the
+// cellTold is what is told of a cell: by the ledger, as readers are shown it, and in the
 // batches.
-type counted3 struct {
+type cellTold struct {
 	want, shown, batches []int64
 	shownTimes           int
 }
@@ -80,7 +80,7 @@ func (t *countsCompared[C]) load(ctx context.Context, p *readmodels.Part, cut ui
 			return err
 		}
 		part := *p // it may be split, and what is split off is told once
-		t.part, t.cells, t.cut, t.n, t.found = &part, map[C]*counted3{}, cut, 0, nil
+		t.part, t.cells, t.cut, t.n, t.found = &part, map[C]*cellTold{}, cut, 0, nil
 		var others []readmodels.Part
 		told := t.split
 		t.split = func(other readmodels.Part) { others = append(others, other) }
@@ -141,13 +141,13 @@ func addTo(to *[]int64, sums []int64) {
 }
 
 // at answers a cell, nil if it is not of the part. A part with too many cells is halved.
-func (t *countsCompared[C]) at(cell C) *counted3 {
+func (t *countsCompared[C]) at(cell C) *cellTold {
 	if !t.part.Has(cell.Text()) {
 		return nil
 	}
 	c := t.cells[cell]
 	if c == nil {
-		c = &counted3{}
+		c = &cellTold{}
 		t.cells[cell] = c
 	}
 	for len(t.cells) > t.limit && t.part.Only == nil && t.part.Of < 1<<20 {

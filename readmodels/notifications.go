@@ -2,13 +2,9 @@ package readmodels
 
 import (
 	"cmp"
-	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // NotificationPart is a partial row of a notification: what some of its events say of
@@ -222,26 +218,3 @@ type Notification struct {
 const NotificationColumns = `tenant, notification, scenario, version, brand, segment, campaign, reference, priority, person, test, fields,
 	state, final, wanted_reached, step, steps, attempts, retries, resends, failovers, requested_at, send_at, expires_at, enriched_at,
 	first_sent_at, first_delivered_at, first_read_at, ended_at, last_event_at, channel, code, replies, paid, changed`
-
-// AllNotifications hands over every notification of every tenant, by tenant and id: for
-// comparing the whole with the event store.
-func AllNotifications(ctx context.Context, conn driver.Conn, visit func(Notification) error) error {
-	rows, err := conn.Query(ctx, "SELECT "+NotificationColumns+" FROM notifications ORDER BY tenant, notification")
-	if err != nil {
-		return fmt.Errorf("reading notifications: %w", err)
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var n Notification
-		if err := rows.ScanStruct(&n); err != nil {
-			return fmt.Errorf("reading notifications: %w", err)
-		}
-		if err := visit(n); err != nil {
-			return err
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("reading notifications: %w", err)
-	}
-	return nil
-}
