@@ -99,9 +99,12 @@ func registerReport[I any](s *server, op huma.Operation, spec *bodySpec, page an
 // reportProblem tells what a caller can mend from read models that do not answer.
 func reportProblem(err error) error {
 	var p *Problem
+	var behind *readmodels.Behind
 	switch {
 	case errors.As(err, &p):
 		return err
+	case errors.As(err, &behind):
+		return newProblem(CodeBehind, behind.Error())
 	case errors.Is(err, readmodels.ErrBadCursor):
 		return invalid("cursor", invalidValue, "must be the next of a page with the same filters")
 	case errors.Is(err, readmodels.ErrTooManyLines):

@@ -3,12 +3,10 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"recapito/api"
 	"recapito/api/export"
-	"recapito/domain/event"
 	"recapito/projections"
 	"recapito/readmodels"
 )
@@ -19,42 +17,23 @@ type reports struct {
 	counts projections.Counts
 	past   projections.Past
 	marks  *projections.Marks
-	states func() []projections.State
+	holds  func(ctx context.Context, events uint64, projections ...string) error
 }
 
 func (l *ledger) reports() reports {
 	return reports{
-		read: l.engines.read, marks: l.marks, states: l.projections.States,
+		read: l.engines.read, marks: l.marks, holds: l.projections.Holds,
 		past:   projections.Past{Conn: l.engines.read, Codec: l.codec},
 		counts: projections.Counts{Conn: l.engines.read, Source: l.engines.events, Codec: l.codec},
 	}
 }
 
-// How long a report of the past waits for a table that has not come so far.
-const (
-	reachTimeout = 10 * time.Second
-	reachEvery   = 50 * time.Millisecond
-)
-
-// reach waits until a projection's table holds every event before a cut.
-func (r reports) reach(ctx context.Context, projection string, cut *uint64) error {
+// reach waits until projections' tables hold every event before a cut.
+func (r reports) reach(ctx context.Context, cut *uint64, projections ...string) error {
 	if cut == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
-	defer cancel()
-	for {
-		for _, s := range r.states() {
-			if s.Projection == projection && s.Events >= *cut {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s is behind the time asked for: %w", projection, event.ErrUnavailable)
-		case <-time.After(reachEvery):
-		}
-	}
+	return r.holds(ctx, *cut, projections...)
 }
 
 func (r reports) EDRs(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error) {
@@ -79,17 +58,14 @@ func (r reports) EachEDR(ctx context.Context, q readmodels.EDRQuery, visit func(
 
 // reachAttempts: the EDR names the attempts, and their events tell how they were.
 func (r reports) reachAttempts(ctx context.Context, cut *uint64) error {
-	if err := r.reach(ctx, readmodels.EDRTable.Projection, cut); err != nil {
-		return err
-	}
-	return r.reach(ctx, readmodels.EventsTable.Projection, cut)
+	return r.reach(ctx, cut, readmodels.EDRTable.Projection, readmodels.EventsTable.Projection)
 }
 
 func (r reports) Notifications(ctx context.Context, tenant string, ids []string, asOf *uint64) (map[string]readmodels.Notification, error) {
 	if asOf == nil {
 		return readmodels.NotificationsOf(ctx, r.read, tenant, ids)
 	}
-	if err := r.reach(ctx, readmodels.EventsTable.Projection, asOf); err != nil {
+	if err := r.reach(ctx, asOf, readmodels.EventsTable.Projection); err != nil {
 		return nil, err
 	}
 	return r.past.Notifications(ctx, tenant, ids, *asOf)
@@ -99,30 +75,28 @@ func (r reports) Unattempted(ctx context.Context, tenant, person string, from, t
 	if asOf == nil {
 		return readmodels.Unattempted(ctx, r.read, tenant, person, from, to)
 	}
-	for _, table := range []readmodels.Table{readmodels.NotificationsTable, readmodels.EventsTable} {
-		if err := r.reach(ctx, table.Projection, asOf); err != nil {
-			return nil, err
-		}
+	if err := r.reach(ctx, asOf, readmodels.NotificationsTable.Projection, readmodels.EventsTable.Projection); err != nil {
+		return nil, err
 	}
 	return r.past.Unattempted(ctx, tenant, person, from, to, *asOf)
 }
 
 func (r reports) EventsBefore(ctx context.Context, tenant, id string, cut uint64) (int, error) {
-	if err := r.reach(ctx, readmodels.EventsTable.Projection, &cut); err != nil {
+	if err := r.reach(ctx, &cut, readmodels.EventsTable.Projection); err != nil {
 		return 0, err
 	}
 	return r.past.Events(ctx, tenant, id, cut)
 }
 
 func (r reports) Accounting(ctx context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error) {
-	if err := r.reach(ctx, readmodels.AccountingTable.Projection, q.AsOf); err != nil {
+	if err := r.reach(ctx, q.AsOf, readmodels.AccountingTable.Projection); err != nil {
 		return nil, err
 	}
 	return r.counts.Accounting(ctx, q)
 }
 
 func (r reports) Rollups(ctx context.Context, q readmodels.CountQuery) ([]readmodels.RollupLine, error) {
-	if err := r.reach(ctx, readmodels.RollupsTable.Projection, q.AsOf); err != nil {
+	if err := r.reach(ctx, q.AsOf, readmodels.RollupsTable.Projection); err != nil {
 		return nil, err
 	}
 	return r.counts.Rollups(ctx, q)

@@ -94,7 +94,7 @@ func (c *completeness) look(ctx context.Context) error {
 			continue
 		}
 		kept.add(proof{at, newest.Position})
-		_ = k.passed(waiting, newest.Position)
+		_ = k.passed(waiting, upTo(newest.Position))
 	}
 	ctx, cancel = context.WithTimeout(ctx, completeTimeout)
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"recapito/domain/checkpoint"
 	"recapito/domain/event"
 	"recapito/readmodels"
 )
@@ -28,15 +29,11 @@ const (
 func (p *Projections) Passed(ctx context.Context, position event.Position, names ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, passedTimeout)
 	defer cancel()
-	keepers := p.keepers
-	if len(names) > 0 {
-		keepers = slices.Clone(keepers)
-		keepers = slices.DeleteFunc(keepers, func(k *keeper) bool { return !slices.Contains(names, k.projection.kind().Projection) })
-		if len(keepers) < len(names) {
-			return fmt.Errorf("%w among %v", ErrUnknownProjection, names)
-		}
+	keepers, err := p.named(names)
+	if err != nil {
+		return err
 	}
-	wanted, looked := position, false
+	wanted, looked := upTo(position), false
 	for _, k := range keepers {
 		if k.is(wanted) {
 			continue
@@ -49,13 +46,50 @@ func (p *Projections) Passed(ctx context.Context, position event.Position, names
 			if !some {
 				return nil
 			}
-			wanted, looked = found, true
+			wanted, looked = upTo(found), true
 		}
 		if err := k.passed(ctx, wanted); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Holds waits, as Passed does, until the first so many ledger events are in the tables.
+// The store must have them.
+func (p *Projections) Holds(ctx context.Context, events uint64, names ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, passedTimeout)
+	defer cancel()
+	keepers, err := p.named(names)
+	if err != nil || events == 0 {
+		return err
+	}
+	for _, k := range keepers {
+		if err := k.passed(ctx, func(done checkpoint.Done) bool { return done.Events >= events }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// named answers the keepers of some projections, of all if none is named.
+func (p *Projections) named(names []string) ([]*keeper, error) {
+	if len(names) == 0 {
+		return p.keepers, nil
+	}
+	keepers := slices.Clone(p.keepers)
+	keepers = slices.DeleteFunc(keepers, func(k *keeper) bool { return !slices.Contains(names, k.projection.kind().Projection) })
+	if len(keepers) < len(names) {
+		return nil, fmt.Errorf("%w among %v", ErrUnknownProjection, names)
+	}
+	return keepers, nil
+}
+
+// extent is how far a table must have come, which has some event at least.
+type extent func(checkpoint.Done) bool
+
+func upTo(position event.Position) extent {
+	return func(done checkpoint.Done) bool { return done.Position >= position }
 }
 
 // upTo answers the position of the last ledger event at or before a position.
@@ -85,17 +119,17 @@ func (p *Projections) upTo(ctx context.Context, position event.Position) (last e
 	return last, some, nil
 }
 
-// is says whether the keeper knows without asking that a position is in its table.
-func (k *keeper) is(position event.Position) bool {
+// is says whether the keeper knows without asking that its table has come so far.
+func (k *keeper) is(at extent) bool {
 	s := k.State()
-	return s.Phase != Starting && s.Events > 0 && s.Position >= position
+	return s.Phase != Starting && s.Events > 0 && at(checkpoint.Done{Events: s.Events, Position: s.Position})
 }
 
-// passed waits until a ledger event is in the table.
-func (k *keeper) passed(ctx context.Context, position event.Position) error {
+// passed waits until the table has come so far.
+func (k *keeper) passed(ctx context.Context, at extent) error {
 	for {
 		_, moves := k.book.watch()
-		if k.is(position) {
+		if k.is(at) {
 			return nil
 		}
 		s := k.State()
@@ -108,7 +142,7 @@ func (k *keeper) passed(ctx context.Context, position event.Position) error {
 		case Standby:
 			state, _, err := k.book.newest(ctx)
 			if err == nil && state.Live.Done.Events > 0 {
-				if state.Live.Done.Position >= position {
+				if at(state.Live.Done) {
 					return nil
 				}
 				behind.Position = uint64(state.Live.Done.Position)

@@ -24,9 +24,16 @@ func TestPassed(t *testing.T) {
 			s.append("checkpoint-runner-x", event.New{ID: s.author.id(), Type: "X"})
 			all, _ := s.store.snapshot()
 			last, ledger := all[len(all)-1].Position, s.store.ledger()
-			for _, p := range []*process{first, s.process} {
+			for n, p := range []*process{s.process, first, s.process, first} {
 				began := time.Now()
-				if err := p.projections.Passed(t.Context(), last); err != nil {
+				wait := func() error { return p.projections.Passed(t.Context(), last) }
+				if n < 2 {
+					s.write(1)
+					all, _ = s.store.snapshot()
+					last, ledger = all[len(all)-1].Position, s.store.ledger()
+					wait = func() error { return p.projections.Holds(t.Context(), uint64(len(ledger))) }
+				}
+				if err := wait(); err != nil {
 					t.Fatal(err)
 				}
 				for _, state := range first.projections.States() {
@@ -48,6 +55,10 @@ func TestPassed(t *testing.T) {
 		}
 		if err := first.projections.Passed(t.Context(), 1, "edr", "nothing"); !errors.Is(err, projections.ErrUnknownProjection) {
 			t.Errorf("unknown: %v", err)
+		}
+		var behind *readmodels.Behind
+		if err := first.projections.Holds(t.Context(), 1_000_000, "edr"); !errors.As(err, &behind) || behind.Projection != "edr" {
+			t.Errorf("more than there is: %v", err)
 		}
 	})
 }
