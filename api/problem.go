@@ -74,7 +74,7 @@ func Codes() []CodeInfo {
 		{CodeTooManyRequests, http.StatusTooManyRequests, "too many requests are in progress", "try again after `Retry-After` seconds"},
 		{CodeInternal, http.StatusInternalServerError, "a fault of this service, logged under the instance", "report the `instance`; a request with an Idempotency-Key may be repeated"},
 		{CodeUnavailable, http.StatusServiceUnavailable, "a part of the service does not answer; nothing was changed", "try again after `Retry-After` seconds"},
-		{CodeBehind, http.StatusServiceUnavailable, "the read models do not hold yet what was asked for by `after`; the detail says how far they are", "ask again after `Retry-After` seconds, or without `after`"},
+		{CodeBehind, http.StatusServiceUnavailable, "the read models do not hold yet what was asked for by `after` or `as_of`; the detail says how far they are", "ask again after `Retry-After` seconds, or without `after`"},
 		{CodeOutcomeUnknown, http.StatusServiceUnavailable, "it is not known whether the request was carried out", "repeat it after `Retry-After` seconds, under the same Idempotency-Key"},
 	}
 }
