@@ -120,6 +120,7 @@ func (k *keeper) run(ctx context.Context) {
 // keep the projection until ctx ends.
 func (k *keeper) keep(ctx context.Context) {
 	wait := minBackOff
+	var said complaint
 	for ctx.Err() == nil {
 		err := k.session(ctx)
 		if ctx.Err() != nil {
@@ -133,10 +134,30 @@ func (k *keeper) keep(ctx context.Context) {
 			wait = minBackOff
 		}
 		k.failed(err)
-		k.log.Warn("projection interrupted; trying again", "error", err, "in", wait)
+		if said.due(err, k.now()) {
+			k.log.Warn("projection interrupted; trying again", "error", err, "in", wait)
+		}
 		sleep(ctx, wait)
 		wait = min(2*wait, maxBackOff)
 	}
+}
+
+// sayAgain is how often an error that stays the same is logged.
+const sayAgain = time.Minute
+
+// complaint is what was logged last.
+type complaint struct {
+	text string
+	at   time.Time
+}
+
+// due says whether an error is to be logged, and notes that it was.
+func (c *complaint) due(err error, now time.Time) bool {
+	if text := err.Error(); text != c.text || now.Sub(c.at) >= sayAgain {
+		c.text, c.at = text, now
+		return true
+	}
+	return false
 }
 
 // sleep answers false if ctx ended first.
