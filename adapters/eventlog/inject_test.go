@@ -63,7 +63,7 @@ func apart(t *testing.T, flags ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	child := exec.Command(self, append([]string{"-test.v", "-test.run=^" + t.Name() + "$"}, flags...)...)
+	child := exec.Command(self, append([]string{"-test.v", "-test.timeout=8m", "-test.run=^" + t.Name() + "$"}, flags...)...)
 	child.Env = append(os.Environ(), childTest+"=1")
 	out, err := child.CombinedOutput()
 	if err != nil {
@@ -244,8 +244,18 @@ func faultRun(t *testing.T, seed uint64) string {
 			if log.enter() != nil {
 				return
 			}
-			_ = log.db.Flush()
+			// Its end is waited for outside: a table that cannot be written is tried for
+			// ever, and nobody but a test waits for that within the log.
+			flushed, err := log.db.AsyncFlush()
 			log.leave()
+			if err != nil {
+				return
+			}
+			select {
+			case <-flushed:
+			case <-ctx.Done():
+				return
+			}
 		}
 	}()
 	writers.Wait()
