@@ -58,6 +58,7 @@ type keeper struct {
 	batchLimit int
 	newID      func() string
 
+	patience   patience
 	progressed atomic.Bool // a batch was written since this was last looked at
 	changed    chan struct{}
 	doubt      chan struct{} // the table may not be there any more
@@ -132,6 +133,8 @@ func (k *keeper) keep(ctx context.Context) {
 		}
 		if k.progressed.Swap(false) {
 			wait = minBackOff
+		} else {
+			k.patience.failed()
 		}
 		k.failed(err)
 		if said.due(err, k.now()) {
@@ -252,7 +255,7 @@ func (k *keeper) session(ctx context.Context) error {
 // one. A checkpoint that speaks of another database, or of a table that is gone, starts
 // anew: so emptied read models fill again by themselves.
 func (k *keeper) open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	ctx, cancel := context.WithTimeout(ctx, k.patience.get())
 	defer cancel()
 	generation, err := k.target.Open(ctx)
 	if err != nil {
@@ -376,7 +379,7 @@ func (k *keeper) prepareBuilding(ctx context.Context) (bool, error) {
 	if broken {
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	ctx, cancel := context.WithTimeout(ctx, k.patience.get())
 	defer cancel()
 	kind := k.projection.kind()
 	b := k.book.get().Building

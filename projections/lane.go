@@ -16,14 +16,36 @@ import (
 
 // Deadlines of what a projection asks of others.
 const (
-	openTimeout    = time.Minute
-	insertTimeout  = time.Minute
 	readTimeout    = time.Minute
 	journalTimeout = 15 * time.Second
 	// drainTimeout is how long a batch being written may go on after a stop. Cut off,
 	// it is written again at the next start.
 	drainTimeout = 5 * time.Second
 )
+
+// How long ClickHouse may take to open a projection's tables, and to take a batch. One
+// statement in very many is never answered, so that the first wait is short; it doubles
+// while nothing comes of it, for a ClickHouse that is slow, and is short again when it is
+// fast.
+const (
+	minPatience  = 15 * time.Second
+	mostPatience = 2 * time.Minute
+)
+
+// patience is how long a keeper waits for ClickHouse.
+type patience struct{ wait atomic.Int64 }
+
+func (p *patience) get() time.Duration { return max(minPatience, time.Duration(p.wait.Load())) }
+
+// failed follows a try that came to nothing.
+func (p *patience) failed() { p.wait.Store(int64(min(2*p.get(), mostPatience))) }
+
+// took follows a batch that was taken.
+func (p *patience) took(d time.Duration) {
+	if d < minPatience/2 {
+		p.wait.Store(0)
+	}
+}
 
 // errSwitched: the table being built has taken the live one's place.
 var errSwitched = errors.New("the rebuilt table is live")
@@ -254,8 +276,9 @@ func (l *lane) read(ctx context.Context, b checkpoint.Batch) ([]LedgerEvent, err
 func (l *lane) insert(ctx context.Context, b checkpoint.Batch, rows []readmodels.Row) error {
 	draining, stop := drain(ctx, drainTimeout)
 	defer stop()
-	draining, cancel := context.WithTimeout(draining, insertTimeout)
+	draining, cancel := context.WithTimeout(draining, l.patience.get())
 	defer cancel()
+	began := l.now()
 	kind := l.projection.kind()
 	if len(rows) > 0 {
 		token := fmt.Sprintf("%s:%d-%d", l.table.Name, b.FirstSeq, b.LastSeq)
@@ -275,6 +298,7 @@ func (l *lane) insert(ctx context.Context, b checkpoint.Batch, rows []readmodels
 		}
 	})
 	l.progressed.Store(true)
+	l.patience.took(l.now().Sub(began))
 	return nil
 }
 

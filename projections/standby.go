@@ -57,7 +57,7 @@ func (k *keeper) keepShown(ctx context.Context) error {
 }
 
 func (k *keeper) showAgain(ctx context.Context, table string) error {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	ctx, cancel := context.WithTimeout(ctx, k.patience.get())
 	defer cancel()
 	shown, err := k.target.Shown(ctx, k.projection.kind())
 	if err != nil || shown == table {
