@@ -147,20 +147,17 @@ func (v *Value) unmarshalOwn(data []byte) bool {
 	} {
 		rest, ok := bytes.CutPrefix(data, []byte(one.before))
 		end := bytes.IndexByte(rest, '"')
-		if !ok || end <= 0 {
+		if !ok || end <= 0 || !plain(rest[:end]) {
 			return false
 		}
 		member := rest[:end]
 		data = rest[end:]
 		if one.text != nil {
-			if !plain(member) {
-				return false
-			}
 			*one.text = string(member)
 			continue
 		}
 		decoded, err := base64.StdEncoding.AppendDecode(nil, member)
-		if err != nil || !plain(member) {
+		if err != nil {
 			return false
 		}
 		*one.bytes = decoded
