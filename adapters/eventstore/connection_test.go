@@ -55,16 +55,20 @@ func TestServerComesBack(t *testing.T) {
 			}
 		})
 	}
+	// An event may be seen before its writer is answered: the end of the subscription is
+	// not the end of the writers.
+	reading, stopReading := context.WithCancel(ctx)
+	defer stopReading()
 	var got []event.Position
 	ended := make(chan error, 1)
 	handler := event.Handler{Event: func(e event.Recorded) error {
 		got = append(got, e.Position)
 		if len(got) == writers*each {
-			cancel()
+			stopReading()
 		}
 		return nil
 	}}
-	go func() { ended <- store.Subscribe(ctx, event.Subscription{}, handler) }()
+	go func() { ended <- store.Subscribe(reading, event.Subscription{}, handler) }()
 	for range writers {
 		<-half
 	}
