@@ -18,7 +18,7 @@ import (
 const (
 	sendersAtOnce = 16
 	finalWithin   = 10 * time.Minute
-	agreeWithin   = 2 * time.Minute // some calls of a projection may not be answered: see projections' patience
+	agreeWithin   = time.Minute
 	lookEvery     = 200 * time.Millisecond
 )
 

@@ -23,10 +23,10 @@ const (
 	drainTimeout = 5 * time.Second
 )
 
-// How long ClickHouse may take to open a projection's tables, and to take a batch. One
-// statement in very many is never answered, so that the first wait is short; it doubles
-// while nothing comes of it, for a ClickHouse that is slow, and is short again when it is
-// fast.
+// How long ClickHouse may take to open a projection's tables, and to take a batch. A
+// statement to one that is gone without a word is never answered, so that the first wait is
+// short; it doubles while nothing comes of it, for a ClickHouse that is slow, and is short
+// again when it is fast.
 const (
 	minPatience  = 15 * time.Second
 	mostPatience = 2 * time.Minute

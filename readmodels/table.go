@@ -166,6 +166,8 @@ func (t Table) Insert(ctx context.Context, conn driver.Conn, name, token string,
 		return nil
 	}
 	settings := clickhouse.Settings{
+		// A batch is a part: newer servers would keep it back, to join it with others.
+		"async_insert": 0,
 		// A rebuild's batch may hold events of many months.
 		"max_partitions_per_insert_block": 0,
 	}

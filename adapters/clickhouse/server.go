@@ -81,6 +81,10 @@ func RunServer(ctx context.Context, o ServerOptions) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	var err error
+	if o.Stdin, err = hideStdin(o.Stdin); err != nil {
+		return err
+	}
 	if o.Stdin != nil {
 		users, err := hearUsers(o.Stdin)
 		if err != nil {

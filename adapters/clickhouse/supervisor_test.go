@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -117,6 +118,18 @@ func TestHungEngineIsStartedAgain(t *testing.T) {
 	}
 	if a := get(t, s.URL(), q("query", "SELECT 1")); a.body != "1\n" {
 		t.Errorf("it answers %d %s", a.status, a.body)
+	}
+}
+
+// The engine looks into its process's stdin with every insert, in a way that may block
+// for ever where two do it at once: it must find nothing there.
+func TestEngineHasNoStdin(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the descriptors of another process are read from /proc")
+	}
+	stdin, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/0", engine(t).PID()))
+	if err != nil || stdin != os.DevNull {
+		t.Errorf("the engine's stdin is %s, %v", stdin, err)
 	}
 }
 
