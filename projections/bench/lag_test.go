@@ -15,7 +15,7 @@ import (
 
 const (
 	idleSamples  = 60
-	idlePause    = 100 * time.Millisecond
+	idlePause    = 600 * time.Millisecond // longer than what a few events keep the next ones waiting
 	showPoll     = 2 * time.Millisecond
 	loadWriters  = 64
 	loadEvery    = 20 * time.Millisecond // between two samples under load
@@ -34,7 +34,7 @@ func BenchmarkLag(b *testing.B) {
 
 	var idle []time.Duration
 	for range idleSamples {
-		time.Sleep(idlePause) // it is idle
+		time.Sleep(idlePause)
 		a := filled.from.Next()
 		_, err := log.Append(b.Context(), a.Stream, event.Any(), a.Events)
 		if err != nil {
