@@ -36,6 +36,7 @@ func BenchmarkQueries(b *testing.B) {
 	one := m.count("SELECT count() FROM edr")
 	copies := max(int(sized[uint64](2_000_000, 100_000_000)/one), 1)
 	m.copy(copies, max(copiedAtOnce/int(one), 1))
+	m.rest()
 	attempts := m.count("SELECT count() FROM " + m.tables["edr"])
 	what := func(kind string) string { return format("%s over %d attempts", kind, attempts) }
 	figures.atMost(what("a tenant's month of accounting, p99"), m.ask(
@@ -116,6 +117,21 @@ func (m *large) copy(copies, atOnce int) {
 		}
 		tell(uint64(last), uint64(copies))
 	}
+}
+
+// rest waits until the engine has merged what was copied at once: an instance adds as
+// much in months.
+func (m *large) rest() {
+	const longest = 15 * time.Minute
+	tell := progress("merges under way")
+	for began := time.Now(); time.Since(began) < longest; time.Sleep(time.Second) {
+		merges := m.count("SELECT count() FROM system.merges")
+		if merges == 0 {
+			return
+		}
+		tell(0, merges)
+	}
+	say("merges are still under way after %s", longest)
 }
 
 func (m *large) columns(table string) (names, types []string) {
