@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	idleSamples  = 60
+	idleSamples  = 150
 	idlePause    = 600 * time.Millisecond // longer than what a few events keep the next ones waiting
 	showPoll     = 2 * time.Millisecond
 	loadWriters  = 64
@@ -127,12 +127,13 @@ func underLoad(b *testing.B, p running, length time.Duration) ([]time.Duration, 
 	return lags, float64(written) / length.Seconds()
 }
 
+// quantile is the nearest-rank one: the least that so many percent are not above.
 func quantile(all []time.Duration, percent int) time.Duration {
 	if len(all) == 0 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(all))
-	return sorted[min(len(sorted)*percent/100, len(sorted)-1)]
+	return sorted[max((len(sorted)*percent+99)/100, 1)-1]
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
