@@ -44,7 +44,7 @@ var eventColumns = columns[EventRow]{
 func (EventRow) columns(rows []Row) []any { return eventColumns.of(rows) }
 
 // EDRPart is a partial row of an attempt: what one event says of it. Parts merge in any
-// order and any number of times: see schema/edr_v2.sql.
+// order and any number of times: see schema/edr_v3.sql.
 type EDRPart struct {
 	Tenant       string
 	Day          time.Time

@@ -26,8 +26,8 @@ type Table struct {
 // The tables of the projections. A changed schema or meaning is a new version: its
 // files are new files, and the projection is rebuilt beside the old table.
 var (
-	EventsTable        = Table{Projection: "events", Version: 1, columns: eventColumns.types()}
-	EDRTable           = Table{Projection: "edr", Version: 2, columns: edrPartColumns.types()}
+	EventsTable        = Table{Projection: "events", Version: 2, columns: eventColumns.types()}
+	EDRTable           = Table{Projection: "edr", Version: 3, columns: edrPartColumns.types()}
 	AccountingTable    = Table{Projection: "accounting", Version: 1, columns: accountingColumns.types(), Sums: true}
 	NotificationsTable = Table{Projection: "notifications", Version: 1, columns: notificationColumns.types()}
 	RollupsTable       = Table{Projection: "rollups", Version: 1, columns: rollupColumns.types(), Sums: true}

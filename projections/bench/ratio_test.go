@@ -8,16 +8,17 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"recapito/projections"
 	"recapito/readmodels"
 )
 
-// recorder keeps the first batches that are written to each table.
+// recorder keeps the first batches that are written to some tables.
 type recorder struct {
 	projections.Target
 	mu      sync.Mutex
-	of      string // the projection whose batches are kept
-	batches []recorded
+	batches map[string][]recorded // by projection, of those that are kept
 }
 
 type recorded struct {
@@ -28,11 +29,14 @@ type recorded struct {
 
 const recordedBatches = 16
 
-// keep begins to keep those of a projection, and of no other.
-func (r *recorder) keep(projection string) {
+// keep begins to keep those of some projections, and of no other.
+func (r *recorder) keep(names ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.of, r.batches = projection, nil
+	r.batches = map[string][]recorded{}
+	for _, name := range names {
+		r.batches[name] = nil
+	}
 }
 
 func (r *recorder) Insert(ctx context.Context, kind readmodels.Table, table, token string, rows []readmodels.Row) error {
@@ -40,46 +44,69 @@ func (r *recorder) Insert(ctx context.Context, kind readmodels.Table, table, tok
 	_, span, _ := strings.Cut(token, ":")
 	_, _ = fmt.Sscanf(span, "%d-%d", &first, &last)
 	r.mu.Lock()
-	if kind.Projection == r.of && len(r.batches) < recordedBatches {
-		r.batches = append(r.batches, recorded{kind: kind, rows: rows, events: last - first + 1})
+	if kept, wanted := r.batches[kind.Projection]; wanted && len(kept) < recordedBatches {
+		r.batches[kind.Projection] = append(kept, recorded{kind: kind, rows: rows, events: last - first + 1})
 	}
 	r.mu.Unlock()
 	return r.Target.Insert(ctx, kind, table, token, rows)
 }
 
-// raw inserts batches' columns, made before, with nothing around clickhouse-go, and
+// raw inserts batches' columns, made before, with nothing around clickhouse-go: each
+// table's one after the other, and all tables at the same time, as a pass writes them. It
 // answers how many events a second they stand for.
-func raw(b *testing.B, models readModels, batches []recorded) float64 {
+func raw(b *testing.B, models readModels, tables ...[]recorded) float64 {
 	b.Helper()
-	kind := batches[0].kind
-	name := kind.Name(fmt.Sprintf("raw%d", time.Now().UnixNano()))
-	if err := kind.Create(b.Context(), models.Conn, name); err != nil {
-		b.Fatal(err)
-	}
-	defer func() {
-		if err := readmodels.Drop(b.Context(), models.Conn, name); err != nil {
-			b.Error(err)
+	var inserts []func() error
+	var least uint64
+	for _, batches := range tables {
+		if len(batches) == 0 { // nothing was for this table
+			continue
 		}
-	}()
-	columns, events := make([][]any, len(batches)), uint64(0)
-	for i, batch := range batches {
-		columns[i] = readmodels.Columns(batch.rows)
-		events += batch.events
-	}
-	began := time.Now()
-	for _, one := range columns {
-		batch, err := kind.Prepare(b.Context(), models.Conn, name)
-		if err != nil {
+		kind := batches[0].kind
+		name := kind.Name(fmt.Sprintf("raw%d", time.Now().UnixNano()))
+		if err := kind.Create(b.Context(), models.Conn, name); err != nil {
 			b.Fatal(err)
 		}
-		for i, c := range one {
+		defer func() {
+			if err := readmodels.Drop(b.Context(), models.Conn, name); err != nil {
+				b.Error(err)
+			}
+		}()
+		columns, events := make([][]any, len(batches)), uint64(0)
+		for i, batch := range batches {
+			columns[i] = readmodels.Columns(batch.rows)
+			events += batch.events
+		}
+		if least == 0 || events < least {
+			least = events
+		}
+		inserts = append(inserts, func() error { return insertColumns(b.Context(), models, kind, name, columns) })
+	}
+	began := time.Now()
+	var all errgroup.Group
+	for _, insert := range inserts {
+		all.Go(insert)
+	}
+	if err := all.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	return float64(least) / time.Since(began).Seconds()
+}
+
+func insertColumns(ctx context.Context, models readModels, kind readmodels.Table, name string, batches [][]any) error {
+	for _, columns := range batches {
+		batch, err := kind.Prepare(ctx, models.Conn, name)
+		if err != nil {
+			return err
+		}
+		for i, c := range columns {
 			if err := batch.Column(i).Append(c); err != nil {
-				b.Fatal(err)
+				return err
 			}
 		}
 		if err := batch.Send(); err != nil {
-			b.Fatal(err)
+			return err
 		}
 	}
-	return float64(events) / time.Since(began).Seconds()
+	return nil
 }

@@ -5,7 +5,7 @@
 -- What the state is made of is kept by attempt: the rank of the status that each has
 -- (statuses), what it reached of sent, delivered and read = 1, 2, 3 (ladders), its step
 -- and its kind (first, retry, resend = 1, 2, 3); and by step: what it wants (wanted).
--- Tuples have no names: see edr_v2.sql.
+-- Tuples have no names: see edr_v3.sql.
 CREATE TABLE IF NOT EXISTS {table} (
     tenant             LowCardinality(String),
     notification       String,

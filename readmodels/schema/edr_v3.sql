@@ -10,7 +10,9 @@
 -- changed is one more than the seq of the last event merged in. The projection by_person
 -- finds the keys of a person's attempts without a day; they are then read with FINAL.
 -- They lie far apart, each in a granule of its own, so that granules are small: a person's
--- history is read in half the time, and the marks of 100 M attempts take 7 MB.
+-- history is read in half the time, and the marks of 100 M attempts take 7 MB; and so are
+-- the blocks that are unpacked for them. Each part that a person may be in costs about as
+-- much as an attempt found in it: a month that nothing has come to for a day is made one part.
 CREATE TABLE IF NOT EXISTS {table} (
     tenant         LowCardinality(String),
     day            Date,
@@ -52,4 +54,5 @@ CREATE TABLE IF NOT EXISTS {table} (
 ) ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(day)
 ORDER BY (tenant, day, notification, attempt)
-SETTINGS non_replicated_deduplication_window = 400, index_granularity = 1024, deduplicate_merge_projection_mode = 'rebuild';
+SETTINGS non_replicated_deduplication_window = 400, index_granularity = 1024, deduplicate_merge_projection_mode = 'rebuild',
+    min_compress_block_size = 8192, min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1;
