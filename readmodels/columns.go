@@ -2,9 +2,12 @@ package readmodels
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	client "github.com/ClickHouse/clickhouse-go/v2/lib/column"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // column is a column of a table whose rows are R.
@@ -99,4 +102,46 @@ func Columns(rows []Row) []any {
 		return nil
 	}
 	return rows[0].columns(rows)
+}
+
+// fill appends columns, as Columns makes them, to an empty batch.
+func fill(batch driver.Batch, columns []any) error {
+	places := batch.Columns()
+	for i, values := range columns {
+		if texts, is := values.([]string); is {
+			if err := makeRoom(places[i], texts); err != nil {
+				return fmt.Errorf("making room in column %s: %w", places[i].Name(), err)
+			}
+		}
+		if err := batch.Column(i).Append(values); err != nil {
+			return fmt.Errorf("filling column %s: %w", places[i].Name(), err)
+		}
+	}
+	return nil
+}
+
+// worthRoom is how many bytes of text a column must be given before room is made for them.
+const worthRoom = 64 << 10
+
+// makeRoom lets a column of text take so much at once. Left to itself it grows text by text,
+// a quarter at a time, and so copies a large batch several times over, which takes ten
+// times as long as filling it. A column that is reset keeps its room; to fill and reset
+// it is the way that the client offers.
+func makeRoom(place client.Interface, texts []string) error {
+	text, is := place.(*client.String)
+	if !is { // over the native protocol it may be a dictionary
+		return nil
+	}
+	bytes := 0
+	for _, t := range texts {
+		bytes += len(t)
+	}
+	if bytes < worthRoom {
+		return nil
+	}
+	if _, err := text.Append([]string{strings.Repeat("\x00", bytes)}); err != nil {
+		return err
+	}
+	text.Reset()
+	return nil
 }

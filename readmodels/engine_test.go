@@ -78,7 +78,7 @@ func stopEngine() {
 }
 
 // open answers a connection on an empty database of the test's own.
-func open(t *testing.T) driver.Conn {
+func open(t testing.TB) driver.Conn {
 	t.Helper()
 	if err := startOnce(); err != nil {
 		t.Fatalf("starting the engine: %v", err)

@@ -22,6 +22,9 @@ func SchemaFiles() fs.FS { return schema }
 // Statements splits a file.
 var Statements = statements
 
+// Fill is fill.
+var Fill = fill
+
 // SetPartsAtOnce changes how many partial rows one statement of an export merges.
 func SetPartsAtOnce(n uint64) (back func()) {
 	was := partsAtOnce

@@ -179,10 +179,8 @@ func (t Table) Insert(ctx context.Context, conn driver.Conn, name, token string,
 		return err
 	}
 	defer func() { _ = batch.Close() }()
-	for i, column := range Columns(rows) {
-		if err := batch.Column(i).Append(column); err != nil {
-			return fmt.Errorf("filling column %s of a batch for %s: %w", t.columns[i].Name, name, err)
-		}
+	if err := fill(batch, Columns(rows)); err != nil {
+		return fmt.Errorf("a batch for %s: %w", name, err)
 	}
 	if err := batch.Send(); err != nil {
 		return fmt.Errorf("writing a batch to %s: %w", name, err)
