@@ -10,6 +10,7 @@ import (
 // prints it: a line each, one space deeper than its parent.
 type node struct {
 	kind, name string // such as Function, count
+	alias      string
 	parent     *node
 	children   []*node
 }
@@ -43,6 +44,7 @@ func parseTree(text string) (root *node, ok bool) {
 		if len(words) > 1 && !strings.HasPrefix(words[1], "(") {
 			n.name = words[1]
 		}
+		n.alias = aliasOf(line)
 		want := 0
 		if m := nodeChildren.FindStringSubmatch(line); m != nil {
 			var err error
@@ -79,18 +81,30 @@ func (n *node) walk(visit func(*node) error) error {
 	return nil
 }
 
-// withoutFormat are the texts whose tree is the statement's: without its FORMAT clause,
-// which would be EXPLAIN's own, and as it is.
-func withoutFormat(text []byte) []string {
+// aliasOf a node is what stands last in its line, but for the number of its children.
+func aliasOf(line string) string {
+	const begin = " (alias "
+	line = strings.TrimSuffix(line, nodeChildren.FindString(line))
+	line, ended := strings.CutSuffix(strings.TrimRight(line, " "), ")")
+	at := strings.LastIndex(line, begin)
+	if !ended || at < 0 {
+		return ""
+	}
+	return line[at+len(begin):]
+}
+
+// withoutFormat is the statement without its FORMAT clause, which would be EXPLAIN's own,
+// and the clause as the engine writes it. ok is false if there is none that our lexer sees.
+func withoutFormat(text []byte) (rest, clause string, ok bool) {
 	l := &lexer{text: text}
 	var tokens []token
 	for t, more := l.next(); more; t, more = l.next() {
 		tokens = append(tokens, t)
 	}
 	for i := len(tokens) - 2; i > 0; i-- {
-		if tokens[i].depth == 0 && l.is(tokens[i], "FORMAT") && tokens[i+1].kind == tokenWord {
-			return []string{string(text[:tokens[i].start]) + " " + string(text[tokens[i+1].end:]), string(text)}
+		if name, ok := l.formatName(tokens[i], tokens[i+1]); ok {
+			return string(text[:tokens[i].start]) + " " + string(text[tokens[i+1].end:]), " FORMAT " + name, true
 		}
 	}
-	return []string{string(text)}
+	return "", "", false
 }

@@ -144,11 +144,21 @@ func (f *front) read(ctx context.Context, conn *connection, q *request, out *res
 	}
 }
 
-// outputTo writes the statement so that its output goes to the path.
+// outputTo writes the statement so that its output goes to the path. One that was looked
+// through must stay what it was.
 func outputTo(conn *connection, q *request, path string) (statement, format string) {
 	forms, formats := outputForms(q.text, path, q.format)
+	checked := q.reader != nil || mayCall(q.text)
 	for i, form := range forms {
-		if class, statements := conn.classify(form); class == classControl && statements == 1 {
+		class, statements := conn.classify(form)
+		if class != classControl || statements != 1 {
+			continue
+		}
+		clause := strings.TrimRight(outputClause(path), " ")
+		if i == len(forms)-1 {
+			clause += " FORMAT " + formats[i]
+		}
+		if !checked || differBy(conn, form, string(q.text), clause) {
 			return form, formats[i]
 		}
 	}
@@ -200,8 +210,12 @@ const applies = "ColumnsApplyTransformer"
 
 // tree is what the engine's parser makes of a statement.
 func tree(conn *connection, text []byte, parameters ...parameter) (*node, error) {
+	var forms []string
+	if rest, clause, ok := withoutFormat(text); ok && differBy(conn, string(text), rest, clause) {
+		forms = append(forms, rest)
+	}
 	var failure error
-	for _, form := range withoutFormat(text) {
+	for _, form := range append(forms, string(text)) {
 		res, err := conn.exec("EXPLAIN AST "+form, "TabSeparatedRaw", parameters...)
 		if err != nil {
 			failure = err

@@ -50,6 +50,13 @@ func TestHostileStatements(t *testing.T) {
 		{"CREATE TABLE f (a String, d Date) ENGINE = MergeTree ORDER BY a TTL d + toIntervalDay(length(file('SECRET')))", denied},
 		{"ALTER TABLE t MODIFY TTL today() + toIntervalDay(length(file('SECRET')))", denied},
 		{"SELECT file('SECRET') SETTINGS limit = 1", denied},
+		// Read as a heredoc from $h$ to $h$, if the word before it is cut off as a format's name.
+		{"SELECT format y$h$, file('SECRET') AS g, 1 AS z$h$ FROM (SELECT 2 AS format)", denied},
+		{"SELECT format y$h$, file('SECRET') AS g, 1 AS z$h$ FROM (SELECT 2 AS format) FORMAT CSV", denied},
+		{"INSERT INTO t SELECT format y$h$, file('SECRET') AS g, 1 AS z$h$ FROM (SELECT 2 AS format)", denied},
+		{"SELECT file('SECRET') FORMAT `CSV`", denied},
+		{"SELECT \u2018$h$\u2019, file('SECRET'), \u2018$h$\u2019", denied},
+		{"SELECT aiGenerate('x', map('url', 'http://127.0.0.1:1/')) SETTINGS allow_experimental_ai_functions = 1", "36"},
 		{"SELECT 'a', file('SECRET') SETTINGS offset = 4, limit = 1", denied},
 		{"SELECT `f\\x69le`('SECRET')", denied},
 		{"SELECT \"file\"/* */('SECRET')", denied},

@@ -40,7 +40,8 @@ func (l *lexer) next() (token, bool) {
 	switch c := l.text[l.pos]; {
 	case isWordByte(c):
 		t.kind = tokenWord
-		for l.pos < len(l.text) && isWordByte(l.text[l.pos]) {
+		// A dollar goes on with a word, but begins a heredoc.
+		for l.pos < len(l.text) && (isWordByte(l.text[l.pos]) || l.text[l.pos] == '$') {
 			l.pos++
 		}
 	case c == '\'' || c == '"' || c == '`':

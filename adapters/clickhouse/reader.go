@@ -107,7 +107,14 @@ var openSystemTables = map[string]string{
 	"one": "", "numbers": "", "numbers_mt": "", "zeros": "", "zeros_mt": "", "functions": "", "formats": "", "settings": "",
 	"data_type_families": "", "table_functions": "", "table_engines": "", "time_zones": "", "keywords": "", "collations": "",
 	"aggregate_function_combinators": "", "contributors": "", "licenses": "",
-	"tables": "database = '" + Database + "'", "columns": "database = '" + Database + "'", "databases": "name = '" + Database + "'",
+	"tables": onlyOf("tables", "database"), "columns": onlyOf("columns", "database"), "databases": onlyOf("databases", "name"),
+}
+
+// onlyOf is the filter of a system table by the read models' database. The engine takes
+// an alias for a table's name, so it also says which table it is for: on any other one it
+// leaves nothing.
+func onlyOf(table, column string) string {
+	return fmt.Sprintf("_database = 'system' AND _table = '%s' AND %s = '%s'", table, column, Database)
 }
 
 // rowFilters is the value of additional_table_filters for a tenant.

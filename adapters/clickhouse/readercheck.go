@@ -26,8 +26,8 @@ var (
 	}
 	readerFunctionPrefixes = []string{"dict", "mergetree", "timeseriesselector", "timeseriesdata", "timeseriestags", "timeseriesmetrics", "prometheusquery"}
 
-	// loudFormats end with how much was read.
-	loudFormats = []string{"jsoneachrowwithprogress", "jsonstringseachrowwithprogress", "jsoncompacteachrowwithprogress", "jsoncompactstringseachrowwithprogress"}
+	// inFunctions take a table to their right.
+	inFunctions = []string{"in", "notin", "nullin", "notnullin", "globalin", "globalnotin", "globalnullin", "globalnotnullin"}
 
 	// volumes are the columns of the tables of tables that tell how much there is of
 	// all tenants.
@@ -53,27 +53,43 @@ func checkReader(conn *connection, q *request, all []relation) error {
 	case word == "SHOW" && !slices.Contains(readerShows, secondWord(q.text)):
 		return denied
 	}
-	_, formats := outputForms(q.text, "", q.format)
-	if slices.ContainsFunc(formats, func(format string) bool { return slices.Contains(loudFormats, strings.ToLower(format)) }) {
-		return refuse(codeAccessDenied, "Not enough privileges: the format tells how much was read. (ACCESS_DENIED)")
+	text, err := written(conn, string(q.text))
+	if err != nil {
+		return err
+	}
+	selects, err := checkReaderText(q, text)
+	if err != nil {
+		return err
+	}
+	if firstWord(q.text) == "SHOW" {
+		if err := checkShow(text); err != nil {
+			return err
+		}
 	}
 	root, err := tree(conn, q.text, q.parameters...)
 	if err != nil {
 		return err
 	}
-	hidden := map[string]bool{}
+	hidden, known := map[string]bool{}, map[string]bool{}
 	for _, r := range all {
+		known[r.String()] = true
 		if !r.readable() {
 			hidden[r.String()] = true
 		}
 	}
 	loud := strings.EqualFold(q.database, "system") || strings.EqualFold(q.database, "information_schema")
 	err = root.walk(func(n *node) error {
+		// The engine finds a table's filter by its alias too, and takes the first.
+		if n.namesTable() && (known[n.alias] || strings.HasPrefix(n.alias, "system.")) {
+			return refuse(codeAccessDenied, "%s: Not enough privileges: an alias is the name of another table. (ACCESS_DENIED)", q.reader.Name)
+		}
 		switch n.kind {
+		case "SelectQuery":
+			selects--
 		case "Function":
 			return checkReaderFunction(n)
 		case "TableIdentifier", "Identifier":
-			if hidden[n.name] || n.kind == "TableIdentifier" && hidden[q.database+"."+n.name] {
+			if hidden[n.name] || n.namesTable() && hidden[q.database+"."+n.name] {
 				return refuse(codeAccessDenied, "%s: Not enough privileges for this table. (ACCESS_DENIED)", q.reader.Name)
 			}
 			loud = loud || isVolumeTable(n.name)
@@ -85,21 +101,44 @@ func checkReader(conn *connection, q *request, all []relation) error {
 		}
 		return nil
 	})
-	if err != nil || !loud {
+	switch {
+	case err != nil:
 		return err
+	case selects > 0:
+		return refuse(codeAccessDenied, "the statement cannot be looked through: it holds a SELECT that its tree does not show")
+	case loud:
+		return root.walk(checkVolumes)
 	}
-	return root.walk(checkVolumes)
+	return nil
+}
+
+// namesTable tells whether an identifier may be a table's: in FROM, or to the right of IN,
+// where a table of the engine Set is read without a filter.
+func (n *node) namesTable() bool {
+	if n.kind == "TableIdentifier" {
+		return true
+	}
+	list := n.parent
+	if list == nil || list.parent == nil || list.parent.kind != "Function" {
+		return false
+	}
+	function := strings.TrimSuffix(strings.ToLower(list.parent.name), "ignoreset")
+	return slices.Contains(inFunctions, function) && list.children[0] != n
 }
 
 func checkReaderFunction(n *node) error {
 	name := strings.ToLower(n.name)
 	table := n.parent != nil && n.parent.kind == "TableExpression"
-	bad := slices.Contains(readerFunctions, name) || table && !slices.Contains(readerTableFunctions, name) ||
-		slices.ContainsFunc(readerFunctionPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
-	if bad {
+	if deniedFunction(name) || table && !slices.Contains(readerTableFunctions, name) {
 		return refuse(codeAccessDenied, "Not enough privileges: the function is not for readers. (ACCESS_DENIED)")
 	}
 	return nil
+}
+
+// deniedFunction tells whether a function, in small letters, is not for readers.
+func deniedFunction(name string) bool {
+	return slices.Contains(readerFunctions, name) ||
+		slices.ContainsFunc(readerFunctionPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
 func isVolumeTable(name string) bool {

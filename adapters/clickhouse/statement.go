@@ -3,8 +3,12 @@ package clickhouse
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strings"
 )
+
+// formatName is what every format's is like.
+var formatName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]*$`)
 
 // insertHead is an INSERT that takes its rows from the request, cut up: before
 // + a place for the source + settings + FORMAT format, and where the rows
@@ -108,19 +112,34 @@ func outputForms(text []byte, path, defaultFormat string) (forms []string, forma
 	if len(tokens) == 0 {
 		return nil, nil
 	}
-	clause := fmt.Sprintf(" INTO OUTFILE '%s' TRUNCATE COMPRESSION 'none' ", path)
+	clause := outputClause(path)
 	end := tokens[len(tokens)-1].end
 	for i := len(tokens) - 2; i > 0; i-- {
-		if tokens[i].depth == 0 && l.is(tokens[i], "FORMAT") && tokens[i+1].kind == tokenWord {
+		if name, ok := l.formatName(tokens[i], tokens[i+1]); ok {
 			at := tokens[i].start
 			forms = append(forms, string(text[:at])+clause+string(text[at:end]))
-			formats = append(formats, string(text[tokens[i+1].start:tokens[i+1].end]))
+			formats = append(formats, name)
 			break
 		}
 	}
 	forms = append(forms, string(text[:end])+clause+"FORMAT "+defaultFormat)
 	formats = append(formats, defaultFormat)
 	return forms, formats
+}
+
+// formatName is the name in a clause FORMAT name, quoted or not.
+func (l *lexer) formatName(keyword, name token) (string, bool) {
+	text := string(l.text[name.start:name.end])
+	if name.kind == tokenQuoted && (text[0] == '`' || text[0] == '"') {
+		text = strings.Trim(text, text[:1])
+	}
+	return text, keyword.depth == 0 && l.is(keyword, "FORMAT") && formatName.MatchString(text)
+}
+
+// outputClause is what sends a statement's output to a path, as the engine writes it
+// itself, with a space on either side.
+func outputClause(path string) string {
+	return fmt.Sprintf(" INTO OUTFILE '%s' TRUNCATE COMPRESSION 'none' ", path)
 }
 
 // touchesFiles tells that a text names the clauses that read or write files,

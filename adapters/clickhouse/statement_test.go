@@ -48,6 +48,9 @@ func TestOutputForms(t *testing.T) {
 		{"SELECT 1", []string{"SELECT 1" + clause + "FORMAT TSV"}},
 		{"SELECT 1 ; ; -- end", []string{"SELECT 1" + clause + "FORMAT TSV"}},
 		{"SELECT 1 FORMAT JSON;", []string{"SELECT 1 " + clause + "FORMAT JSON", "SELECT 1 FORMAT JSON" + clause + "FORMAT TSV"}},
+		{"SELECT 1 FORMAT `JSON`", []string{"SELECT 1 " + clause + "FORMAT `JSON`", "SELECT 1 FORMAT `JSON`" + clause + "FORMAT TSV"}},
+		{"SELECT 1 AS a$FORMAT$ FORMAT x", []string{"SELECT 1 AS a$FORMAT$ " + clause + "FORMAT x", "SELECT 1 AS a$FORMAT$ FORMAT x" + clause + "FORMAT TSV"}},
+		{"SELECT 1 AS a$h$, ' FORMAT b $h$", []string{"SELECT 1 AS a$h$, ' FORMAT b $h$" + clause + "FORMAT TSV"}},
 		{"SELECT (1 format a), 'FORMAT b'", []string{"SELECT (1 format a), 'FORMAT b'" + clause + "FORMAT TSV"}},
 		{";", nil},
 	} {
