@@ -37,7 +37,7 @@
 //     its parent; one that is a process of its own, when it is told to.
 //     A successor that finds the folder still locked waits up to ten seconds.
 //
-// What it does not promise: sessions (session_id) and external tables are
-// refused, saying so; a reader's query takes a time that may depend on how
+// What it does not promise: external tables, and statements that set up a
+// session for later requests (session_id), are refused, saying so; a reader's query takes a time that may depend on how
 // much others have; INSERT … SELECT FROM input() and progress headers are not there.
 package clickhouse

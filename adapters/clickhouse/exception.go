@@ -22,6 +22,7 @@ const (
 	codeSameID           = 216
 	codeAccessDenied     = 497
 	codeAuthentication   = 516
+	codeNoSession        = 372
 	codeUnknown          = 1002
 	codeSyntax           = 62
 	codeUnknownCodec     = 89
@@ -60,7 +61,7 @@ func (e *Exception) httpStatus() int {
 	case 6, 20, 25, 26, 27, 34, 35, codeBadArguments, 38, 41, 42, 43, 53, codeSyntax, 70, 72, 117, 129, 131, 376, 377, 441, 457,
 		codeUnknownCodec, codeCannotDecompress, codeCannotRead:
 		return http.StatusBadRequest
-	case 16, 46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 128, 181, 336:
+	case 16, 46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 128, 181, 336, codeNoSession:
 		return http.StatusNotFound
 	case codeRequiredPassword:
 		return http.StatusUnauthorized

@@ -52,6 +52,9 @@ func (f *front) execute(ctx context.Context, conn *connection, q *request, rows 
 	case class == classUnknown:
 		return result{}, refuse(codeNotImplemented, "this kind of statement is not known")
 	}
+	if q.inSession && setsSession(q.text) {
+		return result{}, refuse(codeNotImplemented, "sessions are not supported: what this sets would be gone with the request")
+	}
 	if !slices.Contains(rowWords, firstWord(q.text)) {
 		f.schema.Add(1)
 		defer f.schema.Add(1)

@@ -79,13 +79,14 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
+	case !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost}, r.Method):
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		http.Error(w, "only GET, HEAD and POST", http.StatusMethodNotAllowed)
 	case r.URL.Path == "/ping", r.URL.Path == "/replicas_status",
 		r.URL.Path == "/" && r.Method != http.MethodPost && !r.URL.Query().Has("query"):
 		_, _ = io.WriteString(w, "Ok.\n")
 	case r.URL.Path != "/":
 		http.Error(w, "There is no handle for this path. Use / or /ping.", http.StatusNotFound)
-	case !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost}, r.Method):
-		http.Error(w, "only GET and POST", http.StatusMethodNotAllowed)
 	default:
 		f.active.Add(1)
 		defer f.active.Done()

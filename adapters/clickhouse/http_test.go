@@ -90,7 +90,31 @@ func TestHTTPAnswersLikeClickHouse(t *testing.T) {
 		{"GET cannot ask to write", func() answer {
 			return get(t, base, q("query", "CREATE TABLE x (a Int8) ENGINE = Memory", "readonly", "0"))
 		}, 500, "Code: 164. DB::Exception: …", "164"},
-		{"sessions", func() answer { return get(t, base, q("query", "SELECT 1", "session_id", "a")) }, 501, "Code: 48. DB::Exception: sessions…", "48"},
+		{"a session", func() answer { return get(t, base, q("query", "SELECT 1", "session_id", "a", "session_timeout", "60")) }, 200, "1\n", ""},
+		{"a session's setting", func() answer { return post(t, base, q("session_id", "a"), "SET max_threads = 1") }, 501, "Code: 48. DB::Exception: sessions…", "48"},
+		{"a session's database", func() answer { return post(t, base, q("session_id", "a"), "USE system") }, 501, "Code: 48. DB::Exception: sessions…", "48"},
+		{"a session's table", func() answer {
+			return post(t, base, q("session_id", "a"), "CREATE /**/ OR REPLACE TEMPORARY TABLE x (a Int8)")
+		}, 501, "Code: 48. DB::Exception: sessions…", "48"},
+		{"a session that must be", func() answer { return get(t, base, q("query", "SELECT 1", "session_id", "a", "session_check", "1")) }, 404, "Code: 372. DB::Exception: Session not found…", "372"},
+		{"external tables", func() answer {
+			return post(t, base, nil, "--x--", "Content-Type", "multipart/form-data; boundary=x")
+		}, 501, "Code: 48. DB::Exception: external tables…", "48"},
+		{"replicas", func() answer { return at(t, base+"/replicas_status") }, 200, "Ok.\n", ""},
+		{"HEAD", func() answer {
+			a, err := send("HEAD", base, q("query", "SELECT 1"), "")
+			must(t, err)
+			return a
+		}, 200, "", ""},
+		{"PUT", func() answer {
+			a, err := send("PUT", base, nil, "SELECT 1")
+			must(t, err)
+			return a
+		}, 405, "only GET…", ""},
+		{"what a client sends along", func() answer {
+			return get(t, base, q("query", "SELECT 1", "wait_end_of_query", "1", "buffer_size", "1000", "send_progress_in_http_headers", "1", "stacktrace", "1", "quota_key", "a", "role", "b"))
+		}, 200, "1\n", ""},
+		{"a format in quotes", func() answer { return get(t, base, q("query", "SELECT 1 AS a FORMAT `JSONEachRow`")) }, 200, "{\"a\":1}\n", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -116,6 +140,9 @@ func TestHTTPHeaders(t *testing.T) {
 	}
 	if s := decode(t, a.header.Get("X-ClickHouse-Summary")); s["read_rows"] != "3" {
 		t.Errorf("the summary says %v", s)
+	}
+	if a := get(t, base, q("query", "SELECT 1 FORMAT \"CSV\"")); a.header.Get("X-ClickHouse-Format") != "CSV" {
+		t.Errorf("a format in quotes is called %q", a.header.Get("X-ClickHouse-Format"))
 	}
 	if rows := decode(t, a.body)["rows"]; rows != 3.0 {
 		t.Errorf("JSON says %v rows", rows)

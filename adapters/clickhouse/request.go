@@ -48,6 +48,7 @@ type request struct {
 	settings   []parameter
 	parameters []parameter
 	readOnly   bool
+	inSession  bool    // a client that names a session, such as clickhouse-connect
 	reader     *Reader // nil: the writer
 
 	revision    uint64 // client_protocol_version
@@ -91,9 +92,10 @@ func readRequest(w http.ResponseWriter, r *http.Request) (*request, error) {
 	if params.Get("enable_http_compression") == "1" {
 		q.encoding = acceptedEncoding(r.Header)
 	}
-	if params.Get("session_id") != "" {
-		return nil, refuse(codeNotImplemented, "sessions are not supported: each request has one of its own")
+	if params.Get("session_check") == "1" {
+		return nil, refuse(codeNoSession, "Session not found: each request has one of its own. (SESSION_NOT_FOUND)")
 	}
+	q.inSession = params.Get("session_id") != ""
 	if !settingName.MatchString(q.format) {
 		return nil, refuse(codeBadArguments, "the default format is not a name")
 	}

@@ -142,6 +142,25 @@ func outputClause(path string) string {
 	return fmt.Sprintf(" INTO OUTFILE '%s' TRUNCATE COMPRESSION 'none' ", path)
 }
 
+// setsSession tells that a statement changes nothing but the session that it runs in.
+func setsSession(text []byte) bool {
+	l := &lexer{text: text}
+	first, ok := l.next()
+	if !ok {
+		return false
+	}
+	if l.is(first, "SET") || l.is(first, "USE") {
+		return true
+	}
+	// CREATE [OR REPLACE] TEMPORARY TABLE, DROP TEMPORARY TABLE.
+	for range 3 {
+		if t, ok := l.next(); ok && l.is(t, "TEMPORARY") {
+			return true
+		}
+	}
+	return false
+}
+
 // touchesFiles tells that a text names the clauses that read or write files,
 // anywhere in it, quoted or not: this must not depend on our lexer and the
 // engine's agreeing.

@@ -36,6 +36,19 @@ for compress in (True, False, "lz4", "zstd", "gzip"):
         assert "60" in str(e), e
     c.close()
 
+# As most programs make it: it names a session then.
+d = clickhouse_connect.get_client(host="127.0.0.1", port=port, username="recapito", password=writer, database="recapito")
+assert d.query("SELECT max(number) FROM numbers(10)", settings={"max_threads": 1}).result_rows == [(9,)]
+d.insert("connected", [["a", 3]], column_names=["tenant", "n"])
+d.command("ALTER TABLE connected DELETE WHERE n = 3", settings={"mutations_sync": 1})
+try:
+    d.command("CREATE TEMPORARY TABLE kept (a Int8)")
+    raise AssertionError("a temporary table that is gone at once")
+except DatabaseError as e:
+    assert "48" in str(e), e
+
+r = clickhouse_connect.get_client(host="127.0.0.1", port=port, username="bi", password=reader, database="recapito")
+assert r.command("SELECT count() FROM connected") == 1
 r = client("bi", reader)
 assert r.query("SELECT tenant, n FROM connected").result_rows == [("a", 1)]
 assert r.query("SELECT name FROM system.tables WHERE name = 'connected'").result_rows == [("connected",)]
