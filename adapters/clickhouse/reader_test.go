@@ -71,7 +71,7 @@ func TestReadersSeeTheirTenant(t *testing.T) {
 	// What system.processes would tell.
 	running := make(chan answer, 1)
 	go func() {
-		a, err := send("POST", beta, q("query_id", "slow", "max_block_size", "1"), "SELECT sleepEachRow(1), 'theirs' FROM numbers(20)")
+		a, err := send("POST", beta, q("query_id", "slow", "max_block_size", "1"), "SELECT sleepEachRow(1), 'theirs' FROM numbers(55)")
 		if err != nil {
 			a.body = err.Error()
 		}
