@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"recapito/adapters/clickhouse"
 )
 
 // An answer larger than all the memory that the child may have streams through it in
@@ -49,6 +51,26 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("the child took %d MiB, its limit is %d", peak>>20, limit>>20)
 	} else {
 		t.Logf("the child took at most %d MiB of %d", peak>>20, limit>>20)
+	}
+}
+
+// A reader has a part of the memory, and its large statements go to disk before that is full.
+func TestReadersSpill(t *testing.T) {
+	needLibrary(t)
+	o := childOptions(t.TempDir(), "--memory", fmt.Sprint(512<<20))
+	o.Readers = []clickhouse.Reader{{Name: "default", Tenant: "a"}}
+	s := start(t, o)
+	bare := "http://" + strings.SplitN(s.URL(), "@", 2)[1]
+	for _, statement := range []string{
+		"SELECT number, groupArray(number) FROM numbers(3000000) GROUP BY number FORMAT Null",
+		"SELECT number, toString(number) FROM numbers(3000000) ORDER BY sipHash64(number) FORMAT Null",
+	} {
+		if a := post(t, bare, nil, statement); a.status != 200 {
+			t.Errorf("%s: %d %.200s", statement, a.status, a.body)
+		}
+	}
+	if a := post(t, bare, nil, "SELECT length(groupArray(number)) FROM numbers(100000000)"); a.code() != "241" {
+		t.Errorf("one that cannot: %d %.200s", a.status, a.body)
 	}
 }
 

@@ -170,7 +170,10 @@ func (f *front) prepareReader(conn *connection, q *request, out *response) error
 	memory := f.engine.memory / memoryPerReading
 	limits := map[string]float64{"max_execution_time": readSeconds, "max_memory_usage": float64(memory)}
 	var set strings.Builder
-	fmt.Fprintf(&set, "SET max_execution_time = %d, max_memory_usage = %d", readSeconds, memory)
+	// Large GROUP BYs and sorts go to disk before a reader's part is full, which is less
+	// than where the writer's go.
+	fmt.Fprintf(&set, "SET max_execution_time = %d, max_memory_usage = %d, max_bytes_before_external_group_by = %d, max_bytes_before_external_sort = %d",
+		readSeconds, memory, memory/4, memory/4)
 	for _, s := range q.settings {
 		if !mayReaderSet(s.name) {
 			return refuse(codeReadonly, "Cannot modify '%s' setting in readonly mode. (READONLY)", s.name)
