@@ -99,6 +99,11 @@ var deniedToReaders = []string{
 	"SELECT * FROM edr AS l JOIN edr AS r ON l.id = r.id AND joinGet('joined', 'said', 'b') = 'x'", "SELECT count() FILTER (WHERE joinGet('joined', 'said', 'b') = 'x') FROM edr",
 	"SELECT now() + INTERVAL length(joinGet('joined', 'said', 'b')) DAY", "SELECT * EXCEPT('x') REPLACE (`join\x47et`('joined', 'said', 'b') AS said) FROM edr",
 	"DESCRIBE (SELECT * FROM aside.t)", "SELECT * FROM values('a String', (SELECT max(said) FROM joined))",
+	// Sizes of tables, by a column that only its other side names.
+	"SELECT a.name FROM system.tables AS a NATURAL JOIN (SELECT toNullable(toUInt64(7010)) AS total_rows) AS b", "SELECT DISTINCT ON (total_rows) name FROM system.tables",
+	"SELECT a.name FROM system.tables AS a NATURAL JOIN values('total_rows Nullable(UInt64)', 7010) AS b", "WITH b(total_rows) AS (SELECT 7010) SELECT a.name FROM system.tables AS a NATURAL JOIN b",
+	"SELECT a.name FROM system.tables a JOIN (SELECT 7010 AS total_rows) b USING (`total\x5frows`)", "SELECT name FROM system.tables LIMIT 1 BY total_rows",
+	"SELECT formatRow('JSONEachRow', t.*) FROM system.tables AS t", "SELECT argMax(name, total_rows) FROM system.tables", "SELECT tuple(*) FROM system.columns",
 	// Formats that tell how much was read, however they are written.
 	"SELECT id FROM mixed FORMAT `JSONEachRowWithProgress`", "SELECT id FROM mixed FORMAT \"JSONEachRowWithProgress\"", "SELECT id FROM mixed FORMAT \"JSONEach\\x52owWithProgress\"",
 	"SELECT count() AS a$b$ FROM mixed FORMAT JSONEachRowWithProgress -- $b$", "SELECT id FROM mixed SETTINGS max_threads = 1 FORMAT/**/JSONEachRowWithProgress",

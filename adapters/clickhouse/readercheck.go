@@ -106,6 +106,8 @@ func checkReader(conn *connection, q *request, all []relation) error {
 		return err
 	case selects > 0:
 		return refuse(codeAccessDenied, "the statement cannot be looked through: it holds a SELECT that its tree does not show")
+	case loud && strings.Contains(strings.ToLower(text), "natural"): // names no column
+		return refuse(codeAccessDenied, "Not enough privileges: NATURAL JOIN with the engine's tables is not for readers. (ACCESS_DENIED)")
 	case loud:
 		return root.walk(checkVolumes)
 	}
