@@ -34,8 +34,9 @@ var readerSettings = []string{
 	"async_insert", "wait_for_async_insert", "insert_deduplicate", "log_queries", "readonly",
 }
 
-// hiddenSettings would tell how much was read, the rows of others too.
-var hiddenSettings = []string{"output_format_write_statistics", "output_format_schema"}
+// hiddenSettings would tell how much was read, the rows of others too, or give the whole
+// dictionary of a LowCardinality column, which a part's rows share whoever's they are.
+var hiddenSettings = []string{"output_format_write_statistics", "output_format_schema", "output_format_arrow_low_cardinality_as_dictionary"}
 
 func mayReaderSet(name string) bool {
 	if slices.Contains(hiddenSettings, name) {
@@ -193,7 +194,7 @@ func (f *front) prepareReader(conn *connection, q *request, out *response) error
 	// Ours go last. The condition cache remembers which parts hold nothing for a
 	// condition, without the filter.
 	_, err = conn.exec("SET log_comment = "+quote(q.token)+", use_query_cache = 0, use_query_condition_cache = 0, "+
-		"output_format_write_statistics = 0, additional_result_filter = '', additional_table_filters = "+rowFilters(q.reader.Tenant, f.system, all), "TSV")
+		"output_format_write_statistics = 0, output_format_arrow_low_cardinality_as_dictionary = 0, additional_result_filter = '', additional_table_filters = "+rowFilters(q.reader.Tenant, f.system, all), "TSV")
 	if err != nil {
 		return err
 	}

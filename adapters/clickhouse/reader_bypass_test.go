@@ -13,8 +13,8 @@ func TestReadersFindNoWayRound(t *testing.T) {
 	s, alpha, _ := readers(t)
 	for _, statement := range []string{
 		// Not ordered by tenant, so that both tenants' rows stand side by side.
-		"CREATE TABLE mixed (tenant String, id UInt64, said String, name String, PROJECTION p (SELECT tenant, said, id ORDER BY said)) ENGINE = MergeTree ORDER BY id",
-		"INSERT INTO mixed SELECT tenant, id, said, 'recapito' FROM edr_v1_x",
+		"CREATE TABLE mixed (tenant String, id UInt64, said String, name String, shared LowCardinality(String) MATERIALIZED left(said, 8), PROJECTION p (SELECT tenant, said, id ORDER BY said)) ENGINE = MergeTree ORDER BY id",
+		"INSERT INTO mixed (tenant, id, said, name) SELECT tenant, id, said, 'recapito' FROM edr_v1_x",
 		"CREATE TABLE wide (tenant String, id UInt64, said String, name String) ENGINE = MergeTree ORDER BY tuple() SETTINGS min_bytes_for_wide_part = 0",
 		"INSERT INTO wide SELECT * FROM mixed",
 		"CREATE TABLE inset (said String) ENGINE = Set",
@@ -50,6 +50,20 @@ func TestReadersFindNoWayRound(t *testing.T) {
 		a := post(t, alpha, parameters, statement)
 		if leaks(t, statement, a); a.code() != denied {
 			t.Errorf("%s: %d, code %q, %.200s", statement, a.status, a.code(), a.body)
+		}
+	}
+	// Rows of a part share a dictionary, which Arrow could give whole.
+	for _, value := range []string{"0", "1"} {
+		for _, format := range []string{"Arrow", "ArrowStream", "Parquet", "ORC", "Native"} {
+			params := q("default_format", format, "output_format_arrow_compression_method", "none", "output_format_parquet_compression_method", "none",
+				"output_format_orc_compression_method", "none")
+			if value == "1" {
+				params.Set("output_format_arrow_low_cardinality_as_dictionary", value)
+			}
+			a := post(t, alpha, params, "SELECT shared, [shared] AS a FROM mixed LIMIT 2")
+			if strings.Contains(a.body, "theirs") || value == "0" && !strings.Contains(a.body, "ours") || value == "1" && a.code() != readonly {
+				t.Errorf("%s, %s: %d %.300q", format, value, a.status, a.body)
+			}
 		}
 	}
 	// Who somebody is cannot be said twice.
@@ -110,6 +124,7 @@ var deniedToReaders = []string{
 	// Table functions that are new in this engine.
 	"SELECT * FROM mergeTreeTextIndex('recapito', 'edr_v1_x', 'i')", "SELECT * FROM fuzzJSON('a', random_seed = 1)", "SELECT * FROM format(CSV, 'theirs')",
 	"SELECT * FROM sqlite('x', 'edr')", "SELECT * FROM arrowstream('x')", "SELECT * FROM mergeTreeAnalyzeIndexesUUID('00000000-0000-0000-0000-000000000000')",
+	"SELECT groupUniqArray(lowCardinalityKeys(shared)) FROM mixed", "SELECT lowCardinalityIndices(shared) FROM mixed", "SELECT dumpColumnStructure(shared) FROM mixed",
 	"SELECT getClientHTTPHeader('Authorization')", "SELECT dictGetKeys('x'), dictIsIn('x', 1, 2)", "SELECT * FROM filesystem('/')", "SELECT * FROM timeSeriesSamples('recapito', 'x')",
 }
 

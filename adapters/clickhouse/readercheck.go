@@ -23,6 +23,7 @@ var (
 		"clusterallreplicas", "url", "executable", "eval", "input", "viewexplain", "viewifpermitted", "getserversetting", "getmergetreesetting",
 		"getmacro", "getserverport", "serveruuid", "fuzzquery", "addresstoline", "addresstosymbol", "demangle", "catboostevaluate",
 		"filesystemavailable", "filesystemcapacity", "filesystemunreserved", "getclienthttpheader", "getoskernelversion", "__getscalar",
+		"lowcardinalitykeys", "lowcardinalityindices", "dumpcolumnstructure", "blockserializedsize",
 	}
 	readerFunctionPrefixes = []string{"dict", "mergetree", "timeseriesselector", "timeseriesdata", "timeseriestags", "timeseriesmetrics", "prometheusquery"}
 
