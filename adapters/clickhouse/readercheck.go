@@ -23,7 +23,7 @@ var (
 		"clusterallreplicas", "url", "executable", "eval", "input", "viewexplain", "viewifpermitted", "getserversetting", "getmergetreesetting",
 		"getmacro", "getserverport", "serveruuid", "fuzzquery", "addresstoline", "addresstosymbol", "demangle", "catboostevaluate",
 		"filesystemavailable", "filesystemcapacity", "filesystemunreserved", "getclienthttpheader", "getoskernelversion", "__getscalar",
-		"lowcardinalitykeys", "lowcardinalityindices", "dumpcolumnstructure", "blockserializedsize",
+		"lowcardinalitykeys", "lowcardinalityindices", "dumpcolumnstructure", "blockserializedsize", "blocknumber",
 	}
 	readerFunctionPrefixes = []string{"dict", "mergetree", "timeseriesselector", "timeseriesdata", "timeseriestags", "timeseriesmetrics", "prometheusquery"}
 
@@ -36,6 +36,12 @@ var (
 		"total_rows", "total_bytes", "total_bytes_uncompressed", "total_marks", "lifetime_rows", "lifetime_bytes", "parts", "active_parts",
 		"data_compressed_bytes", "data_uncompressed_bytes", "marks_bytes", "statistics", "table_rows", "data_length", "index_length",
 		"max_data_length", "cardinality", "data_free", "avg_row_length", "serialization_hint",
+	}
+	// positions are the columns that every table has and that tell where its rows lie,
+	// and with that how many of others' lie before them.
+	positions = []string{
+		"_part", "_part_index", "_part_uuid", "_part_offset", "_part_starting_offset", "_part_granule_offset", "_part_data_version",
+		"_block_number", "_block_offset", "_disk_name", "_sample_factor", "_row_exists", "_distance",
 	}
 	volumeTables = []string{"tables", "columns", "statistics"}
 )
@@ -92,6 +98,9 @@ func checkReader(conn *connection, q *request, all []relation) error {
 		case "TableIdentifier", "Identifier":
 			if hidden[n.name] || n.namesTable() && hidden[q.database+"."+n.name] {
 				return refuse(codeAccessDenied, "%s: Not enough privileges for this table. (ACCESS_DENIED)", q.reader.Name)
+			}
+			if slices.Contains(positions, n.name[strings.LastIndexByte(n.name, '.')+1:]) {
+				return refuse(codeAccessDenied, "Not enough privileges: where rows lie is not for readers. (ACCESS_DENIED)")
 			}
 			loud = loud || isVolumeTable(n.name)
 		case applies:
