@@ -21,6 +21,7 @@ import (
 
 const (
 	maxQueries   = 32               // statements at once
+	maxReading   = 24               // readers' among them, of all tenants: the ledger always has a place
 	maxInserts   = 4                // inserts among them; each may hold insertBytes of memory
 	slotPatience = 10 * time.Second // to wait for one's turn
 
@@ -36,6 +37,7 @@ type front struct {
 	engine *engine
 	logger *slog.Logger
 	slots  chan struct{} // maxQueries
+	shared chan struct{} // maxReading
 	rows   chan struct{} // maxInserts
 	active sync.WaitGroup
 
@@ -47,7 +49,7 @@ type front struct {
 }
 
 func newFront(e *engine, users Users, logger *slog.Logger) (*front, error) {
-	f := &front{engine: e, users: users, logger: logger, slots: make(chan struct{}, maxQueries), rows: make(chan struct{}, maxInserts)}
+	f := &front{engine: e, users: users, logger: logger, slots: make(chan struct{}, maxQueries), shared: make(chan struct{}, maxReading), rows: make(chan struct{}, maxInserts)}
 	f.running.ids = map[string]runningStatement{}
 	f.reads = map[string]chan struct{}{}
 	for _, r := range users.Readers {
@@ -153,6 +155,10 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, out *response) er
 			return err
 		}
 		defer func() { <-reads }()
+		if err := takeSlot(ctx, f.shared); err != nil {
+			return err
+		}
+		defer func() { <-f.shared }()
 	} else if q.isInsert {
 		if err := takeSlot(ctx, f.rows); err != nil {
 			return err

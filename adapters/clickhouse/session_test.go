@@ -1,9 +1,15 @@
 package clickhouse_test
 
 import (
+	"context"
 	"fmt"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"recapito/adapters/clickhouse"
 )
 
 // What one request sets, no other sees, whichever of them fails.
@@ -73,4 +79,41 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+// However many readers of however many tenants ask, the ledger is not kept waiting.
+func TestReadersLeaveRoomForTheWriter(t *testing.T) {
+	needLibrary(t)
+	const tenants, each = 5, 8
+	o := childOptions(t.TempDir())
+	for i := range tenants {
+		o.Readers = append(o.Readers, clickhouse.Reader{Name: fmt.Sprintf("r%d", i), Tenant: fmt.Sprint(i)})
+	}
+	s := start(t, o)
+	ctx, cancel := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer cancel()
+	bare := "http://" + strings.SplitN(s.URL(), "@", 2)[1]
+	for i := range tenants * each {
+		readers.Go(func() {
+			params := q("user", fmt.Sprintf("r%d", i%tenants), "max_block_size", "1", "query", "SELECT sleepEachRow(1) FROM numbers(50) WHERE 'asleep' != ''")
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, bare+"/?"+params.Encode(), nil)
+			if err != nil {
+				t.Error(err)
+			} else if resp, err := http.DefaultClient.Do(r); err == nil {
+				_ = resp.Body.Close()
+			}
+		})
+	}
+	eventually(t, "as many readers' statements run as may", func() bool {
+		return post(t, s.URL(), nil, "SELECT count() FROM system.processes WHERE query LIKE '%asleep%' AND query NOT LIKE '%processes%'").body == "24\n"
+	})
+	began := time.Now()
+	if a := post(t, s.URL(), nil, "SELECT 1"); a.status != 200 {
+		t.Errorf("the writer is answered %d %s", a.status, a.body)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the writer waited %s", took)
+	}
 }
