@@ -65,18 +65,11 @@ func (s *server) counts() {
 		OperationID: "report-rollups", Method: http.MethodGet, Path: "/v1/reports/rollups",
 		Summary: "Counts by minute, hour or day, for dashboards",
 	}, nil, rollupsBody{}, s.reportRollups)
-	register(s, huma.Operation{
-		OperationID: "list-metrics", Method: http.MethodGet, Path: "/v1/reports/metrics", Tags: []string{"reports"},
-		Summary: "The catalogue of metrics: what is divided by what, by which time, and the query",
-	}, nil, func(context.Context, *struct{}, []byte) (*metricsOutput, error) {
-		return &metricsOutput{Body: metricsBody{readmodels.Metrics}}, nil
-	})
-}
-
-type metricsOutput struct{ Body metricsBody }
-
-type metricsBody struct {
-	Metrics []readmodels.Metric `json:"metrics"`
+	registerReport(s, huma.Operation{
+		OperationID: "list-metrics", Method: http.MethodGet, Path: "/v1/reports/metrics",
+		Summary:     "The catalogue of metrics: what is divided by what, by which time, and the query",
+		Description: "With a period, each with its value in it.",
+	}, nil, metricsBody{}, s.reportMetrics)
 }
 
 func (s *server) reportAccounting(ctx context.Context, in *accountingInput, _ []byte) (*asked, error) {
@@ -105,7 +98,7 @@ func (s *server) reportAccounting(ctx context.Context, in *accountingInput, _ []
 	lines := func(ctx context.Context) ([]readmodels.AccountingLine, error) { return s.Reports.Accounting(ctx, q) }
 	a := counted("accounting", q, lines, func(all []readmodels.AccountingLine) any { return accountingBody{all} })
 	a.manifest.Cut, a.manifest.AsOf = cut, ps.asOf(in.AsOf)
-	a.format, a.after, a.reads = format, in.After, a.manifest.Report
+	a.format, a.after, a.reads = format, in.After, []string{readmodels.AccountingTable.Projection}
 	return a, nil
 }
 
@@ -129,6 +122,9 @@ func (s *server) reportRollups(ctx context.Context, in *rollupsInput, _ []byte) 
 	if q.From, q.To = ps.period(in.From, in.To); in.From == "" {
 		ps.add("from", missingField, "is required")
 	}
+	if basis == readmodels.ByRequest && grain == readmodels.Minute {
+		ps.add("grain", invalidValue, "must be hour or day: what became of requests is not counted by minute")
+	}
 	cut, err := s.asOf(ctx, &ps, in.AsOf)
 	if problem := ps.problem(); problem != nil {
 		return nil, problem
@@ -140,7 +136,7 @@ func (s *server) reportRollups(ctx context.Context, in *rollupsInput, _ []byte) 
 	lines := func(ctx context.Context) ([]readmodels.RollupLine, error) { return s.Reports.Rollups(ctx, q) }
 	a := counted("rollups", q, lines, func(all []readmodels.RollupLine) any { return rollupsBody{all} })
 	a.manifest.Cut, a.manifest.AsOf = cut, ps.asOf(in.AsOf)
-	a.format, a.after, a.reads = format, in.After, a.manifest.Report
+	a.format, a.after, a.reads = format, in.After, []string{readmodels.RollupsTable.Projection}
 	return a, nil
 }
 
@@ -245,7 +241,7 @@ func (ps *parameters) month(value, beside string) (from, to time.Time) {
 
 // midnight: accounting knows days only.
 func (ps *parameters) midnight(field string, t time.Time) time.Time {
-	if !t.IsZero() && !t.Equal(t.UTC().Truncate(24*time.Hour)) {
+	if !t.IsZero() && !midnight(t) {
 		ps.add(field, invalidValue, "must be the beginning of a day in UTC")
 	}
 	return t

@@ -92,7 +92,7 @@ func (s *server) listEDR(ctx context.Context, in *edrInput, _ []byte) (*asked, e
 		return edrBody{Rows: p.Rows, Next: p.Next}, nil
 	})
 	a.manifest = export.Manifest{Report: "edr", Query: queryOf(q), Cut: cut, AsOf: ps.asOf(in.AsOf)}
-	a.format, a.after, a.reads = format, in.After, "edr"
+	a.format, a.after, a.reads = format, in.After, []string{readmodels.EDRTable.Projection}
 	return a, nil
 }
 

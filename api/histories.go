@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"reflect"
@@ -41,7 +42,7 @@ type historyReport struct {
 	Notifications []readmodels.Notification `json:"notifications,omitempty" doc:"Those that the rows are of, as they are, or were."`
 	Unattempted   []readmodels.Notification `json:"unattempted,omitempty" doc:"Of a person, on its first page: those of which nothing was scheduled, such as rejected and suppressed ones. At most 1,000; files do not have them."`
 	State         *notificationBody         `json:"state,omitempty" doc:"Of one notification, without as_of: as it is now."`
-	Events        []historyEvent            `json:"events,omitempty" doc:"Of one notification, on its first page, without as_of: what happened."`
+	Events        []historyEvent            `json:"events,omitempty" doc:"Of one notification, on its first page: what happened, or what was known of it."`
 }
 
 func (s *server) histories() {
@@ -112,7 +113,8 @@ func (s *server) reportHistory(ctx context.Context, in *ReportParameters, data [
 	}
 	a.manifest = export.Manifest{Report: "history", Query: queryOf(q), Cut: cut, AsOf: ps.asOf(in.AsOf)}
 	a.manifest.Query["of"] = of.kind
-	a.format, a.after, a.reads = format, in.After, "edr"
+	a.format, a.after = format, in.After
+	a.reads = []string{readmodels.EDRTable.Projection, readmodels.NotificationsTable.Projection}
 	return a, nil
 }
 
@@ -132,9 +134,9 @@ func notificationsOf(rows []readmodels.EDR) []string {
 // statesAtOnce is how many rows of a file wait for the states of their notifications.
 const statesAtOnce = 500
 
-// withStates gives a file of attempts the states of their notifications.
+// withStates gives a file of attempts the states and custom fields of their notifications.
 func (s *server) withStates(a *asked, q readmodels.EDRQuery) {
-	a.columns = append(a.columns, readmodels.Column{Name: "notification_state", Kind: readmodels.Text}, readmodels.Column{Name: "notification_final", Kind: readmodels.Truth})
+	a.columns = append(a.columns, readmodels.Column{Name: "notification_state", Kind: readmodels.Text}, readmodels.Column{Name: "notification_final", Kind: readmodels.Truth}, readmodels.Column{Name: "notification_fields", Kind: readmodels.Object})
 	a.each = func(ctx context.Context, row func([]any) error) error {
 		var held []readmodels.EDR
 		var values []any
@@ -146,9 +148,9 @@ func (s *server) withStates(a *asked, q readmodels.EDRQuery) {
 			for _, r := range held {
 				values = readmodels.ValuesOf(values[:0], r)
 				if n, ok := known[r.Notification]; ok {
-					values = append(values, n.State, n.Final)
+					values = append(values, n.State, n.Final, fieldsOf(n))
 				} else {
-					values = append(values, nil, nil)
+					values = append(values, nil, nil, nil)
 				}
 				if err := row(values); err != nil {
 					return err
@@ -168,6 +170,18 @@ func (s *server) withStates(a *asked, q readmodels.EDRQuery) {
 		}
 		return write()
 	}
+}
+
+// fieldsOf are a notification's custom fields that are not personal, as a column.
+func fieldsOf(n readmodels.Notification) string {
+	if len(n.Fields) == 0 {
+		return "{}"
+	}
+	text, err := json.Marshal(n.Fields)
+	if err != nil {
+		panic("api: texts do not marshal: " + err.Error())
+	}
+	return string(text)
 }
 
 // narrowTo makes q ask for a subject; known is whether there can be any row.
@@ -213,7 +227,9 @@ func (s *server) timeline(ctx context.Context, id string, cut *uint64, report *h
 			return err
 		}
 		for _, h := range entries[:min(n, len(entries))] {
-			report.Events = append(report.Events, entryView(h))
+			e := entryView(h)
+			e.Position = 0 // of this store only, and the answer is that of every copy
+			report.Events = append(report.Events, e)
 		}
 		return nil
 	}

@@ -28,7 +28,7 @@ type historyBody struct {
 // historyEvent is an event as the audit trail shows it: what, when, who, why.
 type historyEvent struct {
 	Revision   event.Revision `json:"revision"`
-	Position   event.Position `json:"position"`
+	Position   event.Position `json:"position,omitempty" doc:"In the event store. Left out of what is told as of a time: a copy of the store has others."`
 	EventID    string         `json:"event_id"`
 	Type       string         `json:"type"`
 	What       string         `json:"what" doc:"What happened, in a sentence."`

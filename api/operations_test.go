@@ -104,6 +104,26 @@ func TestReadsWaitForTheirPosition(t *testing.T) {
 	if a := w.call(http.MethodGet, "/v1/edr?after=18446744073709551615", ""); a.status != http.StatusOK || asked[0] != "18446744073709551615 [edr]" {
 		t.Errorf("passed: %d, %v", a.status, asked)
 	}
+	// Each waits for all that it reads, as a page, as a file and as of a time.
+	for path, names := range map[string]string{
+		"/v1/edr": "[edr]", "/v1/reports/history": "[edr notifications]", "/v1/reports/accounting": "[accounting]",
+		"/v1/reports/rollups?from=2026-01-01T00:00:00Z": "[rollups]", "/v1/reports/metrics": "[rollups accounting]",
+	} {
+		for _, more := range []string{"", "&format=csv", "&format=jsonl", "&format=parquet", "&as_of=2026-01-01T00:00:00Z"} {
+			asked = nil
+			method, body := http.MethodGet, ""
+			if strings.HasSuffix(path, "history") {
+				method, body = http.MethodPost, `{"scenario":"hello"}`
+			}
+			join := "?"
+			if strings.Contains(path, "?") {
+				join = "&"
+			}
+			if a := w.call(method, path+join+"after=5"+more, body); a.status != http.StatusOK || len(asked) != 1 || asked[0] != "5 "+names {
+				t.Errorf("%s%s: %d, waited for %v, want %s", path, more, a.status, asked, names)
+			}
+		}
+	}
 	answer = &readmodels.Behind{Projection: "edr", Position: 7, Why: "interrupted"}
 	a := w.call(http.MethodGet, "/v1/edr?after=9", "")
 	if p := a.problem(t); a.status != http.StatusServiceUnavailable || p.Code != "behind" || !strings.Contains(p.Detail, "position 7, interrupted") || a.header.Get("Retry-After") == "" {

@@ -33,18 +33,27 @@ type Reports interface {
 	Accounting(ctx context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error)
 	Rollups(ctx context.Context, q readmodels.CountQuery) ([]readmodels.RollupLine, error)
 	// Resolve answers the place in the order of events that a time of the past means, for
-	// ever the same. ErrNoPast if it means none.
+	// ever the same. *NoPast if it means none.
 	Resolve(ctx context.Context, asOf time.Time) (export.Cut, error)
 }
 
-// ErrNoPast: a time is in the future, or before the ledger began to keep marks.
-var ErrNoPast = errors.New("nothing can be told as of this time")
+// NoPast: a time is in the future, or before the ledger's first mark.
+type NoPast struct {
+	First time.Time // of the first mark; zero: the time is in the future
+}
+
+func (e *NoPast) Error() string {
+	if e.First.IsZero() {
+		return "must not be in the future"
+	}
+	return "must not be before " + e.First.UTC().Format(time.RFC3339Nano) + ", the first time of which the ledger can tell what was known"
+}
 
 // asked is a report that was asked for: what its manifest says of it, and its rows.
 type asked struct {
 	format   string
-	after    string // a position that must be in what it reads
-	reads    string // a projection
+	after    string   // a position that must be in what it reads
+	reads    []string // projections: every one that page or each looks into
 	manifest export.Manifest
 	columns  []readmodels.Column
 	// page answers it as JSON; each hands over every row, however many.
@@ -76,7 +85,7 @@ func registerReport[I any](s *server, op huma.Operation, spec *bodySpec, page an
 		if err != nil {
 			return nil, err
 		}
-		if err := s.fresh(ctx, a.after, a.reads); err != nil {
+		if err := s.fresh(ctx, a.after, a.reads...); err != nil {
 			return nil, err
 		}
 		a.manifest.Tenant, a.manifest.Version, a.manifest.Began = callOf(ctx).tenant, s.Version, s.Now().UTC()
@@ -120,8 +129,9 @@ func (s *server) asOf(ctx context.Context, ps *parameters, value string) (*expor
 		return nil, nil
 	}
 	cut, err := s.Reports.Resolve(ctx, at)
-	if errors.Is(err, ErrNoPast) {
-		return nil, invalid("as_of", invalidValue, "must not be in the future, nor before the ledger's first mark")
+	var none *NoPast
+	if errors.As(err, &none) {
+		return nil, invalid("as_of", invalidValue, none.Error())
 	}
 	if err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func (r *told) EachEDR(_ context.Context, q readmodels.EDRQuery, visit func(read
 func (r *told) Notifications(_ context.Context, _ string, ids []string, _ *uint64) (map[string]readmodels.Notification, error) {
 	known := map[string]readmodels.Notification{}
 	for _, id := range ids {
-		known[id] = readmodels.Notification{Notification: id, State: "delivered", Final: true}
+		known[id] = readmodels.Notification{Notification: id, State: "delivered", Final: true, Fields: map[string]string{"office": "Rome"}}
 	}
 	return known, nil
 }
@@ -85,7 +85,7 @@ func (r *told) Rollups(_ context.Context, q readmodels.CountQuery) ([]readmodels
 
 func (r *told) Resolve(_ context.Context, asOf time.Time) (export.Cut, error) {
 	if asOf.After(time.Now()) {
-		return export.Cut{}, api.ErrNoPast
+		return export.Cut{}, &api.NoPast{}
 	}
 	return export.Cut{Seq: 42, Time: asOf.Add(-time.Second)}, nil
 }
@@ -216,7 +216,7 @@ func TestHistoryOfAPerson(t *testing.T) {
 	}
 	r.repeated = 1200
 	status, content, trailer, err := w.fetched(http.MethodPost, "/v1/reports/history?format=csv", byNumber)
-	if err != nil || status != http.StatusOK || strings.Count(content, ",delivered,true\r\n") != 1200 || strings.Contains(trailer.Get(api.TrailerManifest), number) || !strings.Contains(trailer.Get(api.TrailerManifest), person) {
+	if err != nil || status != http.StatusOK || strings.Count(content, `,delivered,true,"{""office"":""Rome""}"`+"\r\n") != 1200 || strings.Contains(trailer.Get(api.TrailerManifest), number) || !strings.Contains(trailer.Get(api.TrailerManifest), person) {
 		t.Errorf("a file: %d %v %v", status, err, trailer)
 	}
 	other := w.newKey("acme")
@@ -293,11 +293,47 @@ func TestCountsAreAskedFor(t *testing.T) {
 	if diff := cmp.Diff(map[string][]string{"grain": {"day"}, "basis": {"event"}, "measure": {"sent", "delivered"}}, r.counted.Where); diff != "" {
 		t.Error(diff)
 	}
-	if a := w.call(http.MethodGet, "/v1/reports/metrics", ""); a.status != http.StatusOK || !strings.Contains(a.body, `"name":"delivery_rate"`) {
-		t.Errorf("metrics: %d %s", a.status, a.body)
-	}
 	r.fails = readmodels.ErrTooManyLines
 	if a := w.call(http.MethodGet, "/v1/reports/accounting", ""); a.status != http.StatusUnprocessableEntity {
 		t.Errorf("too many lines: %d %s", a.status, a.body)
+	}
+}
+
+// The catalogue stands alone, or with the values of a period, and is a file too.
+func TestMetricsAreAskedFor(t *testing.T) {
+	r := &told{}
+	w := reportingWorld(t, r)
+	var got struct{ Metrics []readmodels.MetricValue }
+	value := func(name string) string {
+		for _, m := range got.Metrics {
+			if m.Name == name && m.Value != nil {
+				return fmt.Sprint(*m.Value)
+			}
+		}
+		return "none"
+	}
+	w.call(http.MethodGet, "/v1/reports/metrics", "").into(t, &got)
+	if len(got.Metrics) != len(readmodels.Metrics) || got.Metrics[8].SQL != readmodels.Metrics[8].SQL || value("sent") != "none" || r.counted.Tenant != "" {
+		t.Errorf("the catalogue: %d metrics, sent is %s, asked for %+v", len(got.Metrics), value("sent"), r.counted)
+	}
+	const days = "/v1/reports/metrics?from=2026-11-01T00:00:00Z&to=2026-11-03T00:00:00Z&channel=sms&as_of=2026-01-01T00:00:00Z"
+	w.call(http.MethodGet, days, "").into(t, &got)
+	if value("sent") != "3" || value("billable_messages") != "5" || value("read_rate") != "none" || value("pending_rate") != "1" {
+		t.Errorf("values: %+v", got)
+	}
+	want := readmodels.CountQuery{ // the last that is asked for is accounting
+		Tenant: "default", From: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC),
+		Where: map[string][]string{"test": {"false"}, "channel": {"sms"}}, AsOf: new(uint64(42)),
+	}
+	if diff := cmp.Diff(want, r.counted); diff != "" {
+		t.Error(diff)
+	}
+	w.call(http.MethodGet, "/v1/reports/metrics?from=2026-11-01T07:00:00Z&test=true", "").into(t, &got)
+	if value("sent") != "3" || value("billable_messages") != "none" || r.counted.Where["test"][0] != "true" {
+		t.Errorf("by hours: %+v", got)
+	}
+	status, content, trailer, err := w.fetched(http.MethodGet, days+"&format=csv", "")
+	if err != nil || status != http.StatusOK || !strings.HasPrefix(content, "name,meaning,numerator,denominator,unit,basis,sql,value\r\nrequested,") || trailer.Get(api.TrailerRows) != fmt.Sprint(len(readmodels.Metrics)) {
+		t.Errorf("a file: %d %v %q", status, err, content)
 	}
 }

@@ -105,8 +105,12 @@ func (r reports) Rollups(ctx context.Context, q readmodels.CountQuery) ([]readmo
 // Resolve answers the cut of an as-of time.
 func (r reports) Resolve(ctx context.Context, asOf time.Time) (export.Cut, error) {
 	cut, err := r.marks.Resolve(ctx, asOf)
-	if errors.Is(err, projections.ErrFuture) || errors.Is(err, projections.ErrBeforeMarks) {
-		return export.Cut{}, api.ErrNoPast
+	var before *projections.BeforeMarks
+	switch {
+	case errors.Is(err, projections.ErrFuture):
+		return export.Cut{}, &api.NoPast{}
+	case errors.As(err, &before):
+		return export.Cut{}, &api.NoPast{First: before.First}
 	}
 	return export.Cut{Seq: cut.Seq, Time: cut.MarkTime}, err
 }

@@ -102,7 +102,7 @@ func pastStands(t *testing.T, seed uint64) {
 					t.Errorf("%v is no future", asOf)
 				}
 				return
-			case errors.Is(err, projections.ErrBeforeMarks), errors.Is(err, event.ErrUnknownOutcome):
+			case errors.As(err, new(*projections.BeforeMarks)), errors.Is(err, event.ErrUnknownOutcome):
 				return
 			case err != nil:
 				t.Fatal(err)
@@ -284,8 +284,24 @@ func TestTimesThatCannotBeAnswered(t *testing.T) {
 		if _, err := m.Resolve(t.Context(), time.Now().Add(time.Microsecond)); !errors.Is(err, projections.ErrFuture) {
 			t.Errorf("the future: %v", err)
 		}
-		if _, err := m.Resolve(t.Context(), time.Now().Add(-time.Hour)); !errors.Is(err, projections.ErrBeforeMarks) {
-			t.Errorf("before the ledger: %v", err)
+		var before *projections.BeforeMarks
+		if _, err := m.Resolve(t.Context(), time.Now().Add(-time.Hour)); !errors.As(err, &before) {
+			t.Fatalf("before the ledger: %v", err)
+		}
+		first := marksOf(t, store)[0]
+		if !before.First.Equal(first.Time) {
+			t.Errorf("before the ledger: the first mark is said to be of %v and is of %v", before.First, first.Time)
+		}
+		if _, err := m.Resolve(t.Context(), first.Time.Add(-mark.Tick)); !errors.As(err, &before) {
+			t.Errorf("just before the first mark: %v", err)
+		}
+		// Equal to a mark, from then until the next one, and in whatever zone it is said.
+		for _, asOf := range []time.Time{
+			first.Time, first.Time.In(time.FixedZone("", -5*3600)), first.Time.Add(mark.Tick - 1), first.Time.Add(time.Millisecond),
+		} {
+			if cut, err := m.Resolve(t.Context(), asOf); err != nil || cut.Seq != first.Seq || cut.MarkTime.Before(first.Time) || cut.MarkTime.After(asOf) {
+				t.Errorf("as of %v, the first mark being of %v: %+v, %v", asOf, first.Time, cut, err)
+			}
 		}
 		if cut, err := m.Resolve(t.Context(), time.Now()); err != nil || cut.Seq != uint64(len(ledgerOf(store))) {
 			t.Errorf("now: %+v, %v", cut, err)

@@ -17,15 +17,20 @@ const (
 	maxCuts        = 1024 // remembered
 )
 
-// Errors of an as-of time that its caller can mend.
-var (
-	ErrFuture      = errors.New("the time is in the future")
-	ErrBeforeMarks = errors.New("the time is before the first mark of the ledger")
-)
+// ErrFuture and *BeforeMarks are errors of an as-of time that its caller can mend.
+var ErrFuture = errors.New("the time is in the future")
+
+// BeforeMarks: a time is before the first mark of the ledger, so nothing tells for ever
+// what was known then.
+type BeforeMarks struct{ First time.Time }
+
+func (e *BeforeMarks) Error() string {
+	return "the time is before the first mark of the ledger, which is of " + e.First.Format(time.RFC3339Nano)
+}
 
 // Resolve answers the cut of an as-of time: the last mark at or before it. Where there is
 // none at or after it yet, one is appended for this very time, counting what was recorded
-// by then, so that the answer can never change. ErrFuture, ErrBeforeMarks, or the event
+// by then, so that the answer can never change. ErrFuture, *BeforeMarks, or the event
 // store does not answer. Any instance can.
 func (m *Marks) Resolve(ctx context.Context, asOf time.Time) (Cut, error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
@@ -129,7 +134,7 @@ func (m *Marks) search(ctx context.Context, newest numbered, asOf time.Time) (ma
 	var early numbered
 	for step := event.Revision(1); ; step *= 2 {
 		if late.revision == 0 {
-			return mark.Marked{}, fmt.Errorf("%w, which is of %s", ErrBeforeMarks, late.Time.Format(time.RFC3339Nano))
+			return mark.Marked{}, &BeforeMarks{First: late.Time}
 		}
 		one, err := m.stream.at(ctx, late.revision-min(step, late.revision))
 		if err != nil {

@@ -8,16 +8,19 @@ const ByDay = "day"
 
 // Metric is a number that dashboards, reports and people shall count the same way.
 type Metric struct {
-	Name        string `json:"name"`
-	Meaning     string `json:"meaning"`
-	Numerator   string `json:"numerator"`
-	Denominator string `json:"denominator,omitempty"` // none: the numerator itself
-	Unit        string `json:"unit"`                  // ratio, notifications, attempts, parts, ms
-	Basis       string `json:"basis"`                 // ByEvent, ByRequest or ByDay
+	Name        string `ch:"name" json:"name"`
+	Meaning     string `ch:"meaning" json:"meaning"`
+	Numerator   string `ch:"numerator" json:"numerator"`
+	Denominator string `ch:"denominator" json:"denominator,omitempty"` // none: the numerator itself
+	Unit        string `ch:"unit" json:"unit"`                         // ratio, notifications, attempts, parts, ms
+	Basis       string `ch:"basis" json:"basis"`                       // ByEvent, ByRequest or ByDay
 	// SQL answers one row with one Float64, value, of [{from:DateTime}, {to:DateTime}), by
 	// whole hours, or days if the basis is ByDay. It is NaN while there is nothing to
 	// divide by. More columns and conditions may be added to it.
-	SQL string `json:"sql"`
+	SQL string `ch:"sql" json:"sql"`
+
+	latency string  // a quantile of this one; empty: none
+	share   float64 // of what is within the quantile
 }
 
 const (
@@ -51,16 +54,16 @@ var Metrics = []Metric{
 	cohort("cancellation_rate", "How many notifications were cancelled.", "cancelled", "requested"),
 	cohort("exhaustion_rate", "How many notifications had no step left.", "exhausted", "requested"),
 
-	occurred("delivery_rate_of_outcomes", "Of the outcomes that came in, how many were deliveries: an alarm's number, as it never changes later.", "delivered", "delivered + undelivered"),
+	occurred("delivery_rate_of_outcomes", "Of the outcomes that came in, how many were deliveries: an alarm's number, as it does not wait for those still to come.", "delivered", "delivered + undelivered"),
 	occurred("unknown_rate", "How often a provider did not answer in time.", "outcome_unknown", "dispatched"),
 	occurred("retry_rate", "How often an attempt was repeated.", "retried", "dispatched"),
 
-	quantile("queue_p95", "From when an attempt was due until it was given to a provider, 95 % within.", "queue", "0.95"),
-	quantile("accept_p95", "From when an attempt was due until a provider accepted it, 95 % within.", "accept", "0.95"),
-	quantile("delivery_p50", "From acceptance to delivery, half within.", "delivery", "0.5"),
-	quantile("delivery_p95", "From acceptance to delivery, 95 % within.", "delivery", "0.95"),
-	quantile("delivery_p99", "From acceptance to delivery, 99 % within.", "delivery", "0.99"),
-	quantile("reading_p50", "Until a message was read, half within.", "reading", "0.5"),
+	quantile("queue_p95", "From when an attempt was due until it was given to a provider, 95 % within.", "queue", 0.95),
+	quantile("accept_p95", "From when an attempt was due until a provider accepted it, 95 % within.", "accept", 0.95),
+	quantile("delivery_p50", "From acceptance to delivery, half within.", "delivery", 0.5),
+	quantile("delivery_p95", "From acceptance to delivery, 95 % within.", "delivery", 0.95),
+	quantile("delivery_p99", "From acceptance to delivery, 99 % within.", "delivery", 0.99),
+	quantile("reading_p50", "Until a message was read, half within.", "reading", 0.5),
 
 	billed("billable_messages", "To be billed: accepted by a provider, and no test.", "billable", attempts),
 	billed("billable_parts", "Their parts.", "billable_parts", "parts"),
@@ -92,10 +95,10 @@ func rate(name, meaning, numerator, denominator, basis, view string) Metric {
 }
 
 // quantile reads a latency off its buckets: at most an eighth too high.
-func quantile(name, meaning, latency, share string) Metric {
+func quantile(name, meaning, latency string, share float64) Metric {
 	return Metric{
-		Name: name, Meaning: meaning, Numerator: share + " quantile of " + latency, Unit: "ms", Basis: ByEvent,
-		SQL: fmt.Sprintf("SELECT toFloat64(quantileExactWeighted(%s)(to_ms, toUInt64(n))) AS value\nFROM rollup_latency\nWHERE grain = 'hour' AND latency = '%s' AND %s", share, latency, inPeriod),
+		Name: name, Meaning: meaning, Numerator: fmt.Sprint(share, " quantile of ", latency), Unit: "ms", Basis: ByEvent, latency: latency, share: share,
+		SQL: fmt.Sprintf("SELECT toFloat64(quantileExactWeighted(%v)(to_ms, toUInt64(n))) AS value\nFROM rollup_latency\nWHERE grain = 'hour' AND latency = '%s' AND %s", share, latency, inPeriod),
 	}
 }
 

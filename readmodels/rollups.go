@@ -79,3 +79,11 @@ func LatencyBucket(ms int64) uint16 {
 	e := bits.Len64(v) - 4
 	return uint16((e+1)*8 + int(v>>e&7))
 }
+
+// latencyBucketEnd is the first millisecond after a bucket: its to_ms.
+func latencyBucketEnd(bucket uint16) uint64 {
+	if bucket < 8 {
+		return uint64(bucket) + 1
+	}
+	return uint64(bucket%8+9) << (bucket/8 - 1)
+}

@@ -1,0 +1,121 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"recapito/api/export"
+	"recapito/readmodels"
+)
+
+type metricsInput struct {
+	ReportParameters
+	CountParameters
+	From string `query:"from" doc:"Values of what was then or later (RFC 3339, the beginning of an hour; of a day in UTC for what is counted by day). No values if left out."`
+	To   string `query:"to" doc:"Values of what was before then; until now if left out."`
+}
+
+type metricsBody struct {
+	Metrics []readmodels.MetricValue `json:"metrics"`
+}
+
+// reportMetrics answers the catalogue, and the values in a period if one is given. Tests
+// are left out, as its queries do, unless they are asked for.
+func (s *server) reportMetrics(ctx context.Context, in *metricsInput, _ []byte) (*asked, error) {
+	var ps parameters
+	format := in.format(&ps)
+	from, to := ps.period(in.From, in.To)
+	from, to = ps.wholeHour("from", from), ps.wholeHour("to", to)
+	if in.From == "" && in.To != "" {
+		ps.add("from", missingField, "is required where to is given")
+	}
+	if in.Test == "" {
+		in.Test = "false"
+	}
+	where := in.where(&ps, nil)
+	cut, err := s.asOf(ctx, &ps, in.AsOf)
+	if problem := ps.problem(); problem != nil {
+		return nil, problem
+	}
+	if err != nil {
+		return nil, err
+	}
+	q := readmodels.CountQuery{Tenant: callOf(ctx).tenant, From: from, To: to, Where: where, AsOf: seqOf(cut)}
+	values := func(ctx context.Context) ([]readmodels.MetricValue, error) {
+		if from.IsZero() {
+			return readmodels.Catalogue(), nil
+		}
+		return s.metricValues(ctx, q)
+	}
+	said := map[string]any{}
+	for d, v := range where {
+		said[d] = v
+	}
+	sayPeriod(said, from, to)
+	return &asked{
+		format: format, after: in.After, reads: []string{readmodels.RollupsTable.Projection, readmodels.AccountingTable.Projection},
+		manifest: export.Manifest{Report: "metrics", Query: said, Cut: cut, AsOf: ps.asOf(in.AsOf)},
+		columns:  readmodels.ColumnsOf[readmodels.MetricValue](),
+		page: func(ctx context.Context) (any, error) {
+			all, err := values(ctx)
+			return metricsBody{all}, err
+		},
+		each: func(ctx context.Context, row func([]any) error) error {
+			all, err := values(ctx)
+			if err != nil {
+				return err
+			}
+			var cells []any
+			for _, v := range all {
+				cells = readmodels.ValuesOf(cells[:0], v)
+				if err := row(cells); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}, nil
+}
+
+// metricValues asks for what the values are made from.
+func (s *server) metricValues(ctx context.Context, q readmodels.CountQuery) ([]readmodels.MetricValue, error) {
+	var sums readmodels.MetricSums
+	var err error
+	if sums.Event, err = s.measured(ctx, q, readmodels.ByEvent, "measure", "bucket"); err != nil {
+		return nil, err
+	}
+	if sums.Request, err = s.measured(ctx, q, readmodels.ByRequest, "measure"); err != nil {
+		return nil, err
+	}
+	if midnight(q.From) && (q.To.IsZero() || midnight(q.To)) {
+		lines, err := s.Reports.Accounting(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		sums.Days = &readmodels.AccountingSums{}
+		for _, l := range lines {
+			sums.Days.Add(1, l.AccountingSums)
+		}
+	}
+	return sums.Values(), nil
+}
+
+// measured are the rollups by hour.
+func (s *server) measured(ctx context.Context, q readmodels.CountQuery, basis string, by ...string) ([]readmodels.RollupLine, error) {
+	where := map[string][]string{"grain": {readmodels.Hour}, "basis": {basis}}
+	for d, v := range q.Where {
+		where[d] = v
+	}
+	q.Where, q.GroupBy = where, by
+	return s.Reports.Rollups(ctx, q)
+}
+
+func midnight(t time.Time) bool { return t.Equal(t.UTC().Truncate(24 * time.Hour)) }
+
+// wholeHour: the values of metrics are counted by hours.
+func (ps *parameters) wholeHour(field string, t time.Time) time.Time {
+	if !t.IsZero() && !t.Equal(t.UTC().Truncate(time.Hour)) {
+		ps.add(field, invalidValue, "must be the beginning of an hour in UTC")
+	}
+	return t
+}
