@@ -68,7 +68,7 @@ func (s *server) counts() {
 	registerReport(s, huma.Operation{
 		OperationID: "list-metrics", Method: http.MethodGet, Path: "/v1/reports/metrics",
 		Summary:     "The catalogue of metrics: what is divided by what, by which time, and the query",
-		Description: "With a period, each with its value in it.",
+		Description: "With a period, each with its value in it. Metrics of notifications have none where channel, operator or country is given: only attempts have these.",
 	}, nil, metricsBody{}, s.reportMetrics)
 }
 

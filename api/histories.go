@@ -89,11 +89,15 @@ func (s *server) reportHistory(ctx context.Context, in *ReportParameters, data [
 	}
 	a := s.attempts(q, func(ctx context.Context, p readmodels.EDRPage) (any, error) {
 		report := historyReport{Rows: p.Rows, Next: p.Next}
-		known, err := s.Reports.Notifications(ctx, q.Tenant, notificationsOf(p.Rows), q.AsOf)
+		ids := notificationsOf(p.Rows)
+		if of.kind == "notification" && len(ids) == 0 { // it may not have come to an attempt
+			ids = []string{of.id}
+		}
+		known, err := s.Reports.Notifications(ctx, q.Tenant, ids, q.AsOf)
 		if err != nil {
 			return nil, err
 		}
-		for _, id := range notificationsOf(p.Rows) {
+		for _, id := range ids {
 			if n, ok := known[id]; ok {
 				report.Notifications = append(report.Notifications, n)
 			}

@@ -79,7 +79,8 @@ func (s *server) reportMetrics(ctx context.Context, in *metricsInput, _ []byte) 
 
 // metricValues asks for what the values are made from.
 func (s *server) metricValues(ctx context.Context, q readmodels.CountQuery) ([]readmodels.MetricValue, error) {
-	var sums readmodels.MetricSums
+	narrowed := q.Where["channel"] != nil || q.Where["operator"] != nil || q.Where["country"] != nil
+	sums := readmodels.MetricSums{Narrowed: narrowed}
 	var err error
 	if sums.Event, err = s.measured(ctx, q, readmodels.ByEvent, "measure", "bucket"); err != nil {
 		return nil, err

@@ -318,7 +318,7 @@ func TestMetricsAreAskedFor(t *testing.T) {
 	}
 	const days = "/v1/reports/metrics?from=2026-11-01T00:00:00Z&to=2026-11-03T00:00:00Z&channel=sms&as_of=2026-01-01T00:00:00Z"
 	w.call(http.MethodGet, days, "").into(t, &got)
-	if value("sent") != "3" || value("billable_messages") != "5" || value("read_rate") != "none" || value("pending_rate") != "1" {
+	if value("sent") != "3" || value("requested") != "none" || value("billable_messages") != "5" || value("read_rate") != "none" || value("pending_rate") != "1" {
 		t.Errorf("values: %+v", got)
 	}
 	want := readmodels.CountQuery{ // the last that is asked for is accounting
@@ -329,7 +329,7 @@ func TestMetricsAreAskedFor(t *testing.T) {
 		t.Error(diff)
 	}
 	w.call(http.MethodGet, "/v1/reports/metrics?from=2026-11-01T07:00:00Z&test=true", "").into(t, &got)
-	if value("sent") != "3" || value("billable_messages") != "none" || r.counted.Where["test"][0] != "true" {
+	if value("sent") != "3" || value("requested") != "0" || value("billable_messages") != "none" || r.counted.Where["test"][0] != "true" {
 		t.Errorf("by hours: %+v", got)
 	}
 	status, content, trailer, err := w.fetched(http.MethodGet, days+"&format=csv", "")

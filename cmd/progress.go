@@ -68,13 +68,38 @@ func (b *progressBar) showBytes(events, done, total uint64) {
 
 // showFile is for a file whose length is not known: it tells how much came, and how fast.
 func (b *progressBar) showFile(bytes uint64) {
-	if b.terminal && time.Since(b.last) < fileEvery {
-		return
-	}
-	b.draw(0, fmt.Sprintf("%s kB  %s kB/s", thousands(bytes>>10), thousands(uint64(b.rate(bytes))>>10)))
-	if b.terminal {
+	switch {
+	case !b.terminal && b.last.IsZero(): // what is soon done needs no line
+		b.last = b.began
+	case b.terminal && time.Since(b.last) < fileEvery:
+	case b.terminal:
 		b.last = time.Now()
+		b.line(moving(time.Since(b.began)), fileText(bytes, b.rate(bytes)))
+	default:
+		b.draw(0, fileText(bytes, b.rate(bytes)))
 	}
+}
+
+// endFile shows that a file is whole, or ends the line of one that is not.
+func (b *progressBar) endFile(bytes uint64, whole bool) {
+	if b.terminal && whole {
+		b.line(strings.Repeat("=", barWidth), fileText(bytes, b.rate(bytes)))
+	}
+	b.end()
+}
+
+func fileText(bytes uint64, rate float64) string {
+	return fmt.Sprintf("%s kB  %s kB/s", thousands(bytes>>10), thousands(uint64(rate)>>10))
+}
+
+// moving is a bar of work whose end is not known: a piece that goes to and fro.
+func moving(since time.Duration) string {
+	const piece, steps = 5, barWidth - 5
+	at := int(since/fileEvery) % (2 * steps)
+	if at > steps {
+		at = 2*steps - at
+	}
+	return strings.Repeat(" ", at) + strings.Repeat("=", piece) + strings.Repeat(" ", steps-at)
 }
 
 func portion(done, total uint64) float64 {
@@ -92,12 +117,17 @@ func (b *progressBar) draw(share float64, text string) {
 	switch {
 	case b.terminal:
 		filled := int(share * barWidth)
-		_, _ = fmt.Fprintf(b.out, "\r[%s%s]  %s ", strings.Repeat("=", filled), strings.Repeat(" ", barWidth-filled), text)
-		b.open = true
+		b.line(strings.Repeat("=", filled)+strings.Repeat(" ", barWidth-filled), text)
 	case time.Since(b.last) >= plainEvery:
 		_, _ = fmt.Fprintln(b.out, text)
 		b.last = time.Now()
 	}
+}
+
+// line draws a terminal's line anew.
+func (b *progressBar) line(bar, text string) {
+	_, _ = fmt.Fprintf(b.out, "\r[%s]  %s ", bar, text)
+	b.open = true
 }
 
 func (b *progressBar) end() {

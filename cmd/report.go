@@ -21,16 +21,18 @@ type reportCmd struct {
 	EDR        reportEDRCmd        `cmd:"" name:"edr" help:"Event detail records: one row an attempt."`
 	Accounting reportAccountingCmd `cmd:"" help:"Messages and parts, billable ones among them."`
 	Rollups    reportRollupsCmd    `cmd:"" help:"Counts by minute, hour or day."`
+	Metrics    reportMetricsCmd    `cmd:"" help:"The catalogue of metrics, with the values of a period."`
 }
 
 // reportFlags are those of every report.
 type reportFlags struct {
 	instanceFlag
-	From string `help:"From this time on: RFC 3339, a date, or how long ago (24h)." placeholder:"TIME"`
-	To   string `help:"Before this time." placeholder:"TIME"`
-	AsOf string `help:"What was known at this time." placeholder:"TIME"`
-	JSON bool   `help:"Print the answer as JSON."`
-	Out  string `help:"Write every row to a file .csv, .jsonl or .parquet, and its manifest beside it." placeholder:"FILE" type:"path"`
+	From  string `help:"From this time on: RFC 3339, a date (its beginning in UTC), or how long ago (24h)." placeholder:"TIME"`
+	To    string `help:"Before this time." placeholder:"TIME"`
+	AsOf  string `help:"What was known at this time: the same for ever. 0s: until now." placeholder:"TIME"`
+	After string `help:"Wait until the answer holds everything up to this position of a 202." placeholder:"POSITION"`
+	JSON  bool   `help:"Print the answer as JSON."`
+	Out   string `help:"Write every row to a file .csv, .jsonl or .parquet, and its manifest beside it." placeholder:"FILE" type:"path"`
 }
 
 // asking is a report to ask for.
@@ -40,30 +42,36 @@ type asking struct {
 	body         any
 }
 
-// moment reads a time as people give it.
-func moment(flag, text string, now time.Time) (time.Time, error) {
+// moment reads a time as people give it; ago is whether it is told from now.
+func moment(flag, text string, now time.Time) (t time.Time, ago bool, err error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t, nil
+		return t, false, nil
 	}
 	if t, err := time.Parse(time.DateOnly, text); err == nil {
-		return t, nil
+		return t, false, nil
 	}
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return now.Add(-ago), nil
+	if before, err := time.ParseDuration(text); err == nil && before >= 0 {
+		return now.Add(-before), true, nil
 	}
-	return time.Time{}, fmt.Errorf("--%s must be a time such as 2026-12-01T09:30:00Z, a date such as 2026-12-01, or how long ago such as 24h", flag)
+	return time.Time{}, false, fmt.Errorf("--%s must be a time such as 2026-12-01T09:30:00Z, a date such as 2026-12-01, or how long ago such as 24h", flag)
 }
 
-// times reads the flags that are times; those not given are left out.
-func (f *reportFlags) times(now time.Time) (map[string]string, error) {
+// times reads the flags that are times; those not given are left out. What is counted by
+// steps takes whole ones, so a period told from now is widened to them.
+func (f *reportFlags) times(now time.Time, step time.Duration) (map[string]string, error) {
 	all := map[string]string{}
 	for flag, text := range map[string]string{"from": f.From, "to": f.To, "as-of": f.AsOf} {
 		if text == "" {
 			continue
 		}
-		t, err := moment(flag, text, now)
+		t, ago, err := moment(flag, text, now)
 		if err != nil {
 			return nil, err
+		}
+		if ago && flag != "as-of" && step > 0 {
+			if t = t.Truncate(step); flag == "to" {
+				t = t.Add(step)
+			}
 		}
 		all[strings.ReplaceAll(flag, "-", "_")] = t.UTC().Format(time.RFC3339Nano)
 	}
@@ -75,6 +83,9 @@ func (f *reportFlags) answer(ctx context.Context, t terminal, a asking, table fu
 	c, err := f.client()
 	if err != nil {
 		return err
+	}
+	if f.After != "" {
+		a.query.Set("after", f.After)
 	}
 	if f.Out != "" {
 		return c.download(ctx, t, a, f.Out)
@@ -111,13 +122,13 @@ func hinted(err error) error {
 
 type reportEDRCmd struct {
 	reportFlags
-	Filter []string `short:"f" help:"Only rows of this: column=value, such as status=undelivered, code=…, delivery_ms_min=60000. Again for more." placeholder:"COLUMN=VALUE" sep:"none"`
-	Limit  int      `help:"Rows to print." default:"50"`
+	Filter []string `short:"f" help:"Only rows of this; again for more. Columns: notification, person, channel, route, sender, scenario, version, brand, segment, campaign, country, operator, priority, kind, status, code, test; changed_after; queue_ms, submit_ms and delivery_ms, each with _min or _max." placeholder:"COLUMN=VALUE" sep:"none"`
+	Limit  int      `help:"Rows to print, at most 1000." default:"50"`
 }
 
 // Run prints attempts.
 func (r reportEDRCmd) Run(ctx context.Context, t terminal) error {
-	a, err := r.asks("/v1/edr", r.Filter)
+	a, err := r.asks("/v1/edr", 0, r.Filter)
 	if err != nil {
 		return err
 	}
@@ -128,9 +139,9 @@ func (r reportEDRCmd) Run(ctx context.Context, t terminal) error {
 }
 
 // asks is a report by GET.
-func (f *reportFlags) asks(path string, filters []string) (asking, error) {
+func (f *reportFlags) asks(path string, step time.Duration, filters []string) (asking, error) {
 	a := asking{method: http.MethodGet, path: path, query: url.Values{}}
-	times, err := f.times(time.Now())
+	times, err := f.times(time.Now(), step)
 	if err != nil {
 		return a, err
 	}
@@ -151,7 +162,7 @@ type reportHistoryCmd struct {
 	Notification string `help:"Of one notification." xor:"of" required:"" placeholder:"ID"`
 	Campaign     string `help:"Of a campaign." xor:"of" required:"" placeholder:"NAME"`
 	Scenario     string `help:"Of a scenario." xor:"of" required:"" placeholder:"NAME"`
-	Limit        int    `help:"Rows to print." default:"50"`
+	Limit        int    `help:"Rows to print, at most 1000." default:"50"`
 }
 
 // Run prints a history.
@@ -171,7 +182,7 @@ func (r reportHistoryCmd) Run(ctx context.Context, t terminal) error {
 		}
 		body["destination"] = destination
 	}
-	times, err := r.times(time.Now())
+	times, err := r.times(time.Now(), 0)
 	if err != nil {
 		return err
 	}
@@ -209,14 +220,14 @@ func readDestination(t terminal, flag string) (map[string]string, error) {
 
 type reportAccountingCmd struct {
 	reportFlags
-	Month   string   `help:"Of this month: yyyy-mm." placeholder:"MONTH"`
-	GroupBy string   `help:"What the rows are by." default:"channel,status"`
-	Filter  []string `short:"f" help:"Only this: column=value. Again for more." placeholder:"COLUMN=VALUE" sep:"none"`
+	Month   string   `help:"Of this month: yyyy-mm, of days in UTC." placeholder:"MONTH"`
+	GroupBy string   `help:"What the rows are by: day or month, channel, scenario, brand, segment, campaign, route, operator, country, test, status." default:"channel,status"`
+	Filter  []string `short:"f" help:"Only this; again for more: channel, scenario, brand, segment, campaign, route, operator, country, test, status." placeholder:"COLUMN=VALUE" sep:"none"`
 }
 
 // Run prints sums.
 func (r reportAccountingCmd) Run(ctx context.Context, t terminal) error {
-	a, err := r.asks("/v1/reports/accounting", r.Filter)
+	a, err := r.asks("/v1/reports/accounting", 24*time.Hour, r.Filter)
 	if err != nil {
 		return err
 	}
@@ -229,17 +240,18 @@ func (r reportAccountingCmd) Run(ctx context.Context, t terminal) error {
 		if err := json.Unmarshal(raw, &report); err != nil {
 			return fmt.Errorf("reading the answer: %w", err)
 		}
-		return printAccounting(t, strings.Split(r.GroupBy, ","), report.Rows)
+		printAccounting(t, strings.Split(r.GroupBy, ","), report.Rows)
+		return nil
 	})
 }
 
 type reportRollupsCmd struct {
 	reportFlags
 	Grain   string   `help:"minute, hour or day." default:"hour" enum:"minute,hour,day"`
-	Basis   string   `help:"event: by when it occurred; request: what has become of what was requested then." default:"event" enum:"event,request"`
+	Basis   string   `help:"event: by when it occurred; request: what has become of what was requested then (by hour or day)." default:"event" enum:"event,request"`
 	Measure []string `help:"Only these, such as requested,sent,delivered,undelivered."`
-	By      []string `help:"A line for each of these too, such as channel or scenario."`
-	Filter  []string `short:"f" help:"Only this: column=value. Again for more." placeholder:"COLUMN=VALUE" sep:"none"`
+	By      []string `help:"A line for each of these too: channel, scenario, brand, segment, campaign, operator, country, test, detail."`
+	Filter  []string `short:"f" help:"Only this; again for more: channel, scenario, brand, segment, campaign, operator, country, test." placeholder:"COLUMN=VALUE" sep:"none"`
 }
 
 // grains are how far a picture of each grain goes back if no time is given.
@@ -252,7 +264,8 @@ func (r reportRollupsCmd) Run(ctx context.Context, t terminal) error {
 	if r.From == "" {
 		r.From = grains[r.Grain].back.String()
 	}
-	a, err := r.asks("/v1/reports/rollups", r.Filter)
+	step := grains[r.Grain].step
+	a, err := r.asks("/v1/reports/rollups", step, r.Filter)
 	if err != nil {
 		return err
 	}
@@ -275,10 +288,10 @@ func (r reportRollupsCmd) Run(ctx context.Context, t terminal) error {
 		if err != nil {
 			return err // the server took them
 		}
-		step := grains[r.Grain].step
 		rows := slices.DeleteFunc(report.Rows, func(l readmodels.RollupLine) bool {
 			return slices.Contains([]string{"queue", "accept", "delivery", "reading"}, l.Measure) && len(r.Measure) == 0
 		})
-		return printCourses(t, r.By, rows, from.Truncate(step), to, step)
+		printCourses(t, r.By, rows, from.Truncate(step), to, step)
+		return nil
 	})
 }

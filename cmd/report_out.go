@@ -49,7 +49,7 @@ func (c *client) download(ctx context.Context, t terminal, a asking, file string
 	sum := sha256.New()
 	bar := &fileProgress{bar: newProgress(t.err)}
 	_, err = io.Copy(io.MultiWriter(part, sum, bar), got.Body)
-	bar.bar.end()
+	bar.bar.endFile(bar.bytes, err == nil)
 	if err != nil {
 		return fmt.Errorf("the file broke off after %s bytes and was not kept; try again: %w", thousands(bar.bytes), err)
 	}

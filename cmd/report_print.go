@@ -3,40 +3,21 @@ package cmd
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"recapito/readmodels"
 )
 
-// reportTable prints aligned columns, a dash for what is empty.
-type reportTable struct{ *tabwriter.Writer }
-
-func newReportTable(out io.Writer, head ...string) reportTable {
-	t := reportTable{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
-	t.row(head...)
-	return t
-}
-
-func (t reportTable) row(cells ...string) {
-	for i, c := range cells {
-		if c == "" {
-			cells[i] = "-"
-		}
-	}
-	_, _ = fmt.Fprintln(t, strings.Join(cells, "\t"))
-}
-
 type attemptsPage struct {
-	Rows        []readmodels.EDR
-	Next        string
-	Unattempted []readmodels.Notification
-	Events      []historyEntry
-	State       *summary
+	Rows          []readmodels.EDR
+	Next          string
+	Notifications []readmodels.Notification
+	Unattempted   []readmodels.Notification
+	Events        []historyEntry
+	State         *summary
 }
 
 func printAttempts(t terminal, raw json.RawMessage) error {
@@ -66,8 +47,11 @@ func printHistory(t terminal, raw json.RawMessage) error {
 	for _, e := range page.Events {
 		line.row(e)
 	}
-	if page.State != nil {
+	switch {
+	case page.State != nil:
 		_, _ = fmt.Fprintf(t.out, "\nstate %s\n", page.State.State)
+	case len(page.Notifications) == 1: // as of a time
+		_, _ = fmt.Fprintf(t.out, "\nstate %s\n", page.Notifications[0].State)
 	}
 	return nil
 }
@@ -77,7 +61,7 @@ func printUnattempted(t terminal, all []readmodels.Notification) {
 		return
 	}
 	_, _ = fmt.Fprintf(t.out, "\nwithout an attempt:\n")
-	table := newReportTable(t.out, "REQUESTED (UTC)", "NOTIFICATION", "SCENARIO", "STATE", "CODE")
+	table := newReportTable("REQUESTED (UTC)", "NOTIFICATION", "SCENARIO", "STATE", "CODE")
 	for _, n := range all {
 		requested := ""
 		if n.RequestedAt != nil {
@@ -85,7 +69,8 @@ func printUnattempted(t terminal, all []readmodels.Notification) {
 		}
 		table.row(requested, n.Notification, n.Scenario, n.State, n.Code)
 	}
-	_ = table.Flush()
+	table.least = []string{"SCENARIO", "CODE"}
+	table.print(t)
 }
 
 func printRows(t terminal, page attemptsPage) {
@@ -93,7 +78,7 @@ func printRows(t terminal, page attemptsPage) {
 		_, _ = fmt.Fprintln(t.out, "no attempts")
 		return
 	}
-	table := newReportTable(t.out, "DUE (UTC)", "NOTIFICATION", "TRY", "CHANNEL", "ROUTE", "SCENARIO", "STATUS", "CODE", "DELIVERY")
+	table := newReportTable("DUE (UTC)", "NOTIFICATION", "TRY", "CHANNEL", "ROUTE", "SCENARIO", "STATUS", "CODE", "DELIVERY")
 	for _, r := range page.Rows {
 		due, took := "", ""
 		if r.DueAt != nil {
@@ -104,18 +89,32 @@ func printRows(t terminal, page attemptsPage) {
 		}
 		table.row(due, r.Notification, fmt.Sprint(r.Attempt), r.Channel, r.Route, r.Scenario, r.Status, r.Code, took)
 	}
-	_ = table.Flush()
+	table.numbers = []string{"TRY", "DELIVERY"}
+	table.least = []string{"ROUTE", "SCENARIO", "DELIVERY", "CHANNEL", "CODE"}
+	table.print(t)
 	if page.Next != "" {
 		_, _ = fmt.Fprintf(t.err, "more follow: a higher --limit prints them, --out writes all to a file\n")
 	}
 }
 
-func printAccounting(t terminal, by []string, lines []readmodels.AccountingLine) error {
-	head := append(slices.Clone(by), "messages", "parts", "billable", "billable_parts", "unpriced")
-	for i := range head {
-		head[i] = strings.ToUpper(strings.ReplaceAll(head[i], "_", " "))
+// nothingCounted is what is said of sums without a line.
+const nothingCounted = "nothing was counted in this period"
+
+func printAccounting(t terminal, by []string, lines []readmodels.AccountingLine) {
+	if len(lines) == 0 {
+		_, _ = fmt.Fprintln(t.out, nothingCounted)
+		return
 	}
-	table := newReportTable(t.out, head...)
+	heads := func(names []string) []string {
+		all := slices.Clone(names)
+		for i := range all {
+			all[i] = strings.ToUpper(strings.ReplaceAll(all[i], "_", " "))
+		}
+		return all
+	}
+	sums := heads([]string{"messages", "parts", "billable", "billable_parts", "unpriced"})
+	table := newReportTable(append(heads(by), sums...)...)
+	table.numbers, table.least = sums, []string{"UNPRICED", "PARTS"}
 	var sum readmodels.AccountingSums
 	numbers := func(s readmodels.AccountingSums) []string {
 		return counts(s.Messages, s.Parts, s.Billable, s.BillableParts, s.Unpriced)
@@ -124,10 +123,10 @@ func printAccounting(t terminal, by []string, lines []readmodels.AccountingLine)
 		sum.Add(1, l.AccountingSums)
 		table.row(append(cells(l.AccountingCell, by, l.DayText), numbers(l.AccountingSums)...)...)
 	}
-	if len(by) > 0 {
+	if len(by) > 0 && len(lines) > 1 {
 		table.row(slices.Concat([]string{"total"}, make([]string, len(by)-1), numbers(sum))...)
 	}
-	return table.Flush()
+	table.print(t)
 }
 
 // cells are the dimensions of a cell that are shown.
@@ -154,66 +153,4 @@ func counts(all ...int64) []string {
 		}
 	}
 	return texts
-}
-
-// maxCourse is how many columns a course has at most; of a longer one several steps make
-// a column.
-const maxCourse = 60
-
-// printCourses prints a line each for a measure and what it is by: total, highest step,
-// and the course.
-func printCourses(t terminal, by []string, rows []readmodels.RollupLine, from, to time.Time, step time.Duration) error {
-	steps := int(to.Sub(from)/step) + 1
-	each := (steps + maxCourse - 1) / maxCourse // steps in a column
-	type course struct {
-		cells []string
-		total int64
-		at    []int64
-	}
-	var all []*course
-	known := map[string]*course{}
-	for _, r := range rows {
-		cell := append([]string{r.Measure}, cells(r.RollupCell, by, "")...)
-		key := strings.Join(cell, "\x00")
-		c := known[key]
-		if c == nil {
-			c = &course{cells: cell, at: make([]int64, (steps+each-1)/each)}
-			known[key], all = c, append(all, c)
-		}
-		c.total += r.N
-		if i := int(r.Start.Sub(from)/step) / each; i >= 0 && i < len(c.at) {
-			c.at[i] += r.N
-		}
-	}
-	if len(all) == 0 {
-		_, _ = fmt.Fprintln(t.out, "nothing was counted in this period")
-		return nil
-	}
-	slices.SortStableFunc(all, func(a, b *course) int { return slices.Compare(a.cells, b.cells) })
-	head := []string{"MEASURE"}
-	for _, name := range by {
-		head = append(head, strings.ToUpper(name))
-	}
-	_, _ = fmt.Fprintf(t.out, "from %s, %s a column\n", from.UTC().Format("2006-01-02 15:04 UTC"), time.Duration(each)*step)
-	table := newReportTable(t.out, append(head, "TOTAL", "HIGHEST", "COURSE")...)
-	for _, c := range all {
-		table.row(append(append(slices.Clone(c.cells), counts(c.total, slices.Max(c.at))...), sparkline(c.at))...)
-	}
-	return table.Flush()
-}
-
-var sparks = []rune("▁▂▃▄▅▆▇█")
-
-// sparkline is a column a number, from a blank for none to a full one for the highest.
-func sparkline(at []int64) string {
-	highest := max(slices.Max(at), 1)
-	var b strings.Builder
-	for _, n := range at {
-		if n <= 0 {
-			b.WriteRune(' ')
-			continue
-		}
-		b.WriteRune(sparks[int((n*int64(len(sparks))-1)/highest)])
-	}
-	return b.String()
 }

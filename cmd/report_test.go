@@ -27,7 +27,7 @@ func TestReportsOfAnInstance(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, "sandbox", "--data", dir, "--http", "127.0.0.1:0")
-	instanceOf(t, p, dir)
+	instance := instanceOf(t, p, dir)
 	t.Cleanup(p.stop)
 	id, err := verb(t, "send", "appointment", "--data", dir, "--to", "sms=+393331234567", "--recipient", "cust-42", "--field", "day=Monday")
 	if err != nil {
@@ -86,6 +86,28 @@ func TestReportsOfAnInstance(t *testing.T) {
 		}
 		return nil
 	})
+	accepted, err := accept(t, newClient(instance, "default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := []string{"--after", fmt.Sprint(accepted.Position), "--json"}
+	for _, c := range []struct{ args, says string }{
+		{"edr", `"rows":[`}, {"history --scenario appointment", `"rows":[`}, {"accounting", `"messages":`},
+		{"rollups --measure requested", `"measure":"requested"`}, {"metrics", `"name":"delivery_rate"`},
+	} {
+		if out := report(append(strings.Fields(c.args), after...)...); !strings.Contains(out, c.says) {
+			t.Errorf("%s after a position: %s", c.args, out)
+		}
+	}
+	if _, err := verb(t, "report", "metrics", "--after", "999999999", "--data", dir); err == nil || !strings.Contains(err.Error(), "after: must be a position that the ledger has reached") {
+		t.Errorf("after what is not there: %v", err)
+	}
+	if out := report("metrics"); !strings.Contains(out, "delivery_rate") || !strings.Contains(out, "How much of what a provider was given") {
+		t.Errorf("metrics: %s", out)
+	}
+	if out := report("accounting", "--month", "2020-01"); out != nothingCounted+"\n" {
+		t.Errorf("a month without anything: %s", out)
+	}
 	if past := report("history", "--recipient", "cust-42", "--as-of", "0s"); !strings.Contains(past, id) {
 		t.Errorf("the history as of now: %s", past)
 	}
@@ -102,7 +124,7 @@ func TestReportsOfAnInstance(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(bytes.NewReader(content)).ReadAll()
-	if err != nil || len(rows) != 2 || !slices.Equal(rows[1][len(rows[1])-2:], []string{"delivered", "true"}) {
+	if err != nil || len(rows) != 2 || !slices.Equal(rows[1][len(rows[1])-3:], []string{"delivered", "true", "{}"}) {
 		t.Errorf("the file: %v %v", rows, err)
 	}
 	raw, err := os.ReadFile(out + ".manifest.json")
@@ -116,6 +138,16 @@ func TestReportsOfAnInstance(t *testing.T) {
 	if d, err := readDestination(answer, "-"); err != nil || d["address"] != "+393331234567" || strings.Contains(asked.String(), "+39") {
 		t.Errorf("from the input: %v", err)
 	}
+}
+
+// accept sends a notification and answers its 202.
+func accept(t testing.TB, c *client) (accepted struct {
+	ID       string
+	Position uint64
+}, err error) {
+	body := map[string]any{"scenario": "appointment", "to": map[string][]string{"sms": {"+393331234599"}}}
+	err = c.call(t.Context(), http.MethodPost, "/v1/notifications", body, &accepted)
+	return accepted, err
 }
 
 // What is not whole gets no name.

@@ -9,8 +9,9 @@ import (
 // MetricValue is a metric with what it is of a period.
 type MetricValue struct {
 	Metric
-	// Value is nil if there is none: nothing to divide by or to take a quantile of, or no
-	// whole days where they are what is counted.
+	// Value is nil if there is none: nothing to divide by or to take a quantile of, no
+	// whole days where they are what is counted, or what only attempts have asked of a metric
+	// of notifications.
 	Value *float64 `ch:"value" json:"value"`
 }
 
@@ -25,10 +26,24 @@ func Catalogue() []MetricValue {
 
 // MetricSums is what the values of metrics are made from: lines that name a measure, and
 // a bucket where there is one, by each basis. Days is nil if the period is not one of whole
-// days.
+// days. Narrowed says that lines are only those of a channel, an operator or a country,
+// which notifications do not have.
 type MetricSums struct {
 	Event, Request []RollupLine
 	Days           *AccountingSums
+	Narrowed       bool
+}
+
+// ofNotifications are the measures that are not of attempts.
+var ofNotifications = []string{"requested", "failed_over", "rejected", "suppressed", "expired", "cancelled", "exhausted", "replied", "paid"}
+
+func (m Metric) ofNotifications() bool {
+	for name := range strings.SplitSeq(m.Numerator+" + "+m.Denominator, " + ") {
+		if slices.Contains(ofNotifications, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // Values answers the whole catalogue. Each value is that of the metric's SQL.
@@ -42,7 +57,7 @@ func (s MetricSums) Values() []MetricValue {
 		v := MetricValue{Metric: m}
 		counts, known := byBasis[m.Basis]
 		switch {
-		case !known:
+		case !known, s.Narrowed && m.ofNotifications():
 		case m.latency != "":
 			v.Value = quantileOf(s.Event, m.latency, m.share)
 		case m.Denominator == "":
