@@ -16,11 +16,12 @@ import (
 )
 
 // As of any cut, accounting and rollups are those of the events before it: also when
-// later ones have come, spans are summed up and the tables were rebuilt.
+// later ones have come, spans are summed up and the tables were rebuilt, and by clocks
+// that are minutes apart.
 func TestCountsAsOf(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
-	i.limit, i.span = 7, 64
+	i.limit, i.span, i.skew = 7, 64, 10*time.Minute
 	conn := connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse")))
 	i.start(conn)
 	i.write(90)

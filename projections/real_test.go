@@ -32,6 +32,7 @@ type instance struct {
 	p         *projections.Projections
 	batch     int // how many events in one; 0: as many as in the running system
 	stop      func()
+	skew      time.Duration // how far the clocks of who writes are apart at most
 	// Of a batch and of a span, if they are to be small.
 	limit int
 	span  uint64
@@ -86,7 +87,27 @@ func (i *instance) write(appends int) {
 	i.t.Helper()
 	for range appends {
 		a := i.histories.Next()
+		i.skewed(a.Events)
 		if _, err := i.store.Append(context.Background(), a.Stream, a.Expected(), a.Events); err != nil {
+			i.t.Fatal(err)
+		}
+	}
+}
+
+// skewed stamps the events of an append by a handler's clock: recorded_at goes back
+// between one append and the next.
+func (i *instance) skewed(events []event.New) {
+	if i.skew == 0 {
+		return
+	}
+	ahead := time.Duration(i.author.random.Int64N(int64(2*i.skew))) - i.skew
+	for j := range events {
+		m, err := event.DecodeMetadata(events[j].Metadata)
+		if err != nil {
+			i.t.Fatal(err)
+		}
+		m.RecordedAt = m.RecordedAt.Add(ahead)
+		if events[j].Metadata, err = event.EncodeMetadata(m); err != nil {
 			i.t.Fatal(err)
 		}
 	}
