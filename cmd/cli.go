@@ -24,7 +24,7 @@ type cli struct {
 	Sandbox    sandboxCmd    `cmd:"" help:"Run the ledger with an SMSC simulator, sample scenarios and a trickle of notifications."`
 	Send       sendCmd       `cmd:"" help:"Request a notification and print its id."`
 	Show       showCmd       `cmd:"" help:"Print a notification's timeline."`
-	Report     reportCmd     `cmd:"" help:"Print reports, or write them to files: histories, event detail records, accounting, rollups."`
+	Report     reportCmd     `cmd:"" help:"Print reports, or write them to files: histories, event detail records, accounting, rollups, metrics."`
 	Keys       keysCmd       `cmd:"" help:"Make, list and revoke a tenant's API keys."`
 	Rebuild    rebuildCmd    `cmd:"" help:"Rebuild a projection from the event store while the instance runs."`
 	Audit      auditCmd      `cmd:"" help:"Hold the read models against the ledger."`
