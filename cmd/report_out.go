@@ -64,18 +64,33 @@ func (c *client) download(ctx context.Context, t terminal, a asking, file string
 	if err := errors.Join(part.Sync(), part.Close()); err != nil {
 		return fmt.Errorf("writing the file: %w", err)
 	}
+	if err := nameWhole(part.Name(), file, text); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(t.out, "%s: %s rows, %s bytes, sha256 %s\n", file, thousands(m.Rows), thousands(m.Bytes), m.SHA256)
+	return nil
+}
+
+// nameWhole gives a file that is whole its name, and its manifest the one beside it. A
+// manifest never stands beside another file than its own for want of a name.
+func nameWhole(part, file, manifest string) error {
 	var pretty bytes.Buffer
-	if err := json.Indent(&pretty, []byte(text), "", "  "); err != nil {
+	if err := json.Indent(&pretty, []byte(manifest), "", "  "); err != nil {
 		return fmt.Errorf("writing the manifest: %w", err)
 	}
 	pretty.WriteByte('\n')
-	if err := os.WriteFile(file+".manifest.json", pretty.Bytes(), 0o600); err != nil {
-		return fmt.Errorf("writing the manifest: %w", err)
+	beside := part + ".manifest.json"
+	err := os.WriteFile(beside, pretty.Bytes(), 0o600)
+	if err == nil {
+		err = os.Rename(part, file)
 	}
-	if err := os.Rename(part.Name(), file); err != nil {
-		return fmt.Errorf("naming the file: %w", err)
+	if err == nil {
+		err = os.Rename(beside, file+".manifest.json")
 	}
-	_, _ = fmt.Fprintf(t.out, "%s: %s rows, %s bytes, sha256 %s\n", file, thousands(m.Rows), thousands(m.Bytes), m.SHA256)
+	if err != nil {
+		_ = os.Remove(beside) // it may not be there
+		return fmt.Errorf("naming the file and its manifest: %w", err)
+	}
 	return nil
 }
 

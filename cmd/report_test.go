@@ -195,6 +195,22 @@ func TestAFileThatIsNotWholeIsNotKept(t *testing.T) {
 			t.Errorf("%s: %v, %d files", name, err, len(entries))
 		}
 	}
+	taken := filepath.Join(t.TempDir(), "x.csv")
+	if err := os.MkdirAll(filepath.Join(taken, "kept"), 0o700); err != nil { // no file can have its name
+		t.Fatal(err)
+	}
+	part := filepath.Join(t.TempDir(), "x.part")
+	if err := os.WriteFile(part, []byte(whole), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := nameWhole(part, taken, manifest); err == nil {
+		t.Error("a folder is overwritten")
+	}
+	for _, left := range []string{taken + ".manifest.json", part + ".manifest.json"} {
+		if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a manifest without its file is left: %v", err)
+		}
+	}
 	if err := (&client{}).download(context.Background(), terminal{}, asking{}, "x.xls"); err == nil || !strings.Contains(err.Error(), ".csv, .jsonl or .parquet") {
 		t.Errorf("another ending: %v", err)
 	}
