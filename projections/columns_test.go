@@ -27,6 +27,10 @@ func changedValue(name, typ string) string {
 		changed = "NOT " + name
 	case strings.HasPrefix(typ, "DateTime64"):
 		changed = name + " + INTERVAL 1 MICROSECOND"
+	case strings.HasPrefix(typ, "Date"):
+		changed = name + " + INTERVAL 1 DAY"
+	case strings.HasPrefix(typ, "Enum"):
+		changed = "3 - toInt8(" + name + ") % 2" // of the first values another
 	case strings.HasPrefix(typ, "Map("):
 		changed = "mapUpdate(" + name + ", map('planted', '~'))"
 	case strings.HasPrefix(typ, "Decimal"), strings.Contains(typ, "Int"):

@@ -61,7 +61,9 @@ func inWorld(t *testing.T, seed uint64, run func(t *testing.T, random *rand.Rand
 				t.Fatalf("seed %d; replay it by %s=%d", seed, seedEnv, seed)
 			}
 		}()
-		run(t, rand.New(rand.NewPCG(seed, 3)), newMemory(), newWarehouse(), newAuthor(t, seed))
+		house := newWarehouse()
+		house.slow = true
+		run(t, rand.New(rand.NewPCG(seed, 3)), newMemory(), house, newAuthor(t, seed))
 	})
 }
 

@@ -27,6 +27,9 @@ func (s smallSpans) kind() readmodels.Table {
 // PartsOf makes the parts small in which tables are compared.
 func PartsOf(r *Reconciler, n int) { r.events, r.cells = n, n }
 
+// SpansOf says how many events a span has in the tables that are compared.
+func SpansOf(r *Reconciler, n uint64) { r.span = n }
+
 // NameTables makes tables' names from a test's own ids.
 func NameTables(p *Projections, id func() string) {
 	for _, k := range p.keepers {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"recapito/domain/event"
 	"recapito/readmodels"
@@ -27,6 +28,7 @@ type warehouse struct {
 	foreign    bool     // tables of a database from before are there
 	stray      bool     // an instance killed while it opened may have made a table that another had dropped
 	wrong      []string // what must not have happened
+	slow       bool
 	away       atomic.Bool
 }
 
@@ -351,7 +353,8 @@ func (w *warehouse) sums(projection string) cellSums {
 }
 
 // Insert writes every row twice, for no token is looked at; a failed one writes some of
-// the rows, and one of a killed process may come in after its end.
+// the rows, and one of a killed process may come in after its end. A slow warehouse now
+// and then has what is written for a while before the writer is told.
 func (s stock) Insert(_ context.Context, _ readmodels.Table, table, token string, rows []readmodels.Row) error {
 	if s.away.Load() {
 		return errChaos
@@ -370,7 +373,11 @@ func (s stock) Insert(_ context.Context, _ readmodels.Table, table, token string
 	}
 	switch s.chaos.fate() {
 	case fine:
-		return errors.Join(write(rows), write(rows))
+		err := errors.Join(write(rows), write(rows))
+		if s.slow && s.chaos.upTo(4) == 0 {
+			time.Sleep(time.Duration(s.chaos.upTo(300)) * time.Millisecond)
+		}
+		return err
 	case lostAnswer:
 		_ = write(rows[:s.chaos.upTo(len(rows)+1)])
 	case refused:

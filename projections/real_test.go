@@ -22,6 +22,9 @@ import (
 	"recapito/readmodels"
 )
 
+// smallSpan is how many events a span has where batches are small.
+const smallSpan = 64
+
 // The real store and the real engine.
 type instance struct {
 	t         testing.TB
@@ -74,7 +77,7 @@ func (i *instance) startOn(conn driver.Conn, target projections.Target) {
 		projections.LimitBatches(i.p, i.limit, i.span)
 	}
 	if i.batch > 0 {
-		projections.LimitBatches(i.p, i.batch, 64)
+		projections.LimitBatches(i.p, i.batch, smallSpan)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -127,6 +130,12 @@ func (i *instance) differences() []string {
 	r := &projections.Reconciler{Source: i.store, Codec: i.author.codec, Conn: i.conn}
 	if i.parts > 0 {
 		projections.PartsOf(r, i.parts)
+	}
+	if i.limit > 0 {
+		projections.SpansOf(r, i.span)
+	}
+	if i.batch > 0 {
+		projections.SpansOf(r, smallSpan)
 	}
 	found, err := r.Run(context.Background())
 	if err != nil {
@@ -277,7 +286,8 @@ func TestCompareFindsWhatIsPlanted(t *testing.T) {
 	i.stop()
 	tables := map[string]readmodels.Table{
 		"events": readmodels.EventsTable, "edr": readmodels.EDRTable,
-		"accounting": readmodels.AccountingTable, "rollups": readmodels.RollupsTable, "audit_log": readmodels.AuditTable,
+		"notifications": readmodels.NotificationsTable,
+		"accounting":    readmodels.AccountingTable, "rollups": readmodels.RollupsTable, "audit_log": readmodels.AuditTable,
 	}
 	for n, plant := range []struct{ name, view, rows, want string }{
 		{"a row too many", "edr", "* FROM {t} UNION ALL SELECT * REPLACE ('t9' AS tenant) FROM {t} WHERE notification = {n}", "edr t9/"},
@@ -288,13 +298,22 @@ func TestCompareFindsWhatIsPlanted(t *testing.T) {
 		{"an event less", "events", "* FROM {t} WHERE seq != 7", ": missing"},
 		{"an event too many", "events", "* FROM {t} UNION ALL SELECT * REPLACE (1000000 AS seq, 's9' AS stream) FROM {t} WHERE position = (SELECT position FROM {t} WHERE seq = 3)", "s9@"},
 		{"changed data", "events", "* REPLACE (if(seq = 9, 'x', data) AS data) FROM {t}", ": data"},
+		{"a notification less", "notifications", "* FROM {t} WHERE notification != {n}", ": missing"},
+		{"a notification too many", "notifications", "* FROM {t} UNION ALL SELECT * REPLACE ('t9' AS tenant) FROM {t} WHERE notification = {n}", "notifications t9/"},
 		{"a message more", "accounting", "* REPLACE (messages + 1 AS messages) FROM {t}", "messages is "},
 		{"a part more", "accounting", "* REPLACE (parts + 1 AS parts) FROM {t}", " parts is "},
 		{"a billable message more", "accounting", "* REPLACE (billable + 1 AS billable) FROM {t}", "billable is "},
 		{"a billable part more", "accounting", "* REPLACE (billable_parts + 1 AS billable_parts) FROM {t}", "billable_parts is "},
 		{"a message without a price more", "accounting", "* REPLACE (unpriced + 1 AS unpriced) FROM {t}", "unpriced is "},
+		{"sums less", "accounting", "* FROM {t} WHERE channel = ''", "accounting batches seq "},
+		{"sums too many", "accounting", "* FROM {t} UNION ALL SELECT * REPLACE ('t9' AS tenant) FROM {t}", "accounting t9/"},
 		{"another batch", "accounting", "* REPLACE (first_position + 1 AS first_position) FROM {t}", "accounting batches seq "},
 		{"a changed count", "rollups", "* REPLACE (n + 1 AS n) FROM {t}", "n is "},
+		{"counts less", "rollups", "* FROM {t} WHERE grain != 'hour'", "/hour/"},
+		{"counts too many", "rollups", "* FROM {t} UNION ALL SELECT * REPLACE ('t9' AS tenant) FROM {t} LIMIT 1 BY tenant", "rollups t9/"},
+		{"a batch of counts elsewhere", "rollups", "* REPLACE (first_position + 1 AS first_position) FROM {t}", "rollups batches seq "},
+		{"calls too many", "audit_log", "* FROM {t} UNION ALL SELECT * REPLACE (id || '9' AS id) FROM {t}", ": extra"},
+		{"a call twice", "audit_log", "* FROM {t} UNION ALL SELECT * REPLACE (at + INTERVAL 1 SECOND AS at) FROM {t}", ": extra"},
 		{"calls less", "audit_log", "* FROM {t} WHERE false", ": missing"},
 		{"a changed answer", "audit_log", "* REPLACE (status + 1 AS status) FROM {t}", "status is "},
 		{"nothing", "events", "* FROM {t}", ""},

@@ -29,9 +29,9 @@ const (
 // tables yet when it begins is left out; a place that seems to differ is looked at again
 // before it is told of.
 //
-// Compared are the rows of events, audit_log, the EDR and notifications as their views show them; the
-// sums of accounting and rollups, as readers get them as of the cut and as the batches
-// of the tables hold them; and what those batches say of themselves.
+// Compared are the rows of events, audit_log, the EDR and notifications as their views
+// show them; the sums of accounting and rollups, as readers get them as of the cut and as
+// the batches of the tables hold them; and what those batches say of themselves.
 type Reconciler struct {
 	Source Source
 	Codec  *event.Codec // of every ledger event
@@ -42,7 +42,9 @@ type Reconciler struct {
 	// Progress is told how far the whole is; nil: nobody is.
 	Progress func(Progress)
 
-	events, cells int // of tests; 0: the constants above
+	// Of tests; 0: the constants above, and the size of spans.
+	events, cells int
+	span          uint64
 }
 
 // Progress of a comparison, in ledger events read of those to be read; the total may
@@ -161,6 +163,8 @@ func (r *Reconciler) cut(ctx context.Context) (uint64, error) {
 
 // tables are those that are compared, anew; whole keeps their rows, to name columns.
 func (r *Reconciler) tables(whole bool) []compared {
+	accounting, rollups := readmodels.AccountingTable, readmodels.RollupsTable
+	accounting.SpanSize, rollups.SpanSize = r.span, r.span
 	return []compared{
 		eventsCompared(r.Conn, whole),
 		callsCompared(r.Conn, r.Codec, whole),
@@ -168,8 +172,9 @@ func (r *Reconciler) tables(whole bool) []compared {
 		notificationsCompared(r.Conn, r.Codec, whole),
 		accountingCompared(r.Conn, r.Codec, r.cells),
 		rollupsCompared(r.Conn, r.Codec, r.cells),
-		&batchesCompared[readmodels.AccountingCell]{conn: r.Conn, table: readmodels.AccountingTable, counts: countsAccounting(r.Codec)},
-		&batchesCompared[readmodels.RollupCell]{conn: r.Conn, table: readmodels.RollupsTable, counts: countsRollups(r.Codec)},
+		&batchesCompared[readmodels.AccountingCell]{conn: r.Conn, table: accounting, counts: countsAccounting(r.Codec)},
+		&batchesCompared[readmodels.RollupCell]{conn: r.Conn, table: rollups, counts: countsRollups(r.Codec)},
+		&completenessCompared{conn: r.Conn},
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -232,79 +231,4 @@ func rollupsCompared(conn readmodels.Conn, codec *event.Codec, limit int) compar
 			}, "/")
 		},
 	}
-}
-
-// batchesCompared holds what the batches of a counting table say of themselves against
-// the store: as of a cut, readers go by it.
-type batchesCompared[C comparable] struct {
-	conn   readmodels.Conn
-	table  readmodels.Table
-	counts countEvent[C]
-
-	part    readmodels.Part
-	batches []readmodels.Batch // in order
-	found   []suspect
-}
-
-func (t *batchesCompared[C]) name() string { return t.table.Projection + " batches" }
-
-func (t *batchesCompared[C]) load(ctx context.Context, p *readmodels.Part, cut uint64) error {
-	t.part, t.batches, t.found = *p, nil, nil
-	shown, err := readmodels.CutOf(ctx, t.conn, t.table, cut)
-	if err != nil {
-		return err
-	}
-	return readmodels.BatchesIn(ctx, t.conn, shown.Built, *p, func(b readmodels.Batch) error {
-		t.batches = append(t.batches, b)
-		return nil
-	})
-}
-
-func (t *batchesCompared[C]) suspect(seq uint64, what string) {
-	if len(t.found) < maxDifferences {
-		t.found = append(t.found, suspect{Difference{t.name(), fmt.Sprintf("seq %d", seq), what}, readmodels.Batch{FirstSeq: seq}.Text()})
-	}
-}
-
-func (t *batchesCompared[C]) add(e LedgerEvent, tail bool) error {
-	if tail || !t.part.Has(readmodels.Batch{FirstSeq: e.Seq}.Text()) {
-		return nil
-	}
-	// The last batch that begins at the event or before.
-	i := sort.Search(len(t.batches), func(i int) bool { return t.batches[i].FirstSeq > e.Seq }) - 1
-	if i >= 0 && t.batches[i].FirstSeq == e.Seq {
-		b := t.batches[i]
-		if b.FirstPosition != uint64(e.Position) || b.LeastPosition != b.FirstPosition {
-			t.suspect(e.Seq, fmt.Sprintf("first_position is %d, not %d", b.LeastPosition, e.Position))
-		}
-	}
-	if i >= 0 && e.Seq <= t.batches[i].LastSeq {
-		return nil
-	}
-	// No batch says that it holds the event: then it must count nothing.
-	something := false
-	err := t.counts(e, func(_ C, sums []int64) {
-		something = something || slices.ContainsFunc(sums, func(n int64) bool { return n != 0 })
-	})
-	if something {
-		t.suspect(e.Seq, "no batch holds the event")
-	}
-	return err
-}
-
-func (t *batchesCompared[C]) end(total uint64) ([]suspect, uint64) {
-	for i, b := range t.batches {
-		switch {
-		case b.LastSeq != b.LeastLast:
-			t.suspect(b.FirstSeq, "last_seq is not one thing")
-		case b.LastSeq < b.FirstSeq || b.FirstSeq/readmodels.Span != b.LastSeq/readmodels.Span:
-			t.suspect(b.FirstSeq, fmt.Sprintf("last_seq is %d", b.LastSeq))
-		case b.LastSeq >= total:
-			t.suspect(b.FirstSeq, fmt.Sprintf("extra: last_seq is %d of %d events", b.LastSeq, total))
-		case i+1 < len(t.batches) && t.batches[i+1].FirstSeq <= b.LastSeq:
-			t.suspect(b.FirstSeq, fmt.Sprintf("last_seq is %d, in the next batch", b.LastSeq))
-		}
-	}
-	t.batches = nil
-	return t.found, 0
 }

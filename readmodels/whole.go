@@ -44,7 +44,6 @@ const (
 	callText       = "toString(seq)"
 	accountingText = "concat(tenant, '/', toString(day))"
 	rollupText     = "concat(tenant, '/', toString(grain), '/', toString(toUnixTimestamp(start)))"
-	batchText      = "toString(intDiv(first_seq, 1048576))"
 )
 
 // Text of a cell.
@@ -52,9 +51,6 @@ func (c AccountingCell) Text() string { return c.Tenant + "/" + c.Day.Format(day
 
 // Text of a cell.
 func (c RollupCell) Text() string { return fmt.Sprintf("%s/%s/%d", c.Tenant, c.Grain, c.Start.Unix()) }
-
-// Text of a batch: its span.
-func (b Batch) Text() string { return fmt.Sprint(b.FirstSeq / Span) }
 
 // EventsIn hands over the rows of events of a part by stream, in no order.
 func EventsIn(ctx context.Context, conn driver.Conn, p Part, visit func(EventRow) error) error {
@@ -146,10 +142,7 @@ func RollupsIn(ctx context.Context, conn driver.Conn, from string, p Part, visit
 
 // SumNames are the columns of a counting table that Sums are of.
 func SumNames(t Table) []string {
-	if t.Projection == accountingCounts.view {
-		return accountingCounts.sums
-	}
-	return rollupCounts.sums
+	return countsOf(t).sums
 }
 
 // ShownBefore and BatchesBefore are where AccountingIn and RollupsIn read from: what
@@ -183,24 +176,4 @@ func eachCounted[R any](ctx context.Context, conn driver.Conn, c counts, from st
 	query := "SELECT " + strings.Join(selected, ", ") + " FROM " + from + " AS counted WHERE " + where +
 		" GROUP BY " + strings.Join(cell, ", ") + " HAVING " + strings.Join(zero, " OR ")
 	return scanEach(ctx, conn, c.view, query, args, visit)
-}
-
-// Batch is a batch of a counting table: what its rows say of it, which must be one thing.
-type Batch struct {
-	FirstSeq      uint64 `ch:"first_seq"`
-	LastSeq       uint64 `ch:"last"`
-	LeastLast     uint64 `ch:"least_last"`
-	FirstPosition uint64 `ch:"position"`
-	LeastPosition uint64 `ch:"least_position"`
-}
-
-// BatchesIn hands over the batches of a table, of a part by span, in order.
-func BatchesIn(ctx context.Context, conn driver.Conn, built string, p Part, visit func(Batch) error) error {
-	if err := checkName(built); err != nil {
-		return err
-	}
-	where, args := p.where(batchText)
-	return scanEach(ctx, conn, "the batches of "+built, `SELECT first_seq, max(last_seq) AS last, min(last_seq) AS least_last,
-		max(first_position) AS position, min(first_position) AS least_position
-		FROM `+built+` FINAL WHERE `+where+` GROUP BY first_seq ORDER BY first_seq`, args, visit)
 }
