@@ -16,7 +16,7 @@ import (
 
 type rebuildCmd struct {
 	instanceFlag
-	Projection string `arg:"" optional:"" help:"The projection: events, edr, accounting, rollups or audit_log."`
+	Projection string `arg:"" optional:"" help:"The projection: events, edr, notifications, accounting, rollups or audit_log."`
 	All        bool   `help:"Rebuild every projection, in one pass over the ledger."`
 }
 

@@ -30,8 +30,9 @@ const (
 // before it is told of.
 //
 // Compared are the rows of events, audit_log, the EDR and notifications as their views
-// show them; the sums of accounting and rollups, as readers get them as of the cut and as
-// the batches of the tables hold them; and what those batches say of themselves.
+// show them; the sums of accounting and rollups, as readers get them as of the cut, without one,
+// and as the batches of the tables hold them; each batch and each span that is summed up
+// by itself; and what is said of how far each table is.
 type Reconciler struct {
 	Source Source
 	Codec  *event.Codec // of every ledger event

@@ -61,11 +61,22 @@ type countsCompared[C interface {
 	found []suspect
 }
 
-// cellTold is what is told of a cell: by the ledger, as readers are shown it, and in the
-// batches.
+// cellTold is what is told of a cell: by the ledger, as readers are shown it, in the
+// batches, and as it is shown without a cut, which may be ahead of it: then it must be what
+// the ledger said at some place after the cut.
 type cellTold struct {
-	want, shown, batches []int64
-	shownTimes           int
+	want, shown, batches, latest []int64
+	shownTimes                   int
+	now                          []int64 // of the ledger so far, if that is past the cut
+	right                        bool    // latest is
+}
+
+// ledgerSays answers what the ledger has told so far.
+func (c *cellTold) ledgerSays() []int64 {
+	if c.now != nil {
+		return c.now
+	}
+	return c.want
 }
 
 func (t *countsCompared[C]) name() string { return t.table.Projection }
@@ -111,6 +122,15 @@ func (t *countsCompared[C]) loadFrom(ctx context.Context, c readmodels.Cut, cut 
 			t.n++
 			cell.shownTimes++
 			addTo(&cell.shown, r.Sums)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = t.read(ctx, t.table.Projection, *t.part, func(r readmodels.CountedRow[C]) error {
+		if cell := t.at(r.Cell); cell != nil {
+			addTo(&cell.latest, r.Sums)
 		}
 		return nil
 	})
@@ -163,12 +183,18 @@ func (t *countsCompared[C]) at(cell C) *cellTold {
 }
 
 func (t *countsCompared[C]) add(e LedgerEvent, _ bool) error {
-	if e.Seq >= t.cut {
-		return nil
-	}
 	return t.counts(e, func(cell C, sums []int64) {
-		if c := t.at(cell); c != nil {
+		c := t.at(cell)
+		switch {
+		case c == nil:
+		case e.Seq < t.cut:
 			addTo(&c.want, sums)
+		default:
+			c.right = c.right || sameSums(c.ledgerSays(), c.latest)
+			if c.now == nil {
+				c.now = slices.Clone(c.want)
+			}
+			addTo(&c.now, sums)
 		}
 	})
 }
@@ -181,12 +207,25 @@ func (t *countsCompared[C]) end(uint64) ([]suspect, uint64) {
 			what = append(what, "repeated")
 		}
 		what = append(what, differences(" in the batches", names, c.want, c.batches)...)
+		if latest := c.ledgerSays(); !c.right && !sameSums(latest, c.latest) {
+			what = append(what, differences(" without a cut", names, latest, c.latest)...)
+		}
 		if len(what) > 0 && len(t.found) < maxDifferences {
 			t.found = append(t.found, suspect{Difference{t.name(), t.label(cell), strings.Join(what, ", ")}, cell.Text()})
 		}
 	}
 	t.cells = nil
 	return t.found, t.n
+}
+
+// sameSums says whether two sums are the same; none are zero.
+func sameSums(a, b []int64) bool {
+	for i := range max(len(a), len(b)) {
+		if i >= len(a) && b[i] != 0 || i >= len(b) && a[i] != 0 || i < len(a) && i < len(b) && a[i] != b[i] {
+			return false
+		}
+	}
+	return true
 }
 
 func differences(where string, names []string, want, got []int64) (all []string) {
