@@ -78,11 +78,11 @@ test-eventlog-full: test-esdb-client clickhouse-library ## the event store's fau
 	RECAPITO_TEST_FULL=1 go test -count=1 -timeout 10m -run Killed ./adapters/clickhouse
 
 .PHONY: test-readmodels-full
-test-readmodels-full: clickhouse-library ## the read models' fault tests in full (hours; KILLS=n of the ledger and of ClickHouse each, OUTAGE=1h): zero differences after kills, both at once, outages, rebuilds under load
+test-readmodels-full: clickhouse-library ## the read models' fault tests in full (hours; KILLS=n of the ledger and of ClickHouse each, OUTAGE=1h): zero differences after kills, both at once, outages, rebuilds under load, deduplication windows overrun
 	RECAPITO_TEST_KILLS=$(KILLS) go test -count=1 -timeout 90m -v -run '^TestKilledThreeTimes$$/^embedded$$' ./cmd
 	RECAPITO_TEST_OUTAGE=$(OUTAGE) go test -count=1 -timeout 180m -v -run '^TestClickHouseAway$$' ./cmd
 	RECAPITO_TEST_FULL=1 go test -count=1 -timeout 30m -run 'Killed|Memory' ./adapters/clickhouse
-	go test -count=1 -timeout 30m ./projections ./readmodels
+	RECAPITO_TEST_FULL=1 go test -count=1 -timeout 60m ./projections ./readmodels
 
 .PHONY: sim
 sim: ## drive the real code on fake time through random faults (SEED=n replays one, SEEDS=n runs so many)

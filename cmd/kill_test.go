@@ -19,9 +19,12 @@ import (
 	"testing"
 	"time"
 
+	"recapito/adapters/clickhouse"
 	"recapito/adapters/smpp/sandbox"
 	"recapito/domain/notification"
 	"recapito/domain/tenant"
+	"recapito/projections"
+	"recapito/readmodels"
 )
 
 const (
@@ -79,6 +82,10 @@ func TestKilledThreeTimes(t *testing.T) {
 		config := w.config(w.troubledSMSC(w.dir), troubledRoute)
 		i := &served{w: w, config: config}
 		i.start()
+		var before []string
+		if !w.outside() {
+			before = i.tables()
+		}
 		var strikes []func()
 		for range kills(t) {
 			strikes = append(strikes, i.rebuild, i.strikeHouse, i.strike)
@@ -97,7 +104,66 @@ func TestKilledThreeTimes(t *testing.T) {
 		}
 		l := openHere(t, config)
 		l.wantWhole(t, filepath.Join(w.dir, "smsc"), ids)
+		if !w.outside() {
+			l.wantRebuilt(t, before)
+		}
 	})
+}
+
+// tables answers the tables that projections fill, once all are made.
+func (s *served) tables() (all []string) {
+	t := s.w.t
+	t.Helper()
+	i := instanceOf(t, s.now, s.dir)
+	conn, err := clickhouse.Open("http://" + clickhouse.Writer + ":" + i.ClickHousePassword + "@" + i.ClickHouse)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	eventually(t, time.Minute, func() (err error) {
+		if all, err = tablesIn(t.Context(), conn); len(all) < len(projections.Names) {
+			return errors.Join(fmt.Errorf("there are only %v", all), err)
+		}
+		return err
+	})
+	return all
+}
+
+func tablesIn(ctx context.Context, conn readmodels.Conn) (all []string, err error) {
+	const query = `SELECT groupArray(name) FROM system.tables WHERE database = currentDatabase() AND match(name, '_v[0-9]+_[0-9a-z]+$')`
+	err = conn.QueryRow(ctx, query).Scan(&all)
+	return all, err
+}
+
+// wantRebuilt wants the rebuilds that were begun to have ended, in other tables than those
+// of before, which are gone.
+func (l *ledger) wantRebuilt(t *testing.T, before []string) {
+	t.Helper()
+	eventually(t, wholeWithin, func() error {
+		for _, s := range l.projections.States() {
+			if s.Rebuild != nil {
+				return fmt.Errorf("%s is still being rebuilt: %+v", s.Projection, *s.Rebuild)
+			}
+		}
+		now, err := tablesIn(t.Context(), l.engines.read)
+		if err != nil {
+			return err
+		}
+		if len(now) != len(projections.Names) {
+			return fmt.Errorf("there are %v", now)
+		}
+		for _, name := range before {
+			if slices.Contains(now, name) {
+				return fmt.Errorf("%s was never rebuilt", name)
+			}
+		}
+		return nil
+	})
+	for _, problem := range l.edrProblems(t.Context()) {
+		if problem != nil {
+			t.Error(problem)
+		}
+	}
 }
 
 // wantWhole wants every notification final, at the simulator no attempt twice, and the

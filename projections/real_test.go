@@ -1,6 +1,7 @@
 package projections_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,8 @@ type instance struct {
 	limit int
 	span  uint64
 	parts int // events and cells in a part that is compared; 0: as many as in the running system
+	// within bounds the wait until the tables are up to date; 0: a minute.
+	within time.Duration
 }
 
 func newInstance(t testing.TB) *instance {
@@ -118,7 +121,7 @@ func (i *instance) skewed(events []event.New) {
 
 func (i *instance) settled() {
 	i.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(i.within, time.Minute))
 	defer cancel()
 	if err := i.p.Settle(ctx); err != nil {
 		i.t.Fatalf("%v: %+v", err, i.p.States())

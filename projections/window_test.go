@@ -4,30 +4,38 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"recapito/projections"
 	"recapito/readmodels"
 )
 
-// repeating is ClickHouse with tables that remember few tokens. It keeps what is written,
-// to be written again.
+// repeating is ClickHouse with tables that remember few tokens, or as many as in the
+// running system. It keeps what is written, to be written again.
 type repeating struct {
 	projections.Target
-	conn readmodels.Conn
+	conn   readmodels.Conn
+	tokens int
 
 	mu      sync.Mutex
 	written []func(context.Context) error
 	batches map[string]int // by table
 }
 
-const fewTokens = 3
+// What the tables remember: in full (RECAPITO_TEST_FULL) it is what their schema says.
+const (
+	fewTokens = 3
+	allTokens = 400
+)
 
 func (r *repeating) Create(ctx context.Context, kind readmodels.Table, table string) error {
 	return errors.Join(r.Target.Create(ctx, kind, table),
-		r.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s MODIFY SETTING non_replicated_deduplication_window = %d", table, fewTokens)))
+		r.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s MODIFY SETTING non_replicated_deduplication_window = %d", table, r.tokens)))
 }
 
 func (r *repeating) Insert(ctx context.Context, kind readmodels.Table, table, token string, rows []readmodels.Row) error {
@@ -38,22 +46,43 @@ func (r *repeating) Insert(ctx context.Context, kind readmodels.Table, table, to
 	return r.Target.Insert(ctx, kind, table, token, rows)
 }
 
+// schemaRemembers wants a number of tokens in the tables as they are made in the running
+// system.
+func (i *instance) schemaRemembers(tokens int) {
+	i.t.Helper()
+	plain := readmodels.EDRTable.Name("plain")
+	i.exec(readmodels.EDRTable.Create(i.t.Context(), i.conn, plain))
+	made := i.strings("SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = '" + plain + "'")
+	if want := fmt.Sprintf("non_replicated_deduplication_window = %d", tokens); len(made) != 1 || !strings.Contains(made[0], want) {
+		i.t.Errorf("a table is made by %v, want %s in it", made, want)
+	}
+	i.exec(readmodels.Drop(i.t.Context(), i.conn, plain))
+}
+
 // Every batch comes again, under its token, when ClickHouse has forgotten most of them:
 // no table notices.
 func TestDeduplicationWindowOverrun(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
 	conn := connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse")))
-	target := &repeating{Target: projections.ClickHouse(conn, nil), conn: conn, batches: map[string]int{}}
+	target := &repeating{Target: projections.ClickHouse(conn, nil), conn: conn, tokens: fewTokens, batches: map[string]int{}}
 	i.batch = 8
-	i.write(60)
+	appends := 60
+	if os.Getenv("RECAPITO_TEST_FULL") != "" {
+		target.tokens, appends = allTokens, 60*allTokens/fewTokens
+	}
+	i.write(appends)
 	i.startOn(conn, target)
+	i.within = 20 * time.Minute
 	i.whole()
 	i.stop()
 	for table, n := range target.batches {
-		if n <= 2*fewTokens {
-			t.Errorf("%s was written in %d batches, and remembers %d", table, n, fewTokens)
+		if n <= 2*target.tokens {
+			t.Errorf("%s was written in %d batches, and remembers %d", table, n, target.tokens)
 		}
+	}
+	if target.tokens == allTokens {
+		i.schemaRemembers(allTokens)
 	}
 	for _, again := range target.written {
 		if err := again(t.Context()); err != nil {
