@@ -36,7 +36,7 @@ func (f *front) execute(ctx context.Context, conn *connection, q *request, rows 
 		return result{}, refuse(codeSyntax, "Syntax error (Multi-statements are not allowed)")
 	}
 	if q.reader == nil { // of a reader's, prepareReader saw more
-		if err := checkFunctions(conn, q.text); err != nil {
+		if err := checkFunctions(conn, q.text, q.parameters); err != nil {
 			return result{}, err
 		}
 	}
@@ -83,7 +83,7 @@ func (f *front) insert(conn *connection, q *request, rows *os.File) (result, err
 	case class > classMutatingGlobal:
 		return result{}, refuse(codeAccessDenied, "this kind of insert is not allowed")
 	}
-	if err := checkFunctions(conn, []byte(statement)); err != nil {
+	if err := checkFunctions(conn, []byte(statement), q.parameters); err != nil {
 		return result{}, err
 	}
 	if err := quietValues(conn, q.insert, rows); err != nil {
@@ -177,11 +177,11 @@ var forbiddenFunctions = []string{"file", "hasColumnInTable", "disk"}
 // tree that the engine's own parser makes of it. Only texts that can hold one
 // are looked at: those with a name's bytes, or with a backslash, by which a
 // quoted name may hide them.
-func checkFunctions(conn *connection, text []byte) error {
+func checkFunctions(conn *connection, text []byte, parameters []parameter) error {
 	if !mayCall(text) {
 		return nil
 	}
-	root, err := tree(conn, text)
+	root, err := tree(conn, text, parameters...)
 	if err != nil {
 		return err
 	}

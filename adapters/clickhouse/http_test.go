@@ -62,6 +62,9 @@ func TestHTTPAnswersLikeClickHouse(t *testing.T) {
 		{"parameters", func() answer {
 			return get(t, base, q("query", "SELECT {a:String}, {b:UInt8} + 1, {c:Array(String)}", "param_a", `it's \\ \t`, "param_b", "4", "param_c", "['x','y']"))
 		}, 200, "it\\'s \\\\ \\t\t5\t['x','y']\n", ""},
+		{"parameters of a text with a backslash", func() answer {
+			return get(t, base, q("query", `SELECT 'a\'b', {a:String}, {b:UInt8} FROM {t:Identifier}`, "param_a", `c\\d`, "param_b", "4", "param_t", "one", "database", "system"))
+		}, 200, "a\\'b\tc\\\\d\t4\n", ""},
 		{"show", func() answer { return get(t, base, q("query", "SHOW DATABASES LIKE 'recap%'")) }, 200, "recapito\n", ""},
 		{"describe", func() answer { return get(t, base, q("query", "DESCRIBE TABLE system.one")) }, 200, "dummy\tUInt8\t…", ""},
 		{"explain", func() answer { return get(t, base, q("query", "EXPLAIN SELECT 1")) }, 200, "…", ""},
