@@ -20,6 +20,7 @@ BENCHTIME ?= 1s
 SEED      ?=
 SEEDS     ?=
 FULL      ?=
+EVENTS    ?=
 KILLS     ?= 50
 OUTAGE    ?= 1h
 ARGS      ?=
@@ -97,8 +98,8 @@ bench-eventlog: ## measure the event store against raw Pebble, bbolt and a plain
 	RECAPITO_BENCH_FULL='$(FULL)' go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 120m ./adapters/eventlog/bench
 
 .PHONY: bench-readmodels
-bench-readmodels: clickhouse-library ## measure projecting, rebuilding, lag and queries on the embedded engines (FULL=1: 10 million events, 100 million attempts)
-	RECAPITO_BENCH_FULL='$(FULL)' go test -run '^$$' -bench . -benchtime 1x -timeout 300m ./projections/bench
+bench-readmodels: clickhouse-library ## measure projecting, rebuilding, lag and queries on the embedded engines (FULL=1: 10 million events, or EVENTS=n, and three times as many; 100 million attempts)
+	RECAPITO_BENCH_FULL='$(FULL)' RECAPITO_BENCH_EVENTS='$(EVENTS)' go test -run '^$$' -bench . -benchtime 1x -timeout 300m ./projections/bench
 
 .PHONY: fuzz
 fuzz: ## fuzz everything that parses bytes from outside, FUZZTIME each

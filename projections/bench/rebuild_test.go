@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -74,11 +75,25 @@ const (
 	goalGrown = 3.3     // times as long for three times as many events
 )
 
+// rebuilt is how many events are.
+func rebuilt(b *testing.B) uint64 {
+	b.Helper()
+	asked := os.Getenv("RECAPITO_BENCH_EVENTS")
+	if asked == "" {
+		return sized[uint64](300_000, 10_000_000)
+	}
+	n, err := strconv.ParseUint(asked, 10, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
 // BenchmarkRebuild fills every table from an empty database, then each one anew, beside
 // an insert of the same rows that does nothing else; then all in one pass, and some once
 // more when the store is three times as long.
 func BenchmarkRebuild(b *testing.B) {
-	log, events := store(b, sized[uint64](300_000, 10_000_000))
+	log, events := store(b, rebuilt(b))
 	models := newReadModels(b)
 	target := &recorder{Target: projections.ClickHouse(models.Conn, nil)}
 	w := models.watch()
