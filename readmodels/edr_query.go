@@ -288,10 +288,11 @@ var literals = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
 // literal is a text as ClickHouse reads it between quotes.
 func literal(s string) string { return "'" + literals.Replace(s) + "'" }
 
-// rows reads at most limit rows in order.
+// rows reads at most limit rows in order. Days or keys have found them by then: to look at
+// the index of changes too takes a tenth of the time of a page.
 func (w *where) rows(ctx context.Context, conn driver.Conn, limit int) ([]EDR, error) {
 	args := append(slices.Clip(w.args), named("limit", limit))
-	rows, err := conn.Query(ctx, "SELECT "+edrColumns+" FROM edr WHERE "+w.String()+edrOrder+" LIMIT {limit:UInt32}", args...)
+	rows, err := conn.Query(ctx, "SELECT "+edrColumns+" FROM edr WHERE "+w.String()+edrOrder+" LIMIT {limit:UInt32} SETTINGS use_skip_indexes = 0", args...)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the EDR: %w", err)
 	}
