@@ -18,6 +18,7 @@ import (
 type recorder struct {
 	projections.Target
 	mu      sync.Mutex
+	most    int                   // batches that are kept of each
 	batches map[string][]recorded // by projection, of those that are kept
 }
 
@@ -27,13 +28,18 @@ type recorded struct {
 	events uint64
 }
 
-const recordedBatches = 16
+// How many batches are kept, of one table and of each of all: rows that are kept are heap
+// that the garbage collector goes through while the rebuild is measured.
+const (
+	keptOfOne = 16
+	keptOfAll = 3
+)
 
-// keep begins to keep those of some projections, and of no other.
-func (r *recorder) keep(names ...string) {
+// keep begins to keep so many of some projections, and of no other.
+func (r *recorder) keep(most int, names ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.batches = map[string][]recorded{}
+	r.most, r.batches = most, map[string][]recorded{}
 	for _, name := range names {
 		r.batches[name] = nil
 	}
@@ -44,7 +50,7 @@ func (r *recorder) Insert(ctx context.Context, kind readmodels.Table, table, tok
 	_, span, _ := strings.Cut(token, ":")
 	_, _ = fmt.Sscanf(span, "%d-%d", &first, &last)
 	r.mu.Lock()
-	if kept, wanted := r.batches[kind.Projection]; wanted && len(kept) < recordedBatches {
+	if kept, wanted := r.batches[kind.Projection]; wanted && len(kept) < r.most {
 		r.batches[kind.Projection] = append(kept, recorded{kind: kind, rows: rows, events: last - first + 1})
 	}
 	r.mu.Unlock()

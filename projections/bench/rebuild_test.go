@@ -112,7 +112,7 @@ func BenchmarkRebuild(b *testing.B) {
 		return rate
 	}
 	for _, name := range projections.Names {
-		target.keep(name)
+		target.keep(keptOfOne, name)
 		rate := rebuild(name)
 		if batches := target.batches[name]; len(batches) > 0 {
 			insert := raw(b, models, batches)
@@ -124,7 +124,7 @@ func BenchmarkRebuild(b *testing.B) {
 			}
 		}
 	}
-	target.keep(projections.Names...)
+	target.keep(keptOfAll, projections.Names...)
 	w = models.watch()
 	if err := p.RebuildAll(b.Context(), progress("rebuilding all in one pass")); err != nil {
 		b.Fatal(err)
@@ -133,7 +133,7 @@ func BenchmarkRebuild(b *testing.B) {
 	figures.atLeast(format("rebuild of all %d projections in one pass, %d events", len(projections.Names), events), rate, goalRate, "events/s")
 	insert := raw(b, models, slices.Collect(maps.Values(target.batches))...)
 	figures.atLeast(format("the same against an insert of the rows of all of them, %.0f events/s", insert), rate/insert, goalShare, "")
-	target.keep()
+	target.keep(0)
 	before := maps.Clone(took)
 	p.stop() // an import bears nobody beside it
 	_, events = store(b, 3*events)
