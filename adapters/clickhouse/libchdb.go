@@ -74,6 +74,8 @@ func loadLibrary(path string) (*library, error) {
 type connection struct {
 	lib *library
 	ptr unsafe.Pointer // chdb_connection*
+
+	texts map[string]string // as the engine writes them, see written
 }
 
 // open starts an engine connection; the first one in a process starts the
@@ -88,7 +90,7 @@ func (l *library) open(args ...string) (*connection, bool) {
 	if ptr == nil {
 		return nil, false
 	}
-	return &connection{lib: l, ptr: ptr}, true
+	return &connection{lib: l, ptr: ptr, texts: map[string]string{}}, true
 }
 
 func (c *connection) handle() unsafe.Pointer { return *(*unsafe.Pointer)(c.ptr) }

@@ -10,13 +10,18 @@ import "strings"
 // compared as the engine's own parser writes it.
 
 // written is a statement as the engine's parser writes it, on one line, with its own
-// quotes and without comments.
+// quotes and without comments. The connection, which is one request's, remembers it: a
+// reader's statement is asked for several times.
 func written(conn *connection, text string) (string, error) {
+	if known, ok := conn.texts[text]; ok {
+		return known, nil
+	}
 	res, err := conn.exec("SELECT formatQuerySingleLine("+quote(text)+")", "TabSeparatedRaw")
 	if err != nil {
 		return "", err
 	}
-	return strings.TrimSuffix(string(res.data), "\n"), nil
+	conn.texts[text] = strings.TrimSuffix(string(res.data), "\n")
+	return conn.texts[text], nil
 }
 
 // differBy tells that the engine reads two statements alike but for a clause, which only

@@ -81,6 +81,26 @@ func (m *large) count(query string) (n uint64) {
 	return n
 }
 
+// texts answers the one column of a query.
+func (m *large) texts(query string, args ...any) (all []string) {
+	rows, err := m.Query(m.b.Context(), query, args...)
+	if err != nil {
+		m.b.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var one string
+		if err := rows.Scan(&one); err != nil {
+			m.b.Fatal(err)
+		}
+		all = append(all, one)
+	}
+	if err := rows.Err(); err != nil {
+		m.b.Fatal(err)
+	}
+	return all
+}
+
 func (m *large) exec(statement string) {
 	if err := m.Exec(m.b.Context(), statement); err != nil {
 		m.b.Fatalf("%v: %.300s", err, statement)
@@ -139,22 +159,7 @@ func (m *large) rest() {
 // has come to it for a day.
 func (m *large) closeMonths(table string) {
 	const query = "SELECT DISTINCT partition_id FROM system.parts WHERE active AND database = currentDatabase() AND table = {table:String} ORDER BY partition_id DESC"
-	rows, err := m.Query(m.b.Context(), query, clickhouse.Named("table", table))
-	if err != nil {
-		m.b.Fatal(err)
-	}
-	defer rows.Close()
-	var months []string
-	for rows.Next() {
-		var one string
-		if err := rows.Scan(&one); err != nil {
-			m.b.Fatal(err)
-		}
-		months = append(months, one)
-	}
-	if err := rows.Err(); err != nil {
-		m.b.Fatal(err)
-	}
+	months := m.texts(query, clickhouse.Named("table", table))
 	tell := progress("months made one part")
 	for i, one := range months[min(1, len(months)):] {
 		m.exec("OPTIMIZE TABLE " + table + " PARTITION ID '" + one + "' FINAL SETTINGS max_execution_time = 0")
@@ -239,19 +244,7 @@ func percentiles(took []time.Duration) float64 {
 
 // persons asks for the newest page of a person's attempts, as the API does.
 func (m *large) persons() float64 {
-	rows, err := m.Query(m.b.Context(), fmt.Sprintf("SELECT DISTINCT person FROM %s WHERE tenant = 'banca-nord' AND person != '' LIMIT %d", m.tables["edr"], queries))
-	if err != nil {
-		m.b.Fatal(err)
-	}
-	var persons []string
-	for rows.Next() {
-		var one string
-		if err := rows.Scan(&one); err != nil {
-			m.b.Fatal(err)
-		}
-		persons = append(persons, one)
-	}
-	_ = rows.Close()
+	persons := m.texts(fmt.Sprintf("SELECT DISTINCT person FROM %s WHERE tenant = 'banca-nord' AND person != '' LIMIT %d", m.tables["edr"], queries))
 	var took []time.Duration
 	found := 0
 	for _, person := range persons {
