@@ -209,7 +209,7 @@ func (r *Reconciler) passes(ctx context.Context, work []*task, cut uint64) (susp
 		for _, t := range now {
 			part := t.parts[0]
 			t.parts = t.parts[1:]
-			if err := t.table.load(ctx, &part, cut); err != nil {
+			if err := load(ctx, t.table, part, cut); err != nil {
 				return nil, 0, fmt.Errorf("comparing %s: %w", t.table.name(), err)
 			}
 		}
@@ -224,6 +224,17 @@ func (r *Reconciler) passes(ctx context.Context, work []*task, cut uint64) (susp
 		}
 		if len(suspects) >= maxDifferences {
 			return suspects[:maxDifferences], rows, nil
+		}
+	}
+}
+
+// load reads a part of a table: anew, if a rebuild ended meanwhile and the table that was
+// being read is dropped.
+func load(ctx context.Context, t compared, part readmodels.Part, cut uint64) error {
+	for try := 1; ; try++ {
+		err := t.load(ctx, &part, cut)
+		if err == nil || try == reconcileTries || !readmodels.IsDropped(err) {
+			return err
 		}
 	}
 }

@@ -2,6 +2,7 @@ package readmodels
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -144,6 +145,16 @@ func Drop(ctx context.Context, conn driver.Conn, name string) error {
 		}
 	}
 	return nil
+}
+
+// unknownTable is ClickHouse's code of a table that is not there.
+const unknownTable = 60
+
+// IsDropped says whether a statement failed because a table is not there: who reads one by
+// its own name, and not by its view, may meet that when a rebuild ends.
+func IsDropped(err error) bool {
+	var e *clickhouse.Exception
+	return errors.As(err, &e) && e.Code == unknownTable
 }
 
 func scanStrings(rows driver.Rows) ([]string, error) {
