@@ -23,6 +23,29 @@ func (s *system) lose(names ...string) {
 	}
 }
 
+// killedRebuilding begins to rebuild all tables; the process is killed when so many events
+// were handed out for them.
+func (s *system) killedRebuilding(events int) {
+	read, killed := s.store.handedOut(), make(chan struct{})
+	onHanded := func(f func(int)) {
+		s.store.mu.Lock()
+		defer s.store.mu.Unlock()
+		s.store.onHanded = f
+	}
+	onHanded(func(n int) {
+		if n == read+events {
+			s.cancel()
+			close(killed)
+		}
+	})
+	ctx, stop := context.WithCancel(s.t.Context())
+	go func() { _ = s.projections.RebuildAll(ctx, nil) }()
+	<-killed
+	s.stop()
+	stop()
+	onHanded(nil)
+}
+
 // A live table that is gone is begun anew, from the first event: noticed while nothing
 // happens, and at a start. What the checkpoint says of it is no longer true.
 func TestALostTableIsBegunAnew(t *testing.T) {
@@ -54,24 +77,8 @@ func TestALostRebuildIsBegunAnew(t *testing.T) {
 		s.write(400)
 		s.start()
 		time.Sleep(settle)
-		before, read, third := s.views(), s.store.handedOut(), len(s.store.ledger())/3
-		killed := make(chan struct{})
-		s.store.mu.Lock()
-		s.store.onHanded = func(n int) {
-			if n == read+third {
-				s.cancel()
-				close(killed)
-			}
-		}
-		s.store.mu.Unlock()
-		ctx, stop := context.WithCancel(t.Context())
-		go func() { _ = s.projections.RebuildAll(ctx, nil) }()
-		<-killed
-		s.stop()
-		stop()
-		s.store.mu.Lock()
-		s.store.onHanded = nil
-		s.store.mu.Unlock()
+		before := s.views()
+		s.killedRebuilding(len(s.store.ledger()) / 3)
 		s.house.mu.Lock()
 		var building []string
 		for name, rows := range s.house.tables {

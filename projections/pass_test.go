@@ -63,23 +63,9 @@ func TestAPassGoesOnAfterAKill(t *testing.T) {
 		events := len(s.store.ledger())
 		s.start()
 		time.Sleep(settle)
-		before, read := s.views(), s.store.handedOut()
-		killed := make(chan struct{})
-		s.store.mu.Lock()
-		s.store.onHanded = func(n int) {
-			if n == read+events/2 {
-				s.cancel()
-				close(killed)
-			}
-		}
-		s.store.mu.Unlock()
-		go func() { _ = s.projections.RebuildAll(s.t.Context(), nil) }()
-		<-killed
-		s.stop()
-		s.store.mu.Lock()
-		s.store.onHanded = nil
-		s.store.mu.Unlock()
-		read = s.store.handedOut()
+		before := s.views()
+		s.killedRebuilding(events / 2)
+		read := s.store.handedOut()
 		s.start()
 		time.Sleep(time.Minute)
 		// What was on its way when it was killed is read again, and only that.
