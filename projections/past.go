@@ -21,8 +21,9 @@ type Past struct {
 	Codec *event.Codec // of every ledger event
 }
 
-// streamsAtOnce is how many notifications one statement reads the events of.
-const streamsAtOnce = 250
+// streamsAtOnce is how many notifications one statement reads the events of: their names, of
+// 49 characters each, must fit into ClickHouse's max_query_size of 256 KiB.
+const streamsAtOnce = 1000
 
 // EDRs answers one page of attempts as they were.
 func (p Past) EDRs(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error) {

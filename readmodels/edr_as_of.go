@@ -108,25 +108,44 @@ func asTheyWere(ctx context.Context, q EDRQuery, now []EDR, fold FoldEDRs) ([]ED
 	return fitting, nil
 }
 
+// foldedAtOnce is how many attempts of an export are folded together.
+const foldedAtOnce = 4 * MaxEDRLimit
+
 // EachEDRAsOf hands over every attempt that q asks for as of q.AsOf, in the order of its
-// pages: Limit and Cursor are not looked at.
+// pages: Limit and Cursor are not looked at. The table of now is read as EachEDR does it.
 func EachEDRAsOf(ctx context.Context, conn driver.Conn, q EDRQuery, fold FoldEDRs, visit func(EDR) error) error {
-	q.Cursor, q.Limit = "", MaxEDRLimit
-	for {
-		page, err := EDRsAsOf(ctx, conn, q, fold)
+	if q.AsOf == nil {
+		return fmt.Errorf("%w: it names no cut", ErrBadQuery)
+	}
+	if err := q.check(); err != nil {
+		return err
+	}
+	now := q
+	now.AsOf, now.EDRFilter = nil, q.filed()
+	var some []EDR
+	hand := func() error {
+		then, err := asTheyWere(ctx, q, some, fold)
 		if err != nil {
 			return err
 		}
-		for _, r := range page.Rows {
+		some = some[:0]
+		for _, r := range then {
 			if err := visit(r); err != nil {
 				return err
 			}
 		}
-		if page.Next == "" {
+		return nil
+	}
+	err := EachEDR(ctx, conn, now, func(r EDR) error {
+		if some = append(some, r); len(some) < foldedAtOnce {
 			return nil
 		}
-		q.Cursor = page.Next
+		return hand()
+	})
+	if err != nil {
+		return err
 	}
+	return hand()
 }
 
 // EventsOf hands over the events before a cut of some streams of a tenant, by seq.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -33,6 +34,7 @@ func BenchmarkQueries(b *testing.B) {
 	p.stop()
 	m := large{b: b, readModels: models, tables: map[string]string{}}
 	m.find()
+	m.exports(events)
 	one := m.count("SELECT count() FROM edr")
 	copies := max(int(sized[uint64](2_000_000, 100_000_000)/one), 1)
 	m.copy(copies, max(copiedAtOnce/int(one), 1))
@@ -260,6 +262,29 @@ func (m *large) persons() float64 {
 	}
 	figures.add("attempts of a person, mean", 0, format("%.1f", float64(found)/float64(max(len(persons), 1))), "")
 	return percentiles(took)
+}
+
+// exports hands over all attempts of a tenant, as they are now and as they were.
+func (m *large) exports(events uint64) {
+	q := readmodels.EDRQuery{Tenant: "banca-nord"}
+	past := projections.Past{Conn: m.Conn, Codec: filled.codec}
+	for _, e := range []struct {
+		what string
+		asOf *uint64
+		each func(context.Context, readmodels.EDRQuery, func(readmodels.EDR) error) error
+	}{
+		{"now", nil, func(ctx context.Context, q readmodels.EDRQuery, visit func(readmodels.EDR) error) error {
+			return readmodels.EachEDR(ctx, m.Conn, q, visit)
+		}},
+		{"as of nine tenths of the events", new(events / 10 * 9), past.EachEDR},
+	} {
+		q.AsOf = e.asOf
+		n, began := 0, time.Now()
+		if err := e.each(m.b.Context(), q, func(readmodels.EDR) error { n++; return nil }); err != nil {
+			m.b.Fatal(err)
+		}
+		figures.add(format("export of %d attempts, %s", n, e.what), 0, format("%.4g rows/s", float64(n)/time.Since(began).Seconds()), "")
+	}
 }
 
 // sizes tells what a row takes on the disk.
