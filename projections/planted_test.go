@@ -30,7 +30,7 @@ func TestCompareSeesEveryColumnOfTheCounts(t *testing.T) {
 		for _, in := range []struct{ table, by, key string }{{"", "first_seq", "seq"}, {"_spans", "span", "span"}} {
 			planted := kind.Name("planted" + in.key)
 			i.exec(kind.Create(t.Context(), i.conn, planted))
-			places := i.places(original+in.table, in.by)
+			places := i.places(original+in.table+merged(in.table), in.by)
 			changed := fmt.Sprintf("row_number() OVER (PARTITION BY %s ORDER BY tuple(*)) = 1 AND %[1]s = ", in.by)
 			var names, changes []string
 			for n, column := range i.columns(original + in.table) {
@@ -46,7 +46,7 @@ func TestCompareSeesEveryColumnOfTheCounts(t *testing.T) {
 				if other == in.table {
 					selected = "* REPLACE (" + strings.Join(changes, ", ") + ")"
 				}
-				i.exec(i.conn.Exec(t.Context(), "INSERT INTO "+planted+other+" SELECT "+selected+" FROM (SELECT * FROM "+original+other+" FINAL)"))
+				i.exec(i.conn.Exec(t.Context(), "INSERT INTO "+planted+other+" SELECT "+selected+" FROM (SELECT * FROM "+original+other+merged(other)+")"))
 			}
 			i.exec(kind.Show(t.Context(), i.conn, planted))
 			found := strings.Join(i.differences(), "\n")
@@ -85,10 +85,19 @@ func (i *instance) columns(table string) []string {
 	return i.strings("SELECT name || ' ' || type FROM system.columns WHERE database = currentDatabase() AND table = '" + table + "' ORDER BY position")
 }
 
+// merged is how one of a counting table's tables is read: what was written twice is there
+// once, or has a run of its own.
+func merged(table string) string {
+	if table == "_spans" {
+		return ""
+	}
+	return " FINAL"
+}
+
 // places answers batches or spans of at least two rows, in order.
 func (i *instance) places(table, by string) []string {
 	i.t.Helper()
-	return i.strings(fmt.Sprintf("SELECT toString(%s) FROM %s FINAL GROUP BY %[1]s HAVING count() > 1 ORDER BY %[1]s", by, table))
+	return i.strings(fmt.Sprintf("SELECT toString(%s) FROM %s GROUP BY %[1]s HAVING count() > 1 ORDER BY %[1]s", by, table))
 }
 
 func (i *instance) strings(query string) (all []string) {

@@ -237,6 +237,21 @@ func TestSpansOnTheEngine(t *testing.T) {
 	if n := i.p.States()[0].Events; err != nil || whole != n/64-1 {
 		t.Errorf("the last whole span of %d events is %d, %v", n, whole, err)
 	}
+	// Spans that are summed up again, once more and halfway, count once.
+	for _, kind := range []readmodels.Table{readmodels.AccountingTable, readmodels.RollupsTable} {
+		kind.SpanSize = i.span
+		table := i.table(kind.Projection)
+		for _, span := range []uint64{0, whole} {
+			if err := kind.Sum(t.Context(), conn, table, span); err != nil {
+				t.Error(err)
+			}
+			half := fmt.Sprintf("INSERT INTO %s_spans SELECT * REPLACE (run - 1 AS run) FROM %[1]s_spans WHERE span = %d LIMIT 3", table, span)
+			if err := conn.Exec(t.Context(), half); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	i.whole()
 	if err := i.p.Rebuild(t.Context(), "accounting", nil); err != nil {
 		t.Error(err)
 	}

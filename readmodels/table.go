@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"regexp"
 	"strconv"
 	"strings"
@@ -29,9 +30,9 @@ type Table struct {
 var (
 	EventsTable        = Table{Projection: "events", Version: 2, columns: eventColumns.types()}
 	EDRTable           = Table{Projection: "edr", Version: 3, columns: edrPartColumns.types()}
-	AccountingTable    = Table{Projection: "accounting", Version: 1, columns: accountingColumns.types(), Sums: true}
+	AccountingTable    = Table{Projection: "accounting", Version: 2, columns: accountingColumns.types(), Sums: true}
 	NotificationsTable = Table{Projection: "notifications", Version: 1, columns: notificationColumns.types()}
-	RollupsTable       = Table{Projection: "rollups", Version: 1, columns: rollupColumns.types(), Sums: true}
+	RollupsTable       = Table{Projection: "rollups", Version: 2, columns: rollupColumns.types(), Sums: true}
 	AuditTable         = Table{Projection: "audit_log", Version: 1, columns: auditColumns.types()}
 )
 
@@ -65,12 +66,12 @@ func checkName(name string) error {
 
 // Create makes the table if it is not there.
 func (t Table) Create(ctx context.Context, conn driver.Conn, name string) error {
-	return t.run(ctx, conn, "", name, 0, "creating table")
+	return t.run(ctx, conn, "", name, "creating table")
 }
 
 // Show points the projection's view at a table, at once for every reader.
 func (t Table) Show(ctx context.Context, conn driver.Conn, name string) error {
-	return t.run(ctx, conn, "_view", name, 0, "showing table")
+	return t.run(ctx, conn, "_view", name, "showing table")
 }
 
 // Shown answers the table that the projection's view shows; empty if there is no view.
@@ -86,12 +87,16 @@ func (t Table) Shown(ctx context.Context, conn driver.Conn) (string, error) {
 }
 
 // Sum adds up the batches of a whole span, all of which have been written, so that
-// readers need not look at them any more. It may be repeated at any time.
+// readers need not look at them any more. It may be repeated at any time: each run has a
+// number of its own, readers take one run of those that came to their end, and none has to
+// look for rows that are there twice.
 func (t Table) Sum(ctx context.Context, conn driver.Conn, name string, span uint64) error {
-	return t.run(ctx, conn, "_span", name, span, "summing up a span of")
+	return t.run(ctx, conn, "_span", name, "summing up a span of",
+		"{span}", strconv.FormatUint(span, 10), "{run}", strconv.FormatUint(rand.Uint64(), 10)) //nolint:gosec // a number, not a secret
 }
 
-func (t Table) run(ctx context.Context, conn driver.Conn, suffix, name string, span uint64, doing string) error {
+// run executes the statements of a schema's file; more are pairs of what is replaced in it.
+func (t Table) run(ctx context.Context, conn driver.Conn, suffix, name, doing string, more ...string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -100,7 +105,8 @@ func (t Table) run(ctx context.Context, conn driver.Conn, suffix, name string, s
 		return fmt.Errorf("%s %s: %w", doing, name, err)
 	}
 	codes, texts := errorLists()
-	fill := strings.NewReplacer("{codes}", codes, "{texts}", texts, "{other}", literal(otherCode), "{table}", name, "{span}", strconv.FormatUint(span, 10), "{size}", strconv.FormatUint(t.SpanEvents(), 10))
+	fill := strings.NewReplacer(append(more, "{codes}", codes, "{texts}", texts, "{other}", literal(otherCode),
+		"{table}", name, "{size}", strconv.FormatUint(t.SpanEvents(), 10))...)
 	for _, statement := range statements(fill.Replace(string(text))) {
 		if err := conn.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("%s %s: %w", doing, name, err)

@@ -90,8 +90,8 @@ type SpanWeights struct {
 	Weights map[uint64]int64
 }
 
-// SpansIn answers those of a part by span. What lies there of spans that are not whole is
-// left out: no reader looks at it.
+// SpansIn answers those of a part by span. What lies there of spans that are not whole, and
+// of other runs than the one that readers take, is left out: no reader looks at it.
 func SpansIn(ctx context.Context, conn driver.Conn, t Table, built string, p Part) (SpanWeights, error) {
 	if err := checkName(built); err != nil {
 		return SpanWeights{}, err
@@ -106,8 +106,8 @@ func SpansIn(ctx context.Context, conn driver.Conn, t Table, built string, p Par
 		Span   uint64 `ch:"span"`
 		Weight int64  `ch:"weight"`
 	}
-	err := scanEach(ctx, conn, "the spans of "+built, `SELECT span, `+countsOf(t).weight()+` AS weight FROM `+built+`_spans FINAL
-		WHERE span < `+strconv.FormatUint(s.Whole, 10)+` AND `+where+` GROUP BY span`, args, func(r row) error {
+	err := scanEach(ctx, conn, "the spans of "+built, `SELECT span, `+countsOf(t).weight()+` AS weight FROM `+built+`_spans
+		WHERE span < `+strconv.FormatUint(s.Whole, 10)+` AND run IN (SELECT min(run) FROM `+built+`_whole GROUP BY span) AND `+where+` GROUP BY span`, args, func(r row) error {
 		s.Weights[r.Span] = r.Weight
 		return nil
 	})

@@ -118,11 +118,15 @@ func (m *large) copy(copies, atOnce int) {
 		}
 	}
 	edr, accounting, rollups := m.tables["edr"], m.tables["accounting"], m.tables["rollups"]
+	from := map[string]string{edr: edr + " FINAL"}
+	for _, table := range []string{accounting, rollups} { // one of the runs that summed the span up
+		from[table+"_spans"] = table + "_spans WHERE run = (SELECT min(run) FROM " + table + "_whole)"
+	}
 	origin := map[string]string{}
-	for _, table := range []string{edr, accounting + "_spans", rollups + "_spans"} {
+	for table, rows := range from {
 		origin[table] = table + "_origin"
 		m.exec("CREATE TABLE " + origin[table] + " AS " + table)
-		m.exec("INSERT INTO " + origin[table] + " SELECT * FROM " + table + " FINAL SETTINGS max_partitions_per_insert_block = 0")
+		m.exec("INSERT INTO " + origin[table] + " SELECT * FROM " + rows + " SETTINGS max_partitions_per_insert_block = 0")
 	}
 	defer func() {
 		for _, table := range origin {
@@ -136,7 +140,7 @@ func (m *large) copy(copies, atOnce int) {
 		m.exec("INSERT INTO " + edr + m.list(edr) + " SELECT " + m.moved(edr) + " FROM " + origin[edr] + each)
 		for _, table := range []string{accounting, rollups} {
 			m.exec("INSERT INTO " + table + "_spans" + m.list(table+"_spans") + " SELECT " + m.moved(table+"_spans") + " FROM " + origin[table+"_spans"] + each)
-			m.exec(fmt.Sprintf("INSERT INTO %s_whole SELECT number FROM numbers(%d, %d)", table, first, last-first+1))
+			m.exec(fmt.Sprintf("INSERT INTO %s_whole SELECT number, number FROM numbers(%d, %d)", table, first, last-first+1))
 		}
 		tell(uint64(last), uint64(copies))
 	}
@@ -206,6 +210,8 @@ func (m *large) moved(table string) string {
 			names[i] = "if(person = '', '', concat(substring(person, 1, 32), leftPad(toString(k % 50), 4, '0')))"
 		case name == "span":
 			names[i] = "span + k"
+		case name == "run":
+			names[i] = "k"
 		case name == "day" || name == "start" || strings.Contains(types[i], "DateTime64"):
 			names[i] = name + " + " + days
 		}

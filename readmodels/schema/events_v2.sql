@@ -1,7 +1,8 @@
 -- Every ledger event, one row. Personal values in data are ciphertext. Rows of one
 -- event are equal, so it does not matter which of them replaces the other. Ciphertext
 -- packs no better at a higher level. A month that nothing has come to for a day is made one
--- part, which streams are found in faster.
+-- part, which streams are found in faster. Granules are small: streams named by an
+-- idempotency key lie far apart, and what was known of one is read from a granule.
 CREATE TABLE IF NOT EXISTS {table} (
     tenant      LowCardinality(String),
     stream      String,
@@ -22,5 +23,5 @@ CREATE TABLE IF NOT EXISTS {table} (
 ) ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(recorded_at)
 ORDER BY (tenant, stream, revision)
-SETTINGS non_replicated_deduplication_window = 400,
+SETTINGS non_replicated_deduplication_window = 400, index_granularity = 1024,
     min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1;

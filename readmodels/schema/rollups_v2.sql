@@ -46,11 +46,13 @@ CREATE TABLE IF NOT EXISTS {table}_spans (
     detail   LowCardinality(String),
     bucket   UInt16,
     n        Int64,
-    span     UInt64
-) ENGINE = ReplacingMergeTree
+    span     UInt64,
+    run      UInt64
+) ENGINE = MergeTree
 PARTITION BY toYear(start)
 PRIMARY KEY (tenant, grain, basis, start)
 ORDER BY (tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, span);
 
--- The spans that {table}_spans holds whole; those before them are there too.
-CREATE TABLE IF NOT EXISTS {table}_whole (span UInt64) ENGINE = ReplacingMergeTree ORDER BY span;
+-- The spans that {table}_spans holds whole, those before them too, and the runs that summed
+-- them up.
+CREATE TABLE IF NOT EXISTS {table}_whole (span UInt64, run UInt64) ENGINE = ReplacingMergeTree ORDER BY (span, run);

@@ -48,11 +48,13 @@ CREATE TABLE IF NOT EXISTS {table}_spans (
     billable       Int64,
     billable_parts Int64,
     unpriced       Int64,
-    span           UInt64
-) ENGINE = ReplacingMergeTree
+    span           UInt64,
+    run            UInt64
+) ENGINE = MergeTree
 PARTITION BY toYYYYMM(day)
 PRIMARY KEY (tenant, day)
 ORDER BY (tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status, span);
 
--- The spans that {table}_spans holds whole; those before them are there too.
-CREATE TABLE IF NOT EXISTS {table}_whole (span UInt64) ENGINE = ReplacingMergeTree ORDER BY span;
+-- The spans that {table}_spans holds whole, those before them too, and the runs that summed
+-- them up.
+CREATE TABLE IF NOT EXISTS {table}_whole (span UInt64, run UInt64) ENGINE = ReplacingMergeTree ORDER BY (span, run);

@@ -10,8 +10,8 @@ FROM (
     SELECT
         tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
         messages AS n_messages, parts AS n_parts, billable AS n_billable, billable_parts AS n_billable_parts, unpriced AS n_unpriced
-    FROM {table}_spans FINAL
-    WHERE span < whole
+    FROM {table}_spans
+    WHERE span < whole AND run IN (SELECT min(run) FROM {table}_whole GROUP BY span)
     UNION ALL
     SELECT
         tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
@@ -30,8 +30,8 @@ WITH (SELECT if(count() = 0, 0, max(span) + 1) FROM {table}_whole) AS whole
 SELECT
     tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
     messages, parts, billable, billable_parts, unpriced
-FROM {table}_spans FINAL
-WHERE span < least(whole, intDiv({cut:UInt64}, {size}))
+FROM {table}_spans
+WHERE span < least(whole, intDiv({cut:UInt64}, {size})) AND run IN (SELECT min(run) FROM {table}_whole GROUP BY span)
 UNION ALL
 SELECT
     tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,

@@ -2,7 +2,7 @@
 -- one value for both, so that a span that is being summed up is counted once.
 CREATE OR REPLACE VIEW rollup_rows AS
 WITH (SELECT if(count() = 0, 0, max(span) + 1) FROM {table}_whole) AS whole
-SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table}_spans FINAL WHERE span < whole
+SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table}_spans WHERE span < whole AND run IN (SELECT min(run) FROM {table}_whole GROUP BY span)
 UNION ALL
 SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table} FINAL WHERE first_seq >= whole * {size};
 
@@ -187,8 +187,8 @@ HAVING n != 0;
 -- The batch that the cut falls into is named by rollups_cut.
 CREATE OR REPLACE VIEW rollups_as_of AS
 WITH (SELECT if(count() = 0, 0, max(span) + 1) FROM {table}_whole) AS whole
-SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table}_spans FINAL
-WHERE span < least(whole, intDiv({cut:UInt64}, {size}))
+SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table}_spans
+WHERE span < least(whole, intDiv({cut:UInt64}, {size})) AND run IN (SELECT min(run) FROM {table}_whole GROUP BY span)
 UNION ALL
 SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table} FINAL
 WHERE first_seq >= least(whole, intDiv({cut:UInt64}, {size})) * {size} AND last_seq < {cut:UInt64};
