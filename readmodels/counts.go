@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
@@ -180,9 +179,7 @@ func (c counts) ask(ctx context.Context, conn driver.Conn, q CountQuery, reset f
 	if err != nil {
 		return err
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"max_execution_time": int(countQueryTimeout / time.Second),
-	}))
+	ctx = within(ctx, countQueryTimeout)
 	if q.AsOf == nil {
 		return c.read(ctx, conn, query, args, scan)
 	}

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
@@ -34,9 +32,7 @@ func EDRsAsOf(ctx context.Context, conn driver.Conn, q EDRQuery, fold FoldEDRs) 
 	}
 	q.Limit = now.Limit
 	now.EDRFilter = q.filed()
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"max_execution_time": int(edrQueryTimeout / time.Second),
-	}))
+	ctx = within(ctx, edrQueryTimeout)
 	read := now.byDays
 	if now.keyed() {
 		read = now.byKeys
@@ -124,7 +120,7 @@ func EachEDRAsOf(ctx context.Context, conn driver.Conn, q EDRQuery, fold FoldEDR
 	now.AsOf, now.EDRFilter = nil, q.filed()
 	var some []EDR
 	hand := func() error {
-		then, err := asTheyWere(ctx, q, some, fold)
+		then, err := asTheyWere(within(ctx, edrQueryTimeout), q, some, fold)
 		if err != nil {
 			return err
 		}

@@ -59,9 +59,7 @@ func EDRs(ctx context.Context, conn driver.Conn, q EDRQuery) (EDRPage, error) {
 	if err != nil {
 		return EDRPage{}, err
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"max_execution_time": int(edrQueryTimeout / time.Second),
-	}))
+	ctx = within(ctx, edrQueryTimeout)
 	read := q.byDays
 	if q.keyed() {
 		read = q.byKeys
@@ -77,6 +75,11 @@ func EDRs(ctx context.Context, conn driver.Conn, q EDRQuery) (EDRPage, error) {
 		page.Next = q.next(rows[q.Limit-1])
 	}
 	return page, nil
+}
+
+// within bounds statements on the server.
+func within(ctx context.Context, d time.Duration) context.Context {
+	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_execution_time": int(d / time.Second)}))
 }
 
 // prepare checks the query and reads its cursor.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
@@ -24,7 +23,7 @@ func EachEDR(ctx context.Context, conn driver.Conn, q EDRQuery, visit func(EDR) 
 	if q.keyed() {
 		return q.eachPage(ctx, conn, visit)
 	}
-	ctx = exporting(ctx)
+	ctx = within(ctx, exportTimeout)
 	spans, err := q.spans(ctx, conn)
 	if err != nil {
 		return err
@@ -40,12 +39,6 @@ func EachEDR(ctx context.Context, conn driver.Conn, q EDRQuery, visit func(EDR) 
 		}
 	}
 	return nil
-}
-
-func exporting(ctx context.Context) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"max_execution_time": int(exportTimeout / time.Second),
-	}))
 }
 
 // eachPage is for what has few rows, found by keys.
