@@ -68,9 +68,9 @@ type Reconciled struct {
 // compared is a table that is compared, part by part.
 type compared interface {
 	name() string
-	// load reads what the table shows of a part now. An errSplit says that the part is
-	// too large.
-	load(ctx context.Context, p *readmodels.Part, cut uint64) error
+	// load reads what the table shows of a part now. After errExchanged, or an error that
+	// readmodels.IsDropped knows, it can be tried again.
+	load(ctx context.Context, p readmodels.Part, cut uint64) error
 	// add takes the next event of the ledger; tail says that it is not before the cut:
 	// the table may hold it, or not yet.
 	add(e LedgerEvent, tail bool) error
@@ -228,12 +228,15 @@ func (r *Reconciler) passes(ctx context.Context, work []*task, cut uint64) (susp
 	}
 }
 
-// load reads a part of a table: anew, if a rebuild ended meanwhile and the table that was
-// being read is dropped.
+// errExchanged: what was read is of two tables.
+var errExchanged = errors.New("its table is being exchanged again and again")
+
+// load reads a part of a table: anew, if a rebuild ended meanwhile, and the table that was
+// being read is exchanged or dropped.
 func load(ctx context.Context, t compared, part readmodels.Part, cut uint64) error {
 	for try := 1; ; try++ {
-		err := t.load(ctx, &part, cut)
-		if err == nil || try == reconcileTries || !readmodels.IsDropped(err) {
+		err := t.load(ctx, part, cut)
+		if try == reconcileTries || !errors.Is(err, errExchanged) && !readmodels.IsDropped(err) {
 			return err
 		}
 	}

@@ -31,16 +31,16 @@ type batchesCompared[C interface {
 
 func (t *batchesCompared[C]) name() string { return t.table.Projection + " batches" }
 
-func (t *batchesCompared[C]) load(ctx context.Context, p *readmodels.Part, cut uint64) error {
-	t.part, t.batches, t.inSpan, t.found = *p, nil, map[uint64]int64{}, nil
+func (t *batchesCompared[C]) load(ctx context.Context, p readmodels.Part, cut uint64) error {
+	t.part, t.batches, t.inSpan, t.found = p, nil, map[uint64]int64{}, nil
 	shown, err := readmodels.CutOf(ctx, t.conn, t.table, cut)
 	if err != nil {
 		return err
 	}
-	if t.spans, err = readmodels.SpansIn(ctx, t.conn, t.table, shown.Built, *p); err != nil {
+	if t.spans, err = readmodels.SpansIn(ctx, t.conn, t.table, shown.Built, p); err != nil {
 		return err
 	}
-	err = readmodels.BatchesIn(ctx, t.conn, t.table, shown.Built, *p, func(b readmodels.Batch) error {
+	err = readmodels.BatchesIn(ctx, t.conn, t.table, shown.Built, p, func(b readmodels.Batch) error {
 		t.batches = append(t.batches, b)
 		return nil
 	})

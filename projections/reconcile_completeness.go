@@ -33,8 +33,8 @@ type said struct {
 
 func (t *completenessCompared) name() string { return "completeness" }
 
-func (t *completenessCompared) load(ctx context.Context, p *readmodels.Part, _ uint64) error {
-	t.part, t.rows = *p, nil
+func (t *completenessCompared) load(ctx context.Context, p readmodels.Part, _ uint64) error {
+	t.part, t.rows = p, nil
 	all, err := readmodels.Completenesses(ctx, t.conn)
 	for _, c := range all {
 		if t.part.Has(c.Projection) {

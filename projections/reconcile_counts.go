@@ -2,7 +2,6 @@ package projections
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -83,37 +82,34 @@ func (t *countsCompared[C]) name() string { return t.table.Projection }
 
 func (t *countsCompared[C]) onSplit(f func(readmodels.Part)) { t.split = f }
 
-func (t *countsCompared[C]) load(ctx context.Context, p *readmodels.Part, cut uint64) error {
-	for range reconcileTries {
-		before, err := readmodels.CutOf(ctx, t.conn, t.table, cut)
-		if err != nil {
-			return err
-		}
-		part := *p // it may be split, and what is split off is told once
-		t.part, t.cells, t.cut, t.n, t.found = &part, map[C]*cellTold{}, cut, 0, nil
-		var others []readmodels.Part
-		told := t.split
-		t.split = func(other readmodels.Part) { others = append(others, other) }
-		err = t.loadFrom(ctx, before, cut)
-		t.split = told
-		if err != nil {
-			return err
-		}
-		if before.Some {
-			t.cut = before.First
-		}
-		after, err := readmodels.CutOf(ctx, t.conn, t.table, cut)
-		if err != nil {
-			return err
-		}
-		if after == before {
-			for _, other := range others {
-				told(other)
-			}
-			return nil
-		}
+func (t *countsCompared[C]) load(ctx context.Context, part readmodels.Part, cut uint64) error {
+	before, err := readmodels.CutOf(ctx, t.conn, t.table, cut)
+	if err != nil {
+		return err
 	}
-	return errors.New("its table is being exchanged again and again")
+	t.part, t.cells, t.cut, t.n, t.found = &part, map[C]*cellTold{}, cut, 0, nil
+	var others []readmodels.Part // the part may be split, and what is split off is told once
+	told := t.split
+	t.split = func(other readmodels.Part) { others = append(others, other) }
+	err = t.loadFrom(ctx, before, cut)
+	t.split = told
+	if err != nil {
+		return err
+	}
+	if before.Some {
+		t.cut = before.First
+	}
+	after, err := readmodels.CutOf(ctx, t.conn, t.table, cut)
+	if err != nil {
+		return err
+	}
+	if after != before {
+		return errExchanged
+	}
+	for _, other := range others {
+		told(other)
+	}
+	return nil
 }
 
 func (t *countsCompared[C]) loadFrom(ctx context.Context, c readmodels.Cut, cut uint64) error {

@@ -94,9 +94,9 @@ type rowsCompared[R any] struct {
 
 func (t *rowsCompared[R]) name() string { return t.table }
 
-func (t *rowsCompared[R]) load(ctx context.Context, p *readmodels.Part, _ uint64) error {
-	t.begin(*p)
-	return t.read(ctx, *p, t.take)
+func (t *rowsCompared[R]) load(ctx context.Context, p readmodels.Part, _ uint64) error {
+	t.begin(p)
+	return t.read(ctx, p, t.take)
 }
 
 func (t *rowsCompared[R]) add(e LedgerEvent, tail bool) error {
@@ -169,10 +169,10 @@ type folding[R any] interface {
 
 func (t *mergedCompared[R]) name() string { return t.table }
 
-func (t *mergedCompared[R]) load(ctx context.Context, p *readmodels.Part, _ uint64) error {
-	t.begin(*p)
+func (t *mergedCompared[R]) load(ctx context.Context, p readmodels.Part, _ uint64) error {
+	t.begin(p)
 	t.fold, t.young = t.begins(), map[string]bool{}
-	return t.read(ctx, *p, t.take)
+	return t.read(ctx, p, t.take)
 }
 
 func (t *mergedCompared[R]) add(e LedgerEvent, tail bool) error {

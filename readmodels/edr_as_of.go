@@ -18,11 +18,10 @@ type FoldEDRs func(ctx context.Context, tenant string, notifications []string, c
 // from the events before the cut, and then narrowed by what changes. Tables must hold the
 // cut.
 func EDRsAsOf(ctx context.Context, conn driver.Conn, q EDRQuery, fold FoldEDRs) (EDRPage, error) {
-	if q.AsOf == nil {
-		return EDRPage{}, fmt.Errorf("%w: it names no cut", ErrBadQuery)
+	now, err := q.now()
+	if err != nil {
+		return EDRPage{}, err
 	}
-	now := q
-	now.AsOf, now.Cursor = nil, ""
 	if _, err := now.prepare(); err != nil {
 		return EDRPage{}, err
 	}
@@ -31,7 +30,6 @@ func EDRsAsOf(ctx context.Context, conn driver.Conn, q EDRQuery, fold FoldEDRs) 
 		return EDRPage{}, err
 	}
 	q.Limit = now.Limit
-	now.EDRFilter = q.filed()
 	ctx = within(ctx, edrQueryTimeout)
 	read := now.byDays
 	if now.keyed() {
@@ -62,14 +60,21 @@ func EDRsAsOf(ctx context.Context, conn driver.Conn, q EDRQuery, fold FoldEDRs) 
 	return page, nil
 }
 
-// filed is the filter without what of an attempt changes.
-func (q EDRQuery) filed() EDRFilter {
-	f := q.EDRFilter
-	f.Is = maps.Clone(f.Is)
-	delete(f.Is, "status")
-	delete(f.Is, "code")
-	f.Within = nil
-	return f
+// now is the query of the table of now for the attempts that may be asked for: by their
+// filter without what of an attempt changes.
+func (q EDRQuery) now() (EDRQuery, error) {
+	if q.AsOf == nil {
+		return q, fmt.Errorf("%w: it names no cut", ErrBadQuery)
+	}
+	if err := q.check(); err != nil {
+		return q, err
+	}
+	q.AsOf, q.Cursor = nil, ""
+	q.Is = maps.Clone(q.Is)
+	delete(q.Is, "status")
+	delete(q.Is, "code")
+	q.Within = nil
+	return q, nil
 }
 
 // asTheyWere answers those of the attempts that were there and fit, in the same order.
@@ -110,14 +115,10 @@ const foldedAtOnce = 4 * MaxEDRLimit
 // EachEDRAsOf hands over every attempt that q asks for as of q.AsOf, in the order of its
 // pages: Limit and Cursor are not looked at. The table of now is read as EachEDR does it.
 func EachEDRAsOf(ctx context.Context, conn driver.Conn, q EDRQuery, fold FoldEDRs, visit func(EDR) error) error {
-	if q.AsOf == nil {
-		return fmt.Errorf("%w: it names no cut", ErrBadQuery)
-	}
-	if err := q.check(); err != nil {
+	now, err := q.now()
+	if err != nil {
 		return err
 	}
-	now := q
-	now.AsOf, now.EDRFilter = nil, q.filed()
 	var some []EDR
 	hand := func() error {
 		then, err := asTheyWere(within(ctx, edrQueryTimeout), q, some, fold)
@@ -132,7 +133,7 @@ func EachEDRAsOf(ctx context.Context, conn driver.Conn, q EDRQuery, fold FoldEDR
 		}
 		return nil
 	}
-	err := EachEDR(ctx, conn, now, func(r EDR) error {
+	err = EachEDR(ctx, conn, now, func(r EDR) error {
 		if some = append(some, r); len(some) < foldedAtOnce {
 			return nil
 		}

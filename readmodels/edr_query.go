@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
@@ -75,11 +74,6 @@ func EDRs(ctx context.Context, conn driver.Conn, q EDRQuery) (EDRPage, error) {
 		page.Next = q.next(rows[q.Limit-1])
 	}
 	return page, nil
-}
-
-// within bounds statements on the server.
-func within(ctx context.Context, d time.Duration) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_execution_time": int(d / time.Second)}))
 }
 
 // prepare checks the query and reads its cursor.

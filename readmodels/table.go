@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -231,3 +232,8 @@ type Conn = driver.Conn
 type Row interface{ columns(rows []Row) []any }
 
 func named(name string, value any) driver.NamedValue { return clickhouse.Named(name, value) }
+
+// within bounds statements on the server.
+func within(ctx context.Context, d time.Duration) context.Context {
+	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_execution_time": int(d / time.Second)}))
+}
