@@ -21,6 +21,10 @@ const (
 	maxBackOff = 5 * time.Second
 )
 
+// retiredFor is how long a table stays that was exchanged: who looked at the view just
+// before reads it by its name, and ClickHouse looks that up a moment later.
+const retiredFor = time.Second
+
 // projection turns the events of a batch into rows of its table.
 type projection interface {
 	kind() readmodels.Table
@@ -301,6 +305,9 @@ func (k *keeper) open(ctx context.Context) error {
 		k.mu.Lock()
 		k.wanted = true // the projection has changed: built anew beside the old table
 		k.mu.Unlock()
+	}
+	if len(state.Retired) > 0 && !sleep(ctx, retiredFor) {
+		return ctx.Err()
 	}
 	for _, table := range state.Retired {
 		if err := k.target.Drop(ctx, table); err != nil {
