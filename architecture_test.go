@@ -36,6 +36,7 @@ const (
 	clickhouse   = "github.com/ClickHouse/clickhouse-go/v2"
 	message      = "github.com/ThreeDotsLabs/watermill/message"
 	chi          = "github.com/go-chi/chi/v5"
+	backoff      = "github.com/cenkalti/backoff/v5"
 )
 
 // plants holds, for each row of the table, imports that it forbids and, so that the
@@ -59,16 +60,18 @@ func plants() []plant {
 	row("domain/notification", refused, "net/http", "net", "os", "io/ioutil", "io/fs", "database/sql", "math/rand", "math/rand/v2", "crypto/rand",
 		"log", pebble, message, "recapito/commands/empty", "recapito/readmodels/empty", "recapito/projections/empty", kafkaAdapter)
 	row("domain/notification", "", "time", "crypto/sha1", "recapito/domain/empty")
-	row("domain", refused, "net/http")
-	row("commands", refused, pebble, clickhouse, chi, "recapito/readmodels/empty", "recapito/projections/empty", "recapito/api/empty", kafkaAdapter)
+	row("domain", refused, "net/http", "recapito/retry/empty")
+	row("retry", refused, pebble, "recapito/domain/empty", "recapito/commands/empty")
+	row("retry", "", backoff)
+	row("commands", refused, backoff, pebble, clickhouse, chi, "recapito/readmodels/empty", "recapito/projections/empty", "recapito/api/empty", kafkaAdapter)
 	row("commands/sealing", refused, pebble, kafkaAdapter)
-	row("commands", "", "recapito/domain/empty", message, "net/http")
+	row("commands", "", "recapito/domain/empty", "recapito/retry/empty", message, "net/http")
 	row("commands/storetest", refused, kafkaAdapter, "recapito/api/empty")
 	row("commands/storetest", "", "testing", "recapito/commands/empty")
 	row("readmodels", refused, pebble, chi, "recapito/domain/empty", "recapito/commands/empty", "recapito/projections/empty", kafkaAdapter)
 	row("readmodels", "", clickhouse)
 	row("projections", refused, pebble, clickhouse, "recapito/commands/empty", "recapito/api/empty", kafkaAdapter)
-	row("projections", "", "recapito/domain/empty", "recapito/readmodels/empty")
+	row("projections", "", "recapito/domain/empty", "recapito/retry/empty", "recapito/readmodels/empty")
 	row("api", refused, pebble, clickhouse, "recapito/projections/empty", "recapito/cmd/empty", kafkaAdapter)
 	row("api", "", chi, "recapito/commands/empty", "recapito/domain/empty", "recapito/readmodels/empty")
 	row("adapters/kafka", refused, "recapito/api/empty", "recapito/cmd/empty", "recapito/adapters/smpp/empty")
@@ -182,7 +185,7 @@ func layModule(t *testing.T, dir string, plants []plant) {
 
 	mod := "module recapito\n\ngo 1.26.0\n"
 	for module, packages := range map[string][]string{
-		pebble: {""}, clickhouse: {""}, chi: {""},
+		pebble: {""}, clickhouse: {""}, chi: {""}, backoff: {""},
 		"github.com/ThreeDotsLabs/watermill": {"/message"},
 	} {
 		outside := "outside/" + strings.ReplaceAll(module, "/", "_")

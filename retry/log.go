@@ -1,0 +1,80 @@
+package retry
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	logEvery = time.Minute
+	// sameOutage: a failure that comes sooner after the last one was over belongs to it.
+	sameOutage = 10 * time.Second
+)
+
+// Log reports the failures of one kind of operation: the first one as a warning, then at
+// most one a minute with how many there were, then that it is over. Many operations may
+// share a Log; the failure is over when none of them fails. A nil Log writes nothing.
+type Log struct {
+	logger *slog.Logger
+	what   string
+	args   []any
+
+	mu       sync.Mutex
+	failing  int       // operations that fail at present
+	failures int       // since the last time it was over
+	began    time.Time // of this outage
+	logged   time.Time // last warning
+	warned   bool      // since the last time that it was over
+	over     time.Time
+}
+
+// NewLog returns a Log. what names the operation in a line such as "matcher: following
+// $all failed, will be tried again"; args are slog attributes of every line.
+func NewLog(logger *slog.Logger, what string, args ...any) *Log {
+	return &Log{logger: logger, what: what, args: args}
+}
+
+// failed counts a failure; first is an operation's first one.
+func (l *Log) failed(err error, wait time.Duration, first bool) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	begins := false
+	if first {
+		l.failing++
+		begins = l.failing == 1 && (l.over.IsZero() || now.Sub(l.over) >= sameOutage)
+	}
+	if begins {
+		l.began, l.failures = now, 0
+	}
+	l.failures++
+	if !begins && now.Sub(l.logged) < logEvery {
+		return
+	}
+	l.logged, l.warned = now, true
+	l.logger.Warn(l.what+" failed, will be tried again",
+		append(l.args[:len(l.args):len(l.args)], "error", err, "failures", l.failures, "retry_in", wait.Round(time.Millisecond))...)
+}
+
+// ended takes back an operation's failed: it succeeded, or was given up.
+func (l *Log) ended(succeeded bool) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failing--; l.failing > 0 {
+		return
+	}
+	l.over = time.Now()
+	if !succeeded || !l.warned {
+		return
+	}
+	l.warned = false
+	l.logger.Info(l.what+" works again",
+		append(l.args[:len(l.args):len(l.args)], "failures", l.failures, "after", l.over.Sub(l.began).Round(time.Millisecond))...)
+}
