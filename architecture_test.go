@@ -61,6 +61,8 @@ func plants() []plant {
 		"log", pebble, message, "recapito/commands/empty", "recapito/readmodels/empty", "recapito/projections/empty", kafkaAdapter)
 	row("domain/notification", "", "time", "crypto/sha1", "recapito/domain/empty")
 	row("domain", refused, "net/http", "recapito/retry/empty")
+	row("domain/address", refused, "net", "net/mail", "golang.org/x/net/http2")
+	row("domain/address", "", "net/url", "golang.org/x/net/idna", "golang.org/x/text/unicode/norm")
 	row("retry", refused, pebble, "recapito/domain/empty", "recapito/commands/empty")
 	row("retry", "", backoff)
 	row("commands", refused, backoff, pebble, clickhouse, chi, "recapito/readmodels/empty", "recapito/projections/empty", "recapito/api/empty", kafkaAdapter)
