@@ -1,7 +1,7 @@
-// Package cmd is the command line: flags, configuration and wiring, one file a
-// subcommand. ledger.go lists everything that runs in an instance. The other verbs
-// find a running instance by its folder's run.json and speak HTTP to it; none opens a
-// running instance's folder.
+// Package cmd is the command line, one file a subcommand. `serve` and `sandbox` run an
+// instance, which the package instance wires from the configuration that the package config
+// reads. The other verbs find a running instance by its folder's run.json and speak HTTP to
+// it; none opens a running instance's folder.
 package cmd
 
 import (
@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -91,28 +90,6 @@ func run(ctx context.Context, args []string, t terminal) int {
 type instanceFlag struct {
 	Data   string `help:"The instance's folder." default:"./data" env:"RECAPITO_DATA" type:"path"`
 	Tenant string `help:"The tenant to act for." default:"default"`
-}
-
-func newLogger(c Config, out io.Writer) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
-		return nil, errors.New("log.level: must be debug, info, warn or error")
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if c.Log.Format == "json" {
-		return slog.New(slog.NewJSONHandler(out, options)), nil
-	}
-	return slog.New(slog.NewTextHandler(out, options)), nil
-}
-
-// childLogger is the logger of a verb that runs as a child of an instance: RECAPITO_LOG_*
-// say its level and form.
-func childLogger(t terminal) (*slog.Logger, error) {
-	c := defaultConfig()
-	if err := overrideByEnv(&c, t.environ); err != nil {
-		return nil, err
-	}
-	return newLogger(c, t.err)
 }
 
 // pairs reads flags of the form left=right. Errors never hold what was given.

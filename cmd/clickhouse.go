@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"recapito/adapters/clickhouse"
+	"recapito/cmd/config"
 )
 
 type clickhouseCmd struct {
@@ -17,7 +18,7 @@ type clickhouseCmd struct {
 // Run runs the engine until it is told to stop; as an instance's child, until stdin
 // ends: its parent holds the other side. Its first line of output is its address.
 func (c clickhouseCmd) Run(ctx context.Context, t terminal) error {
-	log, err := childLogger(t)
+	log, err := config.ChildLogger(t.environ, t.err)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,9 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"recapito/cmd/instance"
+	"recapito/domain/tenant"
 )
 
 // client speaks to a running instance with its local admin key.
@@ -27,14 +30,14 @@ const (
 )
 
 func (f instanceFlag) client() (*client, error) {
-	i, err := findInstance(f.Data)
+	i, err := instance.Find(f.Data)
 	if err != nil {
 		return nil, err
 	}
 	return newClient(i, f.Tenant), nil
 }
 
-func newClient(i Instance, tenant string) *client {
+func newClient(i instance.RunFile, tenant string) *client {
 	return &client{base: "http://" + i.HTTP, key: i.APIKey, tenant: tenant, http: http.Client{Timeout: clientTimeout}}
 }
 
@@ -118,4 +121,19 @@ func (c *client) call(ctx context.Context, method, path string, body, answer any
 		return fmt.Errorf("reading the answer: %w", err)
 	}
 	return nil
+}
+
+// refuseRunning errs if an instance runs on a folder. Its key distinguishes it from a
+// program that got the port of an instance that died.
+func refuseRunning(ctx context.Context, dir string) error {
+	i, err := instance.Find(dir)
+	if err != nil {
+		return nil //nolint:nilerr // none is alive; the folder's locks refuse the rest
+	}
+	c := newClient(i, tenant.Default)
+	c.http.Timeout = 5 * time.Second
+	if err := c.call(ctx, http.MethodGet, "/v1/scenarios", nil, nil); err != nil {
+		return nil //nolint:nilerr // as above
+	}
+	return fmt.Errorf("an instance already runs on %s (http://%s, process %d): stop it, or name another folder with --data and free ports with --http 127.0.0.1:0", dir, i.HTTP, i.PID)
 }

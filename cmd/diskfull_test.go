@@ -15,6 +15,7 @@ import (
 
 	"recapito/adapters/eventlog"
 	"recapito/adapters/eventlog/esdbserver"
+	"recapito/cmd/instance"
 	"recapito/domain/tenant"
 )
 
@@ -36,7 +37,7 @@ func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	disk := &measured{FS: vfs.Default}
 	disk.free.Store(plenty)
-	store, err := openEmbedded(eventlog.Options{Dir: filepath.Join(t.TempDir(), "events"), FS: disk}, esdbserver.Options{Addr: "127.0.0.1:0"})
+	store, err := instance.OpenEmbedded(eventlog.Options{Dir: filepath.Join(t.TempDir(), "events"), FS: disk}, esdbserver.Options{Addr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +48,7 @@ func TestFullDisk(t *testing.T) {
 	})
 	_, smsc := startSMSC(t, dir, "127.0.0.1:0", "--receipt-delay", "300ms", "--receipt-spread", "50ms")
 	l := openHere(t, writeConfig(t, dir, smsc, "    redispatch: 2s\neventstore: {url: \"esdb://"+store.Addr()+"?tls=false\"}\n"))
-	i, err := findInstance(dir)
+	i, err := instance.Find(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,13 +94,13 @@ func TestFullDisk(t *testing.T) {
 	if err := c.call(t.Context(), http.MethodPost, "/v1/notifications", body(10), &accepted); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.waitFinal(t.Context(), append(ids, accepted.ID)); err != nil {
+	if _, err := l.WaitFinal(t.Context(), append(ids, accepted.ID)); err != nil {
 		t.Error(err)
 	}
 }
 
 // post answers the status and Retry-After of a request.
-func post(t *testing.T, i Instance, body any) (int, string) {
+func post(t *testing.T, i instance.RunFile, body any) (int, string) {
 	t.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -122,7 +123,7 @@ func post(t *testing.T, i Instance, body any) (int, string) {
 }
 
 // readyz answers the status and what it says of the event store.
-func readyz(t *testing.T, i Instance) (int, string) {
+func readyz(t *testing.T, i instance.RunFile) (int, string) {
 	t.Helper()
 	response, err := http.Get("http://" + i.HTTP + "/readyz")
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 
 	"recapito/adapters/eventlog"
 	"recapito/adapters/eventlog/esdbserver"
+	"recapito/cmd/config"
+	"recapito/cmd/instance"
 )
 
 type eventlogCmd struct {
@@ -32,7 +34,7 @@ type eventlogServeCmd struct {
 
 // Run serves the store until it is told to stop. Its first line of output is its address.
 func (s eventlogServeCmd) Run(ctx context.Context, t terminal) error {
-	log, err := childLogger(t)
+	log, err := config.ChildLogger(t.environ, t.err)
 	if err != nil {
 		return err
 	}
@@ -47,7 +49,7 @@ func (s eventlogServeCmd) Run(ctx context.Context, t terminal) error {
 		}
 		o.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	}
-	store, err := openEmbedded(eventlog.Options{Dir: filepath.Join(s.Data, "events"), Uncompressed: uncompressed(), Logger: log}, o)
+	store, err := instance.OpenEmbedded(eventlog.Options{Dir: filepath.Join(s.Data, "events"), Uncompressed: instance.Uncompressed(), Logger: log}, o)
 	if err != nil {
 		return err
 	}
@@ -55,8 +57,8 @@ func (s eventlogServeCmd) Run(ctx context.Context, t terminal) error {
 	select {
 	case <-ctx.Done():
 		return store.Close()
-	case err := <-store.served: // it ended by itself
-		store.served <- nil // for Close
+	case err := <-store.Served: // it ended by itself
+		store.Served <- nil // for Close
 		return errors.Join(err, store.Close())
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"recapito/adapters/eventlog"
 	"recapito/adapters/eventlog/backup"
+	"recapito/cmd/instance"
 )
 
 type eventlogBackupCmd struct {
@@ -49,7 +50,7 @@ func (c eventlogBackupCmd) Run(ctx context.Context, t terminal) error {
 
 func (c eventlogBackupCmd) checkpoint(ctx context.Context, t terminal) (dir string, release func() error, err error) {
 	events := eventsFlag{c.Data}
-	dir, end, err := checkpointOf(ctx, events.dir())
+	dir, end, err := instance.Checkpoint(ctx, events.dir())
 	if err == nil {
 		return dir, func() error { end(); return nil }, nil
 	}

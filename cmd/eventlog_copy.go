@@ -13,6 +13,8 @@ import (
 
 	"recapito/adapters/eventlog"
 	"recapito/adapters/eventstore"
+	"recapito/cmd/config"
+	"recapito/cmd/instance"
 	"recapito/commands/storecopy"
 )
 
@@ -36,7 +38,7 @@ func openCopyStore(where string, log *slog.Logger) (copyStore, error) {
 		}
 		return s, nil
 	}
-	s, err := eventlog.Open(eventlog.Options{Dir: filepath.Join(where, "events"), Uncompressed: uncompressed(), Logger: log})
+	s, err := eventlog.Open(eventlog.Options{Dir: filepath.Join(where, "events"), Uncompressed: instance.Uncompressed(), Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +47,7 @@ func openCopyStore(where string, log *slog.Logger) (copyStore, error) {
 
 // Run copies, and says how far it got also if it fails.
 func (c eventlogCopyCmd) Run(ctx context.Context, t terminal) (err error) {
-	log, err := childLogger(t)
+	log, err := config.ChildLogger(t.environ, t.err)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"recapito/adapters/eventlog"
+	"recapito/cmd/config"
+	"recapito/cmd/instance"
 )
 
 // eventsFlag names the folder of a store that is worked on while nothing runs on it.
@@ -20,8 +22,8 @@ type eventsFlag struct {
 func (f eventsFlag) dir() string { return filepath.Join(f.Data, "events") }
 
 func (f eventsFlag) options(t terminal) (eventlog.Options, error) {
-	log, err := childLogger(t)
-	return eventlog.Options{Dir: f.dir(), Uncompressed: uncompressed(), Logger: log}, err
+	log, err := config.ChildLogger(t.environ, t.err)
+	return eventlog.Options{Dir: f.dir(), Uncompressed: instance.Uncompressed(), Logger: log}, err
 }
 
 type eventlogImportCmd struct {

@@ -133,10 +133,10 @@ func TestEventlogBackup(t *testing.T) {
 	if _, err := verb(t, "eventlog", "restore", "--from", to, "--data", again); err == nil || !strings.Contains(err.Error(), "a restore overwrites nothing") {
 		t.Errorf("over a store: %v", err)
 	}
-	if err := os.Remove(filepath.Join(dir, "events", "door.json")); err != nil {
+	if err := os.Remove(filepath.Join(dir, "events", "checkpoints.json")); err != nil {
 		t.Error(err)
 	}
 	if _, err := verb(t, "eventlog", "backup", "--data", dir, "--to", to); err == nil || !strings.Contains(err.Error(), "is another recapito running on this folder?") {
-		t.Errorf("of a store whose door is not found: %v", err)
+		t.Errorf("of a store whose checkpoint listener is not found: %v", err)
 	}
 }

@@ -21,6 +21,8 @@ import (
 
 	"recapito/adapters/clickhouse"
 	"recapito/adapters/smpp/sandbox"
+	"recapito/cmd/config"
+	"recapito/cmd/instance"
 	"recapito/domain/notification"
 	"recapito/domain/tenant"
 	"recapito/projections"
@@ -103,9 +105,9 @@ func TestKilledThreeTimes(t *testing.T) {
 			w.broker.strike()
 		}
 		l := openHere(t, config)
-		l.wantWhole(t, filepath.Join(w.dir, "smsc"), ids)
+		wantComplete(t, l, filepath.Join(w.dir, "smsc"), ids)
 		if !w.outside() {
-			l.wantRebuilt(t, before)
+			wantRebuilt(t, l, before)
 		}
 	})
 }
@@ -137,15 +139,15 @@ func tablesIn(ctx context.Context, conn readmodels.Conn) (all []string, err erro
 
 // wantRebuilt wants the rebuilds that were begun to have ended, in other tables than those
 // of before, which are gone.
-func (l *ledger) wantRebuilt(t *testing.T, before []string) {
+func wantRebuilt(t *testing.T, l *instance.Instance, before []string) {
 	t.Helper()
 	eventually(t, wholeWithin, func() error {
-		for _, s := range l.projections.States() {
+		for _, s := range l.Projections.States() {
 			if s.Rebuild != nil {
 				return fmt.Errorf("%s is still being rebuilt: %+v", s.Projection, *s.Rebuild)
 			}
 		}
-		now, err := tablesIn(t.Context(), l.engines.read)
+		now, err := tablesIn(t.Context(), l.Engines.Read)
 		if err != nil {
 			return err
 		}
@@ -159,7 +161,7 @@ func (l *ledger) wantRebuilt(t *testing.T, before []string) {
 		}
 		return nil
 	})
-	for _, problem := range l.edrProblems(t.Context()) {
+	for _, problem := range l.TableProblems(t.Context()) {
 		if problem != nil {
 			t.Error(problem)
 		}
@@ -168,11 +170,11 @@ func (l *ledger) wantRebuilt(t *testing.T, before []string) {
 
 // wantWhole wants every notification final, at the simulator no attempt twice, and the
 // read models equal to a fold of the events.
-func (l *ledger) wantWhole(t *testing.T, smsc string, ids []string) {
+func wantComplete(t *testing.T, l *instance.Instance, smsc string, ids []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), wholeWithin)
 	defer cancel()
-	final, err := l.waitFinal(ctx, ids)
+	final, err := l.WaitFinal(ctx, ids)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,13 +182,13 @@ func (l *ledger) wantWhole(t *testing.T, smsc string, ids []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, problem := range append(journalProblems(final, journal), l.edrProblems(t.Context())...) {
+	for _, problem := range append(instance.JournalProblems(final, journal), l.TableProblems(t.Context())...) {
 		if problem != nil {
 			t.Error(problem)
 		}
 	}
 	if t.Failed() { // what it waited for, if it did
-		t.Logf("projections: %+v\n%s", l.projections.States(), goroutinesIn("recapito/projections."))
+		t.Logf("projections: %+v\n%s", l.Projections.States(), goroutinesIn("recapito/projections."))
 	}
 	unknown := 0
 	for _, s := range final {
@@ -368,26 +370,26 @@ const testName = "Wilhelmina"
 func testNumber(n int) string { return fmt.Sprintf("+393401%06d", n) }
 
 // openHere runs an instance in this process until the test ends.
-func openHere(t *testing.T, config string) *ledger {
+func openHere(t *testing.T, file string) *instance.Instance {
 	t.Helper()
-	c, err := loadConfig(config, nil)
+	c, err := config.Load(file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.zeroPorts()
+	c.ZeroPorts()
 	log := slog.New(slog.NewTextHandler(&testLog{t: t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	scenarios, err := loadScenarios(c, log)
+	scenarios, err := instance.LoadScenarios(c, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var l *ledger
+	var l *instance.Instance
 	eventually(t, time.Minute, func() (err error) { // a killed instance's child holds its folder a little longer
-		l, err = openLedger(t.Context(), c, scenarios, log)
+		l, err = instance.Open(t.Context(), c, scenarios, log)
 		return err
 	})
 	ctx, stop := context.WithCancel(context.Background())
-	ended, ready := make(chan error, 1), make(chan Instance, 1)
-	go func() { ended <- l.run(ctx, func(i Instance) { ready <- i }) }()
+	ended, ready := make(chan error, 1), make(chan instance.RunFile, 1)
+	go func() { ended <- l.Run(ctx, func(i instance.RunFile) { ready <- i }) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {

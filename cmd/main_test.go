@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"recapito/cmd/instance"
 )
 
 // asRecapito makes the test binary behave as the program: children (ClickHouse, the
@@ -190,14 +192,14 @@ func eventually(t testing.TB, within time.Duration, ok func() error) {
 }
 
 // instanceOf waits until the instance of a folder is ready.
-func instanceOf(t testing.TB, p *process, dir string) Instance {
+func instanceOf(t testing.TB, p *process, dir string) instance.RunFile {
 	t.Helper()
-	var i Instance
+	var i instance.RunFile
 	eventually(t, time.Minute, func() (err error) {
 		if p.ended() {
 			t.Fatalf("the instance ended: %v", p.err)
 		}
-		if i, err = findInstance(dir); err == nil && i.PID != p.cmd.Process.Pid {
+		if i, err = instance.Find(dir); err == nil && i.PID != p.cmd.Process.Pid {
 			err = errors.New("run.json is an earlier instance's")
 		}
 		return err
@@ -240,4 +242,14 @@ routes:
 		t.Fatal(err)
 	}
 	return file
+}
+
+// wait lets time pass, or ctx end.
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
 }

@@ -58,8 +58,8 @@ func TestLedgerGoesOnOverACopyOfItsStore(t *testing.T) {
 	}
 	startSMSC(t, dir, smsc, "--receipt-delay", "50ms", "--receipt-spread", "50ms")
 	l := openHere(t, writeConfig(t, dir, smsc, route+"eventstore: {url: \""+url+"\"}\n"))
-	l.wantWhole(t, filepath.Join(dir, "smsc"), ids)
-	for id, now := range histories(t, newClient(l.instance, tenant.Default), ids) {
+	wantComplete(t, l, filepath.Join(dir, "smsc"), ids)
+	for id, now := range histories(t, newClient(l.RunFile, tenant.Default), ids) {
 		was := before[id]
 		if len(now) < len(was) {
 			t.Errorf("%s has %d events and had %d", id, len(now), len(was))
@@ -71,7 +71,7 @@ func TestLedgerGoesOnOverACopyOfItsStore(t *testing.T) {
 	}
 	for _, id := range ids[:each] { // final before
 		var rows uint64
-		err := l.engines.read.QueryRow(t.Context(), "SELECT count() FROM edr WHERE notification = ?", id).Scan(&rows)
+		err := l.Engines.Read.QueryRow(t.Context(), "SELECT count() FROM edr WHERE notification = ?", id).Scan(&rows)
 		if err != nil || rows != 1 {
 			t.Errorf("the EDR of %s has %d rows: %v", id, rows, err)
 		}

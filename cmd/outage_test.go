@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"recapito/cmd/instance"
 	"recapito/domain/tenant"
 )
 
@@ -60,9 +61,9 @@ func clickHouseAway(t *testing.T, w *world) {
 
 	length := outage(t, w)
 	back := w.takeHouseAway(l)
-	began, rows := time.Now(), l.rowsOf(t)
+	began, rows := time.Now(), rowsOf(t, l)
 	away := traffic.phase("ClickHouse away", length)
-	l.wantBehind(t, began, rows)
+	wantBehind(t, l, began, rows)
 	back()
 	if !w.outside() {
 		w.slow(l)
@@ -81,13 +82,13 @@ func clickHouseAway(t *testing.T, w *world) {
 		t.Log(before.String() + "; " + p.String())
 	}
 	ids := traffic.stop()
-	eventually(t, time.Minute+length/20, func() error { return l.caughtUp(t) })
-	l.wantWhole(t, filepath.Join(w.dir, "smsc"), ids)
+	eventually(t, time.Minute+length/20, func() error { return caughtUp(t, l) })
+	wantComplete(t, l, filepath.Join(w.dir, "smsc"), ids)
 }
 
 // takeHouseAway makes ClickHouse answer nobody, until the function it returns is called:
 // the one outside dies, the embedded one hangs, and so does each that is started after it.
-func (w *world) takeHouseAway(l *ledger) (back func()) {
+func (w *world) takeHouseAway(l *instance.Instance) (back func()) {
 	w.t.Helper()
 	if w.outside() {
 		w.house.now.kill()
@@ -98,20 +99,20 @@ func (w *world) takeHouseAway(l *ledger) (back func()) {
 	go func() {
 		defer close(done)
 		for hung := 0; ctx.Err() == nil; wait(ctx, 10*time.Millisecond) {
-			if pid := l.engines.house.PID(); pid != hung && pid != 0 {
+			if pid := l.Engines.ClickHouse.PID(); pid != hung && pid != 0 {
 				_ = syscall.Kill(pid, syscall.SIGSTOP)
 				hung = pid
 			}
 		}
-		_ = syscall.Kill(l.engines.house.PID(), syscall.SIGCONT)
+		_ = syscall.Kill(l.Engines.ClickHouse.PID(), syscall.SIGCONT)
 	}()
 	return func() { cancel(); <-done }
 }
 
 // slow pauses the embedded engine for a second and a half of every two.
-func (w *world) slow(l *ledger) {
+func (w *world) slow(l *instance.Instance) {
 	for range 4 {
-		pid := l.engines.house.PID()
+		pid := l.Engines.ClickHouse.PID()
 		if pid == 0 { // it was killed for hanging, and starts
 			wait(w.t.Context(), 2*time.Second)
 			continue
@@ -124,14 +125,16 @@ func (w *world) slow(l *ledger) {
 }
 
 // rowsOf answers how many ledger events each projection's table has.
-func (l *ledger) rowsOf(t *testing.T) map[string]float64 { return l.gaugesOf(t, "projection_events") }
+func rowsOf(t *testing.T, l *instance.Instance) map[string]float64 {
+	return gaugesOf(t, l, "projection_events")
+}
 
 // gaugesOf reads a metric of every projection.
-func (l *ledger) gaugesOf(t *testing.T, name string) map[string]float64 {
+func gaugesOf(t *testing.T, l *instance.Instance, name string) map[string]float64 {
 	t.Helper()
 	all := map[string]float64{}
 	line := regexp.MustCompile(`(?m)^recapito_` + name + `\{projection="([a-z_]+)"\} (\S+)$`)
-	for _, m := range line.FindAllStringSubmatch(get(t, "http://"+l.instance.Metrics+"/metrics"), -1) {
+	for _, m := range line.FindAllStringSubmatch(get(t, "http://"+l.RunFile.Metrics+"/metrics"), -1) {
 		n, err := strconv.ParseFloat(m[2], 64)
 		if err != nil {
 			t.Fatal(err)
@@ -146,16 +149,16 @@ func (l *ledger) gaugesOf(t *testing.T, name string) map[string]float64 {
 
 // wantBehind wants the metrics to say what is missing in each table, and since when, and
 // the instance to be degraded, not dead.
-func (l *ledger) wantBehind(t *testing.T, began time.Time, rows map[string]float64) {
+func wantBehind(t *testing.T, l *instance.Instance, began time.Time, rows map[string]float64) {
 	t.Helper()
 	eventually(t, 10*time.Second, func() error {
-		status, engines := l.readyz(t)
+		status, engines := readiness(t, l)
 		if status != "degraded" || engines["clickhouse"].State != "down" {
 			return fmt.Errorf("/readyz says %s, ClickHouse is %s", status, engines["clickhouse"].State)
 		}
 		return nil
 	})
-	now, behind, lag := l.rowsOf(t), l.gaugesOf(t, "projection_waiting_events"), l.gaugesOf(t, "projection_lag_seconds")
+	now, behind, lag := rowsOf(t, l), gaugesOf(t, l, "projection_waiting_events"), gaugesOf(t, l, "projection_lag_seconds")
 	total := 0.0
 	for name := range now {
 		total = max(total, now[name]+behind[name])
@@ -172,26 +175,26 @@ func (l *ledger) wantBehind(t *testing.T, began time.Time, rows map[string]float
 	}
 }
 
-func (l *ledger) readyz(t *testing.T) (string, map[string]struct{ State, Detail string }) {
+func readiness(t *testing.T, l *instance.Instance) (string, map[string]struct{ State, Detail string }) {
 	t.Helper()
 	var body struct {
 		Status  string
 		Engines map[string]struct{ State, Detail string }
 	}
-	if err := json.Unmarshal([]byte(get(t, "http://"+l.instance.HTTP+"/readyz")), &body); err != nil {
+	if err := json.Unmarshal([]byte(get(t, "http://"+l.RunFile.HTTP+"/readyz")), &body); err != nil {
 		t.Fatal(err)
 	}
 	return body.Status, body.Engines
 }
 
-func (l *ledger) caughtUp(t *testing.T) error {
+func caughtUp(t *testing.T, l *instance.Instance) error {
 	t.Helper()
-	for name, behind := range l.gaugesOf(t, "projection_waiting_events") {
+	for name, behind := range gaugesOf(t, l, "projection_waiting_events") {
 		if behind != 0 {
 			return fmt.Errorf("%s is %v events behind", name, behind)
 		}
 	}
-	if status, engines := l.readyz(t); status != "ready" {
+	if status, engines := readiness(t, l); status != "ready" {
 		return fmt.Errorf("/readyz says %s: %v", status, engines)
 	}
 	return nil
@@ -200,7 +203,7 @@ func (l *ledger) caughtUp(t *testing.T) error {
 // traffic sends requests one by one at a fixed rate.
 type traffic struct {
 	t    *testing.T
-	l    *ledger
+	l    *instance.Instance
 	end  context.CancelFunc
 	done chan struct{}
 
@@ -236,12 +239,12 @@ func (p phase) String() string {
 		p.median().Round(100*time.Microsecond), p.took[len(p.took)*99/100].Round(100*time.Microsecond), p.delivered, p.early)
 }
 
-func newTraffic(t *testing.T, l *ledger) *traffic {
+func newTraffic(t *testing.T, l *instance.Instance) *traffic {
 	ctx, end := context.WithCancel(t.Context())
 	f := &traffic{t: t, l: l, end: end, done: make(chan struct{})}
 	go func() {
 		defer close(f.done)
-		c := newClient(l.instance, tenant.Default)
+		c := newClient(l.RunFile, tenant.Default)
 		var senders errgroup.Group
 		tick := time.NewTicker(time.Second / trafficRate)
 		defer tick.Stop()
@@ -285,7 +288,7 @@ func (f *traffic) phase(name string, length time.Duration) phase {
 			continue
 		}
 		p.early++
-		got, err := f.l.notifications.Get(f.t.Context(), tenant.Default, r.id)
+		got, err := f.l.Notifications.Get(f.t.Context(), tenant.Default, r.id)
 		if err != nil {
 			f.t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"recapito/adapters/scenariofile"
+	"recapito/cmd/instance"
 	"recapito/domain/tenant"
 )
 
@@ -89,7 +90,7 @@ var runElsewhere = map[string]func(*testing.T){
 // bin/recapito is there and an instance runs on ./data.
 type reader struct {
 	dir      string
-	instance Instance
+	instance instance.RunFile
 }
 
 func newReader(t *testing.T, w *world) *reader {

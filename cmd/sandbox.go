@@ -5,18 +5,17 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"recapito/adapters/scenariofile"
+	"recapito/cmd/config"
+	"recapito/cmd/instance"
 	"recapito/domain/event"
-	"recapito/domain/notification"
 	"recapito/domain/tenant"
 )
 
@@ -28,8 +27,6 @@ type sandboxCmd struct {
 	ExitAfter int           `name:"exit-after" help:"Send so many notifications, wait until all are final, check that ledger, simulator and EDR agree, and exit." placeholder:"N"`
 	Every     time.Duration `help:"Pause between sample notifications." default:"3s"`
 }
-
-const simulatorStart = 20 * time.Second
 
 // Of a simulator's messages this share is reported undelivered; by this seed none of
 // the first twenty, so that who tries it out sees the plain case first.
@@ -47,9 +44,9 @@ func (s sandboxCmd) Run(ctx context.Context, t terminal) error {
 	if s.Config == "" {
 		c.Log.Level = "warn" // the timeline is what there is to see
 		// ClickHouse's own default user, without a password, sees the samples.
-		c.ClickHouse.Readers = []ReaderConfig{{Name: "default", Tenant: tenant.Default}}
+		c.ClickHouse.Readers = []config.Reader{{Name: "default", Tenant: tenant.Default}}
 	}
-	log, err := newLogger(c, t.err)
+	log, err := c.Logger(t.err)
 	if err != nil {
 		return err
 	}
@@ -57,31 +54,31 @@ func (s sandboxCmd) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	_, _ = fmt.Fprintln(t.out, "starting the event store, the bus, ClickHouse and an SMSC simulator …")
-	simulator, err := startSimulator(ctx, c, t)
+	simulator, err := instance.StartSimulator(ctx, c, t.err, "--receipt-delay", "500ms", "--receipt-spread", "1s", "--undelivered", sampleUndelivered, "--seed", sampleSeed, "--system-id", "recapito")
 	if err != nil {
 		return err
 	}
-	defer simulator.stop()
-	route := defaultRoute()
-	route.Addr, route.EchoesReference = simulator.addr, true // the simulator's journal names attempts by it
-	c.Routes = []RouteConfig{route}
+	defer simulator.Stop()
+	route := config.DefaultRoute()
+	route.Addr, route.EchoesReference = simulator.Addr, true // the simulator's journal names attempts by it
+	c.Routes = []config.Route{route}
 
 	scenarios, err := s.scenarios(c, log)
 	if err != nil {
 		return err
 	}
-	l, err := openLedger(ctx, c, scenarios, log)
+	l, err := instance.Open(ctx, c, scenarios, log)
 	if err != nil {
 		return err
 	}
-	l.instance.SMSC = simulator.addr
+	l.RunFile.SMSC = simulator.Addr
 	return s.drive(ctx, t, l, c)
 }
 
 // scenarios are the configured ones, or the samples.
-func (s sandboxCmd) scenarios(c Config, log *slog.Logger) (*scenariofile.Set, error) {
+func (s sandboxCmd) scenarios(c config.Config, log *slog.Logger) (*scenariofile.Set, error) {
 	if c.Scenarios != "" {
-		return loadScenarios(c, log)
+		return instance.LoadScenarios(c, log)
 	}
 	samples, err := fs.Sub(sampleScenarios, "scenarios")
 	if err != nil {
@@ -91,19 +88,21 @@ func (s sandboxCmd) scenarios(c Config, log *slog.Logger) (*scenariofile.Set, er
 }
 
 // drive runs the instance, shows what happens in it, and sends samples.
-func (s sandboxCmd) drive(ctx context.Context, t terminal, l *ledger, c Config) error {
+func (s sandboxCmd) drive(ctx context.Context, t terminal, l *instance.Instance, c config.Config) error {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	started := make(chan Instance, 1)
+	started := make(chan instance.RunFile, 1)
 	ended := make(chan error, 1)
 	shown := make(chan struct{})
 	go func() {
 		defer stop() // an instance that ends by itself ends the samples too
-		ended <- l.run(running, func(i Instance) { started <- i })
+		ended <- l.Run(running, func(i instance.RunFile) { started <- i })
 	}()
 	go func() {
 		defer close(shown)
-		l.showEvents(running, t.out)
+		l.Watch(running, func(id string, m event.Metadata, eventType string) {
+			_, _ = fmt.Fprintf(t.out, "%s  %s  %s\n", m.RecordedAt.UTC().Format(clockLayout), id, phrase(eventType))
+		})
 	}()
 	var result error
 	select {
@@ -131,12 +130,12 @@ func (s sandboxCmd) drive(ctx context.Context, t terminal, l *ledger, c Config) 
 	return err
 }
 
-func (s sandboxCmd) welcome(t terminal, i Instance, c Config) {
-	self, data, house := os.Args[0], "", ""
+func (s sandboxCmd) welcome(t terminal, i instance.RunFile, c config.Config) {
+	self, data, clickHouse := os.Args[0], "", ""
 	if i.ClickHouse != "" { // an outside one may want a password
-		house = "  ClickHouse   curl 'http://" + i.ClickHouse + "/?query=SELECT+*+FROM+edr+LIMIT+1+FORMAT+Vertical'\n"
+		clickHouse = "  ClickHouse   curl 'http://" + i.ClickHouse + "/?query=SELECT+*+FROM+edr+LIMIT+1+FORMAT+Vertical'\n"
 	}
-	if c.Data != defaultConfig().Data {
+	if c.Data != config.Default().Data {
 		data = " --data " + c.Data
 	}
 	_, _ = fmt.Fprintf(t.out, `ready.
@@ -148,7 +147,7 @@ func (s sandboxCmd) welcome(t terminal, i Instance, c Config) {
 
 Nothing leaves this machine: an SMSC simulator takes the messages. Ctrl-C ends it. What happens, as it happens:
 
-`, i.HTTP, i.Metrics, house, self, data, self, data)
+`, i.HTTP, i.Metrics, clickHouse, self, data, self, data)
 }
 
 // trickle sends a sample now and then until ctx ends.
@@ -180,36 +179,4 @@ func sendSample(ctx context.Context, c *client) (string, error) {
 	var accepted summary
 	err := c.call(ctx, http.MethodPost, "/v1/notifications", body, &accepted)
 	return accepted.ID, err
-}
-
-// showEvents prints every event of a notification from now on.
-func (l *ledger) showEvents(ctx context.Context, out io.Writer) {
-	after, err := l.engines.events.State(ctx)
-	if err != nil {
-		l.log.Warn("what happens is not shown: the event store does not tell where it is", "error", err)
-		return
-	}
-	_ = l.engines.events.Subscribe(ctx, event.Subscription{ // it ends with ctx, or with the instance
-		After: &after, Filter: event.Filter{StreamPrefixes: []string{notification.StreamPrefix}},
-	}, event.Handler{Event: func(e event.Recorded) error {
-		id := strings.TrimPrefix(e.Stream, notification.StreamPrefix)
-		m, err := event.DecodeMetadata(e.Metadata)
-		if err != nil {
-			return err
-		}
-		_, _ = fmt.Fprintf(out, "%s  %s  %s\n", m.RecordedAt.UTC().Format(clockLayout), id, phrase(e.Type))
-		return nil
-	}})
-}
-
-// phrase is an event's type in a person's words: "outcome unknown".
-func phrase(eventType string) string {
-	var b strings.Builder
-	for i, r := range strings.TrimPrefix(eventType, "Notification") {
-		if i > 0 && r >= 'A' && r <= 'Z' {
-			b.WriteByte(' ')
-		}
-		b.WriteRune(r)
-	}
-	return strings.ToLower(b.String())
 }

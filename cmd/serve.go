@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"recapito/cmd/config"
+	"recapito/cmd/instance"
 )
 
 type serveCmd struct {
@@ -19,28 +22,28 @@ func (s serveCmd) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	log, err := newLogger(c, t.err)
+	log, err := c.Logger(t.err)
 	if err != nil {
 		return err
 	}
 	if err := refuseRunning(ctx, c.Data); err != nil {
 		return err
 	}
-	scenarios, err := loadScenarios(c, log)
+	scenarios, err := instance.LoadScenarios(c, log)
 	if err != nil {
 		return err
 	}
-	l, err := openLedger(ctx, c, scenarios, log)
+	l, err := instance.Open(ctx, c, scenarios, log)
 	if err != nil {
 		return err
 	}
-	return l.run(ctx, func(i Instance) {
+	return l.Run(ctx, func(i instance.RunFile) {
 		_, _ = fmt.Fprintf(t.out, "recapito is ready: http://%s/docs\n", i.HTTP)
 	})
 }
 
-func (s serveCmd) configuration(t terminal) (Config, error) {
-	c, err := loadConfig(s.Config, t.environ)
+func (s serveCmd) configuration(t terminal) (config.Config, error) {
+	c, err := config.Load(s.Config, t.environ)
 	if err != nil {
 		return c, err
 	}
@@ -50,10 +53,10 @@ func (s serveCmd) configuration(t terminal) (Config, error) {
 	if s.HTTP != "" {
 		c.HTTP.Addr = s.HTTP
 	}
-	if freePort(c.HTTP.Addr) {
-		c.zeroPorts()
+	if config.FreePort(c.HTTP.Addr) {
+		c.ZeroPorts()
 	}
-	if s.HTTP != "" && !isAddress(s.HTTP) {
+	if s.HTTP != "" && !config.IsAddress(s.HTTP) {
 		return c, errors.New("--http must be host:port, such as 127.0.0.1:8080 (127.0.0.1:0 picks free ports)")
 	}
 	return c, nil

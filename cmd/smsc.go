@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"recapito/adapters/smpp/sandbox"
+	"recapito/cmd/config"
 )
 
 type smscCmd struct {
@@ -37,7 +38,7 @@ type smscCmd struct {
 
 // Run serves the simulator until it is told to stop.
 func (s smscCmd) Run(ctx context.Context, t terminal) error {
-	log, err := childLogger(t)
+	log, err := config.ChildLogger(t.environ, t.err)
 	if err != nil {
 		return err
 	}

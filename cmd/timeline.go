@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -64,4 +65,16 @@ func (t *timeline) head() {
 
 func (t *timeline) row(e historyEntry) {
 	_, _ = fmt.Fprintf(t.out, rowFormat, e.OccurredAt.UTC().Format(clockLayout), e.RecordedAt.UTC().Format(clockLayout), e.Who, phrase(e.Type), e.What)
+}
+
+// phrase is an event's type in a person's words: "outcome unknown".
+func phrase(eventType string) string {
+	var b strings.Builder
+	for i, r := range strings.TrimPrefix(eventType, "Notification") {
+		if i > 0 && r >= 'A' && r <= 'Z' {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(r)
+	}
+	return strings.ToLower(b.String())
 }

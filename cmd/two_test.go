@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"recapito/adapters/postgres/postgrestest"
+	"recapito/cmd/instance"
 )
 
 // Two instances share the work of one ledger; their key store dies and comes back, and
@@ -81,7 +82,7 @@ func twoInstances(t *testing.T, strike func(*served)) {
 	}
 	both[1].now.stop()
 	both[0].now.kill()
-	openHere(t, both[1].config).wantWhole(t, filepath.Join(w.root, "smsc"), ids)
+	wantComplete(t, openHere(t, both[1].config), filepath.Join(w.root, "smsc"), ids)
 }
 
 // The commands of docs/operations.md make two instances that are one ledger: what one
@@ -160,7 +161,7 @@ var handledLine = regexp.MustCompile(`(?m)^recapito_bus_handler_execution_time_s
 
 // handled is how many messages the instance took off the bus.
 func (s *served) handled(t *testing.T) (n int, err error) {
-	i, err := findInstance(s.dir)
+	i, err := instance.Find(s.dir)
 	if err != nil {
 		return 0, err
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"recapito/cmd/instance"
 	"recapito/domain/event"
 	"recapito/domain/tenant"
 )
@@ -44,16 +45,16 @@ func wipedEnginesAreRebuilt(t *testing.T, w *world) {
 	w.wipe()
 	startSMSC(t, w.dir, smsc, "--receipt-delay", "50ms", "--receipt-spread", "50ms")
 	l := openHere(t, config)
-	if _, err := l.waitFinal(t.Context(), ids); err != nil {
+	if _, err := l.WaitFinal(t.Context(), ids); err != nil {
 		t.Fatal(err)
 	}
-	for _, problem := range l.edrProblems(t.Context()) {
+	for _, problem := range l.TableProblems(t.Context()) {
 		if problem != nil {
 			t.Error(problem)
 		}
 	}
 	var attempts uint64
-	if err := l.engines.read.QueryRow(t.Context(), "SELECT count() FROM edr").Scan(&attempts); err != nil || attempts < uint64(len(ids)) {
+	if err := l.Engines.Read.QueryRow(t.Context(), "SELECT count() FROM edr").Scan(&attempts); err != nil || attempts < uint64(len(ids)) {
 		t.Error(fmt.Errorf("the EDR has %d attempts of %d notifications: %w", attempts, len(ids), err))
 	}
 }
@@ -67,7 +68,7 @@ func TestIdleAppendsNothing(t *testing.T) {
 func idleAppendsNothing(t *testing.T, w *world) {
 	_, smsc := startSMSC(t, w.dir, "127.0.0.1:0", "--receipt-delay", "50ms", "--receipt-spread", "50ms")
 	l := openHere(t, w.config(smsc, "    wire_limit: 2s\n    redispatch: 2s\n"))
-	c := newClient(l.instance, tenant.Default)
+	c := newClient(l.RunFile, tenant.Default)
 	for n := range 10 {
 		id, err := sendSample(t.Context(), c)
 		if err != nil {
@@ -90,9 +91,9 @@ func idleAppendsNothing(t *testing.T, w *world) {
 	})
 }
 
-func lastOf(t *testing.T, l *ledger) event.Position {
+func lastOf(t *testing.T, l *instance.Instance) event.Position {
 	t.Helper()
-	last, err := l.engines.events.State(t.Context())
+	last, err := l.Engines.Events.State(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"recapito/adapters/clickhouse"
 	"recapito/adapters/kafka"
 	"recapito/adapters/kafka/apache"
+	"recapito/cmd/instance"
 )
 
 // world is where an end-to-end test runs: a folder, an instance's folder, and the
@@ -101,7 +102,7 @@ func (w *world) events() string {
 
 // clickhouse is where ClickHouse of an instance answers, with its writer's password if it
 // has one.
-func (w *world) clickhouse(i Instance) string {
+func (w *world) clickhouse(i instance.RunFile) string {
 	if w.outside() {
 		return w.house.addr
 	}

@@ -1,4 +1,4 @@
-package cmd
+package instance
 
 import (
 	"context"
@@ -20,11 +20,11 @@ type reports struct {
 	holds  func(ctx context.Context, events uint64, projections ...string) error
 }
 
-func (l *ledger) reports() reports {
+func (l *Instance) reports() reports {
 	return reports{
-		read: l.engines.read, marks: l.marks, holds: l.projections.Holds,
-		past:   projections.Past{Conn: l.engines.read, Codec: l.codec},
-		counts: projections.Counts{Conn: l.engines.read, Source: l.engines.events, Codec: l.codec},
+		read: l.Engines.Read, marks: l.marks, holds: l.Projections.Holds,
+		past:   projections.Past{Conn: l.Engines.Read, Codec: l.codec},
+		counts: projections.Counts{Conn: l.Engines.Read, Source: l.Engines.Events, Codec: l.codec},
 	}
 }
 

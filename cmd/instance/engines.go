@@ -1,4 +1,4 @@
-package cmd
+package instance
 
 import (
 	"context"
@@ -19,28 +19,29 @@ import (
 	"recapito/adapters/kafka"
 	"recapito/adapters/keystore"
 	"recapito/adapters/postgres"
+	"recapito/cmd/config"
 	"recapito/commands"
 	"recapito/commands/sealing"
 )
 
-// engines are what holds state: the event store, the key store, the bus's broker and
+// Engines are what holds state: the event store, the key store, the bus's broker and
 // the read models' database, embedded or outside.
-type engines struct {
-	log      *slog.Logger
-	events   eventStore
-	keys     keyStore
-	keysHere bool // the key store is embedded
-	sealing  *sealing.Sealing
-	broker   *kafka.Embedded // nil if kafka.brokers is set
-	brokers  []string
-	house    *clickhouse.Supervised // nil if clickhouse.url is set
-	houseURL string
-	read     driver.Conn
+type Engines struct {
+	log           *slog.Logger
+	Events        EventStore
+	keys          keyStore
+	keysHere      bool // the key store is embedded
+	sealing       *sealing.Sealing
+	broker        *kafka.Embedded // nil if kafka.brokers is set
+	brokers       []string
+	ClickHouse    *clickhouse.Supervised // nil if clickhouse.url is set
+	clickHouseURL string
+	Read          driver.Conn
 }
 
 // openEngines opens all of them; what was opened is closed again if one fails.
-func openEngines(ctx context.Context, c Config, log *slog.Logger) (_ *engines, err error) {
-	e := &engines{log: log}
+func openEngines(ctx context.Context, c config.Config, log *slog.Logger) (_ *Engines, err error) {
+	e := &Engines{log: log}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.close(context.WithoutCancel(ctx)))
@@ -49,7 +50,7 @@ func openEngines(ctx context.Context, c Config, log *slog.Logger) (_ *engines, e
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
-	if e.events, err = openEventStore(c, log); err != nil {
+	if e.Events, err = openEventStore(c, log); err != nil {
 		return nil, err
 	}
 	if err := e.openKeys(ctx, c); err != nil {
@@ -57,11 +58,11 @@ func openEngines(ctx context.Context, c Config, log *slog.Logger) (_ *engines, e
 	}
 	// The broker and ClickHouse start side by side: the latter takes a second or two.
 	var starting sync.WaitGroup
-	var brokerErr, houseErr error
+	var brokerErr, clickHouseErr error
 	starting.Go(func() { brokerErr = e.startBroker(ctx, c) })
-	starting.Go(func() { houseErr = e.startHouse(ctx, c) })
+	starting.Go(func() { clickHouseErr = e.startClickHouse(ctx, c) })
 	starting.Wait()
-	return e, errors.Join(brokerErr, houseErr)
+	return e, errors.Join(brokerErr, clickHouseErr)
 }
 
 // keyStore is the key store, embedded or a PostgreSQL.
@@ -71,7 +72,7 @@ type keyStore interface {
 }
 
 // openKeys opens the key store, and what seals by it.
-func (e *engines) openKeys(ctx context.Context, c Config) error {
+func (e *Engines) openKeys(ctx context.Context, c config.Config) error {
 	file := c.KeyStore.MasterKeyFile
 	if file == "" {
 		file = filepath.Join(c.Data, "keys", "master.key")
@@ -104,7 +105,7 @@ func (e *engines) openKeys(ctx context.Context, c Config) error {
 	return err
 }
 
-func (e *engines) startBroker(ctx context.Context, c Config) (err error) {
+func (e *Engines) startBroker(ctx context.Context, c config.Config) (err error) {
 	if len(c.Kafka.Brokers) > 0 {
 		e.brokers = c.Kafka.Brokers
 		return nil
@@ -120,52 +121,52 @@ func (e *engines) startBroker(ctx context.Context, c Config) (err error) {
 	return nil
 }
 
-func (e *engines) startHouse(ctx context.Context, c Config) (err error) {
-	e.houseURL = c.ClickHouse.URL
-	if e.houseURL == "" {
-		memory, _ := c.ClickHouse.Memory.bytes() // validate saw it
-		e.house, err = clickhouse.Start(ctx, clickhouse.SupervisorOptions{
+func (e *Engines) startClickHouse(ctx context.Context, c config.Config) (err error) {
+	e.clickHouseURL = c.ClickHouse.URL
+	if e.clickHouseURL == "" {
+		memory, _ := c.ClickHouse.Memory.Bytes() // validate saw it
+		e.ClickHouse, err = clickhouse.Start(ctx, clickhouse.SupervisorOptions{
 			Args: []string{"clickhouse", "--until-stdin-ends", "--memory", strconv.FormatInt(memory, 10)}, Dir: filepath.Join(c.Data, "clickhouse"), Addr: c.ClickHouse.Addr, Logger: e.log,
-			Readers: c.users().Readers,
+			Readers: c.Users().Readers,
 			Env:     []string{"RECAPITO_LOG_FORMAT=json", "RECAPITO_LOG_LEVEL=" + c.Log.Level},
 		})
 		if err != nil {
 			return fmt.Errorf("starting the embedded ClickHouse engine: %w", err)
 		}
-		e.houseURL = e.house.URL()
+		e.clickHouseURL = e.ClickHouse.URL()
 	}
-	if e.read, err = clickhouse.Open(e.houseURL); err != nil {
+	if e.Read, err = clickhouse.Open(e.clickHouseURL); err != nil {
 		return fmt.Errorf("opening ClickHouse: %w", err)
 	}
 	return nil
 }
 
-// houseState is nil while ClickHouse answers.
-func (e *engines) houseState(ctx context.Context) error {
-	if e.house != nil {
-		if err := e.house.State(); err != nil {
+// clickHouseState is nil while ClickHouse answers.
+func (e *Engines) clickHouseState(ctx context.Context) error {
+	if e.ClickHouse != nil {
+		if err := e.ClickHouse.State(); err != nil {
 			return err
 		}
 	}
-	return e.read.Ping(ctx)
+	return e.Read.Ping(ctx)
 }
 
 // createDatabase makes the database of an outside ClickHouse; the embedded engine has
 // its own.
-func (e *engines) createDatabase(ctx context.Context) error {
-	if e.house != nil {
+func (e *Engines) createDatabase(ctx context.Context) error {
+	if e.ClickHouse != nil {
 		return nil
 	}
-	return clickhouse.CreateDatabase(ctx, e.houseURL)
+	return clickhouse.CreateDatabase(ctx, e.clickHouseURL)
 }
 
-func (e *engines) close(ctx context.Context) error {
+func (e *Engines) close(ctx context.Context) error {
 	var problems []error
-	if e.read != nil {
-		problems = append(problems, e.read.Close())
+	if e.Read != nil {
+		problems = append(problems, e.Read.Close())
 	}
-	if e.house != nil {
-		problems = append(problems, e.house.Close(ctx))
+	if e.ClickHouse != nil {
+		problems = append(problems, e.ClickHouse.Close(ctx))
 	}
 	if e.broker != nil {
 		problems = append(problems, e.broker.Close())
@@ -173,15 +174,15 @@ func (e *engines) close(ctx context.Context) error {
 	if e.keys != nil {
 		problems = append(problems, e.keys.Close())
 	}
-	if e.events != nil {
-		problems = append(problems, e.events.Close())
+	if e.Events != nil {
+		problems = append(problems, e.Events.Close())
 	}
 	return errors.Join(problems...)
 }
 
-// uncompressed lets a test search the files of the event store for what must not be
+// Uncompressed lets a test search the files of the event store for what must not be
 // there.
-func uncompressed() bool { return os.Getenv("RECAPITO_TEST_UNCOMPRESSED") != "" }
+func Uncompressed() bool { return os.Getenv("RECAPITO_TEST_UNCOMPRESSED") != "" }
 
 const retryEvery = 2 * time.Second
 

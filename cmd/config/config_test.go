@@ -1,4 +1,4 @@
-package cmd
+package config
 
 import (
 	"strings"
@@ -36,7 +36,7 @@ routes:
 			"\n  routes[0].tries: ", "\n  routes[0].back_off: ", "\n  routes[1].name: ",
 		}},
 	} {
-		_, err := loadConfig(writeFile(t, "recapito.yaml", c.yaml), nil)
+		_, err := Load(writeFile(t, "recapito.yaml", c.yaml), nil)
 		if err == nil {
 			t.Errorf("%s: no error", c.name)
 			continue

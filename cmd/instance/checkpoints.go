@@ -1,4 +1,4 @@
-package cmd
+package instance
 
 import (
 	"bufio"
@@ -19,9 +19,10 @@ import (
 	"recapito/adapters/eventlog"
 )
 
-// door is how another process on this machine asks the one that has a store open for a
-// checkpoint of it (ADR 0012). Who can read the store's folder finds it there.
-type door struct {
+// checkpoints listens for another process on this machine that asks for a checkpoint of
+// the store that this process has open (ADR 0012). The address and the key stand in the
+// store's folder, in a file that only its owner can read.
+type checkpoints struct {
 	file   string
 	log    *eventlog.Log
 	server *http.Server
@@ -29,28 +30,28 @@ type door struct {
 	key    string
 }
 
-// doorPlace is the door's file, events/door.json.
-type doorPlace struct {
+// checkpointsPlace is the file events/checkpoints.json.
+type checkpointsPlace struct {
 	HTTP string `json:"http"`
 	Key  string `json:"key"`
 	PID  int    `json:"pid"`
 }
 
 const (
-	checkpointPath = "/checkpoint"
-	doorTimeout    = 10 * time.Second // of all but the checkpoint's life
+	checkpointPath     = "/checkpoint"
+	checkpointsTimeout = 10 * time.Second // of all but the checkpoint's life
 )
 
-func doorFile(events string) string { return filepath.Join(events, "door.json") }
+func checkpointsFile(events string) string { return filepath.Join(events, "checkpoints.json") }
 
-// openDoor listens on a free port of the loopback.
-func openDoor(events string, log *eventlog.Log) (*door, error) {
+// listenForCheckpoints listens on a free port of the loopback.
+func listenForCheckpoints(events string, log *eventlog.Log) (*checkpoints, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("opening the store's door: %w", err)
+		return nil, fmt.Errorf("opening the checkpoint listener: %w", err)
 	}
-	d := &door{file: doorFile(events), log: log, key: rand.Text(), served: make(chan error, 1)}
-	raw, err := json.Marshal(doorPlace{HTTP: l.Addr().String(), Key: d.key, PID: os.Getpid()})
+	d := &checkpoints{file: checkpointsFile(events), log: log, key: rand.Text(), served: make(chan error, 1)}
+	raw, err := json.Marshal(checkpointsPlace{HTTP: l.Addr().String(), Key: d.key, PID: os.Getpid()})
 	if err == nil {
 		err = os.WriteFile(d.file+".new", raw, 0o600)
 	}
@@ -58,20 +59,20 @@ func openDoor(events string, log *eventlog.Log) (*door, error) {
 		err = os.Rename(d.file+".new", d.file)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the store's door: %w", err), l.Close())
+		return nil, errors.Join(fmt.Errorf("opening the checkpoint listener: %w", err), l.Close())
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+checkpointPath, d.checkpoint)
 	life, end := context.WithCancel(context.Background())
-	d.server = &http.Server{Handler: mux, ReadHeaderTimeout: doorTimeout, BaseContext: func(net.Listener) context.Context { return life }}
+	d.server = &http.Server{Handler: mux, ReadHeaderTimeout: checkpointsTimeout, BaseContext: func(net.Listener) context.Context { return life }}
 	d.server.RegisterOnShutdown(end)
 	go func() { d.served <- d.server.Serve(l) }() // ends with close
 	return d, nil
 }
 
 // close ends the checkpoints that are in use.
-func (d *door) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), doorTimeout)
+func (d *checkpoints) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), checkpointsTimeout)
 	defer cancel()
 	err := d.server.Shutdown(ctx)
 	if served := <-d.served; !errors.Is(served, http.ErrServerClosed) {
@@ -81,13 +82,13 @@ func (d *door) close() error {
 		err = errors.Join(err, removed)
 	}
 	if err != nil {
-		return fmt.Errorf("closing the store's door: %w", err)
+		return fmt.Errorf("closing the checkpoint listener: %w", err)
 	}
 	return nil
 }
 
-// checkpoint answers a folder, which is there until the caller goes away.
-func (d *door) checkpoint(w http.ResponseWriter, r *http.Request) {
+// checkpoint returns a folder, which stays until the caller closes the connection.
+func (d *checkpoints) checkpoint(w http.ResponseWriter, r *http.Request) {
 	if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+d.key)) != 1 {
 		http.Error(w, "wrong key", http.StatusUnauthorized)
 		return
@@ -107,16 +108,16 @@ func (d *door) checkpoint(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// checkpointOf asks the process that has a store open for a checkpoint; release gives it
-// back. No process: fs.ErrNotExist.
-func checkpointOf(ctx context.Context, events string) (dir string, release func(), err error) {
-	raw, err := os.ReadFile(doorFile(events))
+// Checkpoint asks the process that has the store in a folder open for a checkpoint of it;
+// release removes it. It returns fs.ErrNotExist if no process has the store open.
+func Checkpoint(ctx context.Context, events string) (dir string, release func(), err error) {
+	raw, err := os.ReadFile(checkpointsFile(events))
 	if err != nil {
 		return "", nil, err
 	}
-	var place doorPlace
+	var place checkpointsPlace
 	if err := json.Unmarshal(raw, &place); err != nil {
-		return "", nil, fmt.Errorf("reading %s: %w", doorFile(events), err)
+		return "", nil, fmt.Errorf("reading %s: %w", checkpointsFile(events), err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
@@ -131,7 +132,7 @@ func checkpointOf(ctx context.Context, events string) (dir string, release func(
 	r.Header.Set("Authorization", "Bearer "+place.Key)
 	answer, err := http.DefaultClient.Do(r) //nolint:bodyclose // release does
 	if err != nil {
-		return "", nil, fmt.Errorf("%w: nobody answers at %s: %w", fs.ErrNotExist, place.HTTP, err)
+		return "", nil, fmt.Errorf("%w: nothing answers at %s: %w", fs.ErrNotExist, place.HTTP, err)
 	}
 	line, err := bufio.NewReader(answer.Body).ReadString('\n')
 	switch {

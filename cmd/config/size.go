@@ -1,4 +1,4 @@
-package cmd
+package config
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ type Size string
 
 var errSize = errors.New("a size is a whole number and MiB or GiB")
 
-func (s Size) bytes() (int64, error) {
+func (s Size) Bytes() (int64, error) {
 	for unit, shift := range map[string]uint{"MiB": 20, "GiB": 30} {
 		digits, ok := strings.CutSuffix(string(s), unit)
 		if !ok {

@@ -1,4 +1,4 @@
-package cmd
+package config
 
 import (
 	"fmt"
@@ -19,9 +19,9 @@ func TestConfigurationPageIsTrue(t *testing.T) {
 	route, variables, _ := strings.Cut(rest, "## Variables that are no keys")
 
 	want := map[string][]string{}
-	describe(reflect.ValueOf(defaultConfig()), "", want)
+	describe(reflect.ValueOf(Default()), "", want)
 	delete(want, "routes")
-	want["routes"] = []string{"file only", "one, to `" + defaultRoute().Addr + "`"}
+	want["routes"] = []string{"file only", "one, to `" + DefaultRoute().Addr + "`"}
 	want["clickhouse.readers"] = []string{"file only", "none"}
 	compareRows(t, want, rowsOf(general))
 
@@ -58,14 +58,14 @@ func describe(v reflect.Value, prefix string, want map[string][]string) {
 
 // routeDefaults are those of a route that says only what it must.
 func routeDefaults() map[string]string {
-	c := defaultConfig()
-	c.Routes = []RouteConfig{{Name: "x", Addr: "x:1"}}
+	c := Default()
+	c.Routes = []Route{{Name: "x", Addr: "x:1"}}
 	if err := c.validate(); err != nil {
 		panic(err)
 	}
 	r := c.Routes[0]
-	p := r.policy()
-	set := RouteConfig{
+	p := r.Policy()
+	set := Route{
 		Channel: r.Channel, Protocol: r.Protocol, Binds: smpp.DefaultBinds, Window: smpp.DefaultWindow, IDForm: r.IDForm,
 		Tries: p.Tries, BackOff: time.Duration(p.BackOff), WireLimit: time.Duration(p.WireLimit), Redispatch: time.Duration(p.Redispatch),
 		Patience: time.Duration(p.Patience), Unknown: string(p.Unknown), UnknownLimit: time.Duration(p.UnknownLimit), Resends: p.Resends,
@@ -134,7 +134,7 @@ func compareRows(t *testing.T, want, got map[string][]string) {
 func TestConfigurationPagesRouteLoads(t *testing.T) {
 	_, yaml, _ := strings.Cut(document(t, "docs/configuration.md"), "```yaml\n")
 	yaml, _, _ = strings.Cut(yaml, "```")
-	c, err := loadConfig(writeFile(t, "recapito.yaml", yaml), nil)
+	c, err := Load(writeFile(t, "recapito.yaml", yaml), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package cmd
+package instance
 
 import (
 	"crypto/rand"
@@ -18,18 +18,18 @@ import (
 // share makes the instance one of several, if its event store may have others: delivery
 // is then shared by a feed, and what only one of them needs to do is held by leases. The
 // embedded store has one instance.
-func (l *ledger) share() error {
-	outside, is := l.engines.events.(*eventstore.Store)
+func (l *Instance) share() error {
+	outside, is := l.Engines.Events.(*eventstore.Store)
 	if !is {
 		return nil
 	}
-	holder, err := instanceID(l.config.Data)
+	holder, err := instanceID(l.Config.Data)
 	if err != nil {
 		return err
 	}
 	l.feed = outside.Feed()
 	l.lease = func(work string) *lease.Lease {
-		one := lease.New(l.engines.events, work, holder, l.log)
+		one := lease.New(l.Engines.Events, work, holder, l.log)
 		l.leases = append(l.leases, one)
 		return one
 	}
@@ -37,7 +37,7 @@ func (l *ledger) share() error {
 }
 
 // projectionLease is nil where there is one instance.
-func (l *ledger) projectionLease() func(string) projections.Lease {
+func (l *Instance) projectionLease() func(string) projections.Lease {
 	if l.lease == nil {
 		return nil
 	}

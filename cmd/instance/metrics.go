@@ -1,4 +1,4 @@
-package cmd
+package instance
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 )
 
 // gauges tell Prometheus how the parts of an instance are doing, looked at when it asks.
-type gauges struct{ of *ledger }
+type gauges struct{ of *Instance }
 
 func metric(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("recapito_"+name, help, labels, nil)
@@ -45,7 +45,7 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	l := g.of
-	position, err := l.engines.events.State(context.Background()) // which bounds its own time
+	position, err := l.Engines.Events.State(context.Background()) // which bounds its own time
 	if err == nil || position > 0 {
 		tell(storePosition, float64(position))
 	}
@@ -63,9 +63,9 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 	}
 	tell(busUp, one(l.bus.State() == nil))
 	for i, r := range l.routes {
-		tell(routeUp, one(r.State() == nil), l.config.Routes[i].Name)
+		tell(routeUp, one(r.State() == nil), l.Config.Routes[i].Name)
 	}
-	for _, s := range l.projections.States() {
+	for _, s := range l.Projections.States() {
 		tell(projectionReady, one(s.Ready()), s.Projection)
 		tell(projectionEvents, float64(s.Events), s.Projection)
 		tell(projectionWaiting, float64(s.Behind), s.Projection)

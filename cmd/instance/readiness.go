@@ -1,4 +1,4 @@
-package cmd
+package instance
 
 import (
 	"context"
@@ -13,34 +13,34 @@ import (
 )
 
 // apiOptions is what the HTTP surface stands on.
-func (l *ledger) apiOptions(scenarios commands.Scenarios) api.Options {
+func (l *Instance) apiOptions(scenarios commands.Scenarios) api.Options {
 	return api.Options{
-		Notifications: l.notifications, Access: l.access, Calls: l.calls, Scenarios: scenarios,
-		Reports: l.reports(), Persons: l.engines.sealing,
-		Projections: l.rebuilds, Reconcile: l.reconcile, Passed: l.projections.Passed, Checks: l.checks(), Log: l.log, Metrics: l.registry,
+		Notifications: l.Notifications, Access: l.access, Calls: l.calls, Scenarios: scenarios,
+		Reports: l.reports(), Persons: l.Engines.sealing,
+		Projections: l.rebuilds, Reconcile: l.reconcile, Passed: l.Projections.Passed, Checks: l.checks(), Log: l.log, Metrics: l.registry,
 	}
 }
 
 // checks are the engines and parts that /readyz tells of.
-func (l *ledger) checks() []api.Check {
+func (l *Instance) checks() []api.Check {
 	checks := []api.Check{
-		{Name: "eventstore", Required: true, Probe: l.engines.eventsState},
+		{Name: "eventstore", Required: true, Probe: l.Engines.eventsState},
 		{Name: "keystore", Required: true, Probe: func(ctx context.Context) (string, error) {
-			_, err := l.engines.sealing.Secret(ctx, "readiness")
-			return l.engines.kind(l.engines.keysHere), err
+			_, err := l.Engines.sealing.Secret(ctx, "readiness")
+			return l.Engines.kind(l.Engines.keysHere), err
 		}},
 		{Name: "keys", Required: true, Probe: func(context.Context) (string, error) { return "", l.access.Healthy() }},
-		{Name: "kafka", Probe: func(context.Context) (string, error) { return l.engines.kind(l.engines.broker != nil), l.bus.State() }},
+		{Name: "kafka", Probe: func(context.Context) (string, error) { return l.Engines.kind(l.Engines.broker != nil), l.bus.State() }},
 		{Name: "clickhouse", Probe: func(ctx context.Context) (string, error) {
-			return l.engines.kind(l.engines.house != nil), l.engines.houseState(ctx)
+			return l.Engines.kind(l.Engines.ClickHouse != nil), l.Engines.clickHouseState(ctx)
 		}},
 		{Name: "delivery", Probe: func(context.Context) (string, error) { return l.deliveryState() }},
 		{Name: "marks", Probe: func(context.Context) (string, error) { return "", l.marks.Failing() }},
 	}
 	for i, r := range l.routes {
-		checks = append(checks, api.Check{Name: "route " + l.config.Routes[i].Name, Probe: func(context.Context) (string, error) { return "", r.State() }})
+		checks = append(checks, api.Check{Name: "route " + l.Config.Routes[i].Name, Probe: func(context.Context) (string, error) { return "", r.State() }})
 	}
-	for _, s := range l.projections.States() {
+	for _, s := range l.Projections.States() {
 		checks = append(checks, api.Check{Name: "projection " + s.Projection, Probe: func(context.Context) (string, error) {
 			return l.projectionCheck(s.Projection)
 		}})
@@ -48,7 +48,7 @@ func (l *ledger) checks() []api.Check {
 	return checks
 }
 
-func (l *ledger) deliveryState() (string, error) {
+func (l *Instance) deliveryState() (string, error) {
 	s := l.delivery.State()
 	if l.feed == nil {
 		return fmt.Sprintf("done up to position %d", s.Position), s.Failing
@@ -61,9 +61,9 @@ func (l *ledger) deliveryState() (string, error) {
 }
 
 // eventsState tells how far the event store is.
-func (e *engines) eventsState(ctx context.Context) (string, error) {
-	_, embedded := e.events.(*embeddedStore)
-	last, err := e.events.State(ctx)
+func (e *Engines) eventsState(ctx context.Context) (string, error) {
+	_, embedded := e.Events.(*Embedded)
+	last, err := e.Events.State(ctx)
 	detail := fmt.Sprintf("%s, position %d", e.kind(embedded), last)
 	var refusal *event.Refusal
 	if errors.As(err, &refusal) {
@@ -72,7 +72,7 @@ func (e *engines) eventsState(ctx context.Context) (string, error) {
 	return detail, err
 }
 
-func (e *engines) kind(embedded bool) string {
+func (e *Engines) kind(embedded bool) string {
 	if embedded {
 		return "embedded"
 	}
@@ -83,7 +83,7 @@ func (e *engines) kind(embedded bool) string {
 // so what is later has a ClickHouse that is slow or hangs.
 const lagTolerated = 30 * time.Second
 
-func (l *ledger) projectionCheck(name string) (string, error) {
+func (l *Instance) projectionCheck(name string) (string, error) {
 	s, _ := l.rebuilds.state(name)
 	detail := fmt.Sprintf("%s, %d events, %d behind, lag %s", s.Phase, s.Events, s.Behind, s.Lag.Round(time.Millisecond))
 	if !s.Ready() {

@@ -1,4 +1,4 @@
-package cmd
+package instance
 
 import (
 	"bufio"
@@ -10,29 +10,35 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"recapito/cmd/config"
 )
 
-// simulatorProcess is `recapito smsc` as a child: it ends when its stdin does, however
+// Simulator is `recapito smsc` as a child: it ends when its stdin does, however
 // this process died.
-type simulatorProcess struct {
-	addr  string
+type Simulator struct {
+	// Addr is where it listens.
+	Addr  string
 	child *exec.Cmd
 	stdin io.Closer
 }
 
-func startSimulator(ctx context.Context, c Config, t terminal) (*simulatorProcess, error) {
+const simulatorStart = 20 * time.Second
+
+// StartSimulator starts it on the standard port, or on a free one where the instance has
+// free ports, and waits until it listens. Its log goes to errOut.
+func StartSimulator(ctx context.Context, c config.Config, errOut io.Writer, args ...string) (*Simulator, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
-	addr := smscAddr
-	if freePort(c.HTTP.Addr) {
+	addr := config.SMSCAddr
+	if config.FreePort(c.HTTP.Addr) {
 		addr = "127.0.0.1:0"
 	}
-	child := exec.Command(self, "smsc", "--until-stdin-ends", "--data", c.Data, "--addr", addr, //nolint:gosec // this program itself
-		"--receipt-delay", "500ms", "--receipt-spread", "1s", "--undelivered", sampleUndelivered, "--seed", sampleSeed, "--system-id", "recapito")
+	child := exec.Command(self, append([]string{"smsc", "--until-stdin-ends", "--data", c.Data, "--addr", addr}, args...)...) //nolint:gosec // this program itself
 	child.Env = append(os.Environ(), "RECAPITO_LOG_LEVEL="+c.Log.Level)
-	child.Stderr = t.err
+	child.Stderr = errOut
 	stdin, err := child.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting the SMSC simulator: %w", err)
@@ -44,26 +50,26 @@ func startSimulator(ctx context.Context, c Config, t terminal) (*simulatorProces
 	if err := child.Start(); err != nil {
 		return nil, fmt.Errorf("starting the SMSC simulator: %w", err)
 	}
-	p := &simulatorProcess{child: child, stdin: stdin}
+	p := &Simulator{child: child, stdin: stdin}
 	line := make(chan string, 1)
 	go func() {
 		text, _ := bufio.NewReader(stdout).ReadString('\n') // an early end is an empty line
 		line <- strings.TrimSpace(text)
 	}()
 	select {
-	case p.addr = <-line:
+	case p.Addr = <-line:
 	case <-ctx.Done():
 	case <-time.After(simulatorStart):
 	}
-	if p.addr == "" {
-		p.stop()
+	if p.Addr == "" {
+		p.Stop()
 		return nil, errors.New("the SMSC simulator did not start; its own message is above")
 	}
 	return p, nil
 }
 
-// stop ends the child and waits for it; one that hangs is killed.
-func (p *simulatorProcess) stop() {
+// Stop ends the child and waits for it; one that hangs is killed.
+func (p *Simulator) Stop() {
 	_ = p.stdin.Close()
 	killer := time.AfterFunc(simulatorStart, func() { _ = p.child.Process.Kill() })
 	defer killer.Stop()

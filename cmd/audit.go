@@ -8,45 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"recapito/api"
-	"recapito/domain/event"
-	"recapito/projections"
 )
-
-// settleWithin bounds how long a comparison waits for the tables to hold what the ledger
-// had when it was asked for.
-const settleWithin = 2 * time.Minute
-
-// reconciler compares the tables with a fold of the event store, up to what all of them
-// hold once they have caught up.
-func (l *ledger) reconciler(progress func(projections.Progress)) *projections.Reconciler {
-	return &projections.Reconciler{
-		Source: l.engines.events, Codec: l.codec, Conn: l.engines.read, Progress: progress,
-		Cut: func(ctx context.Context) (uint64, error) {
-			settling, cancel := context.WithTimeout(ctx, settleWithin)
-			defer cancel()
-			if err := l.projections.Settle(settling); err != nil {
-				return 0, fmt.Errorf("the tables have not caught up: %w", err)
-			}
-			return l.projections.Held(), nil
-		},
-	}
-}
-
-// reconcile implements api.Reconcile.
-func (l *ledger) reconcile(ctx context.Context, progress func(done, total uint64)) (api.Reconciliation, error) {
-	found, err := l.reconciler(func(p projections.Progress) { progress(p.Done, p.Total) }).Run(ctx)
-	if err != nil {
-		return api.Reconciliation{}, errors.Join(event.ErrUnavailable, err)
-	}
-	result := api.Reconciliation{Events: found.Events, Rows: found.Rows}
-	for _, d := range found.Differences {
-		result.Differences = append(result.Differences, api.Difference(d))
-	}
-	return result, nil
-}
 
 type auditCmd struct {
 	Reconcile auditReconcileCmd `cmd:"" help:"Compare every number of every table with the event store, while the instance runs; exit 1 if one differs."`

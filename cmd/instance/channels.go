@@ -1,0 +1,36 @@
+package instance
+
+import (
+	"context"
+	"fmt"
+
+	"recapito/adapters/smpp"
+	"recapito/commands"
+)
+
+// openChannels opens every route of every channel. The sink passes on what routes receive;
+// it is set before any route runs.
+func (l *Instance) openChannels() (commands.Routes, *lateSink, error) {
+	sink := &lateSink{}
+	var routes commands.Routes
+	for _, r := range l.Config.Routes {
+		wire, err := smpp.NewRoute(smpp.RouteOptions{
+			Name: r.Name, Addr: r.Addr, SystemID: r.SystemID, Password: r.Password, Binds: r.Binds, Window: r.Window,
+			SendReference: r.EchoesReference, Sink: sink, Logger: l.log,
+		})
+		if err != nil {
+			return nil, nil, fmt.Errorf("route %s: %w", r.Name, err)
+		}
+		l.routes = append(l.routes, wire)
+		routes = append(routes, commands.Route{Name: r.Name, Channel: r.Channel, Form: r.IDForm, Policy: r.Policy(), Wire: wire})
+	}
+	return routes, sink, nil
+}
+
+// lateSink breaks the circle of routes and the receiver that needs their settings. It
+// is set before any route runs.
+type lateSink struct{ to commands.ReceiptSink }
+
+func (s *lateSink) Receive(ctx context.Context, r commands.ProviderReceipt) error {
+	return s.to.Receive(ctx, r)
+}

@@ -1,0 +1,157 @@
+// Package instance is the composition root: it opens the engines, wires every part, runs
+// them until it is stopped, and then drains. run.go lists everything that runs, channels.go
+// the channels, listeners.go what accepts connections. The command line starts it; it knows
+// nothing of the command line.
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"recapito/adapters/eventstore"
+	"recapito/adapters/scenariofile"
+	"recapito/adapters/smpp"
+	"recapito/cmd/config"
+	"recapito/commands"
+	"recapito/commands/access"
+	"recapito/commands/calls"
+	"recapito/commands/deadlines"
+	"recapito/commands/lease"
+	"recapito/domain/catalogue"
+	"recapito/domain/deadline"
+	"recapito/domain/event"
+	"recapito/projections"
+)
+
+// Instance is everything that runs in `recapito serve`.
+type Instance struct {
+	Config  config.Config
+	log     *slog.Logger
+	Engines *Engines
+	codec   *event.Codec
+	lease   func(work string) *lease.Lease // nil where there is one instance
+	leases  []*lease.Lease
+	feed    *eventstore.Feed // nil, too
+
+	// the command side
+	Notifications *commands.Notifications
+	access        *access.Access
+	calls         *calls.Recorder
+	routes        []*smpp.Route
+	manager       *commands.Manager
+	delivery      *commands.Runner
+	matcher       *commands.Matcher
+	deadlines     *deadlines.Service
+	worker        *commands.Worker
+	bus           *bus
+	// the query side
+	Projections *projections.Projections
+	marks       *projections.Marks
+	rebuilds    *rebuilds
+
+	RunFile  RunFile
+	registry *prometheus.Registry
+	http     *http.Server
+	metrics  *http.Server
+	open     []net.Listener // http, metrics
+}
+
+// Open opens the engines and wires every part; nothing runs yet.
+func Open(ctx context.Context, c config.Config, scenarios *scenariofile.Set, log *slog.Logger) (_ *Instance, err error) {
+	l := &Instance{Config: c, log: log, registry: prometheus.NewRegistry()}
+	l.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if l.codec, err = catalogue.NewCodec(); err != nil {
+		return nil, fmt.Errorf("building the codec: %w", err)
+	}
+	if l.Engines, err = openEngines(ctx, c, log); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.closeListeners(), l.Engines.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := l.share(); err != nil {
+		return nil, err
+	}
+	if err := l.wireCommands(scenarios); err != nil {
+		return nil, err
+	}
+	if l.Projections, err = projections.New(projections.Config{
+		Source: l.Engines.Events, Journal: l.Engines.Events, Target: projections.ClickHouse(l.Engines.Read, l.Engines.createDatabase),
+		Codec: l.codec, Log: log, Now: time.Now, Lease: l.projectionLease(),
+	}); err != nil {
+		return nil, fmt.Errorf("wiring the projections: %w", err)
+	}
+	marks := projections.MarksConfig{Source: l.Engines.Events, Journal: l.Engines.Events, Log: l.log, Now: time.Now}
+	if l.lease != nil {
+		marks.Lease = l.lease("marks")
+	}
+	if l.marks, err = projections.NewMarks(marks); err != nil {
+		return nil, fmt.Errorf("wiring the marks: %w", err)
+	}
+	l.rebuilds = newRebuilds(l.Projections, l.Engines.Read)
+	l.registry.MustRegister(gauges{l})
+	return l, l.listen(scenarios)
+}
+
+func (l *Instance) wireCommands(scenarios commands.Scenarios) error {
+	core := &commands.Ledger{Store: l.Engines.Events, Codec: l.codec, Sealer: l.Engines.sealing, Now: time.Now}
+	routes, sink, err := l.openChannels()
+	if err != nil {
+		return err
+	}
+	l.Notifications = commands.NewNotifications(core, l.Engines.sealing, scenarios, routes, l.log)
+	sink.to = commands.NewReceiver(l.Notifications)
+
+	l.bus = &bus{connected: make(chan struct{}), brokers: l.Engines.brokers, metrics: l.registry, log: l.log}
+	for _, r := range routes {
+		if !slices.Contains(l.bus.channels, r.Channel) {
+			l.bus.channels = append(l.bus.channels, r.Channel)
+		}
+	}
+	l.deadlines = deadlines.New(l.Engines.Events, l.codec, time.Now, l.log, func(ctx context.Context, d deadline.DeadlineSet) error {
+		return l.manager.OnDeadline(ctx, d)
+	})
+	l.manager = commands.NewManager(l.Notifications, l.bus, l.deadlines, l.log)
+	l.delivery = &commands.Runner{Name: "delivery", Store: l.Engines.Events, Filter: l.manager.Filter(), Handle: l.manager.OnEvent, Log: l.log}
+	l.matcher = commands.NewMatcher(l.Notifications, l.log)
+	if l.lease != nil {
+		l.deadlines.Lease, l.matcher.Lease = l.lease("deadlines"), l.lease("matcher")
+		l.delivery.Feed = l.feed
+	}
+	l.worker = commands.NewWorker(l.Notifications, l.deadlines, l.log)
+	l.bus.worker = l.worker
+	l.RunFile.APIKey = access.NewKey()
+	l.calls = calls.New(core, l.log)
+	l.access = access.New(core, access.Options{AdminKey: l.RunFile.APIKey, Log: l.log})
+	return nil
+}
+
+// LoadScenarios reads the configured folder; the default one need not be there.
+func LoadScenarios(c config.Config, log *slog.Logger) (*scenariofile.Set, error) {
+	dir := c.Scenarios
+	if dir == "" {
+		dir = filepath.Join(c.Data, "scenarios")
+	}
+	set, err := scenariofile.Load(dir)
+	if errors.Is(err, fs.ErrNotExist) && c.Scenarios == "" {
+		log.Warn("there are no scenarios: requests will be refused until there are", "folder", dir)
+		return &scenariofile.Set{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("loading the scenarios: %w", err)
+	}
+	return set, nil
+}
