@@ -17,6 +17,7 @@ import (
 	"recapito/adapters/smpp/sandbox"
 	"recapito/domain/receipt"
 	"recapito/domain/tenant"
+	"recapito/retry"
 )
 
 // BenchmarkHTTPToWire measures the main job end to end, instance and simulator as
@@ -162,7 +163,7 @@ func (w *benchmarked) watchLag(ctx context.Context, b *testing.B) []time.Duratio
 		if err := conn.QueryRow(ctx, "SELECT max(recorded_at) FROM events WHERE recorded_at > now() - 60").Scan(&newest); err == nil && newest.Year() > 2000 {
 			lags = append(lags, time.Since(newest))
 		}
-		wait(ctx, 100*time.Millisecond)
+		_ = retry.Wait(ctx, 100*time.Millisecond)
 	}
 	return lags
 }

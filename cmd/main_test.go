@@ -243,13 +243,3 @@ routes:
 	}
 	return file
 }
-
-// wait lets time pass, or ctx end.
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}

@@ -20,6 +20,7 @@ import (
 
 	"recapito/cmd/instance"
 	"recapito/domain/tenant"
+	"recapito/retry"
 )
 
 // A ClickHouse that hangs, is down or is slow under traffic: accepting and delivering go
@@ -98,7 +99,7 @@ func (w *world) takeHouseAway(l *instance.Instance) (back func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for hung := 0; ctx.Err() == nil; wait(ctx, 10*time.Millisecond) {
+		for hung := 0; ctx.Err() == nil; _ = retry.Wait(ctx, 10*time.Millisecond) {
 			if pid := l.Engines.ClickHouse.PID(); pid != hung && pid != 0 {
 				_ = syscall.Kill(pid, syscall.SIGSTOP)
 				hung = pid
@@ -114,13 +115,13 @@ func (w *world) slow(l *instance.Instance) {
 	for range 4 {
 		pid := l.Engines.ClickHouse.PID()
 		if pid == 0 { // it was killed for hanging, and starts
-			wait(w.t.Context(), 2*time.Second)
+			_ = retry.Wait(w.t.Context(), 2*time.Second)
 			continue
 		}
 		_ = syscall.Kill(pid, syscall.SIGSTOP)
-		wait(w.t.Context(), 1500*time.Millisecond)
+		_ = retry.Wait(w.t.Context(), 1500*time.Millisecond)
 		_ = syscall.Kill(pid, syscall.SIGCONT)
-		wait(w.t.Context(), 500*time.Millisecond)
+		_ = retry.Wait(w.t.Context(), 500*time.Millisecond)
 	}
 }
 
@@ -275,7 +276,7 @@ func newTraffic(t *testing.T, l *instance.Instance) *traffic {
 func (f *traffic) phase(name string, length time.Duration) phase {
 	f.t.Helper()
 	began := time.Now()
-	wait(f.t.Context(), length)
+	_ = retry.Wait(f.t.Context(), length)
 	p := phase{name: name}
 	for _, r := range f.since(began) {
 		if r.err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"recapito/api"
+	"recapito/retry"
 )
 
 type rebuildCmd struct {
@@ -66,10 +67,8 @@ func (r rebuildCmd) Run(ctx context.Context, t terminal) error {
 		}
 		slices.Sort(going)
 		bar.showLeft(done, events, rate, strings.Join(going, " "))
-		select {
-		case <-ctx.Done():
+		if retry.Wait(ctx, followEvery) != nil {
 			return errors.New("no longer watching; the rebuild goes on in the instance")
-		case <-time.After(followEvery):
 		}
 	}
 }

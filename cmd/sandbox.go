@@ -17,6 +17,7 @@ import (
 	"recapito/cmd/instance"
 	"recapito/domain/event"
 	"recapito/domain/tenant"
+	"recapito/retry"
 )
 
 //go:embed scenarios/*.yaml
@@ -156,10 +157,8 @@ func (s sandboxCmd) trickle(ctx context.Context, t terminal, c *client) {
 		if _, err := sendSample(ctx, c); err != nil && ctx.Err() == nil {
 			_, _ = fmt.Fprintln(t.err, "a sample could not be sent:", err)
 		}
-		select {
-		case <-ctx.Done():
+		if retry.Wait(ctx, s.Every) != nil {
 			return
-		case <-time.After(s.Every):
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"recapito/retry"
 )
 
 type sendCmd struct {
@@ -115,10 +117,8 @@ func follow(ctx context.Context, c *client, t terminal, id string) error {
 			_, _ = fmt.Fprintf(t.out, "%s: %s\n", id, now.State)
 			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return errors.New("stopped waiting; `recapito show " + id + "` tells how it went on")
-		case <-time.After(followEvery):
+		if retry.Wait(ctx, followEvery) != nil {
+			return errors.New("stopped waiting; `recapito show " + id + "` shows how it went on")
 		}
 	}
 }

@@ -5,7 +5,7 @@
 //
 //   - Policy.Do tries an operation until it succeeds.
 //   - Policy.Keep runs a session (a subscription, a connection) again whenever it ends.
-//   - Policy.BackOff returns the next waits to a caller that has its own timer.
+//   - Policy.Waits and Policy.After return the next wait to a caller that has its own timer.
 //   - Wait waits.
 //   - Permanent marks an error that another try cannot mend.
 //

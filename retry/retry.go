@@ -33,9 +33,7 @@ type Policy struct {
 	Sleep func(ctx context.Context, d time.Duration)
 }
 
-// BackOff returns the policy's waits, beginning with First. It is for a caller that has
-// its own timer or queue. It is not safe for concurrent use.
-func (p Policy) BackOff() *backoff.ExponentialBackOff {
+func (p Policy) backOff() *backoff.ExponentialBackOff {
 	b := &backoff.ExponentialBackOff{
 		InitialInterval:     cmp.Or(p.First, DefaultFirst),
 		MaxInterval:         cmp.Or(p.Most, max(p.First, DefaultMost)),
@@ -46,17 +44,48 @@ func (p Policy) BackOff() *backoff.ExponentialBackOff {
 	return b
 }
 
+// After returns the wait that follows so many failures, for a caller that is given their
+// number with each try.
+func (p Policy) After(failures int) time.Duration {
+	b := p.backOff()
+	for range min(failures, 64) - 1 {
+		b.NextBackOff()
+	}
+	return b.NextBackOff()
+}
+
+// Waits is the state of one operation that its caller tries again by a queue or a timer
+// of its own. It is not safe for concurrent use.
+type Waits struct {
+	backOff *backoff.ExponentialBackOff
+	outage  outage
+}
+
+// Waits returns the state of an operation that has not failed. log may be nil.
+func (p Policy) Waits(log *Log) *Waits { return &Waits{p.backOff(), outage{log: log}} }
+
+// Failed records a failure and returns how long to wait before the next try.
+func (w *Waits) Failed(err error) time.Duration {
+	wait := w.backOff.NextBackOff()
+	w.outage.failed(err, wait)
+	return wait
+}
+
+// Worked records a success: the next failure is a first one.
+func (w *Waits) Worked() {
+	w.backOff.Reset()
+	w.outage.over(true, time.Now())
+}
+
+// Failing reports whether the last try failed.
+func (w *Waits) Failing() bool { return w.outage.failing }
+
 // Do runs an operation until it succeeds, its error is Permanent, the tries are used up
 // or ctx ends. It returns nil or the operation's last error. log may be nil.
 func (p Policy) Do(ctx context.Context, log *Log, operation func(context.Context) error) error {
-	failed := false
-	err := p.run(ctx, p.BackOff(), func(err error, wait time.Duration) {
-		log.failed(err, wait, !failed)
-		failed = true
-	}, func() error { return operation(ctx) })
-	if failed {
-		log.ended(err == nil)
-	}
+	o := outage{log: log}
+	err, _ := p.run(ctx, p.backOff(), &o, func() error { return operation(ctx) })
+	o.over(err == nil, time.Now())
 	return err
 }
 
@@ -68,53 +97,42 @@ var errEnded = errors.New("it ended")
 // next wait is First again. A session that never calls it, but lasts for Steady, has
 // First after it too. log may be nil.
 func (p Policy) Keep(ctx context.Context, log *Log, session func(ctx context.Context, working func()) error) error {
-	waits := p.BackOff()
-	failed := false
-	working := func() {
-		waits.Reset()
-		if failed {
-			log.ended(true)
-			failed = false
-		}
-	}
-	defer func() {
-		if failed {
-			log.ended(false)
-		}
-	}()
-	err := p.run(ctx, waits, func(err error, wait time.Duration) {
-		log.failed(err, wait, !failed)
-		failed = true
-	}, func() error {
+	waits := p.backOff()
+	o := outage{log: log}
+	err, permanent := p.run(ctx, waits, &o, func() error {
 		began := time.Now()
-		err := session(ctx, working)
+		err := session(ctx, func() {
+			waits.Reset()
+			o.over(true, time.Now())
+		})
 		if time.Since(began) >= cmp.Or(p.Steady, DefaultSteady) {
-			working()
+			waits.Reset()
+			o.over(false, began)
 		}
 		return cmp.Or(err, errEnded)
 	})
-	if ctx.Err() != nil {
-		return nil
+	o.over(false, time.Now())
+	if permanent {
+		return err
 	}
-	return err
+	return nil
 }
 
 // run is the library's loop. Its error is the operation's last one, where the library
 // returns the context's.
-func (p Policy) run(ctx context.Context, waits backoff.BackOff, failed backoff.Notify, operation func() error) error {
+func (p Policy) run(ctx context.Context, waits backoff.BackOff, o *outage, operation func() error) (last error, permanent bool) {
 	if p.Sleep != nil {
 		waits = slept{waits, ctx, p.Sleep}
 	}
-	var last error
 	_, _ = backoff.Retry(ctx, func() (struct{}, error) {
 		last = operation()
 		return struct{}{}, last
-	}, backoff.WithBackOff(waits), backoff.WithMaxTries(p.Tries), backoff.WithMaxElapsedTime(0), backoff.WithNotify(failed))
-	var permanent *backoff.PermanentError
-	if errors.As(last, &permanent) {
-		return permanent.Unwrap()
+	}, backoff.WithBackOff(waits), backoff.WithMaxTries(p.Tries), backoff.WithMaxElapsedTime(0), backoff.WithNotify(o.failed))
+	var mark *backoff.PermanentError
+	if errors.As(last, &mark) {
+		return mark.Unwrap(), true
 	}
-	return last
+	return last, false
 }
 
 // slept does the waiting itself and leaves none to the library.

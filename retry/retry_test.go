@@ -2,6 +2,7 @@ package retry_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -204,6 +205,48 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		}
 		if err := retry.Wait(ctx, 0); err == nil {
 			t.Error("Wait returned nil though its context had ended")
+		}
+	})
+}
+
+func TestWaitsOfACallerWithItsOwnTimer(t *testing.T) {
+	var out lines
+	waits := retry.Policy{First: time.Second, Most: 4 * time.Second}.Waits(out.log("writing"))
+	between := func(got, nominal time.Duration) {
+		t.Helper()
+		if got < nominal/2 || got > nominal*3/2 {
+			t.Errorf("waits %s, want about %s", got, nominal)
+		}
+	}
+	between(waits.Failed(errDown), time.Second)
+	between(waits.Failed(errDown), 2*time.Second)
+	if !waits.Failing() || out.count("tried again") != 1 {
+		t.Errorf("failing %v, log:\n%s", waits.Failing(), out.String())
+	}
+	waits.Worked()
+	if waits.Failing() || out.count("works again") != 1 {
+		t.Errorf("failing %v, log:\n%s", waits.Failing(), out.String())
+	}
+	between(waits.Failed(errDown), time.Second)
+	policy := retry.Policy{First: time.Second, Most: time.Minute}
+	between(policy.After(0), time.Second)
+	between(policy.After(1), time.Second)
+	between(policy.After(4), 8*time.Second)
+	between(policy.After(1000), time.Minute)
+}
+
+func TestKeepLogsASteadySessionsEndAsANewFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out lines
+		sessions := 0
+		_ = retry.Policy{First: time.Second, Steady: 15 * time.Second}.Keep(t.Context(), out.log("following"), func(ctx context.Context, _ func()) error {
+			if sessions++; sessions == 4 {
+				return retry.Permanent(errDown)
+			}
+			return cmp.Or(retry.Wait(ctx, 15*time.Second), errDown)
+		})
+		if out.count("tried again") != 3 {
+			t.Errorf("three sessions were lost, the log has\n%s", out.String())
 		}
 	})
 }

@@ -12,13 +12,17 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"recapito/retry"
 )
 
 const (
-	lockPatience = 10 * time.Second       // how long another process may still hold the folder
-	bootPatience = 3 * time.Second        // how long the engine may refuse it once it is ours
-	lockRetry    = 100 * time.Millisecond // between two tries
+	lockPatience = 10 * time.Second // how long another process may still hold the folder
+	bootPatience = 3 * time.Second  // how long the engine may refuse it once it is ours
 )
+
+// predecessor is how often what a process that is ending still holds is tried again.
+var predecessor = retry.Policy{First: 50 * time.Millisecond, Most: 200 * time.Millisecond}
 
 // engine is the running ClickHouse of this process. There is at most one in
 // the life of a process: the library starts once.
@@ -78,20 +82,19 @@ func startEngine(ctx context.Context, libraryPath, dir string, memory int64) (*e
 // that a dying process is about to let go.
 func (e *engine) boot(ctx context.Context, args []string) error {
 	signals := saveSignalActions()
-	deadline := time.Now().Add(bootPatience)
-	for {
+	booting, cancel := context.WithTimeout(ctx, bootPatience)
+	defer cancel()
+	err := predecessor.Do(booting, nil, func(context.Context) error {
 		conn, ok := e.lib.open(args...)
 		signals.restore()
-		if ok {
-			e.first = conn
-			break
-		}
-		if time.Now().After(deadline) {
+		if !ok {
 			return errors.New("the ClickHouse engine does not open its folder (it gives no reason; deleting the folder makes the next start rebuild it)")
 		}
-		if err := sleep(ctx, lockRetry); err != nil {
-			return fmt.Errorf("open the ClickHouse folder: %w", err)
-		}
+		e.first = conn
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if _, err := e.run("CREATE DATABASE IF NOT EXISTS " + Database + " ENGINE = Atomic"); err != nil {
 		return fmt.Errorf("create the database %s: %w", Database, err)

@@ -7,9 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"recapito/retry"
 )
 
 // ErrLocked is reported when another process holds the folder and does not let
@@ -23,19 +24,20 @@ func lockFolder(ctx context.Context, path string) (unlock func() error, err erro
 	if err != nil {
 		return nil, fmt.Errorf("open the ClickHouse folder's lock: %w", err)
 	}
-	deadline := time.Now().Add(lockPatience)
-	for {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	err = predecessor.Do(ctx, nil, func(context.Context) error {
 		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
-		case err == nil:
-			return file.Close, nil
-		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
-			return nil, errors.Join(fmt.Errorf("lock the ClickHouse folder: %w", err), file.Close())
-		case time.Now().After(deadline):
-			return nil, errors.Join(fmt.Errorf("%w (waited %s): %s", ErrLocked, lockPatience, path), file.Close())
+		case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EINTR):
+			return fmt.Errorf("%w (waited at most %s): %s", ErrLocked, lockPatience, path)
+		case err != nil:
+			return retry.Permanent(fmt.Errorf("lock the ClickHouse folder: %w", err))
 		}
-		if err := sleep(ctx, lockRetry); err != nil {
-			return nil, errors.Join(err, file.Close())
-		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
+	return file.Close, nil
 }

@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"recapito/retry"
 )
 
 const (
@@ -85,17 +87,18 @@ func stopEngine(e *engine) error {
 
 // listen takes the address, waiting for a predecessor that is ending.
 func listen(ctx context.Context, addr string) (net.Listener, error) {
-	deadline := time.Now().Add(lockPatience)
-	for {
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-		if err == nil {
-			return listener, nil
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	var listener net.Listener
+	err := predecessor.Do(ctx, nil, func(ctx context.Context) (err error) {
+		listener, err = new(net.ListenConfig).Listen(ctx, "tcp", addr)
+		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+			return retry.Permanent(err)
 		}
-		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
-			return nil, fmt.Errorf("listen for ClickHouse's HTTP interface: %w", err)
-		}
-		if err := sleep(ctx, lockRetry); err != nil {
-			return nil, err
-		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listen for ClickHouse's HTTP interface: %w", err)
 	}
+	return listener, nil
 }

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"recapito/retry"
 )
 
 // SupervisorOptions configures [Start].
@@ -39,13 +41,13 @@ type SupervisorOptions struct {
 
 const (
 	readyPatience = 60 * time.Second // for a child to answer requests
-	minBackOff    = 100 * time.Millisecond
-	maxBackOff    = 10 * time.Second
-	steadyAfter   = 30 * time.Second // a child that lived so long restarts at once
 
 	// A child drains and stops its engine within these; then it is killed.
 	closePatience = drainPatience + 2*stopPatience + 5*time.Second
 )
+
+// restarting is how soon a child that died is replaced.
+var restarting = retry.Policy{First: 100 * time.Millisecond, Most: 10 * time.Second, Steady: 30 * time.Second}
 
 // Supervised is an engine in a child process that is started again whenever it
 // dies.
@@ -55,14 +57,14 @@ type Supervised struct {
 	addr    string
 	users   Users
 
-	stop chan struct{} // closed by Close
+	life context.Context // ends with Close
+	stop context.CancelFunc
 	done chan struct{} // closed when the last child is gone
 
 	mu       sync.Mutex
 	state    error
 	restarts int
 	process  *os.Process
-	closing  bool
 }
 
 var (
@@ -103,8 +105,9 @@ func Start(ctx context.Context, o SupervisorOptions) (*Supervised, error) {
 	}
 	s := &Supervised{
 		options: o, logger: o.Logger, addr: o.Addr, users: users, state: errStarting,
-		stop: make(chan struct{}), done: make(chan struct{}),
+		done: make(chan struct{}),
 	}
+	s.life, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	first, err := s.spawn(ctx)
 	if err != nil {
 		return nil, err
@@ -150,12 +153,7 @@ func (s *Supervised) PID() int {
 // Close lets running requests finish, stops the engine and waits for its end;
 // when ctx ends first, or the child takes too long, it is killed.
 func (s *Supervised) Close(ctx context.Context) error {
-	s.mu.Lock()
-	if !s.closing {
-		s.closing = true
-		close(s.stop)
-	}
-	s.mu.Unlock()
+	s.stop()
 	timer := time.NewTimer(closePatience)
 	defer timer.Stop()
 	select {
@@ -175,68 +173,42 @@ func (s *Supervised) Close(ctx context.Context) error {
 
 // child is one running engine process.
 type child struct {
-	cmd     *exec.Cmd
-	stdin   io.WriteCloser // held open: its end is the child's
-	exited  chan struct{}
-	err     error // of its end, after exited
-	started time.Time
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser // held open: its end is the child's
+	exited chan struct{}
+	err    error // of its end, after exited
 }
 
 // supervise keeps a child running until Close.
 func (s *Supervised) supervise(c *child) {
 	defer close(s.done)
-	backOff := minBackOff
-	for {
-		unwatch := s.watch(c)
-		select {
-		case <-c.exited:
-			unwatch()
-		case <-s.stop:
-			unwatch()
-			s.terminate(c)
-			s.setState(errClosed, nil)
-			return
-		}
-		s.setState(c.err, nil)
-		s.logger.Error("ClickHouse engine died and is started again", "error", c.err)
-		if time.Since(c.started) > steadyAfter {
-			backOff = minBackOff
-		}
-		for c = nil; c == nil; {
-			select {
-			case <-time.After(backOff):
-			case <-s.stop:
-				s.setState(errClosed, nil)
-				return
-			}
-			backOff = min(2*backOff, maxBackOff)
+	defer s.setState(errClosed, nil)
+	log := retry.NewLog(s.logger, "the ClickHouse engine")
+	_ = restarting.Keep(s.life, log, func(ctx context.Context, _ func()) error {
+		if c == nil {
 			var err error
-			if c, err = s.respawn(); err != nil {
+			if c, err = s.spawn(ctx); err != nil {
 				s.setState(err, nil)
-				s.logger.Error("ClickHouse engine does not start", "error", err, "next_try_in", backOff)
+				return err
 			}
+			s.mu.Lock()
+			s.restarts++
+			s.mu.Unlock()
 		}
-	}
-}
-
-// respawn is spawn that gives up when Close is called.
-func (s *Supervised) respawn() (*child, error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
+		ended := c
+		c = nil
+		unwatch := s.watch(ended)
 		select {
-		case <-s.stop:
-			cancel()
+		case <-ended.exited:
+			unwatch()
 		case <-ctx.Done():
+			unwatch()
+			s.terminate(ended)
+			return nil
 		}
-	}()
-	c, err := s.spawn(ctx)
-	if err == nil {
-		s.mu.Lock()
-		s.restarts++
-		s.mu.Unlock()
-	}
-	return c, err
+		s.setState(ended.err, nil)
+		return ended.err
+	})
 }
 
 // spawn starts a child and waits for its address.
@@ -259,7 +231,7 @@ func (s *Supervised) spawn(ctx context.Context) (*child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the ClickHouse engine's process: %w", err)
 	}
-	c := &child{cmd: cmd, stdin: stdin, exited: make(chan struct{}), started: time.Now()}
+	c := &child{cmd: cmd, stdin: stdin, exited: make(chan struct{})}
 	address := make(chan string, 1)
 	go func() {
 		lines := bufio.NewScanner(stdout)

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"recapito/retry"
 )
 
 // DefaultHangAfter is how long a child may answer nothing, not even /ping, which needs
@@ -39,7 +41,7 @@ func (s *Supervised) probe(ctx context.Context, c *child) {
 	every := s.options.HangAfter / hangProbes
 	client := http.Client{Timeout: every, Transport: &http.Transport{DisableKeepAlives: true}}
 	for failures := 0; ; {
-		if sleep(ctx, every) != nil {
+		if retry.Wait(ctx, every) != nil {
 			return
 		}
 		err := ping(ctx, &client, "http://"+s.addr+"/ping")
@@ -75,15 +77,4 @@ func ping(ctx context.Context, client *http.Client, url string) error {
 		return fmt.Errorf("read the answer to a ping: %w", err)
 	}
 	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

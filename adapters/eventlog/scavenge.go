@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"recapito/domain/event"
+	"recapito/retry"
 )
 
 // How a scavenge spares the disk and those who append.
@@ -79,7 +80,7 @@ func (l *Log) scavenge(ctx context.Context, after time.Duration) {
 				return
 			}
 		}
-		if !rest(ctx, after) {
+		if retry.Wait(ctx, after) != nil {
 			return
 		}
 		done = l.durable.at()
@@ -92,18 +93,6 @@ func (l *Log) scavenge(ctx context.Context, after time.Duration) {
 		case result.Events > 0:
 			l.logger.Info("event log: scavenged", "events", result.Events, "bytes", result.Bytes, "streams", result.Streams)
 		}
-	}
-}
-
-// rest waits, and answers false if ctx ended.
-func rest(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -236,7 +225,7 @@ func (s *scavenger) pace(ctx context.Context, bytes uint64) error {
 	}
 	d := time.Duration(s.spent) * time.Second / scavengeRate
 	s.spent = 0
-	if !rest(ctx, d) {
+	if retry.Wait(ctx, d) != nil {
 		return context.Cause(ctx)
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"recapito/domain/event"
+	"recapito/retry"
 )
 
 // Limits of an append: those of adapters/eventlog, of which maxAppendBytes is
@@ -39,34 +39,21 @@ func (s *Store) Append(ctx context.Context, stream string, expected event.Expect
 	}
 	_, exact := expected.Exactly()
 	repeatable := exact || expected.IsNoStream()
-	wait := firstBackOff
-	for try := 1; ; try++ {
-		appended, err := s.appendOnce(ctx, stream, expected, revision, data)
+	var appended event.Appended
+	err = retry.Policy{First: firstBackOff, Tries: appendTries}.Do(ctx, nil, func(ctx context.Context) (err error) {
+		appended, err = s.appendOnce(ctx, stream, expected, revision, data)
 		var refusal *event.Refusal
-		if errors.As(err, &refusal) {
+		refused := errors.As(err, &refusal)
+		if refused {
 			s.refused.Store(true)
-			return appended, err
 		}
 		again := errors.Is(err, event.ErrUnavailable) || repeatable && errors.Is(err, event.ErrUnknownOutcome)
-		if !again || try == appendTries || ctx.Err() != nil || s.ctx.Err() != nil {
-			return appended, err
+		if refused || !again || s.ctx.Err() != nil {
+			return retry.Permanent(err)
 		}
-		if !pause(ctx, wait) {
-			return appended, err
-		}
-		wait *= 2
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+		return err
+	})
+	return appended, err
 }
 
 func (s *Store) appendOnce(ctx context.Context, stream string, expected event.Expected, revision esdb.ExpectedRevision, data []esdb.EventData) (event.Appended, error) {

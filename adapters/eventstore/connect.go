@@ -128,13 +128,12 @@ func (s *Store) dial(attempt chan struct{}) {
 	switch {
 	case err != nil:
 		s.failed = fmt.Errorf("%w: not connected: %w", event.ErrUnavailable, err)
-		s.backOff = min(max(2*s.backOff, firstBackOff), longestBackOff)
-		s.again = time.Now().Add(s.backOff)
-		s.logger.Warn("event store: not connected", "error", err)
+		s.again = time.Now().Add(s.waits.Failed(err))
 	case s.closed:
 		_ = client.Close()
 	default:
-		s.failed, s.backOff, s.again = nil, 0, time.Time{}
+		s.failed, s.again = nil, time.Time{}
+		s.waits.Worked()
 		s.current = &connection{client: client}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
 	"recapito/domain/event"
+	"recapito/retry"
 )
 
 // Limits of a feed. Those of its group are in groupSettings.
@@ -69,24 +70,17 @@ func (f *Feed) Consume(ctx context.Context, group string, sub event.Subscription
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	replaying.Go(func() { f.replayParked(ctx, group) })
-	wait := firstBackOff
-	for {
-		began := time.Now()
+	log := retry.NewLog(f.store.logger, "event store: a shared subscription", "group", group)
+	return reconnecting.Keep(ctx, log, func(ctx context.Context, _ func()) error {
 		err := f.session(ctx, group, sub, handle)
-		if ctx.Err() != nil {
-			return nil
+		if ctx.Err() == nil && f.store.ctx.Err() != nil {
+			return retry.Permanent(errClosed)
 		}
-		if f.store.ctx.Err() != nil {
-			return errClosed
+		if ctx.Err() == nil {
+			f.lost.Store(&err)
 		}
-		f.lost.Store(&err)
-		f.store.logger.Warn("event store: a shared subscription is lost, will be taken up again", "group", group, "error", err)
-		if time.Since(began) > steadySession {
-			wait = firstBackOff
-		}
-		pause(ctx, wait)
-		wait = min(2*wait, longestBackOff)
-	}
+		return err
+	})
 }
 
 // taken is an event of a session, and where to say what became of it.
@@ -142,7 +136,7 @@ func (f *Feed) session(ctx context.Context, group string, sub event.Subscription
 		handling.Go(func() {
 			err := handle(ctx, e)
 			if err != nil {
-				pause(ctx, min(f.pause<<min(t.retries, 16), retryMost))
+				_ = retry.Wait(ctx, retry.Policy{First: f.pause, Most: retryMost}.After(t.retries+1))
 			}
 			answers <- answer{t, err}
 		})

@@ -13,19 +13,21 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
 	"recapito/domain/event"
+	"recapito/retry"
 )
 
 // Limits of the client.
 const (
-	maxCalls       = 1024                  // in flight; more wait for one to end
-	appendTries    = 4                     // of an append that may be repeated
-	firstBackOff   = 50 * time.Millisecond // before a try, doubled each time
-	longestBackOff = 2 * time.Second       // between two attempts to connect
-	appendTimeout  = 20 * time.Second      // of one try
-	closePatience  = 5 * time.Second       // for calls in flight when the store closes
-	stateTimeout   = 3 * time.Second       // of State
-	steadySession  = time.Minute           // a subscription that lasted so long is soon taken up again
+	maxCalls      = 1024                  // in flight; more wait for one to end
+	appendTries   = 4                     // of an append that may be repeated
+	firstBackOff  = 50 * time.Millisecond // before the second try
+	appendTimeout = 20 * time.Second      // of one try
+	closePatience = 5 * time.Second       // for calls in flight when the store closes
+	stateTimeout  = 3 * time.Second       // of State
 )
+
+// reconnecting is how often a connection and a subscription are tried again.
+var reconnecting = retry.Policy{First: firstBackOff, Most: 2 * time.Second}
 
 // Options of a store. Only URL is required.
 type Options struct {
@@ -53,7 +55,7 @@ type Store struct {
 	connecting chan struct{} // closed when an attempt under way has ended; nil if none is
 	failed     error         // of the last attempt, until one succeeds
 	again      time.Time     // no attempt before
-	backOff    time.Duration
+	waits      *retry.Waits  // between attempts
 }
 
 // connection is one official client. It is dropped at the first sign of a lost
@@ -80,6 +82,7 @@ func Open(o Options) (*Store, error) {
 		o.Logger.Debug("event store client: "+fmt.Sprintf(format, args...), "level", level)
 	}
 	s := &Store{config: *config, logger: o.Logger, slots: make(chan struct{}, maxCalls)}
+	s.waits = reconnecting.Waits(retry.NewLog(o.Logger, "event store: connecting"))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"recapito/domain/event"
+	"recapito/retry"
 )
 
 // checkpointAfter is how many events a filtered subscription looks at between two
@@ -36,27 +36,22 @@ func (s *Store) Subscribe(ctx context.Context, sub event.Subscription, h event.H
 	if sub.After != nil {
 		f.at, f.some = *sub.After, true
 	}
-	wait := firstBackOff
-	for {
-		began := time.Now()
+	log := retry.NewLog(s.logger, "event store: a subscription")
+	return reconnecting.Keep(ctx, log, func(ctx context.Context, working func()) error {
+		f.caughtUp = working
 		err := s.follow(ctx, f)
 		switch {
 		case f.refused != nil:
-			return f.refused
+			return retry.Permanent(f.refused)
 		case ctx.Err() != nil:
-			return nil
+			return err
 		case s.ctx.Err() != nil:
-			return errClosed
+			return retry.Permanent(errClosed)
 		case final(err):
-			return fmt.Errorf("%w: the subscription is lost: %w", event.ErrUnavailable, err)
+			return retry.Permanent(fmt.Errorf("%w: the subscription is lost: %w", event.ErrUnavailable, err))
 		}
-		s.logger.Warn("event store: a subscription is lost, will be taken up again", "after", f.at, "error", err)
-		if time.Since(began) > steadySession {
-			wait = firstBackOff
-		}
-		pause(ctx, wait)
-		wait = min(2*wait, longestBackOff)
-	}
+		return fmt.Errorf("lost after position %d: %w", f.at, err)
+	})
 }
 
 // final says that asking again would be answered the same.
@@ -128,6 +123,7 @@ type follower struct {
 	some     bool           // there is such a position
 	quiet    int            // events looked at here since something was delivered or told
 	refused  error          // of the handler
+	caughtUp func()         // called when the subscription has caught up
 }
 
 func (f *follower) handle(d delivery) error {
@@ -156,6 +152,7 @@ func (f *follower) pass(d delivery) error {
 		f.at, f.some = max(f.at, *d.checkpoint), true
 		return f.checkpoint()
 	case d.caughtUp:
+		f.caughtUp()
 		if f.handler.CaughtUp != nil {
 			return f.handler.CaughtUp(f.at)
 		}

@@ -7,13 +7,15 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"recapito/retry"
 )
 
-// Waiting for a folder's lock: a predecessor that is shutting down needs a moment.
-const (
-	lockWait         = 5 * time.Second
-	lockPollInterval = 50 * time.Millisecond
-)
+// lockWait is how long a predecessor that is shutting down may still hold the folder.
+const lockWait = 5 * time.Second
+
+// polling is how often a lock, or the state of a cluster, is looked at.
+var polling = retry.Policy{First: 50 * time.Millisecond, Most: 50 * time.Millisecond}
 
 // ErrLocked says that another process uses the folder.
 var ErrLocked = errors.New("folder is in use by another process")
@@ -27,20 +29,18 @@ func lockFile(ctx context.Context, path string) (*os.File, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
-	tick := time.NewTicker(lockPollInterval)
-	defer tick.Stop()
-	for {
+	err = polling.Do(ctx, nil, func(context.Context) error {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return f, nil
+		switch {
+		case errors.Is(err, syscall.EWOULDBLOCK), errors.Is(err, syscall.EINTR):
+			return ErrLocked
+		case err != nil:
+			return retry.Permanent(err)
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, ErrLocked), f.Close())
-		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
+	return f, nil
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"recapito/retry"
 )
 
 // Partitions of a work topic. One handler runs at a time for each partition, so this
@@ -30,7 +32,6 @@ const (
 // Limits of administration.
 const (
 	topicCreateTimeout = 15 * time.Second
-	topicPollInterval  = 50 * time.Millisecond
 	dialTimeout        = 5 * time.Second
 )
 
@@ -140,22 +141,16 @@ func ensureTopics(ctx context.Context, client *kgo.Client, topics []Topic) error
 // awaitLeaders waits until the topics can be used: a cluster answers a creation before
 // all its brokers know of it.
 func awaitLeaders(ctx context.Context, client *kgo.Client, topics []Topic) error {
-	tick := time.NewTicker(topicPollInterval)
-	defer tick.Stop()
-	for {
+	return polling.Do(ctx, nil, func(ctx context.Context) error {
 		missing, err := withoutLeader(ctx, client, topics)
-		if err != nil {
-			return fmt.Errorf("look up topics: %w", err)
+		switch {
+		case err != nil:
+			return retry.Permanent(fmt.Errorf("look up topics: %w", err))
+		case missing != "":
+			return fmt.Errorf("topic %s has no leader", missing)
 		}
-		if missing == "" {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for a leader of topic %s: %w", missing, ctx.Err())
-		}
-	}
+		return nil
+	})
 }
 
 // withoutLeader names one topic that is not ready, or is empty.

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"recapito/commands"
+	"recapito/retry"
 )
 
 const (
@@ -102,23 +103,17 @@ func (s *Store) Close() error {
 func (s *Store) do(ctx context.Context, what string, call func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callPatience)
 	defer cancel()
-	pause := firstPause
-	for try := 1; ; try++ {
+	err := retry.Policy{First: firstPause, Tries: tries}.Do(ctx, nil, func(ctx context.Context) error {
 		err := call(ctx)
-		switch {
-		case err == nil:
-			return nil
-		case isAnswer(err):
-			return err
-		case try == tries || ctx.Err() != nil || !passes(err):
-			return fmt.Errorf("%s: %w: %w", what, commands.ErrKeysUnavailable, err)
+		if isAnswer(err) || !passes(err) {
+			return retry.Permanent(err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-		pause *= 2
+		return err
+	})
+	if err == nil || isAnswer(err) {
+		return err
 	}
+	return fmt.Errorf("%s: %w: %w", what, commands.ErrKeysUnavailable, err)
 }
 
 var errTaken = errors.New("claiming a person: the candidate's key id is taken")

@@ -2,18 +2,17 @@ package smpp
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"recapito/commands"
+	"recapito/retry"
 )
 
 // capacity counts the parts that a route may have in hand at once: a window for each
 // live bind. Who waits is served in order, and no one while the route is paused.
 type capacity struct {
-	window                   int
-	throttleMin, throttleMax time.Duration
+	window int
 
 	mu    sync.Mutex
 	binds int
@@ -22,11 +21,11 @@ type capacity struct {
 	// widened by one for each such number that it takes. 0: the windows alone bound it.
 	narrow  float64
 	waiters []*waiter
-	// paused: the provider throttled. resume is its timer; backOff the next pause.
-	paused  bool
-	resume  *time.Timer
-	backOff time.Duration
-	closed  bool
+	// paused: the provider throttled. resume is its timer.
+	paused bool
+	resume *time.Timer
+	pauses *retry.Waits
+	closed bool
 }
 
 type waiter struct {
@@ -148,9 +147,8 @@ func (c *capacity) throttled() {
 		c.narrow = float64(c.used)
 	}
 	c.narrow = max(1, c.narrow/2)
-	c.backOff = min(max(2*c.backOff, c.throttleMin), c.throttleMax)
 	c.paused = true
-	c.resume = time.AfterFunc(jitter(c.backOff), func() {
+	c.resume = time.AfterFunc(c.pauses.Failed(nil), func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.paused = false
@@ -166,15 +164,10 @@ func (c *capacity) accepted() {
 	if c.paused {
 		return
 	}
-	c.backOff = 0
+	c.pauses.Worked()
 	if c.narrow > 0 {
 		if c.narrow += 1 / c.narrow; c.narrow >= float64(c.binds*c.window) {
 			c.narrow = 0
 		}
 	}
-}
-
-// jitter spreads a wait over its second half, so that many do not come back at once.
-func jitter(d time.Duration) time.Duration {
-	return d/2 + rand.N(d/2+1)
 }

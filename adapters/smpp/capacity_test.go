@@ -5,13 +5,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"recapito/retry"
 )
 
 // TestCapacityNarrowsWhenThrottled: each throttling halves what may be in hand, down to
 // one message of any length, and what the provider takes widens it again to the window.
 func TestCapacityNarrowsWhenThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &capacity{window: 16, throttleMin: time.Second, throttleMax: time.Second}
+		c := &capacity{window: 16, pauses: retry.Policy{First: time.Second, Most: time.Second}.Waits(nil)}
 		c.bound()
 		var held []func()
 		drop := func() {

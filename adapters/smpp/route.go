@@ -16,6 +16,7 @@ import (
 
 	"recapito/adapters/smpp/wire"
 	"recapito/commands"
+	"recapito/retry"
 )
 
 const (
@@ -58,7 +59,7 @@ func NewRoute(o RouteOptions) (*Route, error) {
 	}
 	r := &Route{
 		o:        o,
-		capacity: &capacity{window: o.Window, throttleMin: o.ThrottleMin, throttleMax: o.ThrottleMax},
+		capacity: &capacity{window: o.Window, pauses: retry.Policy{First: o.ThrottleMin, Most: o.ThrottleMax}.Waits(nil)},
 		late:     newLateTable(o.LateLimit, o.LateTTL),
 		err:      errors.New("not started"),
 	}
@@ -100,30 +101,17 @@ func (r *Route) Run(ctx context.Context) error {
 
 // keepBound binds, and binds again after each loss, waiting longer each time.
 func (r *Route) keepBound(ctx context.Context) {
-	wait := r.o.RebindMin
-	for ctx.Err() == nil {
-		begun := time.Now()
+	rebinding := retry.Policy{First: r.o.RebindMin, Most: r.o.RebindMax, Steady: steady}
+	log := retry.NewLog(r.o.Logger, "smpp: a bind", "route", r.o.Name)
+	_ = rebinding.Keep(ctx, log, func(ctx context.Context, _ func()) error {
 		bound, err := r.serve(ctx)
-		if ctx.Err() != nil {
-			r.down(errors.New("stopped"))
-			return
-		}
 		r.down(err)
-		if time.Since(begun) >= steady {
-			wait = r.o.RebindMin
-		}
-		pause := jitter(wait)
-		what := "bind failed"
 		if bound {
-			what = "bind lost"
+			return fmt.Errorf("lost: %w", err)
 		}
-		r.o.Logger.Warn(what, "route", r.o.Name, "error", err, "retry_in", pause.Round(time.Millisecond))
-		wait = min(2*wait, r.o.RebindMax)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
-	}
+		return err
+	})
+	r.down(errors.New("stopped"))
 }
 
 // down notes why a bind is missing.

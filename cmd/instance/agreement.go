@@ -10,6 +10,7 @@ import (
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
 	"recapito/domain/tenant"
+	"recapito/retry"
 )
 
 const (
@@ -45,10 +46,8 @@ func (l *Instance) WaitFinal(ctx context.Context, ids []string) (map[string]noti
 		if len(final) == len(ids) {
 			return final, nil
 		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%d of %d notifications are not final (%s): %w", len(ids)-len(final), len(ids), open, ctx.Err())
-		case <-time.After(lookEvery):
+		if err := retry.Wait(ctx, lookEvery); err != nil {
+			return nil, fmt.Errorf("%d of %d notifications are not final (%s): %w", len(ids)-len(final), len(ids), open, err)
 		}
 	}
 }
@@ -92,14 +91,12 @@ func (l *Instance) TableProblems(ctx context.Context) []error {
 		if err == nil && len(found.Differences) == 0 {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if retry.Wait(ctx, lookEvery) != nil {
 			problems := []error{err}
 			for _, d := range found.Differences {
 				problems = append(problems, errors.New(d.String()))
 			}
 			return problems
-		case <-time.After(lookEvery):
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"recapito/adapters/kafka"
 	"recapito/commands"
 	"recapito/domain/event"
+	"recapito/retry"
 )
 
 // bus keeps the dispatch topics of every channel connected: it publishes what the
@@ -75,16 +76,12 @@ func (b *bus) set(topics *commands.Topics, state error) {
 
 // run connects, works, and connects again until ctx ends.
 func (b *bus) run(ctx context.Context) error {
-	for ctx.Err() == nil {
+	log := retry.NewLog(b.log, "the bus")
+	return connecting.Keep(ctx, log, func(ctx context.Context, _ func()) error {
 		err := b.session(ctx)
 		b.set(nil, err)
-		if ctx.Err() != nil {
-			break
-		}
-		b.log.Warn("the bus is not connected; trying again", "error", err)
-		wait(ctx, retryEvery)
-	}
-	return nil
+		return err
+	})
 }
 
 func (b *bus) session(ctx context.Context) (err error) {

@@ -22,6 +22,7 @@ import (
 	"recapito/cmd/config"
 	"recapito/commands"
 	"recapito/commands/sealing"
+	"recapito/retry"
 )
 
 // Engines are what holds state: the event store, the key store, the bus's broker and
@@ -184,16 +185,8 @@ func (e *Engines) close(ctx context.Context) error {
 // there.
 func Uncompressed() bool { return os.Getenv("RECAPITO_TEST_UNCOMPRESSED") != "" }
 
-const retryEvery = 2 * time.Second
-
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
+// connecting is how often an engine of another machine is tried again.
+var connecting = retry.Policy{First: 500 * time.Millisecond, Most: 5 * time.Second}
 
 // hostPort is the address in a URL.
 func hostPort(raw string) string {

@@ -25,6 +25,7 @@ import (
 	"recapito/domain/audit"
 	"recapito/domain/event"
 	"recapito/domain/tenant"
+	"recapito/retry"
 )
 
 const (
@@ -210,19 +211,16 @@ func (a *Access) Healthy() error {
 	return nil
 }
 
-// Pauses before a lost subscription is taken up again; they double.
-const (
-	pauseFirst = 100 * time.Millisecond
-	pauseMost  = 5 * time.Second
-)
+// following is how often a lost subscription is taken up again.
+var following = retry.Policy{Most: 5 * time.Second}
 
 // Run feeds the index until ctx ends. A lost subscription is taken up again where it
 // stood; meanwhile the keys known so far still open.
 func (a *Access) Run(ctx context.Context) {
 	defer a.handler.Close()
 	var last *event.Position
-	pause := pauseFirst
-	for ctx.Err() == nil {
+	log := retry.NewLog(a.log, "access: following the keys")
+	_ = following.Keep(ctx, log, func(ctx context.Context, working func()) error {
 		err := a.ledger.Store.Subscribe(ctx,
 			event.Subscription{After: last, Filter: event.Filter{StreamPrefixes: []string{tenant.StreamPrefix}}},
 			event.Handler{
@@ -230,12 +228,12 @@ func (a *Access) Run(ctx context.Context) {
 					if err := a.take(ctx, r); err != nil {
 						return err
 					}
-					last, pause = &r.Position, pauseFirst
+					last = &r.Position
 					return nil
 				},
 				CaughtUp: func(event.Position) error {
 					a.lost.Store(nil)
-					pause = pauseFirst
+					working()
 					select {
 					case <-a.ready:
 					default:
@@ -245,21 +243,14 @@ func (a *Access) Run(ctx context.Context) {
 				},
 			})
 		if ctx.Err() != nil {
-			return
+			return err
 		}
 		if err == nil {
 			err = errors.New("the subscription ended")
 		}
 		a.lost.Store(&err)
-		a.log.Warn("access: the keys are not being followed, will be tried again", "error", err)
-		wait := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-		case <-wait.C:
-		}
-		wait.Stop()
-		pause = min(2*pause, pauseMost)
-	}
+		return err
+	})
 }
 
 // take applies one stored event of a tenant.

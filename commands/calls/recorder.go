@@ -25,6 +25,7 @@ import (
 	"recapito/domain/audit"
 	"recapito/domain/event"
 	"recapito/domain/tenant"
+	"recapito/retry"
 )
 
 // Limits of the recorder.
@@ -38,9 +39,10 @@ const (
 	admitWait     = time.Second // for a place
 	appendTimeout = 10 * time.Second
 	drainTimeout  = 10 * time.Second // what waits at the end
-	pauseFirst    = 100 * time.Millisecond
-	pauseMost     = 5 * time.Second
 )
+
+// appends is how often an append is tried again.
+var appends = retry.Policy{Most: 5 * time.Second}
 
 // ErrFull: too many calls wait to be recorded; this one must not be carried out.
 var ErrFull = &event.Refusal{Reason: "too many calls wait to be recorded"}
@@ -49,9 +51,10 @@ var errEnded = &event.Refusal{Reason: "calls are not recorded any more"}
 
 // Recorder takes calls and appends them. Run must be running.
 type Recorder struct {
-	ledger *commands.Ledger
-	log    *slog.Logger
-	places [2]chan struct{} // of known callers, of others
+	ledger  *commands.Ledger
+	log     *slog.Logger
+	failing *retry.Log       // shared by the queues
+	places  [2]chan struct{} // of known callers, of others
 
 	mu      sync.Mutex
 	waiting map[string]*queue // by tenant
@@ -65,7 +68,7 @@ type queue struct {
 	writing bool
 	next    time.Time // not before then, unless somebody waits or there are many
 	urgent  bool      // somebody waits
-	pause   time.Duration
+	waits   *retry.Waits
 	try     try
 	head    event.Expected // of stream
 	stream  string
@@ -88,7 +91,7 @@ type admitted struct {
 // New makes a recorder that writes to the ledger.
 func New(l *commands.Ledger, log *slog.Logger) *Recorder {
 	return &Recorder{
-		ledger: l, log: log, waiting: map[string]*queue{}, woken: make(chan struct{}, 1),
+		ledger: l, log: log, failing: retry.NewLog(log, "calls: recording them"), waiting: map[string]*queue{}, woken: make(chan struct{}, 1),
 		places: [2]chan struct{}{make(chan struct{}, places), make(chan struct{}, strangers)},
 	}
 }
@@ -167,7 +170,7 @@ func (r *Recorder) add(of string, a admitted) {
 	}
 	q := r.waiting[of]
 	if q == nil {
-		q = &queue{next: r.ledger.Now().Add(every)}
+		q = &queue{next: r.ledger.Now().Add(every), waits: appends.Waits(r.failing)}
 		r.waiting[of] = q
 	}
 	q.calls = append(q.calls, a)
@@ -260,7 +263,7 @@ func (r *Recorder) writeDue(ctx context.Context, writers *sync.WaitGroup, free c
 				next = min(next, wait)
 			}
 			continue
-		case q.pause == 0 && (all || q.urgent || len(q.calls) >= early), wait <= 0:
+		case !q.waits.Failing() && (all || q.urgent || len(q.calls) >= early), wait <= 0:
 			select {
 			case free <- struct{}{}:
 			default:
@@ -296,11 +299,7 @@ func (r *Recorder) written(q *queue, err error) {
 	q.writing = false
 	now := r.ledger.Now()
 	if err != nil {
-		if q.pause == 0 {
-			r.log.Warn("calls: they cannot be recorded, will be tried again", "error", err)
-		}
-		q.pause = min(max(2*q.pause, pauseFirst), pauseMost)
-		q.next = now.Add(q.pause)
+		q.next = now.Add(q.waits.Failed(err))
 		for i := range q.calls { // what nobody knows to be recorded is not shown
 			if d := q.calls[i].durable; d != nil {
 				d <- err
@@ -314,7 +313,8 @@ func (r *Recorder) written(q *queue, err error) {
 		a.done(nil)
 	}
 	q.calls = slices.Clone(q.calls[q.try.calls:])
-	q.try, q.pause, q.next, q.urgent = try{}, 0, now.Add(every), false
+	q.waits.Worked()
+	q.try, q.next, q.urgent = try{}, now.Add(every), false
 	for _, a := range q.calls {
 		q.urgent = q.urgent || a.durable != nil
 	}

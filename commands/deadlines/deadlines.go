@@ -25,6 +25,7 @@ import (
 	"recapito/domain/checkpoint"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
+	"recapito/retry"
 )
 
 // Shards is how many streams a minute has. It is part of the storage format.
@@ -37,7 +38,6 @@ const (
 	maxSleep  = time.Second
 	// progressEvery is how often rivals are told what was fired, if something was.
 	progressEvery = 5 * time.Second
-	steady        = time.Minute // a session that lasted so long is soon taken up again
 )
 
 func shardOf(notification string) int {
@@ -119,21 +119,11 @@ func (s *Service) Run(ctx context.Context) error {
 
 // sessions runs one after the other until ctx ends.
 func (s *Service) sessions(ctx context.Context, run func(context.Context) error) {
-	pause := refireFirst
-	for ctx.Err() == nil {
-		began := time.Now()
-		err := run(ctx)
-		s.end()
-		if ctx.Err() != nil {
-			break
-		}
-		if time.Since(began) > steady {
-			pause = refireFirst
-		}
-		s.log.Warn("deadlines: will be taken up again", "error", err)
-		sleep(ctx, pause)
-		pause = min(2*pause, refireMost)
-	}
+	log := retry.NewLog(s.log, "deadlines: following them")
+	_ = refire.Keep(ctx, log, func(ctx context.Context, _ func()) error {
+		defer s.end()
+		return run(ctx)
+	})
 }
 
 // end forgets what a session held: the next one reads it again.

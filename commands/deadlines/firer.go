@@ -2,26 +2,33 @@ package deadlines
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"recapito/retry"
 )
 
 // Limits of firing.
 const (
-	firing      = 64   // deadlines fired side by side
-	refiring    = 1024 // deadlines that failed and wait to be fired again, beside those
-	refireFirst = 100 * time.Millisecond
-	refireMost  = 10 * time.Second
+	firing   = 64   // deadlines fired at a time
+	refiring = 1024 // further deadlines that failed and wait to be fired again
 )
 
-// firer bounds what is fired at a time. A deadline that fails waits beside the others to
-// be fired again; only past refiring of those does it keep its place among firing.
+// refire is how often a deadline, and a session that follows them, is tried again.
+var refire = retry.Policy{First: 100 * time.Millisecond, Most: 10 * time.Second}
+
+// firer bounds what is fired at a time. A deadline that failed gives up its place in
+// firing while it waits to be fired again; where refiring deadlines wait already, it keeps
+// its place.
 type firer struct {
 	*Service
 	firing, refiring chan struct{} // hold one for each
+	failing          *retry.Log
 }
 
 func newFirer(s *Service) *firer {
-	return &firer{Service: s, firing: make(chan struct{}, firing), refiring: make(chan struct{}, refiring)}
+	return &firer{Service: s, firing: make(chan struct{}, firing), refiring: make(chan struct{}, refiring),
+		failing: retry.NewLog(s.log, "deadlines: firing")}
 }
 
 // fireUntilDone is called with a place in firing, which it gives back.
@@ -35,17 +42,20 @@ func (f *firer) fireUntilDone(ctx context.Context, it item) {
 			<-f.refiring
 		}
 	}()
-	pause := refireFirst
-	for {
+	_ = refire.Do(ctx, f.failing, func(ctx context.Context) error {
+		if !firing {
+			select {
+			case f.firing <- struct{}{}:
+				firing = true
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 		err := f.fire(ctx, it.DeadlineSet)
 		if err == nil {
 			f.Done(it)
-			return
+			return nil
 		}
-		if ctx.Err() != nil {
-			return
-		}
-		f.log.Warn("deadlines: one could not be carried out, will be fired again", "notification", it.Notification, "attempt", it.Attempt, "error", err)
 		if !aside {
 			select {
 			case f.refiring <- struct{}{}:
@@ -57,24 +67,6 @@ func (f *firer) fireUntilDone(ctx context.Context, it item) {
 			<-f.firing
 			firing = false
 		}
-		sleep(ctx, pause)
-		pause = min(2*pause, refireMost)
-		if !firing {
-			select {
-			case f.firing <- struct{}{}:
-				firing = true
-			case <-ctx.Done():
-				return
-			}
-		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
+		return fmt.Errorf("notification %s, attempt %d: %w", it.Notification, it.Attempt, err)
+	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"recapito/commands"
 	"recapito/domain/checkpoint"
+	"recapito/retry"
 )
 
 // rival is an instance that does not fire, and watches whether somebody does: it reads
@@ -100,9 +101,8 @@ func (r *rival) note(ctx context.Context, it item) error {
 			r.watch.Done(it)
 			return nil
 		}
-		sleep(ctx, maxSleep)
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if err := retry.Wait(ctx, maxSleep); err != nil {
+			return err
 		}
 	}
 }

@@ -3,6 +3,8 @@ package persistent
 import (
 	"context"
 	"time"
+
+	"recapito/retry"
 )
 
 // Limits of the keeper's writes.
@@ -29,7 +31,7 @@ func (w work) empty() bool { return len(w.parks) == 0 && w.checkpoint < 0 && w.t
 func (g *group) keep() {
 	timer := time.NewTimer(farAway)
 	defer timer.Stop()
-	wait := firstRetry
+	log := retry.NewLog(g.logger, "event store: writing for a persistent subscription")
 	for g.running.Err() == nil {
 		w, next := g.look(false)
 		if w.empty() {
@@ -41,19 +43,10 @@ func (g *group) keep() {
 			}
 			continue
 		}
-		err := g.write(g.running, w, writeTimeout)
-		if err == nil {
-			wait = firstRetry
-			continue
-		}
-		if g.running.Err() != nil {
-			break
-		}
-		g.logger.Warn("event store: a persistent subscription cannot write; it tries again", "error", err)
-		if !sleep(g.running, wait) {
-			break
-		}
-		wait = min(2*wait, lastRetry)
+		_ = refused.Do(g.running, log, func(ctx context.Context) error {
+			w, _ := g.look(false) // there may be more by now
+			return g.write(ctx, w, writeTimeout)
+		})
 	}
 	deadline := time.Now().Add(endTimeout)
 	for {

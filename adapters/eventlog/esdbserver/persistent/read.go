@@ -7,13 +7,11 @@ import (
 
 	"recapito/adapters/eventlog"
 	"recapito/domain/event"
+	"recapito/retry"
 )
 
-// How long to wait before trying again what the log refused: doubled each time.
-const (
-	firstRetry = 500 * time.Millisecond
-	lastRetry  = 30 * time.Second
-)
+// refused is how often what the log refused is tried again.
+var refused = retry.Policy{First: 500 * time.Millisecond, Most: 30 * time.Second}
 
 // passedEvery is how many events of $all a group looks at before it takes note of those
 // that its filter keeps from it.
@@ -21,22 +19,19 @@ const passedEvery = 100
 
 // readAhead reads the source until the group ends.
 func (g *group) readAhead() {
-	wait := firstRetry
-	for {
+	log := retry.NewLog(g.logger, "event store: reading for a persistent subscription")
+	_ = refused.Keep(g.running, log, func(ctx context.Context, working func()) error {
 		begun := g.progress()
-		err := g.follow(g.running)
-		if g.running.Err() != nil {
-			return
+		err := g.follow(ctx)
+		if ctx.Err() != nil {
+			return err
 		}
 		if g.progress() > begun {
-			wait = firstRetry
+			working()
 		}
 		g.fail(err)
-		if !sleep(g.running, wait) {
-			return
-		}
-		wait = min(2*wait, lastRetry)
-	}
+		return err
+	})
 }
 
 func (g *group) progress() int64 {
@@ -51,9 +46,6 @@ func (g *group) fail(err error) {
 	defer g.mu.Unlock()
 	if err == nil {
 		err = event.ErrUnavailable // the log was closed
-	}
-	if g.fault == nil {
-		g.logger.Error("event store: a persistent subscription cannot read on", "error", err)
 	}
 	g.fault = err
 	g.drop(err)
@@ -183,16 +175,4 @@ func (g *group) readParked(end int64) {
 		g.replayNext = max(g.replayNext, end)
 	}
 	g.poke()
-}
-
-// sleep answers false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
