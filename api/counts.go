@@ -58,7 +58,7 @@ type rollupsBody struct {
 func (s *server) counts() {
 	registerReport(s, huma.Operation{
 		OperationID: "report-accounting", Method: http.MethodGet, Path: "/v1/reports/accounting",
-		Summary:     "Messages and parts, billable ones among them",
+		Summary:     "Messages and units, billable ones among them",
 		Description: "An attempt belongs to the day it was first due, under the status it has.",
 	}, nil, accountingBody{}, s.reportAccounting)
 	registerReport(s, huma.Operation{

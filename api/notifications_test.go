@@ -168,7 +168,7 @@ type shown struct {
 		Number                         int
 		Channel, Route, Status         string
 		Country, Code                  string
-		Parts                          int
+		Units                          int
 		DispatchedAt, SentAt, StatusAt *time.Time
 		ScheduledAt                    *time.Time `json:"scheduled_at"`
 	}
@@ -207,7 +207,7 @@ func TestGetFollowsTheNotification(t *testing.T) {
 		t.Errorf("requested: %+v", s)
 	}
 	w.dispatched(id)
-	if s = w.shown(id); s.State != "dispatched" || s.Attempts[0].Status != "dispatched" || s.Attempts[0].Country != "IT" || s.Attempts[0].Parts != 1 {
+	if s = w.shown(id); s.State != "dispatched" || s.Attempts[0].Status != "dispatched" || s.Attempts[0].Country != "IT" || s.Attempts[0].Units != 1 {
 		t.Errorf("dispatched: %+v", s)
 	}
 	w.refused(id, "0x0b")

@@ -73,7 +73,7 @@ func (r *told) EventsBefore(context.Context, string, string, uint64) (int, error
 
 func (r *told) Accounting(_ context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error) {
 	r.counted = q
-	line := readmodels.AccountingLine{AccountingSums: readmodels.AccountingSums{Messages: 7, Parts: 9, Billable: 5, BillableParts: 6, Unpriced: 5}}
+	line := readmodels.AccountingLine{AccountingSums: readmodels.AccountingSums{Messages: 7, Units: 9, Billable: 5, BillableUnits: 6, Unpriced: 5}}
 	line.Channel, line.Day, line.DayText = "sms", time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), "2026-11"
 	return []readmodels.AccountingLine{line}, r.fails
 }
@@ -272,7 +272,7 @@ func TestCountsAreAskedFor(t *testing.T) {
 	r := &told{}
 	w := reportingWorld(t, r)
 	a := w.call(http.MethodGet, "/v1/reports/accounting?month=2026-11&group_by=month,channel&test=false&status=delivered&as_of=2026-01-01T00:00:00Z", "")
-	if a.status != http.StatusOK || !strings.Contains(a.body, `"billable_parts":6`) {
+	if a.status != http.StatusOK || !strings.Contains(a.body, `"billable_units":6`) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	want := readmodels.CountQuery{
@@ -283,7 +283,7 @@ func TestCountsAreAskedFor(t *testing.T) {
 		t.Error(diff)
 	}
 	status, content, _, err := w.fetched(http.MethodGet, "/v1/reports/accounting?month=2026-11&group_by=month,channel&format=csv", "")
-	if err != nil || status != http.StatusOK || content != "month,channel,messages,parts,billable,billable_parts,unpriced\r\n2026-11-01,sms,7,9,5,6,5\r\n" {
+	if err != nil || status != http.StatusOK || content != "month,channel,messages,units,billable,billable_units,unpriced\r\n2026-11-01,sms,7,9,5,6,5\r\n" {
 		t.Errorf("%d %v %q", status, err, content)
 	}
 	status, content, _, err = w.fetched(http.MethodGet, "/v1/reports/rollups?from=2026-11-01T00:00:00Z&grain=day&measure=sent,delivered&format=jsonl", "")

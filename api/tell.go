@@ -33,7 +33,7 @@ func tell(e notification.Event) told {
 	case notification.NotificationDispatched:
 		return ofAttempt(e.Facts, "taken by a worker, before anything went on the wire")
 	case notification.NotificationSent:
-		t := ofAttempt(e.Facts, "taken by the provider, %s", parts(len(e.Accepted)))
+		t := ofAttempt(e.Facts, "taken by the provider, %s", units(len(e.Accepted)))
 		t.accepted(e.Accepted)
 		return t
 	case notification.NotificationOutcomeUnknown:
@@ -115,19 +115,19 @@ var withdrawn = map[string]string{
 
 // kept says why a receipt left an attempt as it was.
 var kept = map[string]string{
-	"part":         ", the others are awaited",
+	"unit":         ", the others are awaited",
 	"waits":        ", while the send's own result is awaited",
 	"double":       ", which was known",
 	"contradicts":  ", against what is known",
 	"intermediate": ", which is not the end",
-	"no_such_part": ", a part that it does not have",
+	"no_such_unit": ", a unit that it does not have",
 	"not_sent":     ", though it was not sent",
 }
 
-// saysOf is what a receipt says, and of which part if there are several.
+// saysOf is what a receipt says, and of which unit if there are several.
 func saysOf(e notification.NotificationReceiptKept) string {
-	if e.Parts > 1 && e.Part > 0 {
-		return fmt.Sprintf("part %d of %d %s", e.Part, e.Parts, e.Says)
+	if e.Units > 1 && e.Unit > 0 {
+		return fmt.Sprintf("unit %d of %d %s", e.Unit, e.Units, e.Says)
 	}
 	return e.Says
 }
@@ -171,7 +171,7 @@ func tellEnriched(e notification.NotificationEnriched) told {
 		for _, target := range s.Targets {
 			channels[target.Channel] = true
 			targets = append(targets, map[string]any{
-				"channel": target.Channel, "route": target.Route, "country": target.Country, "operator": target.Operator, "parts": target.Parts,
+				"channel": target.Channel, "route": target.Route, "country": target.Country, "operator": target.Operator, "units": target.Units,
 			})
 		}
 		words = append(words, strings.Join(slices.Sorted(maps.Keys(channels)), " and "))
@@ -188,7 +188,7 @@ func ofAttempt(f notification.Facts, format string, args ...any) told {
 	t := told{
 		what: fmt.Sprintf("Attempt %d by %s ", f.Attempt, f.Channel) + fmt.Sprintf(format, args...) + ".",
 		details: map[string]any{
-			"attempt": f.Attempt, "step": f.Step, "channel": f.Channel, "route": f.Route, "parts": f.Parts,
+			"attempt": f.Attempt, "step": f.Step, "channel": f.Channel, "route": f.Route, "units": f.Units,
 		},
 	}
 	t.set("from", f.From, f.From != notification.None)
@@ -206,7 +206,7 @@ func (t told) set(name string, v any, known bool) {
 // with adds the receipt that brought an event.
 func (t told) with(r notification.ReceiptFacts) told {
 	t.set("receipt_id", r.ReceiptID, r.ReceiptID != "")
-	t.set("part", r.Part, r.Part != 0)
+	t.set("unit", r.Unit, r.Unit != 0)
 	t.set("code", r.Code, r.Code != "")
 	t.set("basis", r.Basis, r.Basis != "")
 	t.set("done_at", r.DoneAt.UTC(), !r.DoneAt.IsZero())
@@ -214,17 +214,17 @@ func (t told) with(r notification.ReceiptFacts) told {
 	return t
 }
 
-func (t told) accepted(parts []notification.Accepted) {
+func (t told) accepted(units []notification.Accepted) {
 	var all []map[string]any
-	for _, p := range parts {
-		all = append(all, map[string]any{"part": p.Part, "provider_id": p.ProviderID, "at": p.At.UTC()})
+	for _, p := range units {
+		all = append(all, map[string]any{"unit": p.Unit, "provider_id": p.ProviderID, "at": p.At.UTC()})
 	}
 	t.set("accepted", all, len(all) > 0)
 }
 
-func parts(n int) string {
+func units(n int) string {
 	if n == 1 {
-		return "1 part"
+		return "1 unit"
 	}
-	return fmt.Sprintf("%d parts", n)
+	return fmt.Sprintf("%d units", n)
 }

@@ -9,16 +9,16 @@ import (
 // The timeline says which part a receipt was about, the provider's code of a failure,
 // and why what is never sent is not.
 func TestTell(t *testing.T) {
-	facts := notification.Facts{Attempt: 1, Channel: "sms", Parts: 1}
+	facts := notification.Facts{Attempt: 1, Channel: "sms", Units: 1}
 	long := facts
-	long.Parts = 3
+	long.Units = 3
 	for _, c := range []struct {
 		of   notification.Event
 		want string
 	}{
-		{notification.NotificationReceiptKept{Facts: long, ReceiptFacts: notification.ReceiptFacts{Part: 2}, Says: "delivered", Why: "part"},
-			"Attempt 1 by sms has a receipt: part 2 of 3 delivered, the others are awaited."},
-		{notification.NotificationReceiptKept{Facts: facts, ReceiptFacts: notification.ReceiptFacts{Part: 1}, Says: "undelivered", Why: "contradicts"},
+		{notification.NotificationReceiptKept{Facts: long, ReceiptFacts: notification.ReceiptFacts{Unit: 2}, Says: "delivered", Why: "unit"},
+			"Attempt 1 by sms has a receipt: unit 2 of 3 delivered, the others are awaited."},
+		{notification.NotificationReceiptKept{Facts: facts, ReceiptFacts: notification.ReceiptFacts{Unit: 1}, Says: "undelivered", Why: "contradicts"},
 			"Attempt 1 by sms has a receipt: undelivered, against what is known."},
 		{notification.NotificationUndelivered{Facts: facts, ReceiptFacts: notification.ReceiptFacts{Code: "0x0000000B"}, Why: "refused"},
 			"Attempt 1 by sms failed: refused by the provider, code 0x0000000B."},

@@ -46,7 +46,7 @@ type attemptBody struct {
 	Code         string               `json:"code,omitempty" doc:"Of a failure: the provider's code, or what stopped it."`
 	Country      string               `json:"country,omitempty"`
 	Operator     string               `json:"operator,omitempty"`
-	Parts        int                  `json:"parts"`
+	Units        int                  `json:"units"`
 	ScheduledAt  *time.Time           `json:"scheduled_at,omitempty"`
 	DueAt        *time.Time           `json:"due_at,omitempty"`
 	DispatchedAt *time.Time           `json:"dispatched_at,omitempty"`
@@ -77,7 +77,7 @@ func notificationView(id string, l commands.Loaded[notification.State], codes ma
 		a := &s.Attempts[i]
 		b.Attempts = append(b.Attempts, attemptBody{
 			Number: a.Attempt, Step: a.Step, Kind: a.Kind, Follows: a.Of, Channel: a.Channel, Route: a.Route,
-			Status: a.Status, Code: codes[a.Attempt], Country: a.Country, Operator: a.Operator, Parts: a.Parts,
+			Status: a.Status, Code: codes[a.Attempt], Country: a.Country, Operator: a.Operator, Units: a.Units,
 			ScheduledAt: instant(a.ScheduledAt), DueAt: instant(a.DueAt), DispatchedAt: instant(a.DispatchedAt),
 			SentAt: instant(a.SentAt), StatusAt: instant(a.RaisedAt),
 		})

@@ -295,7 +295,7 @@ func (w *world) planned(id string) {
 			Wanted: notification.Delivered, Wait: notification.Duration(time.Hour),
 			Targets: []notification.Target{{
 				Channel: commands.ChannelSMS, Route: "sim", Sender: "Test", Destination: to,
-				Text: personal.New(to.Ref(), secretText), Country: "IT", Parts: 1, Policy: commands.DefaultPolicy(),
+				Text: personal.New(to.Ref(), secretText), Country: "IT", Units: 1, Policy: commands.DefaultPolicy(),
 			}},
 		}}},
 		Why: []notification.Consideration{{Step: 1, Channel: commands.ChannelSMS, Chosen: true, Reason: "the request names an address"}},
@@ -319,7 +319,7 @@ func (w *world) refused(id, code string) {
 	w.t.Helper()
 	w.on(id, notification.RecordOutcome{
 		Attempt: 1, Claim: claimID, At: w.ledger.Now(),
-		Parts: []notification.PartOutcome{{Fate: notification.PartRefused, Code: code, At: w.ledger.Now()}},
+		Units: []notification.UnitOutcome{{Fate: notification.UnitRefused, Code: code, At: w.ledger.Now()}},
 	})
 }
 
@@ -328,6 +328,6 @@ func (w *world) taken(id string) {
 	w.t.Helper()
 	w.on(id, notification.RecordOutcome{
 		Attempt: 1, Claim: claimID, At: w.ledger.Now(),
-		Parts: []notification.PartOutcome{{Fate: notification.PartTaken, ProviderID: "p-1", At: w.ledger.Now()}},
+		Units: []notification.UnitOutcome{{Fate: notification.UnitAccepted, ProviderID: "p-1", At: w.ledger.Now()}},
 	})
 }

@@ -19,7 +19,7 @@ import (
 type reportCmd struct {
 	History    reportHistoryCmd    `cmd:"" help:"What was sent to a person, or of a notification, a campaign or a scenario."`
 	EDR        reportEDRCmd        `cmd:"" name:"edr" help:"Event detail records: one row an attempt."`
-	Accounting reportAccountingCmd `cmd:"" help:"Messages and parts, billable ones among them."`
+	Accounting reportAccountingCmd `cmd:"" help:"Messages and units, billable ones among them."`
 	Rollups    reportRollupsCmd    `cmd:"" help:"Counts by minute, hour or day."`
 	Metrics    reportMetricsCmd    `cmd:"" help:"The catalogue of metrics, with the values of a period."`
 }

@@ -112,12 +112,12 @@ func printAccounting(t terminal, by []string, lines []readmodels.AccountingLine)
 		}
 		return all
 	}
-	sums := heads([]string{"messages", "parts", "billable", "billable_parts", "unpriced"})
+	sums := heads([]string{"messages", "units", "billable", "billable_units", "unpriced"})
 	table := newReportTable(append(heads(by), sums...)...)
 	table.numbers, table.least = sums, []string{"UNPRICED", "PARTS"}
 	var sum readmodels.AccountingSums
 	numbers := func(s readmodels.AccountingSums) []string {
-		return counts(s.Messages, s.Parts, s.Billable, s.BillableParts, s.Unpriced)
+		return counts(s.Messages, s.Units, s.Billable, s.BillableUnits, s.Unpriced)
 	}
 	for _, l := range lines {
 		sum.Add(1, l.AccountingSums)

@@ -9,21 +9,21 @@ import (
 // Channel puts attempts on the wire over one route (an SMSC, a mail server…).
 // commands/channeltest is the suite every channel must pass.
 type Channel interface {
-	// Acquire takes capacity for one message of that many parts, waiting at most
+	// Acquire takes capacity for one message of that many units, waiting at most
 	// until ctx ends. ErrRouteFull: no capacity in that time; ErrRouteDown: the route
 	// has no session. Release must be called exactly once after a nil error.
-	Acquire(ctx context.Context, parts int) (release func(), err error)
-	// Send puts the message on the wire, part by part, and waits for the answers, at
-	// most until ctx ends. Before each part it calls fence; if that answers false the
-	// part and those after it are not sent. It never sends a part twice and never
-	// retries. What happened to each part is in the outcome; a part whose answer did
-	// not come (ctx ended, session lost) is PartUnknown. If such an answer comes
+	Acquire(ctx context.Context, units int) (release func(), err error)
+	// Send puts the message on the wire, unit by unit, and waits for the answers, at
+	// most until ctx ends. Before each unit it calls fence; if that answers false the
+	// unit and those after it are not sent. It never sends a unit twice and never
+	// retries. What happened to each unit is in the outcome; a unit whose answer did
+	// not come (ctx ended, session lost) is UnitLost. If such an answer comes
 	// later, late is called with the completed outcome, at most once, from another
 	// goroutine; the channel forgets after a bounded time.
 	Send(ctx context.Context, m Message, fence func() bool, late func(Outcome)) Outcome
-	// Parts says how many parts a text makes on this channel, or a *Rule error with
+	// Units says how many units a text makes on this channel, or a *Rule error with
 	// the limit (at most 10).
-	Parts(text string) (int, error)
+	Units(text string) (int, error)
 }
 
 // Errors of Channel.Acquire: the attempt is given back as a deadline.
@@ -36,25 +36,25 @@ var (
 type Message struct {
 	Notification string
 	Attempt      int
-	Reference    string // names the attempt; some providers echo it, with the part's number
+	Reference    string // names the attempt; some providers echo it, with the unit's number
 	Sender       string
 	Destination  string // e.g. E.164 with +
 	Text         string
 	ValidUntil   time.Time // zero: none
 }
 
-// Outcome tells what happened to each part, in order; its length is the number of
-// parts of the message (a message that could not be split has one).
+// Outcome tells what happened to each unit, in order; its length is the number of
+// units of the message (a message that could not be split has one).
 type Outcome struct {
-	Parts []PartOutcome
+	Units []UnitOutcome
 }
 
-// PartOutcome is the fate of one part.
-type PartOutcome struct {
-	Result PartResult
-	// ProviderID is the provider's message id as it came, for accepted parts.
+// UnitOutcome is the fate of one unit.
+type UnitOutcome struct {
+	Result UnitResult
+	// ProviderID is the provider's message id as it came, for accepted units.
 	ProviderID string
-	// Code is the provider's error code ("0x00000058"), or a code of ours, for refused parts.
+	// Code is the provider's error code ("0x00000058"), or a code of ours, for refused units.
 	Code string
 	// Transient: trying again later may succeed.
 	Transient bool
@@ -65,15 +65,15 @@ type PartOutcome struct {
 	At time.Time
 }
 
-// PartResult is what is known of one part.
-type PartResult uint8
+// UnitResult is what is known of one unit.
+type UnitResult uint8
 
-// The fates of a part.
+// The fates of a unit.
 const (
-	PartNotSent  PartResult = iota // never on the wire (fence shut, an earlier part refused, no session)
-	PartAccepted                   // the provider took it
-	PartRefused                    // the provider refused it
-	PartUnknown                    // on the wire, no answer
+	UnitNotSent  UnitResult = iota // never on the wire (fence shut, an earlier unit refused, no session)
+	UnitAccepted                   // the provider took it
+	UnitRefused                    // the provider refused it
+	UnitLost                       // on the wire, no answer
 )
 
 // ReceiptSink takes what a provider reports. A channel acknowledges a receipt to its
@@ -90,9 +90,9 @@ type ProviderReceipt struct {
 	ProviderID string
 	// Reference is our client reference if the provider echoes it, else empty.
 	Reference string
-	// Part is which part of that reference's message the receipt is about, from 1; 0
+	// Unit is which unit of that reference's message the receipt is about, from 1; 0
 	// if it is not told.
-	Part        int
+	Unit        int
 	Destination string // in clear; only a token of it is kept
 	Sender      string // the sender the message was sent with, if told
 	Status      ReceiptStatus

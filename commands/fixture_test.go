@@ -210,7 +210,7 @@ func (w *plainWire) Send(ctx context.Context, m commands.Message, fence func() b
 	return took("AB12")
 }
 
-func (w *plainWire) Parts(text string) (int, error) {
+func (w *plainWire) Units(text string) (int, error) {
 	if len(text) > 400 {
 		return 0, &event.Rule{Code: "text_too_long", Message: "the text makes more than 10 parts"}
 	}
@@ -218,11 +218,11 @@ func (w *plainWire) Parts(text string) (int, error) {
 }
 
 func took(id string) commands.Outcome {
-	return commands.Outcome{Parts: []commands.PartOutcome{{Result: commands.PartAccepted, ProviderID: id, At: time.Now()}}}
+	return commands.Outcome{Units: []commands.UnitOutcome{{Result: commands.UnitAccepted, ProviderID: id, At: time.Now()}}}
 }
 
 func unanswered() commands.Outcome {
-	return commands.Outcome{Parts: []commands.PartOutcome{{Result: commands.PartUnknown, At: time.Now()}}}
+	return commands.Outcome{Units: []commands.UnitOutcome{{Result: commands.UnitLost, At: time.Now()}}}
 }
 
 // noted keeps deadlines.

@@ -30,7 +30,7 @@ const (
 //
 // It keeps in memory only what is open: attempts on the wire without a registered
 // submission, and receipts without a match, within the orphan window. Attempts of
-// several parts are not fitted: a receipt does not tell which part it is of.
+// several units are not fitted: a receipt does not name which unit it is of.
 type Matcher struct {
 	// Lease, if it is set before Run, lets one of several instances match.
 	Lease Lease
@@ -60,7 +60,7 @@ type openAttempt struct {
 	sender       string
 	dispatchedAt time.Time
 	unknown      bool
-	parts        int
+	units        int
 	position     event.Position
 }
 
@@ -171,7 +171,7 @@ func (m *Matcher) dispatched(r event.Recorded, tenant string, e notification.Not
 		return
 	}
 	t := tokenKey{e.Route, e.TokenKey, e.Token}
-	m.attempts[k] = &openAttempt{tenant: tenant, token: t, sender: e.Sender, dispatchedAt: e.At, parts: e.Parts, position: r.Position}
+	m.attempts[k] = &openAttempt{tenant: tenant, token: t, sender: e.Sender, dispatchedAt: e.At, units: e.Units, position: r.Position}
 	m.byToken[t] = append(m.byToken[t], k)
 }
 
@@ -288,11 +288,11 @@ func (m *Matcher) fit(r *openReceipt) (Fit, bool) {
 			n++
 		}
 	}
-	if n != 1 || !m.attempts[found].unknown || m.attempts[found].parts != 1 {
+	if n != 1 || !m.attempts[found].unknown || m.attempts[found].units != 1 {
 		return Fit{}, false
 	}
 	return Fit{Stream: r.stream, Command: receipt.ConfirmFit{
-		ReceiptID: r.ID, Tenant: m.attempts[found].tenant, Notification: found.notification, Attempt: found.attempt, Part: 1,
+		ReceiptID: r.ID, Tenant: m.attempts[found].tenant, Notification: found.notification, Attempt: found.attempt, Unit: 1,
 		At: m.n.ledger.Now(),
 	}}, true
 }

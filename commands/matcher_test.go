@@ -45,7 +45,7 @@ func newOrphans(t *testing.T) *orphans {
 // unknown claims the first attempt of a new notification and loses its answer.
 func (o *orphans) unknown(key string) string {
 	id := o.dispatched(key)
-	o.outcome(id, notification.PartOutcome{Fate: notification.PartUnknown, At: o.at()})
+	o.outcome(id, notification.UnitOutcome{Fate: notification.UnitLost, At: o.at()})
 	return id
 }
 
@@ -60,9 +60,9 @@ func (o *orphans) dispatched(key string) string {
 	return id
 }
 
-func (o *orphans) outcome(id string, parts ...notification.PartOutcome) {
+func (o *orphans) outcome(id string, parts ...notification.UnitOutcome) {
 	o.t.Helper()
-	o.tell(id, notification.RecordOutcome{Attempt: 1, Claim: "c", Parts: parts, At: o.at()})
+	o.tell(id, notification.RecordOutcome{Attempt: 1, Claim: "c", Units: parts, At: o.at()})
 }
 
 // register does what the process manager does of an accepted part.
@@ -70,7 +70,7 @@ func (o *orphans) register(id, providerID string) {
 	o.t.Helper()
 	a := o.state(id).Attempts[0]
 	c := receipt.RegisterSubmission{At: o.at(), Submission: receipt.Submission{
-		Tenant: simTenant, Notification: id, Attempt: 1, Part: 1, Token: a.Token, TokenKey: a.TokenKey, AcceptedAt: o.at(),
+		Tenant: simTenant, Notification: id, Attempt: 1, Unit: 1, Token: a.Token, TokenKey: a.TokenKey, AcceptedAt: o.at(),
 	}}
 	if _, err := o.n.TellReceipt(o.t.Context(), origin, receipt.Stream("main", receipt.Hex.ReceiptID(providerID)), c); err != nil {
 		o.t.Fatal(err)
@@ -127,8 +127,8 @@ func (o *orphans) observe() []string {
 	return found
 }
 
-func refusedPart(o *orphans) notification.PartOutcome {
-	return notification.PartOutcome{Fate: notification.PartRefused, Code: "0x0000000b", At: o.at()}
+func refusedPart(o *orphans) notification.UnitOutcome {
+	return notification.UnitOutcome{Fate: notification.UnitRefused, Code: "0x0000000b", At: o.at()}
 }
 
 func TestMatcher(t *testing.T) {
@@ -145,7 +145,7 @@ func TestMatcher(t *testing.T) {
 			id := o.dispatched("a")
 			o.receive(nil)
 			o.observe()
-			o.outcome(id, notification.PartOutcome{Fate: notification.PartUnknown, At: o.now})
+			o.outcome(id, notification.UnitOutcome{Fate: notification.UnitLost, At: o.now})
 			return id
 		}},
 		{"without a sender", func(o *orphans) string {
@@ -168,14 +168,14 @@ func TestMatcher(t *testing.T) {
 		{"one unknown, one sent and not yet registered", func(o *orphans) string {
 			o.unknown("a")
 			id := o.dispatched("b")
-			o.outcome(id, notification.PartOutcome{Fate: notification.PartTaken, ProviderID: "1", At: o.now})
+			o.outcome(id, notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: "1", At: o.now})
 			o.receive(nil)
 			return ""
 		}},
 		{"and once that is registered", func(o *orphans) string {
 			id := o.unknown("a")
 			other := o.dispatched("b")
-			o.outcome(other, notification.PartOutcome{Fate: notification.PartTaken, ProviderID: "1", At: o.now})
+			o.outcome(other, notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: "1", At: o.now})
 			o.receive(nil)
 			o.observe()
 			o.register(other, "1")
@@ -205,7 +205,7 @@ func TestMatcher(t *testing.T) {
 		}},
 		{"the answer came late", func(o *orphans) string {
 			id := o.unknown("a")
-			o.outcome(id, notification.PartOutcome{Fate: notification.PartTaken, ProviderID: "1", At: o.now})
+			o.outcome(id, notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: "1", At: o.now})
 			o.receive(nil)
 			return ""
 		}},
@@ -233,14 +233,14 @@ func TestMatcher(t *testing.T) {
 		{"it matches by its id", func(o *orphans) string {
 			o.unknown("a")
 			other := o.dispatched("b")
-			o.outcome(other, notification.PartOutcome{Fate: notification.PartTaken, ProviderID: "beef", At: o.now})
+			o.outcome(other, notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: "beef", At: o.now})
 			o.register(other, "beef")
 			o.receive(nil)
 			return ""
 		}},
 		{"it names its attempt", func(o *orphans) string {
 			id := o.unknown("a")
-			o.receive(func(r *commands.ProviderReceipt) { r.Reference, r.Part = receipt.Reference(id, 1), 1 })
+			o.receive(func(r *commands.ProviderReceipt) { r.Reference, r.Unit = receipt.Reference(id, 1), 1 })
 			return ""
 		}},
 	}
@@ -276,7 +276,7 @@ func TestMatcherForgets(t *testing.T) {
 	o := newOrphans(t)
 	for i := range 20 {
 		id := o.dispatched(fmt.Sprint(i))
-		p := notification.PartOutcome{Fate: notification.PartTaken, ProviderID: fmt.Sprint(i), At: o.now}
+		p := notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: fmt.Sprint(i), At: o.now}
 		if i%2 == 0 {
 			p = refusedPart(o)
 		}
@@ -345,7 +345,7 @@ func TestMatcherRuns(t *testing.T) {
 		stop()
 		second := o.dispatched("b")
 		o.register(first, "77")
-		o.outcome(second, notification.PartOutcome{Fate: notification.PartUnknown, At: o.at()})
+		o.outcome(second, notification.UnitOutcome{Fate: notification.UnitLost, At: o.at()})
 		o.receive(func(r *commands.ProviderReceipt) { r.ProviderID = "CAFE" })
 		stop = run()
 		time.Sleep(time.Minute)

@@ -207,7 +207,7 @@ func TestCancel(t *testing.T) {
 	if _, err := b.n.Cancel(t.Context(), origin, id, ""); !errors.Is(err, notification.ErrInFlight) {
 		t.Errorf("in flight: %v", err)
 	}
-	b.tell(id, notification.RecordOutcome{Attempt: 1, Claim: "c", At: time.Now(), Parts: []notification.PartOutcome{{Fate: notification.PartTaken, ProviderID: "1", At: time.Now()}}})
+	b.tell(id, notification.RecordOutcome{Attempt: 1, Claim: "c", At: time.Now(), Units: []notification.UnitOutcome{{Fate: notification.UnitAccepted, ProviderID: "1", At: time.Now()}}})
 	if c, err := b.n.Cancel(t.Context(), origin, id, ""); err != nil || len(c.Sent) != 1 || c.Sent[0] != 1 {
 		t.Errorf("after it was sent: %v, %v", c.Sent, err)
 	}

@@ -99,7 +99,7 @@ func (p *Planner) plan(s notification.State, def scenario.Definition, text strin
 				consider(false, "no address")
 				continue
 			}
-			parts, err := route.Wire.Parts(text)
+			units, err := route.Wire.Units(text)
 			if err != nil {
 				return plan, why, fmt.Errorf("for %s %w", channel, err)
 			}
@@ -114,7 +114,7 @@ func (p *Planner) plan(s notification.State, def scenario.Definition, text strin
 				}
 				targets = append(targets, notification.Target{
 					Channel: channel, Route: route.Name, Sender: def.Sender, Destination: address,
-					Text: personal.New(s.Requested.Person, text), Country: country(clear), Parts: parts, Policy: route.Policy,
+					Text: personal.New(s.Requested.Person, text), Country: country(clear), Units: units, Policy: route.Policy,
 				})
 			}
 			consider(true, "the scenario's step names it, it has a route and an address")

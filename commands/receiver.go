@@ -50,8 +50,8 @@ func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
 		first = tokens[0].Token
 	}
 	rec.ID = receipt.ID(p.Route, p.ProviderID, first, rec.Says, p.Code, p.OccurredAt)
-	if id, attempt, ok := receipt.ParseReference(p.Reference); ok && p.Part > 0 {
-		rec.Notification, rec.Attempt, rec.Part = id, attempt, p.Part
+	if id, attempt, ok := receipt.ParseReference(p.Reference); ok && p.Unit > 0 {
+		rec.Notification, rec.Attempt, rec.Unit = id, attempt, p.Unit
 	}
 	stream := receipt.Stream(p.Route, route.Form.ReceiptID(p.ProviderID))
 	if p.ProviderID == "" { // nothing can match it by id: kept on a stream of its own

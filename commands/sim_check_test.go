@@ -81,7 +81,7 @@ func (c *checker) appended(r event.Recorded) {
 	case receipt.ReceiptRecorded:
 		c.recorded[e.ID] = &recordedReceipt{Receipt: e.Receipt}
 	case receipt.SubmissionRegistered:
-		c.registered[wireKey{e.Notification, e.Attempt, e.Part}] = true
+		c.registered[wireKey{e.Notification, e.Attempt, e.Unit}] = true
 	case receipt.ReceiptMatched:
 		rec := c.recorded[e.ReceiptID]
 		if rec == nil {
@@ -89,7 +89,7 @@ func (c *checker) appended(r event.Recorded) {
 			return
 		}
 		for _, m := range rec.matched {
-			if m.Notification == e.Notification && m.Attempt == e.Attempt && m.Part == e.Part {
+			if m.Notification == e.Notification && m.Attempt == e.Attempt && m.Unit == e.Unit {
 				s.fail("P4b one pair of receipt and submission matched twice")
 			}
 		}
@@ -216,7 +216,7 @@ func (c *checker) appendEnded(stream string) {
 		if next, ok := n.state.Attempt(a.Successor); ok && a.Status == notification.Sent && next.Status == notification.Scheduled {
 			s.fail("P9 attempt %d is sent, and its resend is still scheduled", i+1)
 		}
-		if (a.Status == notification.Sent || a.Status == notification.OutcomeUnknown) && slices.Contains(a.PartSays, notification.SaysUndelivered) {
+		if (a.Status == notification.Sent || a.Status == notification.OutcomeUnknown) && slices.Contains(a.UnitSays, notification.SaysUndelivered) {
 			s.fail("P3 attempt %d is %s, and its undelivered receipt does not count", i+1, a.Status)
 		}
 	}

@@ -39,7 +39,7 @@ type submission struct {
 	route       string
 	message     commands.Message
 	part        int
-	result      commands.PartOutcome // what the provider decided
+	result      commands.UnitOutcome // what the provider decided
 	at          time.Time
 	answered    bool   // its answer reached our worker
 	receiptForm string // the provider's id as its receipts write it
@@ -56,7 +56,7 @@ var _ commands.Channel = (*line)(nil)
 
 var errTooLong = errors.New("too long")
 
-func (l *line) Parts(text string) (int, error) {
+func (l *line) Units(text string) (int, error) {
 	if text == "" {
 		return 0, errTooLong
 	}
@@ -87,7 +87,7 @@ func (l *line) Acquire(ctx context.Context, _ int) (func(), error) {
 
 func (l *line) Send(_ context.Context, m commands.Message, fence func() bool, late func(commands.Outcome)) commands.Outcome {
 	p, s := l.p, l.p.w.s
-	out := commands.Outcome{Parts: make([]commands.PartOutcome, p.parts)}
+	out := commands.Outcome{Units: make([]commands.UnitOutcome, p.parts)}
 	sent := make([]*submission, p.parts)
 	answer := func(i int) bool { // false: nothing more of this message goes out
 		sub := sent[i]
@@ -95,15 +95,15 @@ func (l *line) Send(_ context.Context, m commands.Message, fence func() bool, la
 			if s.percent(50) {
 				s.sleep(s.between(0, 20*time.Second))
 			}
-			out.Parts[i] = commands.PartOutcome{Result: commands.PartUnknown, At: s.now}
+			out.Units[i] = commands.UnitOutcome{Result: commands.UnitLost, At: s.now}
 			s.log("answer to part %d of attempt %d is lost", i+1, m.Attempt)
 			return false
 		}
 		s.sleep(s.between(0, 300*time.Millisecond))
-		out.Parts[i] = sub.result
-		out.Parts[i].At = s.now
+		out.Units[i] = sub.result
+		out.Units[i].At = s.now
 		sub.answered = true
-		return sub.result.Result == commands.PartAccepted
+		return sub.result.Result == commands.UnitAccepted
 	}
 	for i := range sent {
 		s.step()
@@ -112,15 +112,15 @@ func (l *line) Send(_ context.Context, m commands.Message, fence func() bool, la
 		}
 		if !fence() && !p.w.bugs.openFence {
 			s.log("fence shut before part %d of attempt %d", i+1, m.Attempt)
-			for j := i; j < len(out.Parts); j++ {
-				out.Parts[j] = commands.PartOutcome{Result: commands.PartNotSent, At: s.now}
+			for j := i; j < len(out.Units); j++ {
+				out.Units[j] = commands.UnitOutcome{Result: commands.UnitNotSent, At: s.now}
 			}
 			break
 		}
 		sent[i] = p.submit(m, i+1) // no step between the fence and the write
 		if !p.pipelined && !answer(i) {
-			for j := i + 1; j < len(out.Parts); j++ {
-				out.Parts[j] = commands.PartOutcome{Result: commands.PartNotSent, At: s.now}
+			for j := i + 1; j < len(out.Units); j++ {
+				out.Units[j] = commands.UnitOutcome{Result: commands.UnitNotSent, At: s.now}
 			}
 			break
 		}
@@ -140,11 +140,11 @@ func (l *line) Send(_ context.Context, m commands.Message, fence func() bool, la
 func (l *line) answerLate(m commands.Message, out commands.Outcome, sent []*submission, late func(commands.Outcome)) {
 	p, s := l.p, l.p.w.s
 	missing := false
-	complete := commands.Outcome{Parts: append([]commands.PartOutcome(nil), out.Parts...)}
-	for i := range out.Parts {
-		if out.Parts[i].Result == commands.PartUnknown {
+	complete := commands.Outcome{Units: append([]commands.UnitOutcome(nil), out.Units...)}
+	for i := range out.Units {
+		if out.Units[i].Result == commands.UnitLost {
 			missing = true
-			complete.Parts[i] = sent[i].result
+			complete.Units[i] = sent[i].result
 		}
 	}
 	if !missing || !s.percent(p.lateAnswer) {
@@ -153,8 +153,8 @@ func (l *line) answerLate(m commands.Message, out commands.Outcome, sent []*subm
 	wait := s.between(0, 90*time.Second)
 	s.spawn(l.owner, l.owner.name+"/late", func() {
 		s.sleep(wait)
-		for i := range complete.Parts {
-			complete.Parts[i].At = s.now
+		for i := range complete.Units {
+			complete.Units[i].At = s.now
 			if sent[i] != nil {
 				sent[i].answered = true
 			}
@@ -172,19 +172,19 @@ func (p *provider) submit(m commands.Message, part int) *submission {
 	p.w.check.wire(sub)
 	switch {
 	case s.percent(p.busy):
-		sub.result = commands.PartOutcome{Result: commands.PartRefused, Code: "0x00000058", Transient: true, Busy: true}
+		sub.result = commands.UnitOutcome{Result: commands.UnitRefused, Code: "0x00000058", Transient: true, Busy: true}
 	case s.percent(p.refuseTransient):
-		sub.result = commands.PartOutcome{Result: commands.PartRefused, Code: "0x00000045", Transient: true}
+		sub.result = commands.UnitOutcome{Result: commands.UnitRefused, Code: "0x00000045", Transient: true}
 	case s.percent(p.refusePermanent):
-		sub.result = commands.PartOutcome{Result: commands.PartRefused, Code: "0x0000000b"}
+		sub.result = commands.UnitOutcome{Result: commands.UnitRefused, Code: "0x0000000b"}
 	default:
 		p.ids++
 		n := uint64(p.ids)*7919 + 0xa0
-		sub.result = commands.PartOutcome{Result: commands.PartAccepted}
+		sub.result = commands.UnitOutcome{Result: commands.UnitAccepted}
 		sub.result.ProviderID, sub.receiptForm = p.written(n)
 		p.report(sub)
 	}
-	s.log("attempt %d part %d on the WIRE: %v %s", m.Attempt, part, sub.result.Result == commands.PartAccepted, sub.result.ProviderID)
+	s.log("attempt %d part %d on the WIRE: %v %s", m.Attempt, part, sub.result.Result == commands.UnitAccepted, sub.result.ProviderID)
 	return sub
 }
 
@@ -249,7 +249,7 @@ func (p *provider) deliver(sub *submission, says commands.ReceiptStatus, code st
 			Status: says, Code: code, OccurredAt: s.now.Truncate(time.Second),
 		}
 		if p.echo {
-			r.Reference, r.Part = sub.message.Reference, sub.part
+			r.Reference, r.Unit = sub.message.Reference, sub.part
 		}
 		for again := true; again; {
 			s.wait(func() bool { return w.intake.up })

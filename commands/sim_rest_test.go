@@ -56,7 +56,7 @@ func (c *checker) atRest() {
 func (c *checker) unknownSaid(n *followed) {
 	for i := range n.state.Attempts {
 		a := &n.state.Attempts[i]
-		byReceipt := slices.ContainsFunc(a.PartSays, func(s notification.Says) bool { return s != "" })
+		byReceipt := slices.ContainsFunc(a.UnitSays, func(s notification.Says) bool { return s != "" })
 		if !a.DispatchedAt.IsZero() && !a.Answered && a.UnknownAt.IsZero() && !byReceipt {
 			c.w.s.fail("an outcome of attempt %d is unknown and nobody says so", a.Attempt)
 		}
@@ -73,10 +73,10 @@ func (c *checker) answersKept() {
 		for _, sub := range c.w.providers[r.provider.route].took {
 			n := c.notifications[sub.message.Notification]
 			a, ok := n.state.Attempt(sub.message.Attempt)
-			if !ok || !sub.answered || sub.result.Result != commands.PartAccepted {
+			if !ok || !sub.answered || sub.result.Result != commands.UnitAccepted {
 				continue
 			}
-			if !slices.ContainsFunc(a.Accepted, func(acc notification.Accepted) bool { return acc.Part == sub.part }) {
+			if !slices.ContainsFunc(a.Accepted, func(acc notification.Accepted) bool { return acc.Unit == sub.part }) {
 				c.w.s.fail("P4 the provider's id of part %d of attempt %d was answered, and is lost", sub.part, a.Attempt)
 			}
 		}
@@ -97,10 +97,10 @@ func (c *checker) receiptAccounted(ack acknowledgement) {
 	}
 	joinable := rec.Notification != ""
 	for _, acc := range a.Accepted {
-		if acc.Part == ack.sub.part && !c.w.providers[ack.r.Route].alien {
+		if acc.Unit == ack.sub.part && !c.w.providers[ack.r.Route].alien {
 			joinable = true
-			if !c.registered[wireKey{m.Notification, m.Attempt, acc.Part}] {
-				s.fail("P4 the id of part %d of attempt %d is durable, and not registered", acc.Part, a.Attempt)
+			if !c.registered[wireKey{m.Notification, m.Attempt, acc.Unit}] {
+				s.fail("P4 the id of part %d of attempt %d is durable, and not registered", acc.Unit, a.Attempt)
 			}
 		}
 	}
@@ -136,7 +136,7 @@ func (c *checker) fits(rec *recordedReceipt) bool {
 			candidates++
 		}
 	}
-	return candidates == 1 && found.Status == notification.OutcomeUnknown && found.Parts == 1
+	return candidates == 1 && found.Status == notification.OutcomeUnknown && found.Units == 1
 }
 
 // deliveredRightly: delivered if, and only if, every part has a delivered receipt of
@@ -149,7 +149,7 @@ func (c *checker) deliveredRightly(id string, n *followed) {
 			continue // its receipts say nothing certain
 		}
 		matched, told := 0, 0
-		for part := 1; part <= a.Parts; part++ {
+		for part := 1; part <= a.Units; part++ {
 			own, joined := false, false
 			for _, ack := range c.acks {
 				if m := ack.sub.message; m.Notification != id || m.Attempt != a.Attempt || ack.sub.part != part ||
@@ -159,7 +159,7 @@ func (c *checker) deliveredRightly(id string, n *followed) {
 				own = true
 				rec := c.recorded[ack.id]
 				joined = joined || rec != nil && slices.ContainsFunc(rec.matched, func(m receipt.ReceiptMatched) bool {
-					return m.Notification == id && m.Attempt == a.Attempt && m.Part == part
+					return m.Notification == id && m.Attempt == a.Attempt && m.Unit == part
 				})
 			}
 			if own {
@@ -173,7 +173,7 @@ func (c *checker) deliveredRightly(id string, n *followed) {
 		switch {
 		case delivered && told == 0:
 			s.fail("P3 attempt %d is %s, and no receipt of its own said so", a.Attempt, a.Status)
-		case !delivered && matched == a.Parts:
+		case !delivered && matched == a.Units:
 			s.fail("P3 attempt %d is %s though every part's delivered receipt is matched", a.Attempt, a.Status)
 		}
 	}

@@ -15,7 +15,7 @@ func facts(data []byte) string {
 		At, Due                      time.Time
 		ReceiptID                    string `json:"receipt_id"`
 		Notification                 string
-		Part                         int
+		Unit                         int
 		ToStep                       int `json:"to_step"`
 	}
 	if json.Unmarshal(data, &f) != nil {
@@ -34,7 +34,7 @@ func facts(data []byte) string {
 		}
 	}
 	num("attempt", f.Attempt)
-	num("part", f.Part)
+	num("unit", f.Unit)
 	num("to_step", f.ToStep)
 	add("why", f.Why+f.Reason)
 	add("code", f.Code)

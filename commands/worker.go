@@ -83,7 +83,7 @@ func (w *Worker) Handle(ctx context.Context, d DispatchMessage) error {
 		w.log.Error("an attempt names a route that is not configured; it waits for its patience", "route", a.Route)
 		return nil
 	}
-	release, err := w.acquire(ctx, route, a.Parts)
+	release, err := w.acquire(ctx, route, a.Units)
 	switch {
 	case errors.Is(err, ErrRouteFull):
 		return w.giveBack(ctx, d, a.DueAt, giveBackFull)
@@ -108,10 +108,10 @@ func (w *Worker) sendable(s *notification.State, a *notification.Attempt) bool {
 	return a.Status == notification.Scheduled && !now.Before(a.DueAt) && !s.ExpiryPassed(now)
 }
 
-func (w *Worker) acquire(ctx context.Context, route Route, parts int) (func(), error) {
+func (w *Worker) acquire(ctx context.Context, route Route, units int) (func(), error) {
 	ctx, cancel := context.WithTimeout(ctx, capacityWait)
 	defer cancel()
-	return route.Wire.Acquire(ctx, parts)
+	return route.Wire.Acquire(ctx, units)
 }
 
 // giveBack makes the attempt come again. Every copy of its message that is given back
@@ -159,7 +159,7 @@ func (w *Worker) claimAndSend(ctx context.Context, d DispatchMessage, route Rout
 	handed = true
 	s := send{worker: w, origin: o, route: route, d: d, claim: claim.Claim, start: start, limit: time.Duration(target.Policy.WireLimit)}
 	if !known {
-		w.spawn(func() { s.erased(a.Parts, release) })
+		w.spawn(func() { s.erased(a.Units, release) })
 		return true, nil
 	}
 	text, _ := target.Text.Clear()
@@ -235,12 +235,12 @@ func (s send) run(m Message, release func()) {
 func (s send) elapsed() time.Duration { return s.worker.n.ledger.Now().Sub(s.start) }
 
 // erased ends an attempt whose destination is not there any more.
-func (s send) erased(parts int, release func()) {
+func (s send) erased(units int, release func()) {
 	defer s.worker.sending.Done()
 	defer release()
-	o := Outcome{Parts: make([]PartOutcome, parts)}
-	for i := range o.Parts {
-		o.Parts[i] = PartOutcome{Result: PartRefused, Code: "erased", At: s.worker.n.ledger.Now()}
+	o := Outcome{Units: make([]UnitOutcome, units)}
+	for i := range o.Units {
+		o.Units[i] = UnitOutcome{Result: UnitRefused, Code: "erased", At: s.worker.n.ledger.Now()}
 	}
 	s.record(o)
 }
@@ -258,8 +258,8 @@ func (s send) late(o Outcome) {
 func (s send) record(o Outcome) {
 	w := s.worker
 	command := notification.RecordOutcome{Attempt: s.d.Attempt, Claim: s.claim, At: w.n.ledger.Now()}
-	for _, p := range o.Parts {
-		command.Parts = append(command.Parts, notification.PartOutcome{
+	for _, p := range o.Units {
+		command.Units = append(command.Units, notification.UnitOutcome{
 			Fate: fates[p.Result], ProviderID: p.ProviderID, Code: p.Code, Transient: p.Transient, Busy: p.Busy, At: p.At,
 		})
 	}
@@ -279,7 +279,7 @@ func (s send) record(o Outcome) {
 	}
 }
 
-var fates = map[PartResult]notification.Fate{
-	PartNotSent: notification.NotSent, PartAccepted: notification.PartTaken,
-	PartRefused: notification.PartRefused, PartUnknown: notification.PartUnknown,
+var fates = map[UnitResult]notification.Fate{
+	UnitNotSent: notification.NotSent, UnitAccepted: notification.UnitAccepted,
+	UnitRefused: notification.UnitRefused, UnitLost: notification.UnitLost,
 }

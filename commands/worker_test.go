@@ -195,7 +195,7 @@ func TestWorkerFence(t *testing.T) {
 			open = fence()
 			<-ctx.Done() // its deadline is the fence's
 			shut = fence()
-			return commands.Outcome{Parts: []commands.PartOutcome{{Result: commands.PartNotSent}}}
+			return commands.Outcome{Units: []commands.UnitOutcome{{Result: commands.UnitNotSent}}}
 		}
 		start := time.Now()
 		if err := w.Handle(t.Context(), dispatch(id)); err != nil {

@@ -95,9 +95,9 @@ func sentAt(a notification.AttemptEvent) time.Time {
 
 // accountable is what an attempt of that status counts.
 func accountable(part *readmodels.EDRPart, s notification.Status, sent time.Time) readmodels.AccountingSums {
-	sums := readmodels.AccountingSums{Messages: 1, Parts: int64(part.Parts)}
+	sums := readmodels.AccountingSums{Messages: 1, Units: int64(part.Units)}
 	if billable(s, known(sent) != nil, part.Test) {
-		sums.Billable, sums.BillableParts = 1, int64(part.Parts)
+		sums.Billable, sums.BillableUnits = 1, int64(part.Units)
 		sums.Unpriced = 1 // until there are tariffs
 	}
 	return sums

@@ -308,7 +308,7 @@ func mergedParts(rows []readmodels.Row) []readmodels.EDR {
 			}
 			merged[key] = m
 		}
-		m.Step, m.Target, m.Follows, m.Parts = max(m.Step, p.Step), max(m.Target, p.Target), max(m.Follows, p.Follows), max(m.Parts, p.Parts)
+		m.Step, m.Target, m.Follows, m.Units = max(m.Step, p.Step), max(m.Target, p.Target), max(m.Follows, p.Follows), max(m.Units, p.Units)
 		m.Kind, m.Channel, m.Route, m.Sender = max(m.Kind, p.Kind), max(m.Channel, p.Channel), max(m.Route, p.Route), max(m.Sender, p.Sender)
 		m.Scenario, m.Version, m.Priority = max(m.Scenario, p.Scenario), max(m.Version, p.Version), max(m.Priority, p.Priority)
 		m.Brand, m.Segment, m.Campaign, m.Changed = max(m.Brand, p.Brand), max(m.Segment, p.Segment), max(m.Campaign, p.Campaign), max(m.Changed, p.Changed)

@@ -51,7 +51,7 @@ func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (*readmo
 	if err != nil || !day.Equal(storable(day)) {
 		return nil, corrupt(e.Recorded, "its day is not a date")
 	}
-	for _, n := range []int{f.Attempt, f.Step, f.Target, f.Parts} {
+	for _, n := range []int{f.Attempt, f.Step, f.Target, f.Units} {
 		if n < 0 || n > 1<<16-1 {
 			return nil, corrupt(e.Recorded, "a number in it is out of range")
 		}
@@ -64,7 +64,7 @@ func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (*readmo
 		Attempt: uint16(f.Attempt), Step: uint16(f.Step), Target: uint16(f.Target),
 		Channel: f.Channel, Route: f.Route, Sender: f.Sender, Scenario: f.Scenario, Version: f.Version,
 		Brand: f.Brand, Segment: f.Segment, Campaign: f.Campaign, Changed: e.Seq + 1,
-		Priority: f.Priority, Country: f.Country, Operator: f.Operator, Person: f.Person, Parts: uint16(f.Parts), Test: f.Test,
+		Priority: f.Priority, Country: f.Country, Operator: f.Operator, Person: f.Person, Units: uint16(f.Units), Test: f.Test,
 		Times: readmodels.Times{
 			RequestedAt: known(f.RequestedAt), ScheduledAt: known(f.ScheduledAt), DueAt: known(f.DueAt), SentAt: known(f.SentAt),
 		},

@@ -57,7 +57,7 @@ func (f *edrFold) add(r event.Recorded, seq uint64) error {
 			Step: uint16(facts.Step), Target: uint16(facts.Target), Channel: facts.Channel, Route: facts.Route,
 			Sender: facts.Sender, Scenario: facts.Scenario, Version: facts.Version,
 			Brand: facts.Brand, Segment: facts.Segment, Campaign: facts.Campaign, Priority: facts.Priority,
-			Country: facts.Country, Operator: facts.Operator, Person: facts.Person, Parts: uint16(facts.Parts), Test: facts.Test,
+			Country: facts.Country, Operator: facts.Operator, Person: facts.Person, Units: uint16(facts.Units), Test: facts.Test,
 		}
 		f.attempts[key] = row
 	}
@@ -147,9 +147,9 @@ func FoldAccounting(rows []readmodels.EDR) map[readmodels.AccountingCell]readmod
 			Operator: r.Operator, Country: r.Country, Test: r.Test, Status: r.Status,
 		}
 		s := all[cell]
-		one := readmodels.AccountingSums{Messages: 1, Parts: int64(r.Parts)}
+		one := readmodels.AccountingSums{Messages: 1, Units: int64(r.Units)}
 		if billable(notification.Status(r.Status), r.SentAt != nil, r.Test) {
-			one.Billable, one.BillableParts, one.Unpriced = 1, int64(r.Parts), 1
+			one.Billable, one.BillableUnits, one.Unpriced = 1, int64(r.Units), 1
 		}
 		s.Add(1, one)
 		all[cell] = s

@@ -189,7 +189,7 @@ func anyHistory(random *rand.Rand) (events []notification.Event) {
 		for j := range 1 + random.IntN(2) {
 			step.Targets = append(step.Targets, notification.Target{
 				Channel: fmt.Sprintf("channel%d%d", i, j), Route: "r", Destination: personal.New(person, "x"), Text: personal.New(person, "y"),
-				Parts: 1 + random.IntN(2), Policy: notification.Policy{
+				Units: 1 + random.IntN(2), Policy: notification.Policy{
 					Tries: 2, BackOff: minutes(1), BackOffMax: minutes(2), WireLimit: minutes(3), Redispatch: minutes(1), Patience: minutes(30),
 					Unknown: []notification.UnknownPolicy{"wait", "resend", "hold"}[random.IntN(3)], UnknownLimit: minutes(25), Resends: 1,
 				},
@@ -206,17 +206,17 @@ func anyHistory(random *rand.Rand) (events []notification.Event) {
 		case 0, 1, 2, 3, 4:
 			tell(notification.Claim{Attempt: attempt, Claim: claim, At: now})
 		case 5, 6, 7, 8, 9:
-			var parts []notification.PartOutcome
+			var parts []notification.UnitOutcome
 			for range 2 {
-				fate := []notification.Fate{notification.PartTaken, notification.PartTaken, notification.PartTaken, notification.PartRefused, notification.PartUnknown, notification.NotSent}[random.IntN(6)]
-				parts = append(parts, notification.PartOutcome{Fate: fate, ProviderID: "i", Code: "0x00000058", Transient: random.IntN(2) == 0, At: now})
+				fate := []notification.Fate{notification.UnitAccepted, notification.UnitAccepted, notification.UnitAccepted, notification.UnitRefused, notification.UnitLost, notification.NotSent}[random.IntN(6)]
+				parts = append(parts, notification.UnitOutcome{Fate: fate, ProviderID: "i", Code: "0x00000058", Transient: random.IntN(2) == 0, At: now})
 			}
 			if a, ok := s.Attempt(attempt); ok {
-				tell(notification.RecordOutcome{Attempt: attempt, Claim: claim, Parts: parts[:min(a.Parts, 2)], At: now})
+				tell(notification.RecordOutcome{Attempt: attempt, Claim: claim, Units: parts[:min(a.Units, 2)], At: now})
 			}
 		case 10, 11, 12, 13:
 			tell(notification.Confirm{
-				ReceiptID: fmt.Sprint("r", random.IntN(1000)), Attempt: attempt, Part: 1 + random.IntN(2), Code: "000", At: now,
+				ReceiptID: fmt.Sprint("r", random.IntN(1000)), Attempt: attempt, Unit: 1 + random.IntN(2), Code: "000", At: now,
 				Says:   []notification.Says{notification.SaysDelivered, notification.SaysDelivered, notification.SaysUndelivered, notification.SaysRead, notification.SaysIntermediate}[random.IntN(5)],
 				DoneAt: now.Add(-time.Duration(random.IntN(600)) * time.Second), ReceivedAt: now,
 			})

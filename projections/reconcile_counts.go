@@ -23,7 +23,7 @@ func countsAccounting(codec *event.Codec) countEvent[readmodels.AccountingCell] 
 		}
 		for i, cell := range one.cells {
 			s := one.sums[i]
-			add(cell, []int64{s.Messages, s.Parts, s.Billable, s.BillableParts, s.Unpriced})
+			add(cell, []int64{s.Messages, s.Units, s.Billable, s.BillableUnits, s.Unpriced})
 		}
 		return nil
 	}

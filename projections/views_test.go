@@ -50,13 +50,13 @@ func TestViewsOfCountsAreTheFold(t *testing.T) {
 			fmt.Sprint(c.Test), c.Status,
 		}, "/")
 		for name, n := range map[string]int64{
-			"messages": s.Messages, "parts": s.Parts, "billable": s.Billable, "billable_parts": s.BillableParts, "unpriced": s.Unpriced,
+			"messages": s.Messages, "units": s.Units, "billable": s.Billable, "billable_units": s.BillableUnits, "unpriced": s.Unpriced,
 		} {
 			put(want, key+"/"+name, n)
 		}
 	}
 	i.shows("accounting", "tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status",
-		pivot("messages", "parts", "billable", "billable_parts", "unpriced"), want)
+		pivot("messages", "units", "billable", "billable_units", "unpriced"), want)
 
 	const cell = "tenant, start, channel, scenario, brand, segment, campaign, operator, country, test"
 	for view, of := range map[string][2]string{

@@ -142,7 +142,7 @@ func (a *author) attempt(n int, at time.Time) event.New {
 		Attempt: number, Step: 1 + number/3, Target: 1, Channel: "sms", Route: fmt.Sprintf("r%d", number), Sender: "S",
 		Person: fmt.Sprintf("p%d", n), Day: a.from.AddDate(0, number, n).Format(time.DateOnly), Scenario: "payment", Version: "v",
 		Brand: fmt.Sprintf("b%d", n%3), Segment: "s", Campaign: fmt.Sprintf("c%d", n%4), DueAt: a.from.Add(time.Duration(number) * time.Minute),
-		Priority: "normal", Country: "IT", Parts: number, Test: n == 1, RequestedAt: a.from, ScheduledAt: a.from.Add(time.Second),
+		Priority: "normal", Country: "IT", Units: number, Test: n == 1, RequestedAt: a.from, ScheduledAt: a.from.Add(time.Second),
 		At: at, From: had.status, SentAt: had.sent,
 	}
 	receipt := notification.ReceiptFacts{Code: fmt.Sprintf("c%d", a.random.IntN(3)), DoneAt: at.Add(-time.Minute), ReceivedAt: at}

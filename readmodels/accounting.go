@@ -18,22 +18,22 @@ type AccountingCell struct {
 	Status   string    `ch:"status" json:"status,omitempty"`
 }
 
-// AccountingSums are what is counted: attempts and their parts, those among them that
+// AccountingSums are what is counted: attempts and their units, those among them that
 // are billable, and those of them that have no price yet.
 type AccountingSums struct {
 	Messages      int64 `ch:"messages" json:"messages"`
-	Parts         int64 `ch:"parts" json:"parts"`
+	Units         int64 `ch:"units" json:"units"`
 	Billable      int64 `ch:"billable" json:"billable"`
-	BillableParts int64 `ch:"billable_parts" json:"billable_parts"`
+	BillableUnits int64 `ch:"billable_units" json:"billable_units"`
 	Unpriced      int64 `ch:"unpriced" json:"unpriced"`
 }
 
 // Add adds times n, which is 1 or -1.
 func (s *AccountingSums) Add(n int64, o AccountingSums) {
 	s.Messages += n * o.Messages
-	s.Parts += n * o.Parts
+	s.Units += n * o.Units
 	s.Billable += n * o.Billable
-	s.BillableParts += n * o.BillableParts
+	s.BillableUnits += n * o.BillableUnits
 	s.Unpriced += n * o.Unpriced
 }
 
@@ -66,9 +66,9 @@ var accountingColumns = columns[AccountingRow]{
 	of("test", func(r *AccountingRow) bool { return r.Test }),
 	of("status", func(r *AccountingRow) string { return r.Status }),
 	of("messages", func(r *AccountingRow) int64 { return r.Messages }),
-	of("parts", func(r *AccountingRow) int64 { return r.Parts }),
+	of("units", func(r *AccountingRow) int64 { return r.Units }),
 	of("billable", func(r *AccountingRow) int64 { return r.Billable }),
-	of("billable_parts", func(r *AccountingRow) int64 { return r.BillableParts }),
+	of("billable_units", func(r *AccountingRow) int64 { return r.BillableUnits }),
 	of("unpriced", func(r *AccountingRow) int64 { return r.Unpriced }),
 	of("first_seq", func(r *AccountingRow) uint64 { return r.FirstSeq }),
 	of("last_seq", func(r *AccountingRow) uint64 { return r.LastSeq }),

@@ -57,7 +57,7 @@ var (
 	accountingCounts = counts{
 		view: "accounting", time: "day",
 		dimensions: []string{"day", month, "channel", "scenario", "brand", "segment", "campaign", "route", "operator", "country", "test", "status"},
-		sums:       []string{"messages", "parts", "billable", "billable_parts", "unpriced"},
+		sums:       []string{"messages", "units", "billable", "billable_units", "unpriced"},
 	}
 	rollupCounts = counts{
 		view: "rollups", time: "start",

@@ -30,7 +30,7 @@ type EDR struct {
 	Country      string    `ch:"country" json:"country,omitempty"`
 	Operator     string    `ch:"operator" json:"operator,omitempty"`
 	Person       string    `ch:"person" json:"person"`
-	Parts        uint16    `ch:"parts" json:"parts"`
+	Units        uint16    `ch:"units" json:"units"`
 	Test         bool      `ch:"test" json:"test"`
 	Status       string    `ch:"status" json:"status"`
 	Code         string    `ch:"code" json:"code,omitempty"`
@@ -51,7 +51,7 @@ type EDR struct {
 }
 
 const edrColumns = `tenant, day, notification, attempt, step, target, kind, follows, channel, route, sender,
-	scenario, version, brand, segment, campaign, priority, country, operator, person, parts, test, status, code, error_text,
+	scenario, version, brand, segment, campaign, priority, country, operator, person, units, test, status, code, error_text,
 	requested_at, scheduled_at, due_at, dispatched_at, unknown_at, sent_at, undelivered_at, delivered_at,
 	read_at, withdrawn_at, given_up_at, queue_ms, submit_ms, delivery_ms,
 	billable, toString(price_amount) AS price_amount, price_currency, toString(cost_amount) AS cost_amount, cost_currency, tariff, changed`

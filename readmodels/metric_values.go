@@ -50,7 +50,7 @@ func (m Metric) ofNotifications() bool {
 func (s MetricSums) Values() []MetricValue {
 	byBasis := map[string]map[string]int64{ByEvent: measures(s.Event), ByRequest: measures(s.Request)}
 	if d := s.Days; d != nil {
-		byBasis[ByDay] = map[string]int64{"billable": d.Billable, "billable_parts": d.BillableParts, "unpriced": d.Unpriced}
+		byBasis[ByDay] = map[string]int64{"billable": d.Billable, "billable_units": d.BillableUnits, "unpriced": d.Unpriced}
 	}
 	all := make([]MetricValue, 0, len(Metrics))
 	for _, m := range Metrics {

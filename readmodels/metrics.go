@@ -12,7 +12,7 @@ type Metric struct {
 	Meaning     string `ch:"meaning" json:"meaning"`
 	Numerator   string `ch:"numerator" json:"numerator"`
 	Denominator string `ch:"denominator" json:"denominator,omitempty"` // none: the numerator itself
-	Unit        string `ch:"unit" json:"unit"`                         // ratio, notifications, attempts, parts, ms
+	Unit        string `ch:"unit" json:"unit"`                         // ratio, notifications, attempts, units, ms
 	Basis       string `ch:"basis" json:"basis"`                       // ByEvent, ByRequest or ByDay
 	// SQL answers one row with one Float64, value, of [{from:DateTime}, {to:DateTime}), by
 	// whole hours, or days if the basis is ByDay. It is NaN while there is nothing to
@@ -66,7 +66,7 @@ var Metrics = []Metric{
 	quantile("reading_p50", "Until a message was read, half within.", "reading", 0.5),
 
 	billed("billable_messages", "To be billed: accepted by a provider, and no test.", "billable", attempts),
-	billed("billable_parts", "Their parts.", "billable_parts", "parts"),
+	billed("billable_units", "Their units.", "billable_units", "units"),
 	billed("unpriced_messages", "To be billed, and without a price yet.", "unpriced", attempts),
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // NotificationPart is a partial row of a notification: what some of its events say of
-// it. Parts merge in any order and any number of times: see
+// it. Partial rows merge in any order and any number of times: see
 // schema/notifications_v1.sql.
 type NotificationPart struct {
 	Tenant       string

@@ -43,7 +43,7 @@ var eventColumns = columns[EventRow]{
 
 func (EventRow) columns(rows []Row) []any { return eventColumns.of(rows) }
 
-// EDRPart is a partial row of an attempt: what one event says of it. Parts merge in any
+// EDRPart is a partial row of an attempt: what one event says of it. Partial rows merge in any
 // order and any number of times: see schema/edr_v3.sql.
 type EDRPart struct {
 	Tenant       string
@@ -66,7 +66,7 @@ type EDRPart struct {
 	Country      string
 	Operator     string
 	Person       string
-	Parts        uint16
+	Units        uint16
 	Test         bool
 	Times        Times
 	Outcome      Outcome
@@ -118,7 +118,7 @@ var edrPartColumns = columns[EDRPart]{
 	of("country", func(r *EDRPart) string { return r.Country }),
 	of("operator", func(r *EDRPart) string { return r.Operator }),
 	of("person", func(r *EDRPart) string { return r.Person }),
-	of("parts", func(r *EDRPart) uint16 { return r.Parts }),
+	of("units", func(r *EDRPart) uint16 { return r.Units }),
 	of("test", func(r *EDRPart) bool { return r.Test }),
 	of("requested_at", func(r *EDRPart) *time.Time { return r.Times.RequestedAt }),
 	of("scheduled_at", func(r *EDRPart) *time.Time { return r.Times.ScheduledAt }),

@@ -128,7 +128,7 @@ func AccountingIn(ctx context.Context, conn driver.Conn, from string, p Part, vi
 	return eachCounted(ctx, conn, accountingCounts, from, p, accountingText, func(r AccountingLine) error {
 		r.Day = r.Day.UTC()
 		s := r.AccountingSums
-		return visit(CountedRow[AccountingCell]{r.AccountingCell, []int64{s.Messages, s.Parts, s.Billable, s.BillableParts, s.Unpriced}})
+		return visit(CountedRow[AccountingCell]{r.AccountingCell, []int64{s.Messages, s.Units, s.Billable, s.BillableUnits, s.Unpriced}})
 	})
 }
 

@@ -35,7 +35,7 @@ type waiter struct {
 
 // acquire takes room for that many parts, waiting at most until ctx ends.
 func (c *capacity) acquire(ctx context.Context, parts int) (func(), error) {
-	parts = min(max(parts, 1), MaxParts)
+	parts = min(max(parts, 1), MaxUnits)
 	c.mu.Lock()
 	if c.closed || c.binds == 0 {
 		c.mu.Unlock()

@@ -34,8 +34,8 @@ func peer(t *testing.T, sink commands.ReceiptSink, binds int) channeltest.Peer {
 	eventually(t, "all binds", func() bool { return sim.Stats().Binds == uint64(binds) })
 	return channeltest.Peer{
 		Channel:  r,
-		MaxParts: smpp.MaxParts,
-		TooLong:  strings.Repeat("a", 153*smpp.MaxParts+1),
+		MaxUnits: smpp.MaxUnits,
+		TooLong:  strings.Repeat("a", 153*smpp.MaxUnits+1),
 		Capacity: binds * window,
 		Late:     true,
 		Receipts: true,
@@ -69,7 +69,7 @@ func peer(t *testing.T, sink commands.ReceiptSink, binds int) channeltest.Peer {
 			}
 			var out []channeltest.Arrival
 			for _, e := range entries {
-				out = append(out, channeltest.Arrival{Reference: e.Reference, Part: e.Part})
+				out = append(out, channeltest.Arrival{Reference: e.Reference, Unit: e.Part})
 			}
 			return out
 		},

@@ -3,7 +3,7 @@
 //
 // A Route promises:
 //   - a part goes on the wire at most once, and only right after its fence said yes;
-//   - what happened to each part is told; a lost session is PartUnknown at once, an
+//   - what happened to each part is told; a lost session is UnitLost at once, an
 //     answer that comes after Send returned is told through late;
 //   - the provider's receipt is acknowledged only after the sink took it; on an error
 //     it is refused as temporary, and the provider sends it again;

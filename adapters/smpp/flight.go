@@ -19,7 +19,7 @@ type flight struct {
 	changed chan struct{}
 
 	mu      sync.Mutex
-	parts   []commands.PartOutcome
+	parts   []commands.UnitOutcome
 	flying  map[int]onWire // parts without an answer
 	returns bool           // Send has returned with parts unknown
 	news    bool           // an answer came since
@@ -37,7 +37,7 @@ func newFlight(r *Route, parts int, late func(commands.Outcome)) *flight {
 	return &flight{
 		route: r, late: late,
 		changed: make(chan struct{}, 1),
-		parts:   make([]commands.PartOutcome, parts),
+		parts:   make([]commands.UnitOutcome, parts),
 		flying:  make(map[int]onWire, parts),
 	}
 }
@@ -64,7 +64,7 @@ func (f *flight) notSent(i int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.land(i)
-	f.parts[i] = commands.PartOutcome{At: f.route.now()}
+	f.parts[i] = commands.UnitOutcome{At: f.route.now()}
 }
 
 // land gives the part's slot back. False: it has landed before. The caller holds the lock.
@@ -123,7 +123,7 @@ func (f *flight) leave() commands.Outcome {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, w := range f.flying {
-		f.parts[i] = commands.PartOutcome{Result: commands.PartUnknown, At: f.route.now()}
+		f.parts[i] = commands.UnitOutcome{Result: commands.UnitLost, At: f.route.now()}
 		<-w.slot
 		w.slot = nil
 		f.flying[i] = w
@@ -153,7 +153,7 @@ func (f *flight) forget() {
 
 // outcome is a copy. The caller holds the lock.
 func (f *flight) outcome() commands.Outcome {
-	return commands.Outcome{Parts: append([]commands.PartOutcome(nil), f.parts...)}
+	return commands.Outcome{Units: append([]commands.UnitOutcome(nil), f.parts...)}
 }
 
 // state tells how many parts are without an answer, and whether every one of the
@@ -163,7 +163,7 @@ func (f *flight) state(first int) (open int, ok bool) {
 	defer f.mu.Unlock()
 	ok = true
 	for i := range first {
-		if _, flying := f.flying[i]; !flying && f.parts[i].Result != commands.PartAccepted {
+		if _, flying := f.flying[i]; !flying && f.parts[i].Result != commands.UnitAccepted {
 			ok = false
 		}
 	}
@@ -171,20 +171,20 @@ func (f *flight) state(first int) (open int, ok bool) {
 }
 
 // judge turns an answer into the fate of a part, and minds what it says of the route.
-func (r *Route) judge(a wire.Frame, err error, now time.Time) commands.PartOutcome {
+func (r *Route) judge(a wire.Frame, err error, now time.Time) commands.UnitOutcome {
 	switch {
 	case err != nil:
-		return commands.PartOutcome{Result: commands.PartUnknown, At: now}
+		return commands.UnitOutcome{Result: commands.UnitLost, At: now}
 	case a.ID == pdu.SubmitSMRespID && a.Status == wire.StatusOK:
 		r.capacity.accepted()
-		return commands.PartOutcome{Result: commands.PartAccepted, ProviderID: a.MessageID(), At: now}
+		return commands.UnitOutcome{Result: commands.UnitAccepted, ProviderID: a.MessageID(), At: now}
 	}
 	busy := a.Status == wire.StatusThrottled || a.Status == wire.StatusQueueFull
 	if busy {
 		r.capacity.throttled()
 	}
-	return commands.PartOutcome{
-		Result: commands.PartRefused, Code: wire.StatusCode(a.Status),
+	return commands.UnitOutcome{
+		Result: commands.UnitRefused, Code: wire.StatusCode(a.Status),
 		Transient: wire.Transient(a.Status), Busy: busy, At: now,
 	}
 }

@@ -46,7 +46,7 @@ type RouteOptions struct {
 	TLS *tls.Config
 
 	// Binds is how many sessions are held side by side, each with its own Window of
-	// parts that wait for their answer (at least MaxParts).
+	// parts that wait for their answer (at least MaxUnits).
 	Binds  int
 	Window int
 
@@ -95,7 +95,7 @@ func (o RouteOptions) withDefaults() RouteOptions {
 	}
 	orInt(&o.Binds, DefaultBinds)
 	orInt(&o.Window, DefaultWindow)
-	o.Window = max(o.Window, MaxParts)
+	o.Window = max(o.Window, MaxUnits)
 	orInt(&o.ReceiptLimit, DefaultReceiptLimit)
 	orInt(&o.LateLimit, DefaultLateLimit)
 	or(&o.ResponseTimeout, DefaultResponseTimeout)

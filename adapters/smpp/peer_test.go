@@ -99,14 +99,14 @@ func TestRouteAgainstNpmServer(t *testing.T) {
 		m := message(i, text)
 		out := r.Send(within(t, patience), m, always, nil)
 		got := ""
-		for part, p := range out.Parts {
+		for part, p := range out.Units {
 			heard := hear(t, said, "text")
 			s, _ := heard["text"].(string)
 			got += s
-			if p.Result != commands.PartAccepted || p.ProviderID != heard["id"] || "+"+heard["to"].(string) != m.Destination {
+			if p.Result != commands.UnitAccepted || p.ProviderID != heard["id"] || "+"+heard["to"].(string) != m.Destination {
 				t.Errorf("text %d, part %d: %+v", i, part, p)
 			}
-			if udh, _ := heard["udh"].([]any); (len(udh) == 1) != (len(out.Parts) > 1) {
+			if udh, _ := heard["udh"].([]any); (len(udh) == 1) != (len(out.Units) > 1) {
 				t.Errorf("text %d, part %d: header %v", i, part, udh)
 			}
 		}

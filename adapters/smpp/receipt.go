@@ -195,7 +195,7 @@ func (r *Route) parseReceipt(f wire.Fields) commands.ProviderReceipt {
 	if r.o.SendReference {
 		p.Reference = f.TLVText(wire.TagReference)
 		if part, ok := f.TLV(wire.TagPart); ok && len(part) == 1 {
-			p.Part = int(part[0])
+			p.Unit = int(part[0])
 		}
 	}
 	return p

@@ -24,8 +24,8 @@ import (
 	"recapito/commands"
 )
 
-func results(o commands.Outcome) (out []commands.PartResult) {
-	for _, p := range o.Parts {
+func results(o commands.Outcome) (out []commands.UnitResult) {
+	for _, p := range o.Units {
 		out = append(out, p.Result)
 	}
 	return out
@@ -58,7 +58,7 @@ func TestWindow(t *testing.T) {
 		s.submit().accept("x")
 	}
 	for _, c := range got {
-		if out := outcomeOf(t, c); out.Parts[0].Result != commands.PartAccepted {
+		if out := outcomeOf(t, c); out.Units[0].Result != commands.UnitAccepted {
 			t.Errorf("outcome %+v", out)
 		}
 	}
@@ -81,8 +81,8 @@ func TestRestOfPartsTogether(t *testing.T) {
 		rest[i].accept(string(rune('2' + i)))
 	}
 	out := outcomeOf(t, got)
-	for i, p := range out.Parts {
-		if p.Result != commands.PartAccepted || p.ProviderID != string(rune('1'+i)) {
+	for i, p := range out.Units {
+		if p.Result != commands.UnitAccepted || p.ProviderID != string(rune('1'+i)) {
 			t.Errorf("part %d: %+v", i+1, p)
 		}
 	}
@@ -96,12 +96,12 @@ func TestNothingFollowsAnUnknownPart(t *testing.T) {
 	late := make(chan commands.Outcome, 1)
 	got := sending(t, r, within(t, patience), message(1, strings.Repeat("x", 153*3)), func(o commands.Outcome) { late <- o })
 	f := s.submit()
-	want := []commands.PartResult{commands.PartUnknown, commands.PartNotSent, commands.PartNotSent}
+	want := []commands.UnitResult{commands.UnitLost, commands.UnitNotSent, commands.UnitNotSent}
 	if diff := cmp.Diff(want, results(outcomeOf(t, got))); diff != "" {
 		t.Error(diff)
 	}
 	f.accept("1")
-	want[0] = commands.PartAccepted
+	want[0] = commands.UnitAccepted
 	if diff := cmp.Diff(want, results(outcomeOf(t, late))); diff != "" {
 		t.Error(diff)
 	}
@@ -118,10 +118,10 @@ func TestRefusedInTheMiddle(t *testing.T) {
 	f := s.submit()
 	f.raw(pdu.GenericNACKID, wire.StatusSystemError, f.frame.Seq, nil)
 	out := outcomeOf(t, got)
-	if diff := cmp.Diff([]commands.PartResult{commands.PartAccepted, commands.PartRefused}, results(out)); diff != "" {
+	if diff := cmp.Diff([]commands.UnitResult{commands.UnitAccepted, commands.UnitRefused}, results(out)); diff != "" {
 		t.Error(diff)
 	}
-	if p := out.Parts[1]; p.Code != "0x00000008" || !p.Transient {
+	if p := out.Units[1]; p.Code != "0x00000008" || !p.Transient {
 		t.Errorf("part 2: %+v", p)
 	}
 }
@@ -136,7 +136,7 @@ func TestLateIsToldOnce(t *testing.T) {
 	s.submit().accept("1")
 	second := s.submit()
 	s.submit()
-	want := []commands.PartResult{commands.PartAccepted, commands.PartUnknown, commands.PartUnknown}
+	want := []commands.UnitResult{commands.UnitAccepted, commands.UnitLost, commands.UnitLost}
 	if diff := cmp.Diff(want, results(outcomeOf(t, got))); diff != "" {
 		t.Fatal(diff)
 	}
@@ -147,7 +147,7 @@ func TestLateIsToldOnce(t *testing.T) {
 		t.Fatal("told before all is known")
 	}
 	s.cut()
-	want[1] = commands.PartAccepted
+	want[1] = commands.UnitAccepted
 	if diff := cmp.Diff(want, results(outcomeOf(t, late))); diff != "" {
 		t.Error(diff)
 	}
@@ -167,8 +167,8 @@ func TestLateIsForgotten(t *testing.T) {
 	// And there is room again, so it was forgotten and did not just come first.
 	r.Send(within(t, patience), message(3, "hello"), always, tell)
 	s.submit().accept("3")
-	if got := outcomeOf(t, late); got.Parts[0].ProviderID != "3" {
-		t.Errorf("told of %q", got.Parts[0].ProviderID)
+	if got := outcomeOf(t, late); got.Units[0].ProviderID != "3" {
+		t.Errorf("told of %q", got.Units[0].ProviderID)
 	}
 	if len(late) != 0 {
 		t.Error("told more than once")
@@ -178,9 +178,9 @@ func TestLateIsForgotten(t *testing.T) {
 func TestThrottledRouteBacksOff(t *testing.T) {
 	sim := startSandbox(t, sandbox.Options{Behaviour: sandbox.Behaviour{Rate: 1}})
 	r := startRoute(t, smpp.RouteOptions{Addr: sim.Addr(), ThrottleMin: 300 * time.Millisecond})
-	var last commands.PartOutcome
-	for n := 0; last.Result != commands.PartRefused && n < 10; n++ {
-		last = r.Send(within(t, patience), message(n, "hello"), always, nil).Parts[0]
+	var last commands.UnitOutcome
+	for n := 0; last.Result != commands.UnitRefused && n < 10; n++ {
+		last = r.Send(within(t, patience), message(n, "hello"), always, nil).Units[0]
 	}
 	if last.Code != "0x00000058" || !last.Transient || !last.Busy {
 		t.Fatalf("outcome %+v", last)
@@ -228,7 +228,7 @@ func TestRunDrains(t *testing.T) {
 		})
 		f.accept("1")
 		close(sink.block)
-		if out := outcomeOf(t, got); out.Parts[0].Result != commands.PartAccepted {
+		if out := outcomeOf(t, got); out.Units[0].Result != commands.UnitAccepted {
 			t.Errorf("outcome %+v", out)
 		}
 		if a := s.answer(); a.ID != pdu.DeliverSMRespID || a.Status != wire.StatusOK {
@@ -261,7 +261,7 @@ func TestTLS(t *testing.T) {
 	r := startRoute(t, smpp.RouteOptions{Addr: s.addr, TLS: &tls.Config{RootCAs: pool, ServerName: "smsc.test"}})
 	got := sending(t, r, within(t, patience), message(1, "hello"), nil)
 	s.submit().accept("1")
-	if out := outcomeOf(t, got); out.Parts[0].Result != commands.PartAccepted {
+	if out := outcomeOf(t, got); out.Units[0].Result != commands.UnitAccepted {
 		t.Errorf("outcome %+v", out)
 	}
 

@@ -170,12 +170,12 @@ func TestMessageAndReceipt(t *testing.T) {
 				r := startRoute(t, smpp.RouteOptions{Addr: sim.Addr(), Sink: s, SendReference: true})
 				m := message(7, "Your appointment is on Monday")
 				out := r.Send(within(t, patience), m, always, nil)
-				if len(out.Parts) != 1 || out.Parts[0].Result != commands.PartAccepted || out.Parts[0].ProviderID == "" {
+				if len(out.Units) != 1 || out.Units[0].Result != commands.UnitAccepted || out.Units[0].ProviderID == "" {
 					t.Fatalf("outcome %+v", out)
 				}
 				got := s.wait(t, 1)[0]
-				if got.ProviderID != out.Parts[0].ProviderID {
-					t.Errorf("receipt of %q, sent %q", got.ProviderID, out.Parts[0].ProviderID)
+				if got.ProviderID != out.Units[0].ProviderID {
+					t.Errorf("receipt of %q, sent %q", got.ProviderID, out.Units[0].ProviderID)
 				}
 				if got.Status != commands.ReceiptDelivered || got.Code != "" {
 					t.Errorf("status %v, code %q", got.Status, got.Code)
@@ -183,8 +183,8 @@ func TestMessageAndReceipt(t *testing.T) {
 				if got.Destination != m.Destination || got.Sender != m.Sender {
 					t.Error("the receipt names other addresses")
 				}
-				if got.Reference != m.Reference || got.Part != 1 || got.Route != "test" {
-					t.Errorf("reference %q part %d route %q", got.Reference, got.Part, got.Route)
+				if got.Reference != m.Reference || got.Unit != 1 || got.Route != "test" {
+					t.Errorf("reference %q part %d route %q", got.Reference, got.Unit, got.Route)
 				}
 				if omit != "text" && (got.OccurredAt.IsZero() || time.Since(got.OccurredAt).Abs() > 2*time.Minute) {
 					t.Errorf("occurred at %v", got.OccurredAt)
@@ -193,7 +193,7 @@ func TestMessageAndReceipt(t *testing.T) {
 				eventually(t, "journal of it", func() bool {
 					entries, err := sandbox.ReadJournal(dir)
 					return err == nil && len(entries) == 1 && entries[0].Receipt == sandbox.ReceiptAcknowledged &&
-						entries[0].Reference == m.Reference && entries[0].ID == out.Parts[0].ProviderID
+						entries[0].Reference == m.Reference && entries[0].ID == out.Units[0].ProviderID
 				})
 			})
 		}
@@ -229,7 +229,7 @@ func BenchmarkSubmit(b *testing.B) {
 		}
 		sends.Go(func() {
 			defer release()
-			if out := r.Send(ctx, m, always, nil); out.Parts[0].Result != commands.PartAccepted {
+			if out := r.Send(ctx, m, always, nil); out.Units[0].Result != commands.UnitAccepted {
 				b.Errorf("outcome %+v", out)
 			}
 		})

@@ -23,8 +23,8 @@ func (r *Route) Acquire(ctx context.Context, parts int) (func(), error) {
 	return release, nil
 }
 
-// Parts implements commands.Channel.
-func (r *Route) Parts(text string) (int, error) {
+// Units implements commands.Channel.
+func (r *Route) Units(text string) (int, error) {
 	s, err := split(text)
 	return len(s.parts), err
 }
@@ -108,7 +108,7 @@ func (r *Route) refused(err error) commands.Outcome {
 	if errors.As(err, &rule) {
 		code = rule.Code
 	}
-	return commands.Outcome{Parts: []commands.PartOutcome{{Result: commands.PartRefused, Code: code, At: r.now()}}}
+	return commands.Outcome{Units: []commands.UnitOutcome{{Result: commands.UnitRefused, Code: code, At: r.now()}}}
 }
 
 // encode makes a submit_sm of each part.

@@ -55,7 +55,7 @@ func TestReceiptUnderNumberOfSubmit(t *testing.T) {
 	// An answer of another kind under that number is not its answer either.
 	f.raw(pdu.EnquireLinkRespID, 0, f.frame.Seq, nil)
 	f.accept("mine")
-	if out := outcomeOf(t, got); out.Parts[0].Result != commands.PartAccepted || out.Parts[0].ProviderID != "mine" {
+	if out := outcomeOf(t, got); out.Units[0].Result != commands.UnitAccepted || out.Units[0].ProviderID != "mine" {
 		t.Errorf("outcome %+v", out)
 	}
 }
@@ -66,7 +66,7 @@ func TestStalledPeerIsLeftAndBoundAgain(t *testing.T) {
 	s.setDeaf(true)
 	begun := time.Now()
 	out := r.Send(within(t, patience), message(1, "hello"), always, nil)
-	if out.Parts[0].Result != commands.PartUnknown {
+	if out.Units[0].Result != commands.UnitLost {
 		t.Errorf("outcome %+v", out)
 	}
 	if d := time.Since(begun); d > patience/2 {
@@ -257,7 +257,7 @@ func TestInvalidAddresses(t *testing.T) {
 		m := message(1, "hello")
 		m.Sender, m.Destination = c.sender, c.destination
 		out := r.Send(within(t, patience), m, always, nil)
-		if len(out.Parts) != 1 || out.Parts[0].Result != commands.PartRefused || out.Parts[0].Code != c.code || out.Parts[0].Transient {
+		if len(out.Units) != 1 || out.Units[0].Result != commands.UnitRefused || out.Units[0].Code != c.code || out.Units[0].Transient {
 			t.Errorf("%s: outcome %+v", c.code, out)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 // Limits of a text (3GPP TS 23.038, 23.040), in septets or UTF-16 units.
 const (
-	MaxParts = 10
+	MaxUnits = 10
 
 	septetsSingle = 160
 	septetsPart   = 153 // 140 octets less a user data header of 6
@@ -47,10 +47,10 @@ func split(text string) (segments, error) {
 		single, part = 2*unitsSingle, 2*unitsPart
 	}
 	s.parts = cut(chars, single, part)
-	if len(s.parts) > MaxParts {
+	if len(s.parts) > MaxUnits {
 		return segments{}, &event.Rule{
 			Code:    "text_too_long",
-			Message: fmt.Sprintf("the text makes more than %d parts", MaxParts),
+			Message: fmt.Sprintf("the text makes more than %d parts", MaxUnits),
 		}
 	}
 	return s, nil

@@ -40,7 +40,7 @@ func TestParts(t *testing.T) {
 		{"escape itself", "\x1b", 1},
 		{"lower ç is not in GSM-7", strings.Repeat("ç", 71), 2},
 	} {
-		got, err := r.Parts(c.text)
+		got, err := r.Units(c.text)
 		var rule *event.Rule
 		switch {
 		case c.parts == 0 && (!errors.As(err, &rule) || rule.Code != "text_too_long"):

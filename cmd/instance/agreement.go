@@ -58,7 +58,7 @@ func JournalProblems(final map[string]notification.State, journal []sandbox.Entr
 	var problems []error
 	reached := map[string]int{}
 	for _, e := range journal {
-		reached[fmt.Sprintf("%s part %d", e.Reference, max(e.Part, 1))]++
+		reached[fmt.Sprintf("%s segment %d", e.Reference, max(e.Part, 1))]++
 	}
 	for key, times := range reached {
 		if times > 1 {
@@ -67,8 +67,8 @@ func JournalProblems(final map[string]notification.State, journal []sandbox.Entr
 	}
 	for id, state := range final {
 		for _, a := range state.Attempts {
-			for part := 1; part <= a.Parts; part++ {
-				key := fmt.Sprintf("%s part %d", receipt.Reference(id, a.Attempt), part)
+			for part := 1; part <= a.Units; part++ {
+				key := fmt.Sprintf("%s segment %d", receipt.Reference(id, a.Attempt), part)
 				if accepted := len(a.Accepted) >= part; accepted && reached[key] == 0 {
 					problems = append(problems, fmt.Errorf("attempt %s is sent in the ledger and never reached the simulator", key))
 				}

@@ -42,7 +42,7 @@ func testCapacity(t *testing.T, open Open) {
 	for _, release := range releases[1:] {
 		release()
 	}
-	release, err := p.Channel.Acquire(within(t, patience), min(p.Capacity, p.MaxParts))
+	release, err := p.Channel.Acquire(within(t, patience), min(p.Capacity, p.MaxUnits))
 	if err != nil {
 		t.Fatalf("all released, but: %v", err)
 	}
@@ -51,8 +51,8 @@ func testCapacity(t *testing.T, open Open) {
 
 // testCapacityInTurn: who asks for much is not starved by those who ask for little.
 func testCapacityInTurn(t *testing.T, open Open) {
-	p := openParts(t, open)
-	many := min(p.MaxParts, p.Capacity)
+	p := openUnits(t, open)
+	many := min(p.MaxUnits, p.Capacity)
 	stop := make(chan struct{})
 	var small sync.WaitGroup
 	for range p.Capacity {
@@ -72,7 +72,7 @@ func testCapacityInTurn(t *testing.T, open Open) {
 	}
 	release, err := p.Channel.Acquire(within(t, patience), many)
 	if err != nil {
-		t.Errorf("%d parts among others of one: %v", many, err)
+		t.Errorf("%d units among others of one: %v", many, err)
 	} else {
 		release()
 	}
@@ -94,7 +94,7 @@ func testDown(t *testing.T, open Open) {
 		return errors.Is(err, commands.ErrRouteDown)
 	})
 	out := p.Channel.Send(within(t, patience), p.Message(1, 1), always, nil)
-	if len(out.Parts) != 1 || out.Parts[0].Result != commands.PartNotSent {
+	if len(out.Units) != 1 || out.Units[0].Result != commands.UnitNotSent {
 		t.Errorf("outcome %+v", out)
 	}
 }
@@ -114,11 +114,11 @@ func testTogether(t *testing.T, open Open) {
 			}
 			defer release()
 			out := p.Channel.Send(within(t, patience), p.Message(n, 1), always, nil)
-			if len(out.Parts) != 1 || out.Parts[0].Result != commands.PartAccepted {
+			if len(out.Units) != 1 || out.Units[0].Result != commands.UnitAccepted {
 				t.Errorf("outcome %+v", out)
 				return
 			}
-			ids[n] = out.Parts[0].ProviderID
+			ids[n] = out.Units[0].ProviderID
 		})
 	}
 	wg.Wait()
@@ -131,7 +131,7 @@ func testTogether(t *testing.T, open Open) {
 	}
 	count := map[string]int{}
 	for _, a := range p.Arrived() {
-		count[fmt.Sprint(a.Reference, a.Part)]++
+		count[fmt.Sprint(a.Reference, a.Unit)]++
 	}
 	for key, n := range count {
 		if n != 1 {

@@ -3,7 +3,7 @@
 //
 // A channel runs it from its own tests with an Open that builds the channel, gives it
 // the sink it is handed, and says in a Peer how to work the far side. What a channel
-// does not have (sessions to cut, more than one part) it leaves zero, and the tests
+// does not have (sessions to cut, more than one unit) it leaves zero, and the tests
 // of it are skipped.
 package channeltest
 
@@ -25,14 +25,14 @@ type Open func(t *testing.T, sink commands.ReceiptSink) Peer
 // Peer is a channel and the far side it speaks to.
 type Peer struct {
 	Channel commands.Channel
-	// Message is the n-th message, of that many parts. Different n have different
+	// Message is the n-th message, of that many units. Different n have different
 	// references and destinations.
-	Message func(n, parts int) commands.Message
-	// MaxParts is the most parts a message makes; 1 if the channel has none.
-	MaxParts int
-	// TooLong is a text of more parts than that; empty if any text fits.
+	Message func(n, units int) commands.Message
+	// MaxUnits is the most units a message makes; 1 if the channel has none.
+	MaxUnits int
+	// TooLong is a text of more units than that; empty if any text fits.
 	TooLong string
-	// Capacity is how many parts Acquire gives at once.
+	// Capacity is how many units Acquire gives at once.
 	Capacity int
 	// Behave sets how the far side treats what comes from now on.
 	Behave func(Behaviour)
@@ -61,10 +61,10 @@ type Behaviour struct {
 	Duplicate    bool          // the receipt comes twice
 }
 
-// Arrival is one part as the far side saw it.
+// Arrival is one unit as the far side saw it.
 type Arrival struct {
 	Reference string
-	Part      int // from 1
+	Unit      int // from 1
 }
 
 // Run runs the suite.
@@ -73,7 +73,7 @@ func Run(t *testing.T, open Open) {
 		name string
 		test func(*testing.T, Open)
 	}{
-		{"Parts", testParts},
+		{"Units", testParts},
 		{"Accepted", testAccepted},
 		{"PartsInOrder", testPartsInOrder},
 		{"FenceShut", testFenceShut},
@@ -123,18 +123,18 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// results are the fates of the parts, for comparison.
-func results(o commands.Outcome) []commands.PartResult {
-	var out []commands.PartResult
-	for _, p := range o.Parts {
+// results are the fates of the units, for comparison.
+func results(o commands.Outcome) []commands.UnitResult {
+	var out []commands.UnitResult
+	for _, p := range o.Units {
 		out = append(out, p.Result)
 	}
 	return out
 }
 
 // same is a list of n equal results.
-func same(r commands.PartResult, n int) []commands.PartResult {
-	out := make([]commands.PartResult, n)
+func same(r commands.UnitResult, n int) []commands.UnitResult {
+	out := make([]commands.UnitResult, n)
 	for i := range out {
 		out[i] = r
 	}

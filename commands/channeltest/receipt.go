@@ -21,13 +21,13 @@ func testReceipt(t *testing.T, open Open) {
 		p.Behave(Behaviour{Undelivered: want == commands.ReceiptUndelivered})
 		m := p.Message(i, 1)
 		out := p.Channel.Send(within(t, patience), m, always, nil)
-		if len(out.Parts) != 1 || out.Parts[0].Result != commands.PartAccepted {
+		if len(out.Units) != 1 || out.Units[0].Result != commands.UnitAccepted {
 			t.Fatalf("outcome %+v", out)
 		}
 		eventually(t, "the receipt comes", func() bool { return len(sink.receipts()) > i })
 		got := sink.receipts()[i]
-		if got.ProviderID != out.Parts[0].ProviderID || got.Status != want || got.Route == "" || got.ReceivedAt.IsZero() {
-			t.Errorf("receipt of %q: id %q status %v route %q", out.Parts[0].ProviderID, got.ProviderID, got.Status, got.Route)
+		if got.ProviderID != out.Units[0].ProviderID || got.Status != want || got.Route == "" || got.ReceivedAt.IsZero() {
+			t.Errorf("receipt of %q: id %q status %v route %q", out.Units[0].ProviderID, got.ProviderID, got.Status, got.Route)
 		}
 		if got.Destination != m.Destination {
 			t.Error("the receipt names another destination")
@@ -48,7 +48,7 @@ func testReceiptKeptUntilTaken(t *testing.T, open Open) {
 	if n := sink.askedFor(); n != 3 {
 		t.Errorf("refused twice, it came %d times", n)
 	}
-	if got := sink.receipts()[0]; got.ProviderID != out.Parts[0].ProviderID {
+	if got := sink.receipts()[0]; got.ProviderID != out.Units[0].ProviderID {
 		t.Errorf("receipt of %q", got.ProviderID)
 	}
 	if p.Cut == nil {

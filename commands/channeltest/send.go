@@ -15,16 +15,16 @@ import (
 
 func testParts(t *testing.T, open Open) {
 	p, _ := openPeer(t, open)
-	for _, parts := range []int{1, p.MaxParts} {
-		got, err := p.Channel.Parts(p.Message(1, parts).Text)
-		if err != nil || got != parts {
-			t.Errorf("a text of %d parts makes %d, %v", parts, got, err)
+	for _, units := range []int{1, p.MaxUnits} {
+		got, err := p.Channel.Units(p.Message(1, units).Text)
+		if err != nil || got != units {
+			t.Errorf("a text of %d units makes %d, %v", units, got, err)
 		}
 	}
 	if p.TooLong == "" {
 		return
 	}
-	_, err := p.Channel.Parts(p.TooLong)
+	_, err := p.Channel.Units(p.TooLong)
 	var rule *event.Rule
 	if !errors.As(err, &rule) || rule.Code != "text_too_long" {
 		t.Errorf("a text too long: %v", err)
@@ -32,11 +32,11 @@ func testParts(t *testing.T, open Open) {
 	m := p.Message(1, 1)
 	m.Text = p.TooLong
 	out := p.Channel.Send(within(t, patience), m, always, nil)
-	if len(out.Parts) != 1 || out.Parts[0].Result != commands.PartRefused || out.Parts[0].Code == "" || out.Parts[0].Transient {
+	if len(out.Units) != 1 || out.Units[0].Result != commands.UnitRefused || out.Units[0].Code == "" || out.Units[0].Transient {
 		t.Errorf("sent all the same: %+v", out)
 	}
 	if n := len(p.Arrived()); n != 0 {
-		t.Errorf("%d parts arrived", n)
+		t.Errorf("%d units arrived", n)
 	}
 }
 
@@ -45,12 +45,12 @@ func testAccepted(t *testing.T, open Open) {
 	m := p.Message(1, 1)
 	before := time.Now()
 	out := p.Channel.Send(within(t, patience), m, always, func(commands.Outcome) { t.Error("late was called") })
-	if diff := cmp.Diff(same(commands.PartAccepted, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(commands.UnitAccepted, 1), results(out)); diff != "" {
 		t.Fatal(diff)
 	}
-	part := out.Parts[0]
-	if part.ProviderID == "" || part.Code != "" || part.At.Before(before.Add(-time.Second)) || part.At.After(time.Now().Add(time.Second)) {
-		t.Errorf("outcome %+v", part)
+	unit := out.Units[0]
+	if unit.ProviderID == "" || unit.Code != "" || unit.At.Before(before.Add(-time.Second)) || unit.At.After(time.Now().Add(time.Second)) {
+		t.Errorf("outcome %+v", unit)
 	}
 	if diff := cmp.Diff([]Arrival{{m.Reference, 1}}, p.Arrived()); diff != "" {
 		t.Error(diff)
@@ -58,32 +58,32 @@ func testAccepted(t *testing.T, open Open) {
 }
 
 func testPartsInOrder(t *testing.T, open Open) {
-	p := openParts(t, open)
-	m := p.Message(1, p.MaxParts)
+	p := openUnits(t, open)
+	m := p.Message(1, p.MaxUnits)
 	out := p.Channel.Send(within(t, patience), m, always, nil)
-	if diff := cmp.Diff(same(commands.PartAccepted, p.MaxParts), results(out)); diff != "" {
+	if diff := cmp.Diff(same(commands.UnitAccepted, p.MaxUnits), results(out)); diff != "" {
 		t.Fatal(diff)
 	}
 	ids := map[string]bool{}
 	var want []Arrival
-	for i, part := range out.Parts {
-		ids[part.ProviderID] = true
+	for i, unit := range out.Units {
+		ids[unit.ProviderID] = true
 		want = append(want, Arrival{m.Reference, i + 1})
 	}
-	if len(ids) != p.MaxParts {
-		t.Errorf("%d parts have %d ids", p.MaxParts, len(ids))
+	if len(ids) != p.MaxUnits {
+		t.Errorf("%d units have %d ids", p.MaxUnits, len(ids))
 	}
 	if diff := cmp.Diff(want, p.Arrived()); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// openParts opens a peer whose messages have parts, or skips.
-func openParts(t *testing.T, open Open) Peer {
+// openUnits opens a peer whose messages have units, or skips.
+func openUnits(t *testing.T, open Open) Peer {
 	t.Helper()
 	p, _ := openPeer(t, open)
-	if p.MaxParts < 3 {
-		t.Skip("no parts here")
+	if p.MaxUnits < 3 {
+		t.Skip("no units here")
 	}
 	return p
 }
@@ -91,7 +91,7 @@ func openParts(t *testing.T, open Open) Peer {
 func testFenceShut(t *testing.T, open Open) {
 	p, _ := openPeer(t, open)
 	out := p.Channel.Send(within(t, patience), p.Message(1, 1), func() bool { return false }, nil)
-	if diff := cmp.Diff(same(commands.PartNotSent, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(commands.UnitNotSent, 1), results(out)); diff != "" {
 		t.Error(diff)
 	}
 	// What comes after would arrive after it.
@@ -102,18 +102,18 @@ func testFenceShut(t *testing.T, open Open) {
 }
 
 func testFenceShutsBetweenParts(t *testing.T, open Open) {
-	p := openParts(t, open)
+	p := openUnits(t, open)
 	asked := 0
 	out := p.Channel.Send(within(t, patience), p.Message(1, 3), func() bool { asked++; return asked < 3 }, nil)
-	want := []commands.PartResult{commands.PartAccepted, commands.PartAccepted, commands.PartNotSent}
+	want := []commands.UnitResult{commands.UnitAccepted, commands.UnitAccepted, commands.UnitNotSent}
 	if diff := cmp.Diff(want, results(out)); diff != "" {
 		t.Error(diff)
 	}
 	if asked != 3 {
-		t.Errorf("the fence was asked %d times for 3 parts", asked)
+		t.Errorf("the fence was asked %d times for 3 units", asked)
 	}
 	if n := len(p.Arrived()); n != 2 {
-		t.Errorf("%d parts arrived", n)
+		t.Errorf("%d units arrived", n)
 	}
 }
 
@@ -122,7 +122,7 @@ func testContextEnded(t *testing.T, open Open) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	out := p.Channel.Send(ctx, p.Message(1, 1), always, nil)
-	if len(out.Parts) != 1 || out.Parts[0].Result == commands.PartAccepted || out.Parts[0].Result == commands.PartRefused {
+	if len(out.Units) != 1 || out.Units[0].Result == commands.UnitAccepted || out.Units[0].Result == commands.UnitRefused {
 		t.Errorf("outcome %+v", out)
 	}
 }
@@ -132,12 +132,12 @@ func testRefused(t *testing.T, open Open) {
 	for i, b := range []Behaviour{{Refuse: true}, {RefuseForNow: true}} {
 		p.Behave(b)
 		out := p.Channel.Send(within(t, patience), p.Message(i, 1), always, func(commands.Outcome) { t.Error("late was called") })
-		if diff := cmp.Diff(same(commands.PartRefused, 1), results(out)); diff != "" {
+		if diff := cmp.Diff(same(commands.UnitRefused, 1), results(out)); diff != "" {
 			t.Fatal(diff)
 		}
-		part := out.Parts[0]
-		if part.Code == "" || part.Transient != b.RefuseForNow || part.ProviderID != "" {
-			t.Errorf("outcome %+v", part)
+		unit := out.Units[0]
+		if unit.Code == "" || unit.Transient != b.RefuseForNow || unit.ProviderID != "" {
+			t.Errorf("outcome %+v", unit)
 		}
 	}
 	if n := len(p.Arrived()); n != 2 {
@@ -146,15 +146,15 @@ func testRefused(t *testing.T, open Open) {
 }
 
 func testRefusedStopsParts(t *testing.T, open Open) {
-	p := openParts(t, open)
+	p := openUnits(t, open)
 	p.Behave(Behaviour{RefuseForNow: true})
 	out := p.Channel.Send(within(t, patience), p.Message(1, 3), always, nil)
-	want := []commands.PartResult{commands.PartRefused, commands.PartNotSent, commands.PartNotSent}
+	want := []commands.UnitResult{commands.UnitRefused, commands.UnitNotSent, commands.UnitNotSent}
 	if diff := cmp.Diff(want, results(out)); diff != "" {
 		t.Error(diff)
 	}
 	if n := len(p.Arrived()); n != 1 {
-		t.Errorf("%d parts arrived", n)
+		t.Errorf("%d units arrived", n)
 	}
 }
 
@@ -163,7 +163,7 @@ func testSilent(t *testing.T, open Open) {
 	p.Behave(Behaviour{Silent: true})
 	begun := time.Now()
 	out := p.Channel.Send(within(t, 200*time.Millisecond), p.Message(1, 1), always, func(commands.Outcome) { t.Error("late was called") })
-	if diff := cmp.Diff(same(commands.PartUnknown, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(commands.UnitLost, 1), results(out)); diff != "" {
 		t.Error(diff)
 	}
 	if d := time.Since(begun); d > 5*time.Second {
@@ -171,7 +171,7 @@ func testSilent(t *testing.T, open Open) {
 	}
 	p.Behave(Behaviour{})
 	out = p.Channel.Send(within(t, patience), p.Message(2, 1), always, nil)
-	if diff := cmp.Diff(same(commands.PartAccepted, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(commands.UnitAccepted, 1), results(out)); diff != "" {
 		t.Error(diff)
 	}
 	if n := len(p.Arrived()); n != 2 {
@@ -187,16 +187,16 @@ func testLate(t *testing.T, open Open) {
 	p.Behave(Behaviour{Latency: 300 * time.Millisecond})
 	late := make(chan commands.Outcome, 2)
 	out := p.Channel.Send(within(t, 50*time.Millisecond), p.Message(1, 1), always, func(o commands.Outcome) { late <- o })
-	if diff := cmp.Diff(same(commands.PartUnknown, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(commands.UnitLost, 1), results(out)); diff != "" {
 		t.Fatal(diff)
 	}
 	select {
 	case got := <-late:
-		if diff := cmp.Diff(same(commands.PartAccepted, 1), results(got)); diff != "" {
+		if diff := cmp.Diff(same(commands.UnitAccepted, 1), results(got)); diff != "" {
 			t.Error(diff)
 		}
-		if got.Parts[0].ProviderID == "" || got.Parts[0].At.Before(out.Parts[0].At) {
-			t.Errorf("late outcome %+v", got.Parts[0])
+		if got.Units[0].ProviderID == "" || got.Units[0].At.Before(out.Units[0].At) {
+			t.Errorf("late outcome %+v", got.Units[0])
 		}
 	case <-time.After(patience):
 		t.Fatal("the late answer was not told")
@@ -204,17 +204,17 @@ func testLate(t *testing.T, open Open) {
 }
 
 func testLatePartsOnce(t *testing.T, open Open) {
-	p := openParts(t, open)
+	p := openUnits(t, open)
 	if !p.Late {
 		t.Skip("no late answers here")
 	}
 	p.Behave(Behaviour{Latency: 300 * time.Millisecond})
 	late := make(chan commands.Outcome, 4)
-	// The first part's answer is in time, the others' are not.
+	// The first unit's answer is in time, the others' are not.
 	out := p.Channel.Send(within(t, 450*time.Millisecond), p.Message(1, 3), always, func(o commands.Outcome) { late <- o })
 	unknown := 0
-	for _, part := range out.Parts {
-		if part.Result == commands.PartUnknown {
+	for _, unit := range out.Units {
+		if unit.Result == commands.UnitLost {
 			unknown++
 		}
 	}
@@ -223,11 +223,11 @@ func testLatePartsOnce(t *testing.T, open Open) {
 	}
 	select {
 	case got := <-late:
-		for i, part := range got.Parts {
-			if out.Parts[i].Result == commands.PartNotSent {
+		for i, unit := range got.Units {
+			if out.Units[i].Result == commands.UnitNotSent {
 				continue
 			}
-			if part.Result != commands.PartAccepted {
+			if unit.Result != commands.UnitAccepted {
 				t.Errorf("late outcome %v", results(got))
 			}
 		}
@@ -261,7 +261,7 @@ func testSessionCut(t *testing.T, open Open) {
 	}
 	p.Cut()
 	out := <-got
-	if diff := cmp.Diff(same(commands.PartUnknown, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(commands.UnitLost, 1), results(out)); diff != "" {
 		t.Error(diff)
 	}
 	if d := time.Since(begun); d > patience/2 {
@@ -273,7 +273,7 @@ func testSessionCut(t *testing.T, open Open) {
 	eventually(t, "the channel comes back", func() bool {
 		n++
 		out := p.Channel.Send(within(t, time.Second), p.Message(n, 1), always, nil)
-		return len(out.Parts) == 1 && out.Parts[0].Result == commands.PartAccepted
+		return len(out.Units) == 1 && out.Units[0].Result == commands.UnitAccepted
 	})
 	count := map[string]int{}
 	for _, a := range p.Arrived() {

@@ -160,41 +160,6 @@ func TestGoldenFilesDecode(t *testing.T) {
 	}
 }
 
-// What was stored before members were added is read all the same: testdata/former holds
-// events as they were then, and the members of now are empty in them.
-func TestFormerFormsDecode(t *testing.T) {
-	c := codec(t)
-	files, err := filepath.Glob("testdata/former/*.json")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no former forms: ", err)
-	}
-	for _, path := range files {
-		name := strings.TrimSuffix(filepath.Base(path), ".json")
-		t.Run(name, func(t *testing.T) {
-			former, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			stream := streamOf(t, name)
-			decoded, err := c.Decode(t.Context(), personaltest.Sealer{}, goldenTenant, event.Recorded{Stream: stream, Type: name, Data: former})
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, again, err := c.Encode(t.Context(), personaltest.Sealer{}, goldenTenant, stream, decoded)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var compact bytes.Buffer
-			if err := json.Compact(&compact, former); err != nil {
-				t.Fatal(err)
-			}
-			if diff := domaintest.Diff(compact.String(), string(again)); diff != "" {
-				t.Errorf("decoded and encoded again, it differs (-former +again):\n%s", diff)
-			}
-		})
-	}
-}
-
 func presentName(t *testing.T, c *event.Codec, old string) string {
 	t.Helper()
 	for _, d := range c.Describe() {

@@ -28,7 +28,7 @@ func facts(from notification.Status) notification.Facts {
 	return notification.Facts{
 		Attempt: 2, Step: 1, Target: 1, Channel: "sms", Route: "smsc", Sender: "Clinic", From: from,
 		Person: person.Person, Day: "2026-03-01", Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Priority: "normal",
-		Country: "IT", Operator: "22201", Parts: 2, Test: true,
+		Country: "IT", Operator: "22201", Units: 2, Test: true,
 		RequestedAt: noon, ScheduledAt: after(time.Second), DueAt: after(time.Minute), SentAt: after(2 * time.Second), At: after(3 * time.Second),
 	}
 }
@@ -40,22 +40,22 @@ var filing = notification.Filing{
 
 func receiptFacts() notification.ReceiptFacts {
 	return notification.ReceiptFacts{
-		ReceiptID: "receipt-1", Part: 1, Code: "000", Basis: "submission",
+		ReceiptID: "receipt-1", Unit: 1, Code: "000", Basis: "submission",
 		DoneAt: after(4 * time.Second), ReceivedAt: after(5*time.Second + 123*time.Millisecond),
 	}
 }
 
 var (
 	accepted = []notification.Accepted{
-		{Part: 1, ProviderID: "1A", At: after(2 * time.Second)},
-		{Part: 2, ProviderID: "1b", At: after(2 * time.Second)},
+		{Unit: 1, ProviderID: "1A", At: after(2 * time.Second)},
+		{Unit: 2, ProviderID: "1b", At: after(2 * time.Second)},
 	}
 	why  = []notification.Consideration{{Step: 1, Channel: "sms", Chosen: true, Reason: "the address is known"}}
 	plan = notification.Plan{Steps: []notification.Step{{
 		Wanted: notification.Delivered, Wait: notification.Duration(90 * time.Second),
 		Targets: []notification.Target{{
 			Channel: "sms", Route: "smsc", Sender: "Clinic", Destination: number, Text: text,
-			Country: "IT", Operator: "22201", Parts: 2,
+			Country: "IT", Operator: "22201", Units: 2,
 			Policy: notification.Policy{
 				Tries: 3, BackOff: notification.Duration(time.Second), BackOffMax: notification.Duration(time.Minute),
 				WireLimit: notification.Duration(30 * time.Second), Redispatch: notification.Duration(time.Minute),
@@ -65,7 +65,7 @@ var (
 		}},
 	}}}
 	submission = receipt.Submission{
-		Tenant: "acme", Notification: "n-1", Attempt: 2, Part: 1, Token: "t-1", TokenKey: "tk-1", AcceptedAt: after(2 * time.Second),
+		Tenant: "acme", Notification: "n-1", Attempt: 2, Unit: 1, Token: "t-1", TokenKey: "tk-1", AcceptedAt: after(2 * time.Second),
 	}
 )
 
@@ -102,7 +102,7 @@ var samples = map[string]any{
 	},
 	"NotificationRead": notification.NotificationRead{Facts: facts(notification.Delivered), ReceiptFacts: receiptFacts()},
 	"NotificationReceiptKept": notification.NotificationReceiptKept{
-		Facts: facts(notification.Sent), ReceiptFacts: receiptFacts(), Says: "delivered", Why: "part",
+		Facts: facts(notification.Sent), ReceiptFacts: receiptFacts(), Says: "delivered", Why: "unit",
 	},
 	"NotificationRetried": notification.NotificationRetried{Facts: facts(notification.Undelivered), Next: 3, Why: "0x00000058"},
 	"NotificationFailedOver": notification.NotificationFailedOver{
@@ -132,12 +132,12 @@ var samples = map[string]any{
 		Receipt: receipt.Receipt{
 			ID: "receipt-1", Route: "smsc", ProviderID: "1A", Tokens: []receipt.Token{{Key: "tk-1", Token: "t-1"}},
 			Sender: "Clinic", Says: "delivered", Code: "000", DoneAt: after(4 * time.Second), ReceivedAt: after(5 * time.Second),
-			Notification: "n-1", Attempt: 2, Part: 1,
+			Notification: "n-1", Attempt: 2, Unit: 1,
 		},
 		At: after(6 * time.Second),
 	},
 	"ReceiptMatched": receipt.ReceiptMatched{
-		Tenant: "acme", ReceiptID: "receipt-1", Notification: "n-1", Attempt: 2, Part: 1, Says: "delivered", Code: "000",
+		Tenant: "acme", ReceiptID: "receipt-1", Notification: "n-1", Attempt: 2, Unit: 1, Says: "delivered", Code: "000",
 		Basis: receipt.BySubmission, DoneAt: after(4 * time.Second), ReceivedAt: after(5 * time.Second), At: after(6 * time.Second),
 	},
 	"ReceiptAmbiguous": receipt.ReceiptAmbiguous{ReceiptID: "receipt-1", Fits: 2, At: after(6 * time.Second)},

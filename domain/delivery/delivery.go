@@ -46,7 +46,7 @@ type Gather struct{}
 // Tell issues a command to the notification.
 type Tell struct{ Command notification.Command }
 
-// Register issues RegisterSubmission for a part that a provider accepted.
+// Register issues RegisterSubmission for a unit that a provider accepted.
 type Register struct {
 	Route      string
 	ProviderID string
@@ -225,13 +225,13 @@ func onNotificationDeadline(s *notification.State, now time.Time) []Intent {
 
 func register(id string, s notification.State, f notification.Facts, token, tokenKey string, accepted []notification.Accepted) []Intent {
 	var intents []Intent
-	for _, part := range accepted {
-		if part.ProviderID == "" {
+	for _, unit := range accepted {
+		if unit.ProviderID == "" {
 			continue // no receipt can name it
 		}
-		intents = append(intents, Register{Route: f.Route, ProviderID: part.ProviderID, Submission: receipt.Submission{
-			Tenant: s.Requested.Tenant, Notification: id, Attempt: f.Attempt, Part: part.Part,
-			Token: token, TokenKey: tokenKey, AcceptedAt: part.At,
+		intents = append(intents, Register{Route: f.Route, ProviderID: unit.ProviderID, Submission: receipt.Submission{
+			Tenant: s.Requested.Tenant, Notification: id, Attempt: f.Attempt, Unit: unit.Unit,
+			Token: token, TokenKey: tokenKey, AcceptedAt: unit.At,
 		}})
 	}
 	return intents
@@ -239,7 +239,7 @@ func register(id string, s notification.State, f notification.Facts, token, toke
 
 func confirm(r receipt.ReceiptMatched, now time.Time) notification.Confirm {
 	return notification.Confirm{
-		ReceiptID: r.ReceiptID, Attempt: r.Attempt, Part: r.Part, Says: notification.Says(r.Says), Code: r.Code,
+		ReceiptID: r.ReceiptID, Attempt: r.Attempt, Unit: r.Unit, Says: notification.Says(r.Says), Code: r.Code,
 		Basis: string(r.Basis), DoneAt: r.DoneAt, ReceivedAt: r.ReceivedAt, At: now,
 	}
 }

@@ -44,7 +44,7 @@ func begin(t *testing.T, r notification.Request, wanted notification.Status, ste
 		plan.Steps = append(plan.Steps, notification.Step{
 			Wanted: wanted, Wait: notification.Duration(wait),
 			Targets: []notification.Target{{
-				Channel: "sms", Route: "smsc", Destination: personal.New(ada, "+390000000001"), Text: personal.New(ada, "x"), Parts: 2,
+				Channel: "sms", Route: "smsc", Destination: personal.New(ada, "+390000000001"), Text: personal.New(ada, "x"), Units: 2,
 				Policy: notification.Policy{
 					Tries: 2, BackOff: notification.Duration(100 * s), BackOffMax: notification.Duration(100 * s),
 					WireLimit: notification.Duration(wireLimit), Redispatch: notification.Duration(redispatch),
@@ -102,23 +102,23 @@ func claim(d time.Duration) notification.Claim {
 	return notification.Claim{Attempt: 1, Claim: "c", Token: "token", TokenKey: "key", At: at(d)}
 }
 
-func outcome(d time.Duration, parts ...notification.PartOutcome) notification.RecordOutcome {
-	return notification.RecordOutcome{Attempt: 1, Claim: "c", Parts: parts, At: at(d)}
+func outcome(d time.Duration, units ...notification.UnitOutcome) notification.RecordOutcome {
+	return notification.RecordOutcome{Attempt: 1, Claim: "c", Units: units, At: at(d)}
 }
 
-func took(id string) notification.PartOutcome {
-	return notification.PartOutcome{Fate: notification.PartTaken, ProviderID: id, At: at(s)}
+func took(id string) notification.UnitOutcome {
+	return notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: id, At: at(s)}
 }
 
-var noAnswer = notification.PartOutcome{Fate: notification.PartUnknown}
+var noAnswer = notification.UnitOutcome{Fate: notification.UnitLost}
 
-func says(what notification.Says, part int, d time.Duration) notification.Confirm {
-	return notification.Confirm{ReceiptID: string(what) + string(rune('0'+part)), Attempt: 1, Part: part, Says: what, At: at(d)}
+func says(what notification.Says, unit int, d time.Duration) notification.Confirm {
+	return notification.Confirm{ReceiptID: string(what) + string(rune('0'+unit)), Attempt: 1, Unit: unit, Says: what, At: at(d)}
 }
 
-func submitted(id string, part int) delivery.Register {
+func submitted(id string, unit int) delivery.Register {
 	return delivery.Register{Route: "smsc", ProviderID: id, Submission: receipt.Submission{
-		Tenant: "acme", Notification: "n-1", Attempt: 1, Part: part, Token: "token", TokenKey: "key", AcceptedAt: at(s),
+		Tenant: "acme", Notification: "n-1", Attempt: 1, Unit: unit, Token: "token", TokenKey: "key", AcceptedAt: at(s),
 	}}
 }
 
@@ -159,7 +159,7 @@ func TestScheduled(t *testing.T) {
 		x.expect(last[notification.NotificationScheduled](x), patience-s, dispatch, wake(1, patience))
 	})
 	t.Run("a retry waits for its back-off", func(t *testing.T) {
-		x := one(t).do(claim(0), outcome(s, notification.PartOutcome{Fate: notification.NotSent}))
+		x := one(t).do(claim(0), outcome(s, notification.UnitOutcome{Fate: notification.NotSent}))
 		due := x.state.Attempts[1].DueAt
 		x.expect(last[notification.NotificationScheduled](x), s, delivery.Schedule{Attempt: 2, At: due})
 	})
@@ -194,8 +194,8 @@ func TestSettledAttemptsAreNotWatched(t *testing.T) {
 	x.expect(fired, 10*wait)
 	x.expect(delivery.Fired{Attempt: 7}, 10*wait)
 
-	x = one(t).do(claim(0), outcome(s, took("a"), notification.PartOutcome{Fate: notification.PartRefused}))
-	x.expect(last[notification.NotificationUndelivered](x), 2*s, submitted("a", 1)) // a part went out all the same
+	x = one(t).do(claim(0), outcome(s, took("a"), notification.UnitOutcome{Fate: notification.UnitRefused}))
+	x.expect(last[notification.NotificationUndelivered](x), 2*s, submitted("a", 1)) // a unit went out all the same
 	x.expect(last[notification.NotificationExhausted](x), 2*s)
 	x.expect(fired, 10*wait)
 
@@ -325,11 +325,11 @@ func TestDeadlineOfTheNotification(t *testing.T) {
 func TestMatchedReceipt(t *testing.T) {
 	x := one(t).do(claim(0))
 	r := receipt.ReceiptMatched{
-		ReceiptID: "r-1", Notification: id, Attempt: 1, Part: 2, Says: "delivered", Code: "000", Basis: receipt.ByFit,
+		ReceiptID: "r-1", Notification: id, Attempt: 1, Unit: 2, Says: "delivered", Code: "000", Basis: receipt.ByFit,
 		DoneAt: at(s), ReceivedAt: at(2 * s), At: at(3 * s),
 	}
 	x.expect(delivery.Matched{Receipt: r}, 4*s, delivery.Tell{Command: notification.Confirm{
-		ReceiptID: "r-1", Attempt: 1, Part: 2, Says: notification.SaysDelivered, Code: "000", Basis: "fit",
+		ReceiptID: "r-1", Attempt: 1, Unit: 2, Says: notification.SaysDelivered, Code: "000", Basis: "fit",
 		DoneAt: at(s), ReceivedAt: at(2 * s), At: at(4 * s),
 	}})
 }

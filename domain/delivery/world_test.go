@@ -42,7 +42,7 @@ type sending struct {
 	attempt  int
 	claim    string
 	claimed  time.Time
-	parts    []notification.PartOutcome // on the wire so far, with the provider's verdicts
+	units    []notification.UnitOutcome // on the wire so far, with the provider's verdicts
 	over     bool                       // the worker is gone, or has said all it can
 	saidLost bool                       // it said unknown; the answer may still come late
 }
@@ -105,7 +105,7 @@ func (w *world) drawPlan() notification.Plan {
 		for range 1 + w.rand.IntN(2) {
 			step.Targets = append(step.Targets, notification.Target{
 				Channel: "sms", Route: "smsc", Destination: personal.New(ada, "+390000000001"), Text: personal.New(ada, "x"),
-				Parts: 1 + w.rand.IntN(2),
+				Units: 1 + w.rand.IntN(2),
 				Policy: notification.Policy{
 					Tries: 1 + w.rand.IntN(2), BackOff: notification.Duration(100 * s), BackOffMax: notification.Duration(100 * s),
 					WireLimit: notification.Duration(wireLimit), Redispatch: notification.Duration(redispatch), Patience: notification.Duration(patience),
@@ -166,8 +166,8 @@ func (w *world) step() {
 	}
 	for _, s := range w.sends {
 		add(func() { w.work(s) })
-		for part := range s.parts {
-			add(func() { w.report(s, part) })
+		for unit := range s.units {
+			add(func() { w.report(s, unit) })
 		}
 	}
 	add(func() {
@@ -260,7 +260,7 @@ func (w *world) take(i int) {
 	}
 }
 
-// work is a worker's next step: a part on the wire behind the fence, the answer, no
+// work is a worker's next step: a unit on the wire behind the fence, the answer, no
 // answer, a late answer, or its end.
 func (w *world) work(s *sending) {
 	a, _ := w.state.Attempt(s.attempt)
@@ -268,27 +268,27 @@ func (w *world) work(s *sending) {
 	case s.over && !s.saidLost:
 	case s.saidLost:
 		s.saidLost = false
-		w.record(s, s.parts)
+		w.record(s, s.units)
 	case w.crashes > 0 && w.rand.IntN(6) == 0:
 		w.crashes--
 		s.over = true
-	case len(s.parts) < a.Parts && w.now.Sub(s.claimed) >= wireLimit/2: // the fence is shut
+	case len(s.units) < a.Units && w.now.Sub(s.claimed) >= wireLimit/2: // the fence is shut
 		s.over = true
-		outcome := slices.Clone(s.parts)
-		for len(outcome) < a.Parts {
-			outcome = append(outcome, notification.PartOutcome{Fate: notification.NotSent})
+		outcome := slices.Clone(s.units)
+		for len(outcome) < a.Units {
+			outcome = append(outcome, notification.UnitOutcome{Fate: notification.NotSent})
 		}
 		w.record(s, outcome)
-	case len(s.parts) < a.Parts:
+	case len(s.units) < a.Units:
 		w.wire(s)
 	case w.rand.IntN(4) == 0:
 		s.over, s.saidLost = true, true
-		lost := slices.Clone(s.parts)
-		lost[len(lost)-1] = notification.PartOutcome{Fate: notification.PartUnknown}
+		lost := slices.Clone(s.units)
+		lost[len(lost)-1] = notification.UnitOutcome{Fate: notification.UnitLost}
 		w.record(s, lost)
 	default:
 		s.over = true
-		w.record(s, s.parts)
+		w.record(s, s.units)
 	}
 }
 
@@ -296,26 +296,26 @@ func (w *world) wire(s *sending) {
 	if w.state.Cancelled || w.state.Expired || w.state.Exhausted {
 		w.fail("on the wire after the end was said")
 	}
-	p := notification.PartOutcome{Fate: notification.PartTaken, ProviderID: fmt.Sprintf("%d-%d", s.attempt, len(s.parts)+1), At: w.now}
+	p := notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: fmt.Sprintf("%d-%d", s.attempt, len(s.units)+1), At: w.now}
 	switch w.rand.IntN(6) {
 	case 0:
-		p = notification.PartOutcome{Fate: notification.PartRefused, Code: "58", Transient: true}
+		p = notification.UnitOutcome{Fate: notification.UnitRefused, Code: "58", Transient: true}
 	case 1:
-		p = notification.PartOutcome{Fate: notification.PartRefused, Code: "11"}
+		p = notification.UnitOutcome{Fate: notification.UnitRefused, Code: "11"}
 	}
-	s.parts = append(s.parts, p)
+	s.units = append(s.units, p)
 }
 
-func (w *world) record(s *sending, parts []notification.PartOutcome) {
-	if err := w.tell(notification.RecordOutcome{Attempt: s.attempt, Claim: s.claim, Parts: parts, At: w.now}); err != nil {
+func (w *world) record(s *sending, units []notification.UnitOutcome) {
+	if err := w.tell(notification.RecordOutcome{Attempt: s.attempt, Claim: s.claim, Units: units, At: w.now}); err != nil {
 		w.fail("%v", err)
 	}
 }
 
-// report is a receipt from the provider for a part that it took; it may come again.
-func (w *world) report(s *sending, part int) {
-	p := s.parts[part]
-	if p.Fate != notification.PartTaken {
+// report is a receipt from the provider for a unit that it took; it may come again.
+func (w *world) report(s *sending, unit int) {
+	p := s.units[unit]
+	if p.Fate != notification.UnitAccepted {
 		return
 	}
 	what := pick(w, "delivered", "delivered", "undelivered", "read", "intermediate")
@@ -324,7 +324,7 @@ func (w *world) report(s *sending, part int) {
 		Says: what, ReceivedAt: w.now,
 	}
 	if w.byRef {
-		r.Notification, r.Attempt, r.Part = id, s.attempt, part+1
+		r.Notification, r.Attempt, r.Unit = id, s.attempt, unit+1
 	}
 	w.receipts[r.ID] = true
 	w.receive(p.ProviderID, receipt.RecordReceipt{Receipt: r, At: w.now})
@@ -362,11 +362,11 @@ func (w *world) checkEnd() {
 	for i := range w.state.Attempts {
 		a := &w.state.Attempts[i]
 		delivered, known := 0, 0
-		for part := 1; part <= a.Parts; part++ {
-			providerID := fmt.Sprintf("%d-%d", a.Attempt, part)
+		for unit := 1; unit <= a.Units; unit++ {
+			providerID := fmt.Sprintf("%d-%d", a.Attempt, unit)
 			joined := w.byRef || slices.ContainsFunc(a.Accepted, func(p notification.Accepted) bool { return p.ProviderID == providerID })
 			for _, says := range []notification.Says{"delivered", "undelivered", "read", "intermediate"} {
-				r := receipt.ReceiptMatched{ReceiptID: providerID + " " + string(says), Attempt: a.Attempt, Part: part, Says: string(says)}
+				r := receipt.ReceiptMatched{ReceiptID: providerID + " " + string(says), Attempt: a.Attempt, Unit: unit, Says: string(says)}
 				if !w.receipts[r.ReceiptID] || !joined {
 					continue
 				}
@@ -380,8 +380,8 @@ func (w *world) checkEnd() {
 				}
 			}
 		}
-		if delivered == a.Parts && a.Status != notification.Delivered && a.Status != notification.Read {
-			w.fail("every part of attempt %d was delivered; it is %s", a.Attempt, a.Status)
+		if delivered == a.Units && a.Status != notification.Delivered && a.Status != notification.Read {
+			w.fail("every unit of attempt %d was delivered; it is %s", a.Attempt, a.Status)
 		}
 		if (a.Status == notification.Delivered || a.Status == notification.Read) && known == 0 {
 			w.fail("attempt %d is %s, and no receipt of its own ever came", a.Attempt, a.Status)

@@ -12,7 +12,7 @@ import (
 	"recapito/domain/personal"
 )
 
-// plan is how a type is walked; made once a type. Parts of an event without personal
+// plan is how a type is walked; made once a type. Members of an event without personal
 // values are leaves, left to encoding/json whole.
 type plan struct {
 	kind   planKind

@@ -69,40 +69,40 @@ type Claim struct {
 	At       time.Time
 }
 
-// RecordOutcome tells what became of a claimed attempt's parts.
+// RecordOutcome tells what became of a claimed attempt's units.
 type RecordOutcome struct {
 	Attempt int
 	Claim   string
-	Parts   []PartOutcome // in order
+	Units   []UnitOutcome // in order
 	At      time.Time
 }
 
-// PartOutcome is the fate of one part.
-type PartOutcome struct {
+// UnitOutcome is the fate of one unit.
+type UnitOutcome struct {
 	Fate       Fate
-	ProviderID string // of an accepted part
-	Code       string // of a refused part
+	ProviderID string // of an accepted unit
+	Code       string // of a refused unit
 	Transient  bool
 	Busy       bool // refused as too much at once: no try of the message
 	At         time.Time
 }
 
-// Fate of a part.
+// Fate of a unit.
 type Fate string
 
-// The fates of a part.
+// The fates of a unit.
 const (
-	NotSent     Fate = "not_sent"
-	PartTaken   Fate = "accepted"
-	PartRefused Fate = "refused"
-	PartUnknown Fate = "unknown"
+	NotSent      Fate = "not_sent"
+	UnitAccepted Fate = "accepted"
+	UnitRefused  Fate = "refused"
+	UnitLost     Fate = "unknown"
 )
 
 // Confirm accounts for one receipt that was matched to an attempt.
 type Confirm struct {
 	ReceiptID  string
 	Attempt    int
-	Part       int // from 1
+	Unit       int // from 1
 	Says       Says
 	Code       string
 	Basis      string

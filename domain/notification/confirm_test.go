@@ -48,10 +48,10 @@ func TestReceiptsOfASentAttempt(t *testing.T) {
 			x.When(says(1, 1, c.says, "r", 10*s)).ThenNothing() // the same receipt is accounted for once
 		})
 	}
-	t.Run("a part that is not there", func(t *testing.T) {
-		for _, part := range []int{-1, 0, 2} {
-			r := receiptOf("r", part, 9*s)
-			x.When(says(1, part, "delivered", "r", 9*s)).Then(kept(f(sent), r, "delivered", "no_such_part"))
+	t.Run("a unit that is not there", func(t *testing.T) {
+		for _, unit := range []int{-1, 0, 2} {
+			r := receiptOf("r", unit, 9*s)
+			x.When(says(1, unit, "delivered", "r", 9*s)).Then(kept(f(sent), r, "delivered", "no_such_unit"))
 		}
 	})
 }
@@ -67,12 +67,12 @@ func TestEarlyReceipts(t *testing.T) {
 	t.Run("undelivered before the answer waits for Sent", func(t *testing.T) {
 		early.When(outcome(1, 3*s, took("id", s))).Then(
 			isSent(facts(1, dispatched, 3*s, sentAt(s)), accepted(1, "id", s)),
-			reported(facts(1, sent, 3*s, sentAt(s)), notification.ReceiptFacts{Part: 1}), exhausted(3*s))
+			reported(facts(1, sent, 3*s, sentAt(s)), notification.ReceiptFacts{Unit: 1}), exhausted(3*s))
 	})
 	t.Run("or for the outcome to be unknown", func(t *testing.T) {
 		early.When(limit(1, wireLimit)).Then(
 			isUnknown(facts(1, dispatched, wireLimit), "wire_limit"),
-			reported(facts(1, unknown, wireLimit), notification.ReceiptFacts{Part: 1}), exhausted(wireLimit))
+			reported(facts(1, unknown, wireLimit), notification.ReceiptFacts{Unit: 1}), exhausted(wireLimit))
 	})
 	t.Run("a delivered one that comes after it counts more", func(t *testing.T) {
 		is(t, early.After(says(1, 1, "delivered", "r2", 3*s), outcome(1, 4*s, took("id", s))), notification.LifecycleDelivered, true)
@@ -82,38 +82,38 @@ func TestEarlyReceipts(t *testing.T) {
 		x.When(outcome(1, 3*s, took("id", s))).Then(
 			isSent(facts(1, dispatched, 3*s, sentAt(s)), accepted(1, "id", s)),
 			withdrawn(facts(2, scheduled, 3*s, toTarget(2)), "wanted_reached"),
-			reported(facts(1, sent, 3*s, sentAt(s)), notification.ReceiptFacts{Part: 1}))
+			reported(facts(1, sent, 3*s, sentAt(s)), notification.ReceiptFacts{Unit: 1}))
 	})
 }
 
 func TestReceiptsOfParts(t *testing.T) {
-	two := planned(t, step(delivered, target(parts(2)))).After(claim(1, 0), outcome(1, s, took("1", s), took("2", s)))
+	two := planned(t, step(delivered, target(units(2)))).After(claim(1, 0), outcome(1, s, took("1", s), took("2", s)))
 	f := func(from notification.Status, d time.Duration) notification.Facts {
 		return facts(1, from, d, ofParts(2), sentAt(s))
 	}
-	firstPart := two.When(says(1, 1, "delivered", "r1", 9*s)).Then(kept(f(sent, 9*s), receiptOf("r1", 1, 9*s), "delivered", "part"))
+	firstUnit := two.When(says(1, 1, "delivered", "r1", 9*s)).Then(kept(f(sent, 9*s), receiptOf("r1", 1, 9*s), "delivered", "unit"))
 	t.Run("delivered when all are", func(t *testing.T) {
-		is(t, firstPart.When(says(1, 2, "delivered", "r2", 10*s)).Then(isDelivered(f(sent, 10*s), receiptOf("r2", 2, 10*s))),
+		is(t, firstUnit.When(says(1, 2, "delivered", "r2", 10*s)).Then(isDelivered(f(sent, 10*s), receiptOf("r2", 2, 10*s))),
 			notification.LifecycleDelivered, true)
 	})
 	t.Run("one of them twice is not both", func(t *testing.T) {
-		is(t, firstPart.When(says(1, 1, "delivered", "r2", 10*s)).Then(kept(f(sent, 10*s), receiptOf("r2", 1, 10*s), "delivered", "double")),
+		is(t, firstUnit.When(says(1, 1, "delivered", "r2", 10*s)).Then(kept(f(sent, 10*s), receiptOf("r2", 1, 10*s), "delivered", "double")),
 			notification.LifecycleSent, false)
 	})
 	t.Run("undelivered when one is", func(t *testing.T) {
-		x := firstPart.When(says(1, 2, "undelivered", "r2", 10*s)).Then(reported(f(sent, 10*s), receiptOf("r2", 2, 10*s)), exhausted(10*s))
+		x := firstUnit.When(says(1, 2, "undelivered", "r2", 10*s)).Then(reported(f(sent, 10*s), receiptOf("r2", 2, 10*s)), exhausted(10*s))
 		is(t, x.After(says(1, 2, "delivered", "r3", 11*s)), notification.LifecycleDelivered, true)
 	})
 	t.Run("read when one is", func(t *testing.T) {
 		two.When(says(1, 2, "read", "r", 10*s)).Then(isRead(f(sent, 10*s), receiptOf("r", 2, 10*s)))
 	})
 	t.Run("early ones count too", func(t *testing.T) {
-		x := planned(t, step(delivered, target(parts(2)))).After(claim(1, 0), says(1, 2, "delivered", "r2", s))
+		x := planned(t, step(delivered, target(units(2)))).After(claim(1, 0), says(1, 2, "delivered", "r2", s))
 		is(t, x, notification.LifecycleDispatched, false)
 		x = x.After(says(1, 1, "undelivered", "r1", 2*s))
 		x.When(outcome(1, 3*s, took("1", s), took("2", s))).Then(
 			isSent(facts(1, dispatched, 3*s, ofParts(2), sentAt(s)), accepted(1, "1", s), accepted(2, "2", s)),
-			reported(facts(1, sent, 3*s, ofParts(2), sentAt(s)), notification.ReceiptFacts{Part: 1}), exhausted(3*s))
+			reported(facts(1, sent, 3*s, ofParts(2), sentAt(s)), notification.ReceiptFacts{Unit: 1}), exhausted(3*s))
 	})
 }
 
@@ -128,7 +128,7 @@ func TestReceiptsOfWhatWasNeverSent(t *testing.T) {
 			When(says(1, 1, "undelivered", "r", 9*s)).Then(kept(facts(1, scheduled, 9*s), receiptOf("r", 1, 9*s), "undelivered", "not_sent"))
 		x.After(claim(1, 10*s)).When(outcome(1, 11*s, took("id", 11*s))).Then(
 			isSent(facts(1, dispatched, 11*s, sentAt(11*s)), accepted(1, "id", 11*s)))
-		y := planned(t, step(delivered, target(parts(2)))).After(says(1, 2, "delivered", "r", 9*s), claim(1, 10*s))
+		y := planned(t, step(delivered, target(units(2)))).After(says(1, 2, "delivered", "r", 9*s), claim(1, 10*s))
 		is(t, y.After(says(1, 1, "delivered", "r1", 11*s)), notification.LifecycleDispatched, false)
 	})
 	t.Run("refused, and reported delivered all the same", func(t *testing.T) {

@@ -147,7 +147,7 @@ func (p Plan) check() error {
 		}
 		for _, target := range step.Targets {
 			policy := &target.Policy
-			if target.Parts < 1 || target.Parts > MaxParts || policy.WireLimit <= 0 || policy.Patience <= 0 || policy.Redispatch <= 0 {
+			if target.Units < 1 || target.Units > MaxUnits || policy.WireLimit <= 0 || policy.Patience <= 0 || policy.Redispatch <= 0 {
 				return ErrBadPlan
 			}
 		}
@@ -197,7 +197,7 @@ func (t *turn) schedule(step, target int, due time.Time, kind TryKind, of, try i
 			Person: t.s.Requested.Person.Person, Day: due.UTC().Format(time.DateOnly),
 			Scenario: t.s.Scenario, Version: t.s.Version,
 			Brand: t.s.Requested.Brand, Segment: t.s.Requested.Segment, Campaign: t.s.Requested.Campaign,
-			Priority: t.s.Requested.Priority, Country: to.Country, Operator: to.Operator, Parts: to.Parts, Test: t.s.Requested.Test,
+			Priority: t.s.Requested.Priority, Country: to.Country, Operator: to.Operator, Units: to.Units, Test: t.s.Requested.Test,
 			RequestedAt: t.s.Requested.At, ScheduledAt: t.at, DueAt: due, At: t.at,
 		},
 		Due: due, Kind: kind, Of: of, Try: try,

@@ -2,12 +2,12 @@ package notification
 
 // Why a receipt was kept without raising the status.
 const (
-	keptPart         = "part"         // the attempt waits for its other parts
+	keptUnit         = "unit"         // the attempt waits for its other units
 	keptWaits        = "waits"        // undelivered, while the attempt's own result is not known yet
 	keptDouble       = "double"       // says what is known
 	keptContradicts  = "contradicts"  // says less than what is known
 	keptIntermediate = "intermediate" // not final
-	keptNoSuchPart   = "no_such_part"
+	keptNoSuchUnit   = "no_such_unit"
 	keptNotSent      = "not_sent" // of an attempt that never was on the wire
 )
 
@@ -21,10 +21,10 @@ func (t *turn) confirm(c Confirm) error {
 	if t.s.accounted(c.ReceiptID) {
 		return nil
 	}
-	r := ReceiptFacts{ReceiptID: c.ReceiptID, Part: c.Part, Code: c.Code, DoneAt: c.DoneAt, Basis: c.Basis, ReceivedAt: c.ReceivedAt}
+	r := ReceiptFacts{ReceiptID: c.ReceiptID, Unit: c.Unit, Code: c.Code, DoneAt: c.DoneAt, Basis: c.Basis, ReceivedAt: c.ReceivedAt}
 	switch {
-	case c.Part < 1 || c.Part > len(a.PartSays):
-		t.keep(a, r, c.Says, keptNoSuchPart)
+	case c.Unit < 1 || c.Unit > len(a.UnitSays):
+		t.keep(a, r, c.Says, keptNoSuchUnit)
 	case a.Status == Scheduled || a.Status == Withdrawn:
 		t.keep(a, r, c.Says, keptNotSent)
 	case c.Says == SaysDelivered:
@@ -48,10 +48,10 @@ func (t *turn) confirmDelivered(a *Attempt, r ReceiptFacts) {
 		t.keep(a, r, SaysDelivered, keptDouble)
 		return
 	}
-	for i, says := range a.PartSays {
-		if i+1 != r.Part && saysRank(says) < saysRank(SaysDelivered) {
-			why := keptPart
-			if saysRank(a.PartSays[r.Part-1]) >= saysRank(SaysDelivered) {
+	for i, says := range a.UnitSays {
+		if i+1 != r.Unit && saysRank(says) < saysRank(SaysDelivered) {
+			why := keptUnit
+			if saysRank(a.UnitSays[r.Unit-1]) >= saysRank(SaysDelivered) {
 				why = keptDouble
 			}
 			t.keep(a, r, SaysDelivered, why)
@@ -95,9 +95,9 @@ func (t *turn) heldUndelivered(number int) bool {
 	if a.Status.Rank() >= Undelivered.Rank() {
 		return false
 	}
-	for i, says := range a.PartSays {
+	for i, says := range a.UnitSays {
 		if says == SaysUndelivered {
-			t.emit(NotificationUndelivered{Facts: t.facts(a), ReceiptFacts: ReceiptFacts{Part: i + 1}, Why: whyReceipt})
+			t.emit(NotificationUndelivered{Facts: t.facts(a), ReceiptFacts: ReceiptFacts{Unit: i + 1}, Why: whyReceipt})
 			t.settle()
 			return true
 		}

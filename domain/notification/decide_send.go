@@ -28,7 +28,7 @@ func (t *turn) claim(c Claim) error {
 	return nil
 }
 
-// recordOutcome says what became of the parts: all accepted is Sent; any unknown (or
+// recordOutcome says what became of the units: all accepted is Sent; any unknown (or
 // nothing told of any) is OutcomeUnknown; none accepted is Undelivered; some of each is a permanent
 // Undelivered that carries the accepted ids.
 func (t *turn) recordOutcome(c RecordOutcome) error {
@@ -43,11 +43,11 @@ func (t *turn) recordOutcome(c RecordOutcome) error {
 	if a.Answered {
 		return nil
 	}
-	o := summarise(c.Parts)
+	o := summarise(c.Units)
 	switch {
-	case o.unknown > 0 || len(c.Parts) == 0:
+	case o.unknown > 0 || len(c.Units) == 0:
 		t.unknown(c.Attempt, whyNoAnswer, o.accepted)
-	case len(o.accepted) == len(c.Parts):
+	case len(o.accepted) == len(c.Units):
 		t.sent(c.Attempt, o.accepted)
 	default:
 		t.refused(c.Attempt, o)
@@ -58,27 +58,27 @@ func (t *turn) recordOutcome(c RecordOutcome) error {
 type outcome struct {
 	accepted    []Accepted
 	unknown     int
-	refused     *PartOutcome // the first one refused
+	refused     *UnitOutcome // the first one refused
 	onlyNotSent bool
-	noTry       bool // no part was judged: not sent, or refused as too much at once
+	noTry       bool // no unit was judged: not sent, or refused as too much at once
 	permanent   bool
 }
 
-func summarise(parts []PartOutcome) outcome {
+func summarise(units []UnitOutcome) outcome {
 	o := outcome{onlyNotSent: true, noTry: true}
-	for i, p := range parts {
+	for i, p := range units {
 		if p.Fate != NotSent {
 			o.onlyNotSent = false
-			o.noTry = o.noTry && p.Fate == PartRefused && p.Busy
+			o.noTry = o.noTry && p.Fate == UnitRefused && p.Busy
 		}
 		switch p.Fate {
-		case PartTaken:
-			o.accepted = append(o.accepted, Accepted{Part: i + 1, ProviderID: p.ProviderID, At: p.At})
-		case PartUnknown:
+		case UnitAccepted:
+			o.accepted = append(o.accepted, Accepted{Unit: i + 1, ProviderID: p.ProviderID, At: p.At})
+		case UnitLost:
 			o.unknown++
-		case PartRefused:
+		case UnitRefused:
 			if o.refused == nil {
-				o.refused = &parts[i]
+				o.refused = &units[i]
 			}
 			o.permanent = o.permanent || !p.Transient
 		case NotSent:
@@ -109,9 +109,9 @@ func (t *turn) sent(number int, accepted []Accepted) {
 	a, _ := t.s.Attempt(number)
 	before := t.s.Reached
 	e := NotificationSent{Facts: t.facts(a), Claim: a.Claim, Token: a.Token, TokenKey: a.TokenKey, Accepted: accepted}
-	for _, part := range accepted {
-		if part.At.After(e.SentAt) {
-			e.SentAt = part.At
+	for _, unit := range accepted {
+		if unit.At.After(e.SentAt) {
+			e.SentAt = unit.At
 		}
 	}
 	t.emit(e)

@@ -35,7 +35,7 @@ type Facts struct {
 	Priority    string    `json:"priority"`
 	Country     string    `json:"country,omitempty"`
 	Operator    string    `json:"operator,omitempty"`
-	Parts       int       `json:"parts"`
+	Units       int       `json:"units"`
 	Test        bool      `json:"test,omitempty"`
 	RequestedAt time.Time `json:"requested_at"`
 	ScheduledAt time.Time `json:"scheduled_at"`
@@ -124,14 +124,14 @@ type NotificationDispatched struct {
 	TokenKey string `json:"token_key"` //
 }
 
-// Accepted is a part the provider took.
+// Accepted is a unit the provider took.
 type Accepted struct {
-	Part       int       `json:"part"` // from 1
+	Unit       int       `json:"unit"` // from 1
 	ProviderID string    `json:"provider_id"`
 	At         time.Time `json:"at"`
 }
 
-// NotificationSent: the provider took every part.
+// NotificationSent: the provider took every unit.
 type NotificationSent struct {
 	Facts
 	Claim    string     `json:"claim"`
@@ -146,20 +146,20 @@ type NotificationOutcomeUnknown struct {
 	Token    string     `json:"token"`
 	TokenKey string     `json:"token_key"`
 	Reason   string     `json:"reason"`             // no_answer, wire_limit
-	Accepted []Accepted `json:"accepted,omitempty"` // parts whose answer did come
+	Accepted []Accepted `json:"accepted,omitempty"` // units whose answer did come
 }
 
 // ReceiptFacts say which receipt brought an event.
 type ReceiptFacts struct {
 	ReceiptID  string    `json:"receipt_id,omitempty"`
-	Part       int       `json:"part,omitempty"`
+	Unit       int       `json:"unit,omitempty"`
 	Code       string    `json:"code,omitempty"`       // the provider's code
 	DoneAt     time.Time `json:"done_at,omitzero"`     // when, as the provider says
 	Basis      string    `json:"basis,omitempty"`      // submission, reference or fit
 	ReceivedAt time.Time `json:"received_at,omitzero"` // when it reached us
 }
 
-// NotificationDelivered: every part of the attempt has its delivered receipt.
+// NotificationDelivered: every unit of the attempt has its delivered receipt.
 type NotificationDelivered struct {
 	Facts
 	ReceiptFacts
@@ -174,7 +174,7 @@ type NotificationUndelivered struct {
 	Claim     string     `json:"claim,omitempty"`
 	Token     string     `json:"token,omitempty"`
 	TokenKey  string     `json:"token_key,omitempty"`
-	Accepted  []Accepted `json:"accepted,omitempty"` // parts accepted all the same
+	Accepted  []Accepted `json:"accepted,omitempty"` // units accepted all the same
 }
 
 // NotificationRead: the person opened it.
@@ -188,7 +188,7 @@ type NotificationReceiptKept struct {
 	Facts
 	ReceiptFacts
 	Says string `json:"says"` // delivered, undelivered, read, intermediate
-	Why  string `json:"why"`  // part, waits, double, contradicts, intermediate, no_such_part, not_sent
+	Why  string `json:"why"`  // unit, waits, double, contradicts, intermediate, no_such_unit, not_sent
 }
 
 // NotificationRetried: the attempt failed and the next one is scheduled in the same append.
@@ -288,13 +288,13 @@ func Definitions() []event.Definition {
 		event.Define[NotificationDispatched]("NotificationDispatched",
 			event.Doc("A worker claimed the attempt; durable before anything of it goes on the wire.")),
 		event.Define[NotificationSent]("NotificationSent",
-			event.Doc("The provider took every part; the event holds the ids it gave them.")),
+			event.Doc("The provider took every unit; the event holds the ids it gave them.")),
 		event.Define[NotificationOutcomeUnknown]("NotificationOutcomeUnknown",
 			event.Doc("The attempt was on the wire, and nobody can know whether the provider took it.")),
 		event.Define[NotificationDelivered]("NotificationDelivered",
-			event.Doc("The provider reported every part of the attempt delivered.")),
+			event.Doc("The provider reported every unit of the attempt delivered.")),
 		event.Define[NotificationUndelivered]("NotificationUndelivered",
-			event.Doc("The attempt failed: refused by the provider, not sent, sent in part only, or reported undelivered.")),
+			event.Doc("The attempt failed: refused by the provider, not sent, sent only in part, or reported undelivered.")),
 		event.Define[NotificationRead]("NotificationRead",
 			event.Doc("The person opened the message.")),
 		event.Define[NotificationReceiptKept]("NotificationReceiptKept",

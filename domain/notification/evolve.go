@@ -29,12 +29,12 @@ func Evolve(s State, e Event) State {
 		})
 	case NotificationDelivered:
 		s = s.withReceipt(e.ReceiptFacts)
-		s = s.change(e.Facts, Delivered, func(a *Attempt) { a.say(e.Part, SaysDelivered) })
+		s = s.change(e.Facts, Delivered, func(a *Attempt) { a.say(e.Unit, SaysDelivered) })
 	case NotificationUndelivered:
 		s = s.withReceipt(e.ReceiptFacts)
 		s = s.change(e.Facts, Undelivered, func(a *Attempt) {
 			if e.Why == whyReceipt {
-				a.say(e.Part, SaysUndelivered)
+				a.say(e.Unit, SaysUndelivered)
 				return
 			}
 			a.Answered = true
@@ -44,12 +44,12 @@ func Evolve(s State, e Event) State {
 		})
 	case NotificationRead:
 		s = s.withReceipt(e.ReceiptFacts)
-		s = s.change(e.Facts, Read, func(a *Attempt) { a.say(e.Part, SaysRead) })
+		s = s.change(e.Facts, Read, func(a *Attempt) { a.say(e.Unit, SaysRead) })
 	case NotificationReceiptKept:
 		s = s.withReceipt(e.ReceiptFacts)
 		s = s.change(e.Facts, None, func(a *Attempt) {
 			if e.Why != keptNotSent { // what is said of an attempt before it was sent is not about it
-				a.say(e.Part, Says(e.Says))
+				a.say(e.Unit, Says(e.Says))
 			}
 		})
 	case NotificationRetried:
@@ -81,7 +81,7 @@ func Evolve(s State, e Event) State {
 func evolveScheduled(s State, e NotificationScheduled) State {
 	a := Attempt{
 		Facts: e.Facts, Kind: e.Kind, Of: e.Of, Try: e.Try,
-		Status: Scheduled, RaisedAt: e.At, PartSays: make([]Says, max(e.Parts, 0)),
+		Status: Scheduled, RaisedAt: e.At, UnitSays: make([]Says, max(e.Units, 0)),
 	}
 	a.From, a.DueAt = None, e.Due // DueAt was not always told
 	s.Attempts = append(slices.Clip(s.Attempts), a)
@@ -97,7 +97,7 @@ func (s State) change(f Facts, to Status, apply func(*Attempt)) State {
 	}
 	s.Attempts = slices.Clone(s.Attempts)
 	a := &s.Attempts[f.Attempt-1]
-	a.PartSays = slices.Clone(a.PartSays)
+	a.UnitSays = slices.Clone(a.UnitSays)
 	apply(a)
 	if to.Rank() > a.Status.Rank() && (to != Withdrawn || a.Status == Scheduled) {
 		a.Status, a.RaisedAt = to, f.At
@@ -108,16 +108,16 @@ func (s State) change(f Facts, to Status, apply func(*Attempt)) State {
 	return s
 }
 
-func (a *Attempt) say(part int, says Says) {
-	if part < 1 || part > len(a.PartSays) {
+func (a *Attempt) say(unit int, says Says) {
+	if unit < 1 || unit > len(a.UnitSays) {
 		return
 	}
-	if p := &a.PartSays[part-1]; saysRank(says) > saysRank(*p) {
+	if p := &a.UnitSays[unit-1]; saysRank(says) > saysRank(*p) {
 		*p = says
 	}
 }
 
-// saysRank: what is known of a part only rises, like a status.
+// saysRank: what is known of a unit only rises, like a status.
 func saysRank(s Says) int {
 	return slices.Index([]Says{"", SaysIntermediate, SaysUndelivered, SaysDelivered, SaysRead}, s)
 }

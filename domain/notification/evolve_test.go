@@ -15,7 +15,7 @@ import (
 func TestTwoFuturesOfOneStateDoNotMeet(t *testing.T) {
 	kinds := map[string]func(i int, by string) happens{
 		"attempts": func(i int, by string) happens {
-			return notification.NotificationScheduled{Facts: notification.Facts{Attempt: i + 1, Step: 1, Parts: 1, Route: by}}
+			return notification.NotificationScheduled{Facts: notification.Facts{Attempt: i + 1, Step: 1, Units: 1, Route: by}}
 		},
 		"replies":  func(i int, by string) happens { return notification.NotificationReplied{ReplyID: fmt.Sprint(i, by)} },
 		"payments": func(i int, by string) happens { return notification.NotificationPaid{PaymentID: fmt.Sprint(i, by)} },
@@ -47,13 +47,13 @@ func TestTwoFuturesOfOneStateDoNotMeet(t *testing.T) {
 // Evolve never fails, whatever a store holds.
 func TestEvolveBearsWhatDoesNotFit(t *testing.T) {
 	for _, attempt := range []int{-1, 0, 3} {
-		for _, parts := range []int{-1, 0, 1} {
-			f := notification.Facts{Attempt: attempt, Parts: parts}
+		for _, units := range []int{-1, 0, 1} {
+			f := notification.Facts{Attempt: attempt, Units: units}
 			var st notification.State
 			for _, e := range []happens{
 				notification.NotificationSent{Facts: f}, notification.NotificationScheduled{Facts: f},
-				notification.NotificationDelivered{Facts: f, ReceiptFacts: notification.ReceiptFacts{Part: 9}},
-				notification.NotificationReceiptKept{Facts: notification.Facts{Attempt: 1}, ReceiptFacts: notification.ReceiptFacts{Part: 9}, Says: "haunted"},
+				notification.NotificationDelivered{Facts: f, ReceiptFacts: notification.ReceiptFacts{Unit: 9}},
+				notification.NotificationReceiptKept{Facts: notification.Facts{Attempt: 1}, ReceiptFacts: notification.ReceiptFacts{Unit: 9}, Says: "haunted"},
 				notification.NotificationRetried{Facts: f, Next: 99}, notification.NotificationFailedOver{ToStep: 99},
 			} {
 				st = notification.Evolve(st, e)

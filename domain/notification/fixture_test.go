@@ -78,7 +78,7 @@ func step(wanted notification.Status, targets ...notification.Target) notificati
 
 func target(change ...func(*notification.Target)) notification.Target {
 	to := notification.Target{
-		Channel: "sms", Route: "smsc", Sender: "Clinic", Destination: number, Text: text, Country: "IT", Parts: 1,
+		Channel: "sms", Route: "smsc", Sender: "Clinic", Destination: number, Text: text, Country: "IT", Units: 1,
 		Policy: notification.Policy{
 			Tries: 2, BackOff: notification.Duration(100 * s), BackOffMax: notification.Duration(300 * s),
 			WireLimit: notification.Duration(wireLimit), Redispatch: notification.Duration(time.Minute),
@@ -92,8 +92,8 @@ func target(change ...func(*notification.Target)) notification.Target {
 	return to
 }
 
-func parts(count int) func(*notification.Target) {
-	return func(to *notification.Target) { to.Parts = count }
+func units(count int) func(*notification.Target) {
+	return func(to *notification.Target) { to.Units = count }
 }
 
 func tries(count int) func(*notification.Target) {
@@ -116,30 +116,30 @@ func claim(attempt int, d time.Duration) notification.Claim {
 
 func claimOf(attempt int) string { return string(rune('a'-1+attempt)) + "-claim" }
 
-func outcome(attempt int, d time.Duration, parts ...notification.PartOutcome) notification.RecordOutcome {
-	return notification.RecordOutcome{Attempt: attempt, Claim: claimOf(attempt), Parts: parts, At: at(d)}
+func outcome(attempt int, d time.Duration, units ...notification.UnitOutcome) notification.RecordOutcome {
+	return notification.RecordOutcome{Attempt: attempt, Claim: claimOf(attempt), Units: units, At: at(d)}
 }
 
-func took(id string, d time.Duration) notification.PartOutcome {
-	return notification.PartOutcome{Fate: notification.PartTaken, ProviderID: id, At: at(d)}
+func took(id string, d time.Duration) notification.UnitOutcome {
+	return notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: id, At: at(d)}
 }
 
-func refusal(code string, transient bool) notification.PartOutcome {
-	return notification.PartOutcome{Fate: notification.PartRefused, Code: code, Transient: transient}
+func refusal(code string, transient bool) notification.UnitOutcome {
+	return notification.UnitOutcome{Fate: notification.UnitRefused, Code: code, Transient: transient}
 }
 
 var (
-	dropped  = notification.PartOutcome{Fate: notification.NotSent}
-	noAnswer = notification.PartOutcome{Fate: notification.PartUnknown}
+	dropped  = notification.UnitOutcome{Fate: notification.NotSent}
+	noAnswer = notification.UnitOutcome{Fate: notification.UnitLost}
 )
 
 func limit(attempt int, d time.Duration) notification.EnforceLimit {
 	return notification.EnforceLimit{Attempt: attempt, At: at(d)}
 }
 
-func says(attempt, part int, says notification.Says, id string, d time.Duration) notification.Confirm {
+func says(attempt, unit int, says notification.Says, id string, d time.Duration) notification.Confirm {
 	return notification.Confirm{
-		ReceiptID: id, Attempt: attempt, Part: part, Says: says, Code: "000", Basis: "submission",
+		ReceiptID: id, Attempt: attempt, Unit: unit, Says: says, Code: "000", Basis: "submission",
 		DoneAt: at(d - 2*s), ReceivedAt: at(d - s), At: at(d),
 	}
 }
@@ -157,7 +157,7 @@ func facts(attempt int, from notification.Status, d time.Duration, change ...fun
 		Attempt: attempt, Step: 1, Target: 1, Channel: "sms", Route: "smsc", Sender: "Clinic", From: from,
 		Person: "person-1", Day: "2026-03-01", Scenario: "appointment", Version: "1",
 		Brand: "acme", Segment: "care", Campaign: "spring", Priority: "normal",
-		Country: "IT", Parts: 1, RequestedAt: noon, ScheduledAt: noon, At: at(d),
+		Country: "IT", Units: 1, RequestedAt: noon, ScheduledAt: noon, At: at(d),
 	}
 	for _, c := range change {
 		c(&f)
@@ -181,7 +181,7 @@ func toTarget(target int) func(*notification.Facts) {
 }
 
 func ofParts(count int) func(*notification.Facts) {
-	return func(f *notification.Facts) { f.Parts = count }
+	return func(f *notification.Facts) { f.Units = count }
 }
 
 func scheduledAt(d time.Duration) func(*notification.Facts) {
@@ -213,8 +213,8 @@ func isSent(f notification.Facts, accepted ...notification.Accepted) notificatio
 	return notification.NotificationSent{Facts: f, Claim: claimOf(f.Attempt), Token: "token", TokenKey: "key", Accepted: accepted}
 }
 
-func accepted(part int, id string, d time.Duration) notification.Accepted {
-	return notification.Accepted{Part: part, ProviderID: id, At: at(d)}
+func accepted(unit int, id string, d time.Duration) notification.Accepted {
+	return notification.Accepted{Unit: unit, ProviderID: id, At: at(d)}
 }
 
 func isUnknown(f notification.Facts, reason string, accepted ...notification.Accepted) notification.NotificationOutcomeUnknown {
@@ -248,9 +248,9 @@ var filing = notification.Filing{
 }
 
 // receiptOf are the facts of the receipt that says() makes with the same id and time.
-func receiptOf(id string, part int, d time.Duration) notification.ReceiptFacts {
+func receiptOf(id string, unit int, d time.Duration) notification.ReceiptFacts {
 	return notification.ReceiptFacts{
-		ReceiptID: id, Part: part, Code: "000", Basis: "submission", DoneAt: at(d - 2*s), ReceivedAt: at(d - s),
+		ReceiptID: id, Unit: unit, Code: "000", Basis: "submission", DoneAt: at(d - 2*s), ReceivedAt: at(d - s),
 	}
 }
 

@@ -14,7 +14,7 @@ const (
 	MaxSteps          = 10
 	MaxTargetsPerStep = 10
 	MaxAttempts       = 100
-	MaxParts          = 10
+	MaxUnits          = 10
 )
 
 // Plan is what is to be tried, in order: a step after the other, the attempts of a
@@ -40,7 +40,7 @@ type Target struct {
 	Text        personal.Value `json:"text"`
 	Country     string         `json:"country,omitempty"`  // ISO 3166-1 alpha-2
 	Operator    string         `json:"operator,omitempty"` // as far as known
-	Parts       int            `json:"parts"`
+	Units       int            `json:"units"`
 	Policy      Policy         `json:"policy"`
 }
 

@@ -45,7 +45,7 @@ func TestIDFor(t *testing.T) {
 
 func TestEnrich(t *testing.T) {
 	t.Run("the first step is scheduled in the same append, side by side", func(t *testing.T) {
-		steps := []notification.Step{step(delivered, target(), target(parts(2))), step(delivered, target())}
+		steps := []notification.Step{step(delivered, target(), target(units(2))), step(delivered, target())}
 		x := given(t, request()).When(enrich(steps...)).Then(
 			notification.NotificationEnriched(enrich(steps...)),
 			first(facts(1, "", 0)),
@@ -94,8 +94,8 @@ func TestEnrich(t *testing.T) {
 		"too many targets":         {step(sent, make([]notification.Target, notification.MaxTargetsPerStep+1)...)},
 		"a status nobody can want": {step(undelivered, target())},
 		"no wait":                  {{Wanted: sent, Targets: []notification.Target{target()}}},
-		"no parts":                 {step(sent, target(parts(0)))},
-		"too many parts":           {step(sent, target(parts(notification.MaxParts+1)))},
+		"no units":                 {step(sent, target(units(0)))},
+		"too many units":           {step(sent, target(units(notification.MaxUnits+1)))},
 		"no wire limit":            {step(sent, target(func(to *notification.Target) { to.Policy.WireLimit = 0 }))},
 		"no patience":              {step(sent, target(func(to *notification.Target) { to.Policy.Patience = 0 }))},
 		"no time to redispatch":    {step(sent, target(func(to *notification.Target) { to.Policy.Redispatch = 0 }))},

@@ -71,7 +71,7 @@ func TestRulesHoldUnderRandomCommands(t *testing.T) {
 func drawSteps(t *rapid.T) []notification.Step {
 	drawTarget := rapid.Custom(func(t *rapid.T) notification.Target {
 		return target(
-			parts(rapid.IntRange(1, 3).Draw(t, "parts")), tries(rapid.IntRange(1, 3).Draw(t, "tries")),
+			units(rapid.IntRange(1, 3).Draw(t, "units")), tries(rapid.IntRange(1, 3).Draw(t, "tries")),
 			resends(rapid.IntRange(0, 2).Draw(t, "resends")),
 			onUnknown(rapid.SampledFrom([]notification.UnknownPolicy{"wait", "resend", "hold"}).Draw(t, "unknown")),
 		)
@@ -134,9 +134,9 @@ func (r *run) draw(begin notification.Request) command {
 	case 24:
 		return notification.RecordPayment{PaymentID: drawID(t, "payment"), At: at(now)}
 	default:
-		c := says(attempt, 1+rapid.IntRange(0, 3).Draw(t, "part"),
+		c := says(attempt, 1+rapid.IntRange(0, 3).Draw(t, "unit"),
 			rapid.SampledFrom([]notification.Says{"delivered", "undelivered", "read", "intermediate"}).Draw(t, "says"), "", now)
-		c.ReceiptID = fmt.Sprint(attempt, c.Part, c.Says, drawID(t, "receipt"))
+		c.ReceiptID = fmt.Sprint(attempt, c.Unit, c.Says, drawID(t, "receipt"))
 		return c
 	}
 }
@@ -153,9 +153,9 @@ func (r *run) drawOutcome(attempt int, now time.Duration) command {
 		return o
 	}
 	o.Claim = claimOf(attempt) + drawID(t, "worker")
-	for part := range a.Parts {
-		o.Parts = append(o.Parts, rapid.SampledFrom([]notification.PartOutcome{
-			took(fmt.Sprint(attempt, part), now), took(fmt.Sprint(attempt, part), now), refusal("58", true), refusal("11", false), dropped, noAnswer,
+	for unit := range a.Units {
+		o.Units = append(o.Units, rapid.SampledFrom([]notification.UnitOutcome{
+			took(fmt.Sprint(attempt, unit), now), took(fmt.Sprint(attempt, unit), now), refusal("58", true), refusal("11", false), dropped, noAnswer,
 		}).Draw(t, "fate"))
 	}
 	return o

@@ -51,8 +51,8 @@ func TestOutcome(t *testing.T) {
 		x.When(outcome(1, 3*s, took("id-1", s))).ThenNothing()
 		x.When(outcome(1, 3*s, refusal("x", true))).ThenNothing() // a whole answer is not taken back
 	})
-	t.Run("accepted in parts: sent when the last one was", func(t *testing.T) {
-		claimed(t, target(parts(2))).When(outcome(1, 3*s, took("id-1", 2*s), took("id-2", s))).Then(
+	t.Run("accepted in units: sent when the last one was", func(t *testing.T) {
+		claimed(t, target(units(2))).When(outcome(1, 3*s, took("id-1", 2*s), took("id-2", s))).Then(
 			isSent(facts(1, dispatched, 3*s, ofParts(2), sentAt(2*s)), accepted(1, "id-1", 2*s), accepted(2, "id-2", s)))
 	})
 	t.Run("by another claim", func(t *testing.T) {
@@ -78,30 +78,30 @@ func TestOutcome(t *testing.T) {
 			failed(facts(1, dispatched, s), "refused", "11", false), exhausted(s))
 		is(t, x, notification.LifecycleExhausted, true)
 	})
-	t.Run("one part refused, none accepted: the first refusal's code, permanent if one was", func(t *testing.T) {
-		claimed(t, target(parts(2)), target()).When(outcome(1, s, refusal("58", true), refusal("11", false))).Then(
+	t.Run("one unit refused, none accepted: the first refusal's code, permanent if one was", func(t *testing.T) {
+		claimed(t, target(units(2)), target()).When(outcome(1, s, refusal("58", true), refusal("11", false))).Then(
 			failed(facts(1, dispatched, s, ofParts(2)), "refused", "58", false))
 	})
-	for name, second := range map[string]notification.PartOutcome{"refused": refusal("58", true), "dropped": dropped} {
-		t.Run("one part accepted, the other "+name+": permanent, with the accepted ids", func(t *testing.T) {
+	for name, second := range map[string]notification.UnitOutcome{"refused": refusal("58", true), "dropped": dropped} {
+		t.Run("one unit accepted, the other "+name+": permanent, with the accepted ids", func(t *testing.T) {
 			code := second.Code
 			if code == "" {
 				code = notification.CodeNotSent
 			}
-			x := claimed(t, target(parts(2)), target()).When(outcome(1, s, took("id-1", s), second)).Then(
+			x := claimed(t, target(units(2)), target()).When(outcome(1, s, took("id-1", s), second)).Then(
 				failed(facts(1, dispatched, s, ofParts(2)), "partial", code, false, accepted(1, "id-1", s)))
 			if got := x.State(); len(got.SentAttempts()) != 1 {
-				t.Error("what was sent in part is not listed as sent")
+				t.Error("what was sent in unit is not listed as sent")
 			}
 		})
 	}
-	t.Run("one part unknown: unknown, with the accepted ids", func(t *testing.T) {
-		x := claimed(t, target(parts(3))).When(outcome(1, s, took("id-1", s), noAnswer, dropped)).Then(
+	t.Run("one unit unknown: unknown, with the accepted ids", func(t *testing.T) {
+		x := claimed(t, target(units(3))).When(outcome(1, s, took("id-1", s), noAnswer, dropped)).Then(
 			isUnknown(facts(1, dispatched, s, ofParts(3)), "no_answer", accepted(1, "id-1", s)))
 		is(t, x, notification.LifecycleOutcomeUnknown, false)
 		x.When(outcome(1, s, took("id-1", s), noAnswer, dropped)).ThenNothing()
 	})
-	t.Run("of no part at all: nobody can know", func(t *testing.T) {
+	t.Run("of no unit at all: nobody can know", func(t *testing.T) {
 		claimed(t, target()).When(outcome(1, s)).Then(isUnknown(facts(1, dispatched, s), "no_answer"))
 	})
 }
@@ -168,19 +168,19 @@ func TestRetry(t *testing.T) {
 	t.Run("what the provider throttled does not count as a try", func(t *testing.T) {
 		throttled := refusal("58", true)
 		throttled.Busy = true
-		x := planned(t, step(delivered, target(parts(2), tries(1)))).After(claim(1, 0))
+		x := planned(t, step(delivered, target(units(2), tries(1)))).After(claim(1, 0))
 		_, next := retried(t, x, outcome(1, s, throttled, dropped))
 		if next.Try != 1 || next.Of != 1 {
 			t.Errorf("the next attempt is try %d of %d, want the first", next.Try, next.Of)
 		}
 		if _, last := retried(t, x, outcome(1, s, throttled, throttled)); last.Try != 1 {
-			t.Errorf("both parts throttled: try %d", last.Try)
+			t.Errorf("both units throttled: try %d", last.Try)
 		}
 		x.When(outcome(1, s, throttled, refusal("8", true))).Then(
 			failed(facts(1, dispatched, s, ofParts(2)), "refused", "58", true), exhausted(s))
 	})
-	t.Run("a part refused and the rest not sent does count", func(t *testing.T) {
-		x := planned(t, step(delivered, target(parts(2), tries(1)))).After(claim(1, 0))
+	t.Run("a unit refused and the rest not sent does count", func(t *testing.T) {
+		x := planned(t, step(delivered, target(units(2), tries(1)))).After(claim(1, 0))
 		x.When(outcome(1, s, refusal("58", true), dropped)).Then(
 			failed(facts(1, dispatched, s, ofParts(2)), "refused", "58", true), exhausted(s))
 	})
@@ -228,8 +228,8 @@ func TestLateAnswers(t *testing.T) {
 	t.Run("no answer, after the watchdog said so", func(t *testing.T) {
 		lost.When(outcome(1, late, noAnswer)).ThenNothing()
 	})
-	t.Run("no answer, but the ids of some parts", func(t *testing.T) {
-		two := planned(t, step(delivered, target(parts(2)))).After(claim(1, 0), limit(1, wireLimit))
+	t.Run("no answer, but the ids of some units", func(t *testing.T) {
+		two := planned(t, step(delivered, target(units(2)))).After(claim(1, 0), limit(1, wireLimit))
 		two.When(outcome(1, late, took("id", s), noAnswer)).Then(
 			isUnknown(facts(1, unknown, late, ofParts(2)), "no_answer", accepted(1, "id", s)),
 		).When(outcome(1, late, took("id", s), noAnswer)).ThenNothing()
@@ -251,7 +251,7 @@ func TestLateAnswers(t *testing.T) {
 		is(t, x, notification.LifecycleDelivered, true).When(outcome(1, 4*s, took("id", s))).ThenNothing()
 	})
 	t.Run("a refusal that cannot raise the status, with ids", func(t *testing.T) {
-		x := planned(t, step(sent, target(parts(2)))).After(claim(1, 0), limit(1, wireLimit), says(1, 1, "undelivered", "r", 31*s))
+		x := planned(t, step(sent, target(units(2)))).After(claim(1, 0), limit(1, wireLimit), says(1, 1, "undelivered", "r", 31*s))
 		x.When(outcome(1, late, took("id", s), refusal("58", true))).Then(
 			failed(facts(1, undelivered, late, ofParts(2)), "partial", "58", false, accepted(1, "id", s)))
 	})

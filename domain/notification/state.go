@@ -48,7 +48,7 @@ type Attempt struct {
 
 	Answered bool // the provider's whole answer is recorded
 	GivenUp  bool
-	PartSays []Says // what each part's receipts say so far
+	UnitSays []Says // what each unit's receipts say so far
 	Accepted []Accepted
 }
 

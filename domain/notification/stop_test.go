@@ -42,8 +42,8 @@ func TestCancel(t *testing.T) {
 			claim(1, 0), outcome(1, s, noAnswer), notification.GiveUpHeld{Attempt: 1, At: at(2 * s)})
 		x.When(cancel(3*s)).Then(isCancelled(3*s, 1), withdrawn(facts(2, scheduled, 3*s, inStep(2), scheduledAt(2*s)), "cancelled"))
 	})
-	t.Run("what was refused was not sent, but in part it was", func(t *testing.T) {
-		x := planned(t, step(delivered, target(), target(parts(2)), target())).After(
+	t.Run("what was refused was not sent, but in unit it was", func(t *testing.T) {
+		x := planned(t, step(delivered, target(), target(units(2)), target())).After(
 			claim(1, 0), outcome(1, s, refusal("11", false)), claim(2, 0), outcome(2, s, took("id", s), refusal("11", false)))
 		x.When(cancel(2*s)).Then(isCancelled(2*s, 2), withdrawn(facts(3, scheduled, 2*s, toTarget(3)), "cancelled"))
 	})

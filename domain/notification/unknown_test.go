@@ -69,7 +69,7 @@ func TestUnknownIsResent(t *testing.T) {
 		x := planned(t, plan()).After(claim(1, 0), says(1, 1, "undelivered", "r", s))
 		x.When(outcome(1, 2*s, noAnswer)).Then(
 			isUnknown(facts(1, dispatched, 2*s), "no_answer"),
-			reported(facts(1, unknown, 2*s), notification.ReceiptFacts{Part: 1}), exhausted(2*s))
+			reported(facts(1, unknown, 2*s), notification.ReceiptFacts{Unit: 1}), exhausted(2*s))
 	})
 
 	resent := planned(t, plan()).After(claim(1, 0), outcome(1, s, noAnswer))

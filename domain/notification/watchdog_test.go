@@ -38,7 +38,7 @@ func TestWatchdog(t *testing.T) {
 			When(limit(1, end)).ThenNothing()
 	})
 	t.Run("unknown: ids that come later do not put its limit off", func(t *testing.T) {
-		x := planned(t, step(delivered, target(parts(2)))).After(
+		x := planned(t, step(delivered, target(units(2)))).After(
 			claim(1, 0), limit(1, wireLimit), outcome(1, time.Hour, took("id", s), noAnswer))
 		x.When(limit(1, wireLimit+unknownFor)).Then(exhausted(wireLimit + unknownFor))
 	})

@@ -82,7 +82,7 @@ func ID(route, rawProviderID, destinationToken, says, code string, doneAt time.T
 	}, "\n"))
 }
 
-// Reference names an attempt to a provider that echoes it with each part's receipt.
+// Reference names an attempt to a provider that echoes it with each unit's receipt.
 func Reference(notification string, attempt int) string {
 	return notification + "/" + strconv.Itoa(attempt)
 }

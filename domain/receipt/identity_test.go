@@ -103,7 +103,7 @@ func TestReceiptIdentity(t *testing.T) {
 	if len(slices.Compact(others)) != 7 {
 		t.Error("two reports share an identity")
 	}
-	// Part of the storage format: a report delivered again after an update is the same one.
+	// Unit of the storage format: a report delivered again after an update is the same one.
 	if first != "cc6b2f9d-56e8-568e-8568-53144ee1ae2f" {
 		t.Error(first)
 	}

@@ -36,12 +36,12 @@ const skew = 10 * time.Minute
 //sumtype:decl
 type Event interface{ receiptEvent() }
 
-// Submission is a part that a provider accepted under an id.
+// Submission is a unit that a provider accepted under an id.
 type Submission struct {
 	Tenant       string    `json:"tenant"`
 	Notification string    `json:"notification"`
 	Attempt      int       `json:"attempt"`
-	Part         int       `json:"part"`
+	Unit         int       `json:"unit"`
 	Token        string    `json:"token"`
 	TokenKey     string    `json:"token_key"`
 	AcceptedAt   time.Time `json:"accepted_at"`
@@ -67,10 +67,10 @@ type Receipt struct {
 	// Named by the provider's echo of our client reference, if it echoes it.
 	Notification string `json:"notification,omitempty"`
 	Attempt      int    `json:"attempt,omitempty"`
-	Part         int    `json:"part,omitempty"`
+	Unit         int    `json:"unit,omitempty"`
 }
 
-// SubmissionRegistered: a provider accepted a part under this id.
+// SubmissionRegistered: a provider accepted a unit under this id.
 type SubmissionRegistered struct {
 	Submission
 	At time.Time `json:"at"`
@@ -92,13 +92,13 @@ const (
 	ByFit        Basis = "fit"        // matched nothing, and fits exactly one unknown outcome
 )
 
-// ReceiptMatched confirms: this receipt is about that part of that attempt.
+// ReceiptMatched confirms: this receipt is about that unit of that attempt.
 type ReceiptMatched struct {
 	Tenant       string    `json:"tenant,omitempty"`
 	ReceiptID    string    `json:"receipt_id"`
 	Notification string    `json:"notification"`
 	Attempt      int       `json:"attempt"`
-	Part         int       `json:"part"`
+	Unit         int       `json:"unit"`
 	Says         string    `json:"says"`
 	Code         string    `json:"code,omitempty"`
 	Basis        Basis     `json:"basis"`
@@ -129,11 +129,11 @@ func (e ReceiptAmbiguous) OccurredAt() time.Time     { return e.At }
 func Definitions() []event.Definition {
 	return []event.Definition{
 		event.Define[SubmissionRegistered]("SubmissionRegistered",
-			event.Doc("A provider accepted a part of an attempt under the stream's id.")),
+			event.Doc("A provider accepted a unit of an attempt under the stream's id.")),
 		event.Define[ReceiptRecorded]("ReceiptRecorded",
 			event.Doc("A provider's report, durable before it is acknowledged to the provider.")),
 		event.Define[ReceiptMatched]("ReceiptMatched",
-			event.Doc("A receipt is about this part of this attempt. The only event that confirms.")),
+			event.Doc("A receipt is about this unit of this attempt. The only event that confirms.")),
 		event.Define[ReceiptAmbiguous]("ReceiptAmbiguous",
 			event.Doc("A receipt fits several submissions; it is kept, and a person must look.")),
 	}
@@ -144,7 +144,7 @@ func Definitions() []event.Definition {
 //sumtype:decl
 type Command interface{ receiptCommand() }
 
-// RegisterSubmission says that the id belongs to a part of an attempt.
+// RegisterSubmission says that the id belongs to a unit of an attempt.
 type RegisterSubmission struct {
 	Submission
 	At time.Time
@@ -162,7 +162,7 @@ type ConfirmFit struct {
 	Tenant       string
 	Notification string
 	Attempt      int
-	Part         int
+	Unit         int
 	At           time.Time
 }
 
@@ -183,7 +183,7 @@ type State struct {
 
 type match struct {
 	receipt, notification string
-	attempt, part         int
+	attempt, unit         int
 	basis                 Basis
 }
 
@@ -202,7 +202,7 @@ func Evolve(s State, e Event) State {
 	case ReceiptRecorded:
 		s.Receipts = append(slices.Clip(s.Receipts), e.Receipt)
 	case ReceiptMatched:
-		s.matched = append(slices.Clip(s.matched), match{e.ReceiptID, e.Notification, e.Attempt, e.Part, e.Basis})
+		s.matched = append(slices.Clip(s.matched), match{e.ReceiptID, e.Notification, e.Attempt, e.Unit, e.Basis})
 	case ReceiptAmbiguous:
 		s.ambiguous = append(slices.Clip(s.ambiguous), e.ReceiptID)
 	}
@@ -224,7 +224,7 @@ func Decide(s State, c Command) ([]Event, error) {
 
 func registerSubmission(s State, c RegisterSubmission) []Event {
 	if slices.ContainsFunc(s.Submissions, func(o Submission) bool {
-		return o.Notification == c.Notification && o.Attempt == c.Attempt && o.Part == c.Part
+		return o.Notification == c.Notification && o.Attempt == c.Attempt && o.Unit == c.Unit
 	}) {
 		return nil
 	}
@@ -244,7 +244,7 @@ func recordReceipt(s State, c RecordReceipt) []Event {
 	s = Evolve(s, events[0])
 	if c.Notification != "" {
 		events = append(events, ReceiptMatched{
-			ReceiptID: c.ID, Notification: c.Notification, Attempt: c.Attempt, Part: c.Part, Says: c.Says, Code: c.Code,
+			ReceiptID: c.ID, Notification: c.Notification, Attempt: c.Attempt, Unit: c.Unit, Says: c.Says, Code: c.Code,
 			Basis: ByReference, DoneAt: c.DoneAt, ReceivedAt: c.ReceivedAt, At: c.At,
 		})
 		return events
@@ -273,11 +273,11 @@ func join(s State, r Receipt, at time.Time) []Event {
 		return []Event{ReceiptAmbiguous{ReceiptID: r.ID, Fits: len(fits), At: at}}
 	}
 	sub := fits[0]
-	if slices.Contains(s.matched, match{r.ID, sub.Notification, sub.Attempt, sub.Part, ByFit}) {
+	if slices.Contains(s.matched, match{r.ID, sub.Notification, sub.Attempt, sub.Unit, ByFit}) {
 		return nil // the fit was right
 	}
 	return []Event{ReceiptMatched{
-		Tenant: sub.Tenant, ReceiptID: r.ID, Notification: sub.Notification, Attempt: sub.Attempt, Part: sub.Part,
+		Tenant: sub.Tenant, ReceiptID: r.ID, Notification: sub.Notification, Attempt: sub.Attempt, Unit: sub.Unit,
 		Says: r.Says, Code: r.Code, Basis: BySubmission, DoneAt: r.DoneAt, ReceivedAt: r.ReceivedAt, At: at,
 	}}
 }
@@ -299,7 +299,7 @@ func confirmFit(s State, c ConfirmFit) ([]Event, error) {
 		return nil, nil
 	}
 	return []Event{ReceiptMatched{
-		Tenant: c.Tenant, ReceiptID: r.ID, Notification: c.Notification, Attempt: c.Attempt, Part: c.Part,
+		Tenant: c.Tenant, ReceiptID: r.ID, Notification: c.Notification, Attempt: c.Attempt, Unit: c.Unit,
 		Says: r.Says, Code: r.Code, Basis: ByFit, DoneAt: r.DoneAt, ReceivedAt: r.ReceivedAt, At: c.At,
 	}}, nil
 }

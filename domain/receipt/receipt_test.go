@@ -28,12 +28,12 @@ func given(t *testing.T, commands ...receipt.Command) example {
 	return domaintest.For(t, receipt.Decider).After(commands...)
 }
 
-// submission of part 1 of attempt 1 of a notification to the destination of a token,
+// submission of unit 1 of attempt 1 of a notification to the destination of a token,
 // accepted and registered at d.
 func submission(notification, token string, d time.Duration) receipt.RegisterSubmission {
 	return receipt.RegisterSubmission{
 		Submission: receipt.Submission{
-			Tenant: "acme", Notification: notification, Attempt: 1, Part: 1, Token: token, TokenKey: "key", AcceptedAt: at(d),
+			Tenant: "acme", Notification: notification, Attempt: 1, Unit: 1, Token: token, TokenKey: "key", AcceptedAt: at(d),
 		},
 		At: at(d),
 	}
@@ -64,7 +64,7 @@ func recorded(c receipt.RecordReceipt) happens {
 
 func matched(c receipt.RecordReceipt, notification string, by receipt.Basis, d time.Duration) receipt.ReceiptMatched {
 	return receipt.ReceiptMatched{
-		Tenant: "acme", ReceiptID: c.ID, Notification: notification, Attempt: 1, Part: 1, Says: c.Says, Code: c.Code,
+		Tenant: "acme", ReceiptID: c.ID, Notification: notification, Attempt: 1, Unit: 1, Says: c.Says, Code: c.Code,
 		Basis: by, DoneAt: c.DoneAt, ReceivedAt: c.ReceivedAt, At: at(d),
 	}
 }
@@ -154,9 +154,9 @@ func TestReusedIDs(t *testing.T) {
 		again := submission("n-2", "ada", 2*time.Hour)
 		given(t, ada, report("r-1", "ada", time.Hour)).When(again).Then(registered(again))
 	})
-	t.Run("two parts under one id", func(t *testing.T) {
+	t.Run("two units under one id", func(t *testing.T) {
 		two := submission("n-1", "ada", 0)
-		two.Part = 2
+		two.Unit = 2
 		rep := report("r-1", "ada", time.Hour)
 		given(t, ada).When(two).Then(registered(two)).When(rep).Then(recorded(rep), ambiguous("r-1", 2, time.Hour))
 	})
@@ -164,7 +164,7 @@ func TestReusedIDs(t *testing.T) {
 
 func TestReceiptsThatNameTheirAttempt(t *testing.T) {
 	echoed := report("r-1", "ada", second)
-	echoed.Notification, echoed.Attempt, echoed.Part = "n-1", 1, 1
+	echoed.Notification, echoed.Attempt, echoed.Unit = "n-1", 1, 1
 	byReference := matched(echoed, "n-1", receipt.ByReference, second)
 	byReference.Tenant = "" // nobody knows it here
 	sub := submission("n-1", "ada", 2*second)
@@ -173,7 +173,7 @@ func TestReceiptsThatNameTheirAttempt(t *testing.T) {
 		x := given(t).When(echoed).Then(recorded(echoed), byReference)
 		x.When(echoed).ThenNothing()
 		x.When(sub).Then(registered(sub))
-		x.When(receipt.ConfirmFit{ReceiptID: "r-1", Notification: "n-2", Attempt: 1, Part: 1}).ThenNothing()
+		x.When(receipt.ConfirmFit{ReceiptID: "r-1", Notification: "n-2", Attempt: 1, Unit: 1}).ThenNothing()
 	})
 	t.Run("with its submission, once", func(t *testing.T) {
 		early := submission("n-1", "ada", 0)
@@ -184,7 +184,7 @@ func TestReceiptsThatNameTheirAttempt(t *testing.T) {
 func TestFit(t *testing.T) {
 	rep := report("r-1", "ada", 2*second)
 	fit := func(notification string) receipt.ConfirmFit {
-		return receipt.ConfirmFit{ReceiptID: "r-1", Tenant: "acme", Notification: notification, Attempt: 1, Part: 1, At: at(time.Minute)}
+		return receipt.ConfirmFit{ReceiptID: "r-1", Tenant: "acme", Notification: notification, Attempt: 1, Unit: 1, At: at(time.Minute)}
 	}
 	sub := submission("n-1", "ada", time.Second)
 	t.Run("of no receipt", func(t *testing.T) {

@@ -111,7 +111,7 @@ func (c *checker) add(a histories.Append) {
 			c.notification(strings.TrimPrefix(a.Stream, notification.StreamPrefix), m, e, a.At)
 		case receipt.Event:
 			if s, ok := e.(receipt.SubmissionRegistered); ok {
-				if n := c.notifications[s.Notification]; len(n.Attempts) < s.Attempt || a.Stream != receipt.Stream(n.Attempts[s.Attempt-1].Route, n.Attempts[s.Attempt-1].Accepted[s.Part-1].ProviderID) {
+				if n := c.notifications[s.Notification]; len(n.Attempts) < s.Attempt || a.Stream != receipt.Stream(n.Attempts[s.Attempt-1].Route, n.Attempts[s.Attempt-1].Accepted[s.Unit-1].ProviderID) {
 					c.t.Errorf("%s registers what was not accepted under it", a.Stream)
 				}
 			}

@@ -208,14 +208,14 @@ func (s *story) gather() notification.Command {
 		for _, channel := range channels {
 			route := routeFor(s.random, channel)
 			target := notification.Target{
-				Channel: channel, Route: route.name, Sender: route.sender, Parts: 1, Policy: route.policy(),
+				Channel: channel, Route: route.name, Sender: route.sender, Units: 1, Policy: route.policy(),
 				Destination: personal.New(ref, string(make([]byte, 13))), Text: personal.New(ref, string(make([]byte, s.scenario.textBytes))),
 			}
 			if channel == "sms" || channel == "voice" {
 				target.Country, target.Operator = s.country.name, s.country.operators[s.random.IntN(len(s.country.operators))]
 			}
 			if channel == "sms" && s.scenario.textBytes >= 160 {
-				target.Parts = (s.scenario.textBytes + 152) / 153
+				target.Units = (s.scenario.textBytes + 152) / 153
 			}
 			step.Targets = append(step.Targets, target)
 			c.Why = append(c.Why, notification.Consideration{
@@ -249,32 +249,32 @@ func (s *story) work(number int) {
 func (s *story) answer(number int, claim string, route routeOf) {
 	a, _ := s.n.Attempt(number)
 	tokens := []receipt.Token{{Key: a.TokenKey, Token: a.Token}}
-	part := notification.PartOutcome{At: s.now}
+	part := notification.UnitOutcome{At: s.now}
 	reports := false
 	switch n := s.random.IntN(1000); {
 	case n < route.refusedSoon:
-		part.Fate, part.Code, part.Transient, part.Busy = notification.PartRefused, "0x00000058", true, s.chance(300)
+		part.Fate, part.Code, part.Transient, part.Busy = notification.UnitRefused, "0x00000058", true, s.chance(300)
 	case n < route.refusedSoon+route.refusedForGood:
-		part.Fate, part.Code = notification.PartRefused, failureCodes[s.random.IntN(3)]
+		part.Fate, part.Code = notification.UnitRefused, failureCodes[s.random.IntN(3)]
 	case n < route.refusedSoon+route.refusedForGood+route.lost:
-		part.Fate, reports = notification.PartUnknown, true
+		part.Fate, reports = notification.UnitLost, true
 	case n < route.refusedSoon+route.refusedForGood+route.lost+2:
 		part.Fate = notification.NotSent
 	default:
-		part.Fate, reports = notification.PartTaken, true
+		part.Fate, reports = notification.UnitAccepted, true
 	}
-	parts := make([]notification.PartOutcome, a.Parts)
+	parts := make([]notification.UnitOutcome, a.Units)
 	for i := range parts {
 		parts[i] = part
 		providerID := s.hex(8)
-		if part.Fate == notification.PartTaken {
+		if part.Fate == notification.UnitAccepted {
 			parts[i].ProviderID = providerID
 		}
 		if reports {
-			s.report(number, i+1, route, providerID, tokens, part.Fate == notification.PartUnknown)
+			s.report(number, i+1, route, providerID, tokens, part.Fate == notification.UnitLost)
 		}
 	}
-	s.tell("system:dispatch", "", notification.RecordOutcome{Attempt: number, Claim: claim, Parts: parts, At: s.now})
+	s.tell("system:dispatch", "", notification.RecordOutcome{Attempt: number, Claim: claim, Units: parts, At: s.now})
 }
 
 // report plans the receipts of one part. Those of a send without an answer name our own
@@ -285,7 +285,7 @@ func (s *story) report(number, part int, route routeOf, providerID string, token
 		if s.chance(400) {
 			return // nobody will ever know
 		}
-		r.Notification, r.Attempt, r.Part = s.id, number, part
+		r.Notification, r.Attempt, r.Unit = s.id, number, part
 	}
 	says, code := notification.SaysDelivered, "000"
 	switch n := s.random.IntN(1000); {

@@ -4,23 +4,23 @@ CREATE OR REPLACE VIEW accounting AS
 WITH (SELECT if(count() = 0, 0, max(span) + 1) FROM {table}_whole) AS whole
 SELECT
     tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
-    sum(n_messages) AS messages, sum(n_parts) AS parts, sum(n_billable) AS billable,
-    sum(n_billable_parts) AS billable_parts, sum(n_unpriced) AS unpriced
+    sum(n_messages) AS messages, sum(n_units) AS units, sum(n_billable) AS billable,
+    sum(n_billable_units) AS billable_units, sum(n_unpriced) AS unpriced
 FROM (
     SELECT
         tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
-        messages AS n_messages, parts AS n_parts, billable AS n_billable, billable_parts AS n_billable_parts, unpriced AS n_unpriced
+        messages AS n_messages, units AS n_units, billable AS n_billable, billable_units AS n_billable_units, unpriced AS n_unpriced
     FROM {table}_spans
     WHERE span < whole AND run IN (SELECT min(run) FROM {table}_whole GROUP BY span)
     UNION ALL
     SELECT
         tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
-        messages, parts, billable, billable_parts, unpriced
+        messages, units, billable, billable_units, unpriced
     FROM {table} FINAL
     WHERE first_seq >= whole * {size}
 )
 GROUP BY tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status
-HAVING (messages, parts, billable, billable_parts, unpriced) != (0, 0, 0, 0, 0)
+HAVING (messages, units, billable, billable_units, unpriced) != (0, 0, 0, 0, 0)
 SETTINGS do_not_merge_across_partitions_select_final = 1;
 
 -- The same of the first {cut} ledger events, as far as whole batches go. The batch that
@@ -29,13 +29,13 @@ CREATE OR REPLACE VIEW accounting_as_of AS
 WITH (SELECT if(count() = 0, 0, max(span) + 1) FROM {table}_whole) AS whole
 SELECT
     tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
-    messages, parts, billable, billable_parts, unpriced
+    messages, units, billable, billable_units, unpriced
 FROM {table}_spans
 WHERE span < least(whole, intDiv({cut:UInt64}, {size})) AND run IN (SELECT min(run) FROM {table}_whole GROUP BY span)
 UNION ALL
 SELECT
     tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status,
-    messages, parts, billable, billable_parts, unpriced
+    messages, units, billable, billable_units, unpriced
 FROM {table} FINAL
 WHERE first_seq >= least(whole, intDiv({cut:UInt64}, {size})) * {size} AND last_seq < {cut:UInt64};
 

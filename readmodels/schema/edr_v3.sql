@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS {table} (
     country        SimpleAggregateFunction(max, LowCardinality(String)),
     operator       SimpleAggregateFunction(max, LowCardinality(String)),
     person         SimpleAggregateFunction(max, String),
-    parts          SimpleAggregateFunction(max, UInt16),
+    units          SimpleAggregateFunction(max, UInt16),
     test           SimpleAggregateFunction(max, Bool),
     requested_at   SimpleAggregateFunction(min, Nullable(DateTime64(6, 'UTC'))),
     scheduled_at   SimpleAggregateFunction(min, Nullable(DateTime64(6, 'UTC'))),
