@@ -3,16 +3,18 @@ package main
 
 import (
 	"fmt"
+	"hash/maphash"
 	"os"
 	"strings"
 	"time"
+	"unsafe"
 )
 
 var stName = []string{"-", "scheduled", "dispatched", "unknown", "sent", "undelivered", "delivered", "withdrawn"}
 
 func label(l uint16) string {
 	act, n, y := int(l>>8), int(l>>4&15)+1, int(l&15)
-	v := []string{"", "accepted", "refused (transient)", "refused (permanent)"}
+	v := []string{"", "accepted", "refused (transient)", "refused (permanent)", "refused (busy)"}
 	k := []string{"", "delivered", "undelivered"}
 	switch act {
 	case aPmQ:
@@ -20,7 +22,28 @@ func label(l uint16) string {
 	case aClaim:
 		return fmt.Sprintf("worker claims %d", n)
 	case aWire:
+		if triesMode {
+			return fmt.Sprintf("%d part %d on the WIRE, provider: %s", n, y>>3+1, v[y&7])
+		}
 		return fmt.Sprintf("%d part %d on the WIRE, provider: %s", n, y>>2+1, v[y&3])
+	case aAnswer:
+		return fmt.Sprintf("answer to %d part %d arrives at the worker", n, y+1)
+	case aLostPart:
+		return fmt.Sprintf("answer to %d part %d is lost", n, y+1)
+	case aGuess:
+		return fmt.Sprintf("session of %d part %d breaks, taken for never on the wire", n, y+1)
+	case aDone:
+		return fmt.Sprintf("worker appends the outcome of %d", n)
+	case aEnrich:
+		return "PM handles Requested: Enrich"
+	case aHand:
+		return fmt.Sprintf("local worker claims %d by hand-over", n)
+	case aHandClash:
+		return fmt.Sprintf("hand-over of %d clashes, reloads", n)
+	case aHandGone:
+		return fmt.Sprintf("hand-over of %d is dropped", n)
+	case aSkip:
+		return fmt.Sprintf("PM leaves %d to the hand-over, arms its deadline", n)
 	case aDrop:
 		return fmt.Sprintf("fence: worker drops %d", n)
 	case aResp:
@@ -86,11 +109,38 @@ func show(s *State) string {
 	return b.String()
 }
 
+var triesMode bool
+
 type found struct {
 	v    string
 	from int32
 	lab  uint16
 	end  State
+}
+
+// print128 stands for a state that was met. Two states of a run of 10⁸ share one with a
+// probability below 10⁻²².
+type print128 [2]uint64
+
+var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+
+func fingerprint(s *State) print128 {
+	b := unsafe.Slice((*byte)(unsafe.Pointer(s)), unsafe.Sizeof(*s)) // bytes only: nothing between them
+	return print128{maphash.Bytes(seeds[0], b), maphash.Bytes(seeds[1], b)}
+}
+
+// queue holds the states that are yet to be explored, in order. Explored ones are dropped.
+type queue struct {
+	now, next []State
+	at        int
+}
+
+func (q *queue) take() State {
+	if q.at == len(q.now) {
+		q.now, q.next, q.at = q.next, q.now[:0], 0
+	}
+	q.at++
+	return q.now[q.at-1]
 }
 
 func run(c Cfg) {
@@ -101,18 +151,25 @@ func run(c Cfg) {
 		c.Wanted = DELIV
 	}
 	if c.MaxStates == 0 {
-		c.MaxStates = 14_000_000
+		c.MaxStates = 150_000_000
 	}
 	t0 := time.Now()
 	var init State
 	init.Cur = 1
 	init.CrashW, init.CrashP, init.Wipe, init.Rc = c.CrashW, c.CrashP, c.Wipe, c.Rc
 	x := ctx{c: &c}
-	for _, ch := range c.Steps[0] {
-		x.schedule(&init, 1, uint8(ch), -1, 0)
+	triesMode = c.Tries > 0
+	if c.owesEnrich() {
+		init.PmReq = 1
 	}
-	ids := map[State]int32{init: 0}
-	states := []State{init}
+	if !c.Gather {
+		init.Planned = 1
+		for _, ch := range c.Steps[0] {
+			x.schedule(&init, 1, uint8(ch), -1, 0)
+		}
+	}
+	ids := map[print128]int32{fingerprint(&init): 0}
+	states := queue{next: []State{init}}
 	parent := []int32{-1}
 	labs := []uint16{0}
 	var ef, et []int32 // fair edges
@@ -127,8 +184,8 @@ func run(c Cfg) {
 	var buf []succ
 	sinks, orphans, trunc := 0, 0, false
 	var trans int
-	for i := 0; i < len(states); i++ {
-		s := states[i]
+	for i := 0; i < len(parent); i++ {
+		s := states.take()
 		buf = successors(&c, &s, buf[:0])
 		fair := false
 		for j := range buf {
@@ -140,11 +197,12 @@ func run(c Cfg) {
 			if e.s == s {
 				continue
 			}
-			id, ok := ids[e.s]
+			f := fingerprint(&e.s)
+			id, ok := ids[f]
 			if !ok {
-				id = int32(len(states))
-				ids[e.s] = id
-				states = append(states, e.s)
+				id = int32(len(parent))
+				ids[f] = id
+				states.next = append(states.next, e.s)
 				parent = append(parent, int32(i))
 				labs = append(labs, e.lab)
 			}
@@ -164,7 +222,7 @@ func run(c Cfg) {
 				note(v, int32(i), 0xffff, &s)
 			}
 		}
-		if len(states) > c.MaxStates {
+		if len(parent) > c.MaxStates {
 			trunc = true
 			break
 		}
@@ -172,7 +230,7 @@ func run(c Cfg) {
 	// fair steps must not go round for ever
 	cyc := 0
 	if !trunc {
-		n := len(states)
+		n := len(parent)
 		in := make([]int32, n)
 		start := make([]int32, n+1)
 		for _, f := range ef {
@@ -199,7 +257,7 @@ func run(c Cfg) {
 		}
 		cyc = n - len(q)
 	}
-	fmt.Printf("== %s: %d states, %d transitions, %d quiet (%d with a listed orphan), fair cycles %d%s, %.1fs\n", c.Name, len(states), trans, sinks, orphans, cyc,
+	fmt.Printf("== %s: %d states, %d transitions, %d quiet (%d with a listed orphan), fair cycles %d%s, %.1fs\n", c.Name, len(parent), trans, sinks, orphans, cyc,
 		map[bool]string{true: " TRUNCATED"}[trunc], time.Since(t0).Seconds())
 	if len(order) == 0 {
 		fmt.Println("   holds")
@@ -225,6 +283,10 @@ func main() {
 	want := ""
 	if len(os.Args) > 1 {
 		want = os.Args[1]
+	}
+	if strings.HasPrefix(want, "r") {
+		reuse(want)
+		return
 	}
 	all := configs()
 	if want != "" {

@@ -4,7 +4,7 @@
 // and again after a crash; deadlines may fire at any moment their limit has passed, or again later.
 package main
 
-const ( // status of an attempt, in rank order; withdrawn beside them
+const ( // status of an attempt, in rank order; withdrawn apart from them
 	NONE = iota
 	SCHED
 	DISP
@@ -28,10 +28,17 @@ const ( // worker that claimed the attempt
 	wCLAIM  = 1 // Dispatched durable, nothing on the wire
 	wPART1  = 2 // first part of two on the wire
 	wWAIT   = 3 // all on the wire, waiting for the answer
-	wLOST   = 4 // said OutcomeUnknown; the answer may still come
+	wLOST   = 4 // OutcomeUnknown is appended; the answer may still come
 	vACC    = 1
 	vTRANS  = 2
 	vPERM   = 3
+	vBUSY   = 4
+	tTODO   = 0 // part as its worker knows it (tries within a claim): never on the wire
+	tWIRE   = 1 // on the wire, not answered
+	tACC    = 2
+	tBUSY   = 3 // refused as busy: may be tried again
+	tREF    = 4 // refused for good
+	tLOST   = 5 // may have been on the wire, no answer came
 	maxAtts = 4
 	kRETRY  = 1
 	kRESEND = 2
@@ -44,6 +51,7 @@ type Rcpt struct {
 }
 type Part struct {
 	Wire, V uint8 // times on the wire; the provider's verdict
+	T       uint8 // what its worker knows
 	Id, Sub uint8 // id durable on the notification; submission registered on the receipt stream
 	St      uint8 // as the notification knows it: 0, rDEL, rUNDEL
 	R       [2]Rcpt
@@ -57,6 +65,7 @@ type Att struct {
 	Due            uint8
 	Fenced         uint8 // the wire limit has passed since Dispatched, so the worker's fence is shut
 	W              uint8
+	H              uint8    // handed to a local worker: 1 with the state as appended, 2 overtaken since
 	Ld             [2]uint8 // racing workers: 1 loaded, 2 loaded and since overtaken
 	WD             uint8    // literal watchdog only: 1 armed, 2 consumed
 	P              [2]Part
@@ -67,6 +76,7 @@ type State struct {
 	Reached, Exh, Canc, Exp, ExpT uint8
 	ExpGone                       uint8 // literal expiry: deadline used up
 	CrashW, CrashP, Wipe, Rc      uint8
+	Planned, PmReq                uint8 // steps are planned; the process manager owes Requested an Enrich
 }
 
 type Cfg struct {
@@ -107,7 +117,23 @@ type Cfg struct {
 	SchedLimit       bool  // an attempt not sent within its limit is withdrawn by its watchdog
 	MatchOnce        bool  // only the first pair emits ReceiptMatched
 	MaxStates        int
+	// tries within a claim
+	Tries      uint8 // times that a part may be put on the wire in one claim; 0: the old worker
+	LostAtOnce bool  // OutcomeUnknown as soon as one part's answer is lost, while others are still tried
+	LostAccLit bool  // permanent only if another part was accepted (not: may have been)
+	UnkNoIds   bool  // OutcomeUnknown does not carry the ids of accepted parts
+	WireGuess  bool  // a broken session is taken for never on the wire
+	LeakyTries bool  // the fence is looked at before a part's first try only
+	// planned at intake, hand-over
+	AtIntake, Gather bool // planned in the request's append and handed over; planned by the process manager
+	EnrichBlind      bool // Enrich does not look whether it is planned
+	SkipNoWatch      bool // the process manager leaves a handed attempt alone, deadline too
+	HandBlind        bool // a handed attempt is claimed without the exact revision
+	HandNoDue        bool // a handed attempt's claim does not look at expires_at
 }
+
+// an Enrich of what is planned decides nothing, so where it is planned at intake it need not be explored
+func (c *Cfg) owesEnrich() bool { return c.Gather || c.EnrichBlind }
 
 func (s *State) over() bool { return s.Reached|s.Exh|s.Canc|s.Exp != 0 }
 
@@ -138,6 +164,23 @@ func (x *ctx) schedule(s *State, step, ch uint8, of int, kind uint8) {
 	if kind == kRETRY {
 		a.Due = 0
 	}
+	if x.c.AtIntake && step == 1 && kind == 0 && of < 0 {
+		a.H = 1
+	}
+	if kind == 0 {
+		for j := 0; j < int(i); j++ {
+			if o := &s.A[j]; o.Step == step && o.Chan == ch && o.Kind == 0 {
+				x.bad("P15 a step was planned twice")
+			}
+		}
+	}
+	if kind == kRETRY && of >= 0 {
+		for _, p := range s.A[of].P {
+			if p.V == vACC {
+				x.bad("P12 retried although a part of it was accepted by the provider")
+			}
+		}
+	}
 	if of >= 0 {
 		a.Of = uint8(of + 1)
 		if r := s.A[of].Repl; r != 0 {
@@ -147,7 +190,7 @@ func (x *ctx) schedule(s *State, step, ch uint8, of int, kind uint8) {
 	}
 }
 
-// retries and resends so far, in the whole notification (the bound of the model)
+// retries and resends so far, of the notification (the bound of the model)
 func tries(s *State) (retries, resends int) {
 	for i := 0; i < int(s.N); i++ {
 		switch s.A[i].Kind {
@@ -313,7 +356,7 @@ func (x *ctx) inFlight(s *State) bool {
 
 func (x *ctx) claim(s *State, n int) {
 	a := &s.A[n]
-	if a.P[0].Wire > 0 || a.W != wNONE {
+	if a.P[0].Wire|a.P[1].Wire != 0 || a.W != wNONE {
 		x.bad("P1 attempt claimed twice")
 	}
 	a.St, a.W, a.Q, a.Over = DISP, wCLAIM, 0, 0
@@ -325,7 +368,7 @@ func (x *ctx) claim(s *State, n int) {
 	}
 	if s.ExpGone != 0 {
 		x.bad("P10 dispatched after an expiry that was refused")
-	} else if s.ExpT != 0 {
+	} else if s.ExpT != 0 && !x.c.Racing { // racing: decided when loaded, and the revision had not moved
 		x.bad("P10 dispatched after expires_at")
 	}
 	if a.Due == 0 {
@@ -393,6 +436,15 @@ const (
 	aLoad
 	aClash
 	aSchedOver
+	aAnswer
+	aLostPart
+	aGuess
+	aDone
+	aEnrich
+	aHand
+	aHandClash
+	aHandGone
+	aSkip
 )
 
 func lab(act, n, y int) uint16 { return uint16(act<<8 | n<<4 | y) }
@@ -413,10 +465,20 @@ func successors(c *Cfg, s0 *State, out []succ) []succ {
 				}
 			}
 		}
+		if c.AtIntake && moved(s0, s) {
+			for i := range s.A {
+				if s.A[i].H == 1 && s0.A[i].H == 1 {
+					s.A[i].H = 2
+				}
+			}
+		}
 		for i := 0; i < int(s.N); i++ { // normal form
 			a := &s.A[i]
 			if a.St != SCHED {
 				a.Q, a.PmQ = 0, 0
+				if a.H == 1 && !c.HandBlind {
+					a.H = 2
+				}
 				if a.St != WITHD && a.Due == 0 {
 					a.Due = 1
 				}
@@ -426,6 +488,18 @@ func successors(c *Cfg, s0 *State, out []succ) []succ {
 			}
 			if a.St != UNK && a.St != SENT && a.St != SCHED {
 				a.Over = 0
+			}
+			if c.Tries > 0 && (a.W == wNONE || a.W == wLOST) && a.St > SCHED && a.St != WITHD { // the claim is over
+				for p := 0; p < c.Parts; p++ {
+					pp := &a.P[p]
+					pp.Wire = min(pp.Wire, 1)
+					if a.W == wNONE && pp.V != vACC {
+						pp.V = 0
+					}
+					if a.W == wNONE && (pp.T != tACC || pp.Id != 0) {
+						pp.T = tTODO
+					}
+				}
 			}
 			o := s0.A[i].St
 			if o != a.St && o != NONE && (a.St == WITHD && o != SCHED || o == WITHD || a.St != WITHD && a.St < o) {
@@ -450,6 +524,36 @@ func successors(c *Cfg, s0 *State, out []succ) []succ {
 			if a0.Due == 0 { // back-off deadline: the dispatch waits for it
 			} else {
 				emit(&s, lab(aPmQ, n, 0), true)
+			}
+		}
+		if a0.PmQ != 0 && c.AtIntake && a0.Step == 1 && a0.Kind == 0 {
+			s := *s0
+			s.A[n].PmQ = 0
+			if c.SkipNoWatch {
+				s.A[n].WD = 2
+			}
+			emit(&s, lab(aSkip, n, 0), false)
+		}
+		if a0.H != 0 {
+			s := *s0
+			s.A[n].H = 0
+			emit(&s, lab(aHandGone, n, 0), false) // the instance died, or has no room
+			s = *s0
+			switch {
+			case a0.H == 2 && !c.HandBlind:
+				s.A[n].H = 0
+				if a0.St == SCHED {
+					s.A[n].H = 1
+				}
+				emit(&s, lab(aHandClash, n, 0), true)
+			case !c.HandNoDue && (s0.ExpT != 0 || a0.Due == 0):
+				s.A[n].H = 0
+				emit(&s, lab(aHandGone, n, 0), true)
+			case a0.Chan == c.Down && c.Down != 0:
+			default:
+				s.A[n].H = 0
+				x.claim(&s, n)
+				emit(&s, lab(aHand, n, 0), true)
 			}
 		}
 		if a0.Due == 0 {
@@ -492,6 +596,9 @@ func successors(c *Cfg, s0 *State, out []succ) []succ {
 				emit(&s, lab(aClash, n, w), true)
 			}
 		}
+		if c.Tries > 0 {
+			tries1(c, s0, n, &x, emit)
+		}
 		wire := func(p int) {
 			for _, v := range []uint8{vACC, vTRANS, vPERM} {
 				if v != vACC && !c.Refuse {
@@ -517,7 +624,11 @@ func successors(c *Cfg, s0 *State, out []succ) []succ {
 				emit(&s, lab(aWire, n, p<<2|int(v)), true)
 			}
 		}
-		switch a0.W {
+		old := a0.W
+		if c.Tries > 0 {
+			old = wNONE
+		}
+		switch old {
 		case wCLAIM:
 			if a0.Fenced == 0 || c.LeakyFence {
 				wire(0)
@@ -579,6 +690,11 @@ func successors(c *Cfg, s0 *State, out []succ) []succ {
 			s := *s0
 			s.CrashW--
 			s.A[n].W = wNONE
+			for p := range s.A[n].P {
+				if pp := &s.A[n].P[p]; pp.T == tACC {
+					pp.T = tLOST // what the worker knew is gone
+				}
+			}
 			emit(&s, lab(aCrashW, n, 0), false)
 		}
 		for p := 0; p < c.Parts; p++ {
@@ -657,7 +773,7 @@ func successors(c *Cfg, s0 *State, out []succ) []succ {
 			s.A[n].Over = 1
 			emit(&s, lab(aTime, n, 0), true)
 		}
-		if (a0.PmQ == 0 || c.NoDue && a0.Due == 0) && a0.St != NONE && a0.St != WITHD && (!c.WDLiteral || a0.WD == 1) {
+		if (a0.PmQ == 0 || c.NoDue && a0.Due == 0) && a0.St != NONE && a0.St != WITHD && (!c.WDLiteral || a0.WD == 1) && !(c.SkipNoWatch && a0.WD == 2 && a0.St == SCHED) {
 			s := *s0
 			a := &s.A[n]
 			switch a0.St {
@@ -706,6 +822,21 @@ func successors(c *Cfg, s0 *State, out []succ) []succ {
 		}
 		// a receipt-driven watchdog is not needed: undelivered and delivered settle themselves
 	}
+	if s0.PmReq != 0 {
+		s := *s0
+		s.PmReq = 0
+		if (s0.Planned == 0 || c.EnrichBlind) && !s0.over() {
+			s.Planned = 1
+			if s0.ExpT != 0 {
+				s.Exp = 1
+			} else {
+				for _, ch := range c.Steps[0] {
+					x.schedule(&s, 1, uint8(ch), -1, 0)
+				}
+			}
+		}
+		emit(&s, lab(aEnrich, 0, 0), true)
+	}
 	if c.Cancel && !s0.over() && !x.inFlight(s0) {
 		s := *s0
 		s.Canc = 1
@@ -732,6 +863,9 @@ func successors(c *Cfg, s0 *State, out []succ) []succ {
 	if s0.CrashP > 0 {
 		s := *s0
 		s.CrashP--
+		if c.owesEnrich() {
+			s.PmReq = 1
+		}
 		for n := 0; n < int(s.N); n++ {
 			a := &s.A[n]
 			if a.St == SCHED {
@@ -815,6 +949,8 @@ func quiet(c *Cfg, s *State) (v []string, orphan bool) {
 				if r.K != 0 && r.P < pDONE && r.F == 0 {
 					if a.P[p].Id != 0 {
 						v = append(v, "P4 receipt lost: its id is on the notification, nothing joins them")
+					} else if a.P[p].T == tACC {
+						v = append(v, "P13 receipt is an orphan, though the worker knew its id when it appended the outcome")
 					} else {
 						orphan = true
 					}
@@ -830,4 +966,147 @@ func quiet(c *Cfg, s *State) (v []string, orphan bool) {
 		v = append(v, "P5 stuck: not final, and nothing will happen any more")
 	}
 	return
+}
+
+// one claim, part by part: what was refused as busy or never on the wire is tried again until the fence shuts
+func tries1(c *Cfg, s0 *State, n int, x *ctx, emit func(*State, uint16, bool)) {
+	a0 := &s0.A[n]
+	switch a0.W {
+	case wCLAIM:
+		open := false
+		for p := 0; p < c.Parts; p++ {
+			p0 := &a0.P[p]
+			switch p0.T {
+			case tTODO, tBUSY:
+				open = true
+				if p0.Wire >= c.Tries || a0.Fenced != 0 && !(c.LeakyTries && p0.T == tBUSY) {
+					break
+				}
+				for _, v := range []uint8{vACC, vBUSY, vTRANS, vPERM} {
+					if v != vACC && !c.Refuse {
+						continue
+					}
+					s := *s0
+					pp := &s.A[n].P[p]
+					if p0.Wire > 0 && p0.V != vBUSY {
+						x.bad("P1 part on the wire again, and the provider had not refused it as busy")
+					}
+					pp.Wire++
+					pp.V, pp.T = v, tWIRE
+					if s.Canc|s.Exp != 0 {
+						x.bad("P7 on the wire after an accepted cancel/expiry")
+					}
+					if s.Exh != 0 {
+						x.bad("P11 on the wire after Exhausted")
+					}
+					if r := a0.Repl; r != 0 && s.A[r-1].W|s.A[r-1].P[0].Wire != 0 {
+						x.bad("P14 on the wire after its resend was claimed")
+					}
+					if a0.St != DISP {
+						x.bad("P14 on the wire although not dispatched any more")
+					}
+					emit(&s, lab(aWire, n, p<<3|int(v)), true)
+				}
+			case tWIRE:
+				open = true
+				s := *s0
+				pp := &s.A[n].P[p]
+				switch p0.V {
+				case vACC:
+					pp.T = tACC
+				case vBUSY:
+					pp.T = tBUSY
+				default:
+					pp.T = tREF
+				}
+				emit(&s, lab(aAnswer, n, p), true)
+				if c.Loss {
+					s := *s0
+					s.A[n].P[p].T = tLOST
+					if c.LostAtOnce {
+						x.unknown(&s, n)
+					}
+					emit(&s, lab(aLostPart, n, p), false)
+				}
+				if c.WireGuess {
+					s := *s0
+					s.A[n].P[p].T = tTODO
+					emit(&s, lab(aGuess, n, p), false)
+				}
+			}
+		}
+		s := *s0 // all parts known, or the fence shut (at any time)
+		l := aDone
+		if open {
+			l = aDrop
+		}
+		finish(c, &s, n, x, false)
+		emit(&s, lab(l, n, 0), true)
+	case wLOST:
+		s := *s0
+		for p := 0; p < c.Parts; p++ {
+			pp := &s.A[n].P[p]
+			if pp.T == tLOST {
+				switch pp.V {
+				case vACC:
+					pp.T = tACC
+				case vBUSY:
+					pp.T = tBUSY
+				default:
+					pp.T = tREF
+				}
+			}
+		}
+		finish(c, &s, n, x, true)
+		emit(&s, lab(aLate, n, 0), false)
+	}
+}
+
+// the one append that ends a claim (late: or what came after it)
+func finish(c *Cfg, s *State, n int, x *ctx, late bool) {
+	a := &s.A[n]
+	acc, lost, miss, perm := 0, 0, 0, 0
+	a.W = wNONE
+	for p := 0; p < c.Parts; p++ {
+		pp := &a.P[p]
+		switch pp.T {
+		case tWIRE: // not answered before the fence
+			pp.T = tLOST
+			lost++
+		case tLOST:
+			lost++
+		case tACC:
+			acc++
+		case tTODO, tBUSY:
+			miss++
+		case tREF:
+			miss++
+			if pp.V == vPERM {
+				perm++
+			}
+		}
+	}
+	if lost > 0 {
+		a.W = wLOST
+	}
+	ids := func() {
+		for p := 0; p < c.Parts; p++ {
+			if a.P[p].T == tACC {
+				a.P[p].Id = 1
+			}
+		}
+	}
+	switch {
+	case acc == c.Parts:
+		x.sent(s, n)
+	case miss > 0:
+		ids()
+		x.refused(s, n, acc == 0 && perm == 0 && (lost == 0 || c.LostAccLit))
+	default:
+		if !c.UnkNoIds {
+			ids()
+		}
+		x.unknown(s, n)
+	}
+	_ = late
 }
