@@ -41,6 +41,9 @@ type Kind struct {
 	// Spells reports whether a text holds a given normal address in any spelling. If nil,
 	// letter case is ignored and nothing else.
 	Spells func(text, normal string) bool
+	// Reads reads an address as a provider's report has it. If nil, what normalises is
+	// complete, and anything else is no address.
+	Reads func(text string) Reported
 }
 
 // Facts are what an address shows of itself in clear.
@@ -60,7 +63,7 @@ type Found struct {
 
 // The kinds that this package exports.
 var (
-	Phone = Kind{Name: "phone", Identifies: true, Normalise: normalisePhone, Facts: phoneFacts, Find: findPhones, Spells: spellsPhone}
+	Phone = Kind{Name: "phone", Identifies: true, Normalise: normalisePhone, Facts: phoneFacts, Find: findPhones, Spells: spellsPhone, Reads: readPhone}
 	Email = Kind{Name: "email", Identifies: true, Normalise: normaliseEmail, Identity: emailIdentity, Find: findEmails, Spells: spellsEmail}
 	// Device is a token of an app on one device, as its push service gives it.
 	Device = Kind{Name: "device", Identifies: true, Normalise: normaliseDevice, Find: findDevices}
