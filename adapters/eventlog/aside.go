@@ -14,8 +14,8 @@ func (l *Log) applyAside(b *pebble.Batch) error {
 	if err := l.readOnly(); err != nil {
 		return err
 	}
-	if l.space.waiting() {
-		return l.space.refusal()
+	if l.guard.Waiting() {
+		return l.full()
 	}
 	if err := l.guarded(func() error { return l.db.Apply(b, pebble.Sync) }); err != nil {
 		l.fail(err)

@@ -23,18 +23,18 @@ func (l *Log) Checkpoint() (dir string, err error) {
 		return "", err
 	}
 	defer l.leave()
-	all := l.space.PathJoin(l.space.dir, checkpointsName)
-	if err := l.space.MkdirAll(all, 0o700); err != nil {
+	all := l.guard.PathJoin(l.guard.Dir(), checkpointsName)
+	if err := l.guard.MkdirAll(all, 0o700); err != nil {
 		return "", fmt.Errorf("make a checkpoint: %w", err)
 	}
-	there, err := l.space.List(all)
+	there, err := l.guard.List(all)
 	if err != nil {
 		return "", fmt.Errorf("make a checkpoint: %w", err)
 	}
 	if len(there) >= maxCheckpoints {
 		return "", fmt.Errorf("%w: %d checkpoints are in use", event.ErrUnavailable, len(there))
 	}
-	dir = l.space.PathJoin(all, uuid.NewString())
+	dir = l.guard.PathJoin(all, uuid.NewString())
 	if err := l.db.Checkpoint(dir); err != nil {
 		return "", fmt.Errorf("make a checkpoint: %w", err)
 	}
@@ -43,7 +43,7 @@ func (l *Log) Checkpoint() (dir string, err error) {
 
 // RemoveCheckpoint removes what Checkpoint answered.
 func (l *Log) RemoveCheckpoint(dir string) error {
-	if err := l.space.RemoveAll(dir); err != nil {
+	if err := l.guard.RemoveAll(dir); err != nil {
 		return fmt.Errorf("remove a checkpoint: %w", err)
 	}
 	return nil
@@ -51,7 +51,7 @@ func (l *Log) RemoveCheckpoint(dir string) error {
 
 // removeCheckpoints removes those that nobody uses any more.
 func (l *Log) removeCheckpoints() error {
-	if err := l.space.RemoveAll(l.space.PathJoin(l.space.dir, checkpointsName)); err != nil {
+	if err := l.guard.RemoveAll(l.guard.PathJoin(l.guard.Dir(), checkpointsName)); err != nil {
 		return fmt.Errorf("remove old checkpoints: %w", err)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 )
 
@@ -65,7 +66,7 @@ func makeStores(t *testing.T) []stored {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		var log *Log
 		for life := range 3 {
-			log = openSmall(t, mem, reserve{every: time.Hour})
+			log = openSmall(t, mem, guard.Reserve{Every: time.Hour})
 			for n := range 60 {
 				events := someEvents(1 + rng.IntN(3))
 				if n%7 == 0 {
@@ -99,7 +100,7 @@ func makeStores(t *testing.T) []stored {
 				t.Fatal(err)
 			}
 		case "crashed":
-			if err := log.space.synced.save(); err != nil {
+			if err := log.guard.SaveNote(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -119,7 +120,7 @@ func (s stored) damaged(t *testing.T, rng *rand.Rand) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	note, err := readSynced(fs, "log/"+syncedName)
+	newest, synced, err := guard.NewestLog(fs, "log")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,8 +141,7 @@ func (s stored) damaged(t *testing.T, rng *rand.Rand) string {
 	}
 	setContent(t, fs, "log/"+name, content)
 	// What was noted last of the newest write-ahead log.
-	newest := note.logs[len(note.logs)-1]
-	unnoted := s.name == "crashed within the second" && name == fmt.Sprintf("%06d.log", newest.number) && int64(at) >= newest.size
+	unnoted := s.name == "crashed within the second" && name == fmt.Sprintf("%06d.log", newest) && int64(at) >= synced
 
 	log, err := Open(Options{Dir: "log", FS: fs, CacheBytes: 1 << 20, Logger: quiet()})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/uuid"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 )
 
@@ -134,7 +135,7 @@ func (w *writer) standsAt(b *batch, stream string, id uuid.UUID, r, first event.
 		return false, 0, nil
 	}
 	if err != nil {
-		return false, 0, fmt.Errorf("find event %d of stream %q: %w", r, stream, damage(err))
+		return false, 0, fmt.Errorf("find event %d of stream %q: %w", r, stream, guard.Damage(err))
 	}
 	position, err := decodeIndex(key, value)
 	_ = closer.Close()

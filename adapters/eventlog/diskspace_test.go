@@ -14,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 )
 
@@ -115,7 +116,7 @@ func (f *smallDiskFile) sync(do func() error) error {
 	return do()
 }
 
-func openSmall(t testing.TB, fs vfs.FS, r reserve) *Log {
+func openSmall(t testing.TB, fs vfs.FS, r guard.Reserve) *Log {
 	t.Helper()
 	log, err := Open(Options{Dir: "log", FS: fs, CacheBytes: 1 << 20, Logger: quiet(), reserve: &r})
 	if err != nil {
@@ -150,7 +151,7 @@ func TestDiskFull(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			mem := vfs.NewCrashableMem()
 			d := newSmallDisk(mem, 1<<30)
-			log := openSmall(t, d, reserve{every: time.Millisecond})
+			log := openSmall(t, d, guard.Reserve{Every: time.Millisecond})
 			mustAppend(t, log, "a", event.NoStream(), someEvents(2)...)
 			full(d)
 			events := someEvents(3)
@@ -199,7 +200,7 @@ func TestDiskFull(t *testing.T) {
 func TestDiskFullAnywhere(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	d := newSmallDisk(mem, 1<<30)
-	log := openSmall(t, d, reserve{every: time.Millisecond})
+	log := openSmall(t, d, guard.Reserve{Every: time.Millisecond})
 	count := 0
 	for left := 1; left < 40_000; left += left/3 + 13 {
 		mustAppend(t, log, "a", event.Any(), someEvents(20)...)
@@ -226,7 +227,7 @@ func TestDiskFullAnywhere(t *testing.T) {
 func TestReserve(t *testing.T) {
 	const mib = 1 << 20
 	d := newSmallDisk(vfs.NewCrashableMem(), 1<<30)
-	log := openSmall(t, d, reserve{bytes: 100 * mib, slack: 10 * mib, every: time.Millisecond})
+	log := openSmall(t, d, guard.Reserve{Bytes: 100 * mib, Slack: 10 * mib, Every: time.Millisecond})
 	for _, step := range []struct {
 		left  int
 		taken bool
@@ -246,7 +247,7 @@ func TestReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.set(10*mib, false)
-	if log, err := Open(Options{Dir: "log", FS: d, reserve: &reserve{bytes: 100 * mib, every: time.Millisecond}}); err == nil || !strings.Contains(err.Error(), "disk full: free 10 MiB, to open it takes 25 MiB") {
+	if log, err := Open(Options{Dir: "log", FS: d, reserve: &guard.Reserve{Bytes: 100 * mib, Every: time.Millisecond}}); err == nil || !strings.Contains(err.Error(), "disk full: free 10 MiB, to open it takes 25 MiB") {
 		t.Errorf("open on a full disk: %v, %v", log, err)
 	}
 }
@@ -255,7 +256,7 @@ func TestReserve(t *testing.T) {
 func TestCloseOnAFullDisk(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	d := newSmallDisk(mem, 1<<30)
-	log := openSmall(t, d, reserve{every: time.Hour})
+	log := openSmall(t, d, guard.Reserve{Every: time.Hour})
 	mustAppend(t, log, "a", event.NoStream(), someEvents(2)...)
 	d.set(0, false)
 	held := appendAsync(t.Context(), log, "a", event.Exact(1), someEvents(1))
@@ -279,7 +280,7 @@ func TestManifestFails(t *testing.T) {
 	}
 	mem := vfs.NewCrashableMem()
 	d := newSmallDisk(mem, 1<<40)
-	log := openSmall(t, d, reserve{every: time.Millisecond})
+	log := openSmall(t, d, guard.Reserve{Every: time.Millisecond})
 	mustAppend(t, log, "a", event.NoStream(), someEvents(2)...)
 	d.mu.Lock()
 	d.broken = func(name string) error {

@@ -13,9 +13,9 @@
 //     new Open, which reads back what the disk really has, leaves that state.
 //   - A full disk is not a failed write: what meets it waits for space, appends are
 //     refused meanwhile (before that already, while less than a reserve is free), reads go
-//     on, and all goes on by itself when there is space (diskspace.go).
+//     on, and all goes on by itself when there is space (guard/).
 //   - Where Pebble would end the process because it cannot write its own log, its manifest
-//     or its folder, it is stopped instead (diskspace.go): the log is read-only as above,
+//     or its folder, it is stopped instead (guard/): the log is read-only as above,
 //     and Close leaves Pebble as it stands. Only an inconsistency that Pebble finds in
 //     itself ends the process.
 //   - Every record carries a checksum over its position and content, verified when it is
@@ -23,8 +23,8 @@
 //     skipped nor served.
 //   - Damage to Pebble's own files, a flipped bit or a file cut short, is an error of Open,
 //     or of those who come upon it, or does no harm. Where Pebble would take it for the
-//     end of an unfinished write and forget what follows, the log compares with a note of
-//     its own of what was synced (synced.go).
+//     end of an unfinished write and forget what follows, the log compares with its own
+//     record of what was synced (guard/).
 //   - What a stream's metadata ($maxCount, $maxAge, $tb) or its deletion hide is not
 //     shown by reads of the stream, from when they are durable. $all shows it until it is
 //     scavenged (scavenge.go), which moves no position.
@@ -33,7 +33,7 @@
 //     append.
 //
 // Not promised: to notice damage to the end of the newest write-ahead log that was synced
-// within the second (spaceEvery) before a crash, since that cannot be told from a write
+// within the second (guard.LookEvery) before a crash, since that cannot be told from a write
 // which the crash interrupted; to notice that the whole folder is an older state of itself;
 // an order between appends in flight at the same time; recognising a repeated append with
 // Any or StreamExists once recentIDs younger events were appended.

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 )
 
@@ -147,7 +148,7 @@ func TestNothingShownBeforeItsSync(t *testing.T) {
 // between write and sync: what the new one shows must survive a crash of the machine.
 func TestRecoveredEventsAreDurable(t *testing.T) {
 	d := newDisk(vfs.NewCrashableMem())
-	log := openSmall(t, d, reserve{every: time.Hour}) // it does nothing more once it is killed
+	log := openSmall(t, d, guard.Reserve{Every: time.Hour}) // it does nothing more once it is killed
 	mustAppend(t, log, "a", event.NoStream(), someEvents(1)...)
 	release := d.hold()
 	held := appendAsync(t.Context(), log, "a", event.Exact(0), someEvents(3))
@@ -298,19 +299,15 @@ func TestCloseFinishesWhatItTook(t *testing.T) {
 
 func TestIdleLogWritesNothing(t *testing.T) {
 	d := newDisk(vfs.NewCrashableMem())
-	log := openOn(t, d)
+	log := openSmall(t, d, guard.Reserve{Every: 5 * time.Millisecond})
 	mustAppend(t, log, "a", event.NoStream(), someEvents(1)...)
 	// The one write that follows an append: how far the files were synced.
-	eventually(t, "it is noted what was synced", func() bool {
-		log.space.synced.mu.Lock()
-		defer log.space.synced.mu.Unlock()
-		return !log.space.synced.changed
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*spaceEvery)
+	if err := log.guard.SaveNote(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond) // forty looks of the guard
 	defer cancel()
-	log.space.synced.write.Lock() // it is written by now
 	before := d.writes.Load()
-	log.space.synced.write.Unlock()
 	if err := log.Subscribe(ctx, event.Subscription{}, event.Handler{}); err != nil { // follows for a while
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 )
 
@@ -101,7 +102,7 @@ func (l *Log) head(stream string) (head, error) {
 		return head{}, nil
 	}
 	if err != nil {
-		return head{}, fmt.Errorf("read head of stream %q: %w", stream, damage(err))
+		return head{}, fmt.Errorf("read head of stream %q: %w", stream, guard.Damage(err))
 	}
 	defer closer.Close()
 	return decodeHead(key, value)

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/uuid"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 )
 
@@ -106,7 +107,7 @@ func decodeLink(name string, key, value []byte) (event.Recorded, error) {
 // readLinks is ReadStream of a stream of links.
 func (l *Log) readLinks(ctx context.Context, read event.StreamRead, visit func(event.Recorded) error) error {
 	if err := l.indexUpTo(ctx, l.durable.at()); err != nil {
-		return fmt.Errorf("read stream %q: %w", read.Stream, damage(err))
+		return fmt.Errorf("read stream %q: %w", read.Stream, guard.Damage(err))
 	}
 	left, found := read.Limit, false
 	for {
@@ -150,7 +151,7 @@ func (l *Log) linkChunk(read *event.StreamRead, left int) (chunk, bool, error) {
 	defer l.leave()
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: appendLinkKey(nil, read.Stream, 0), UpperBound: appendLinkEnd(nil, read.Stream)})
 	if err != nil {
-		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, damage(err))
+		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, guard.Damage(err))
 	}
 	defer it.Close()
 	step, valid := it.Next, false
@@ -182,7 +183,7 @@ func (l *Log) linkChunk(read *event.StreamRead, left int) (chunk, bool, error) {
 		}
 	}
 	if err := it.Error(); err != nil {
-		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, damage(err))
+		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, guard.Damage(err))
 	}
 	return c, false, nil
 }
@@ -217,7 +218,7 @@ func (l *Log) indexSome(upTo event.Position) (done bool, err error) {
 	}
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: appendPositionKey(nil, x.next), UpperBound: appendPositionKey(nil, upTo+1)})
 	if err != nil {
-		return false, fmt.Errorf("index from position %d: %w", x.next, damage(err))
+		return false, fmt.Errorf("index from position %d: %w", x.next, guard.Damage(err))
 	}
 	defer it.Close()
 	batch := l.db.NewBatch()
@@ -229,7 +230,7 @@ func (l *Log) indexSome(upTo event.Position) (done bool, err error) {
 		scanned++
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return false, fmt.Errorf("index position %d: %w", positionOf(it.Key()), damage(err))
+			return false, fmt.Errorf("index position %d: %w", positionOf(it.Key()), guard.Damage(err))
 		}
 		rec, err := decodeRecord(it.Key(), value)
 		if err != nil {
@@ -251,7 +252,7 @@ func (l *Log) indexSome(upTo event.Position) (done bool, err error) {
 		next = rec.position + 1
 	}
 	if err := it.Error(); err != nil {
-		return false, fmt.Errorf("index from position %d: %w", x.next, damage(err))
+		return false, fmt.Errorf("index from position %d: %w", x.next, guard.Damage(err))
 	}
 	if !valid {
 		next = upTo + 1
@@ -259,7 +260,7 @@ func (l *Log) indexSome(upTo event.Position) (done bool, err error) {
 	value := make([]byte, indexValueSize)
 	putIndex(value, indexedKey, next)
 	if err := batch.Set(indexedKey, value, nil); err != nil {
-		return false, fmt.Errorf("index up to position %d: %w", next, damage(err))
+		return false, fmt.Errorf("index up to position %d: %w", next, guard.Damage(err))
 	}
 	if err := l.applyAside(batch); err != nil {
 		return false, err
@@ -282,7 +283,7 @@ func (x *links) load(db *pebble.DB) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("find how far the index is: %w", damage(err))
+		return fmt.Errorf("find how far the index is: %w", guard.Damage(err))
 	}
 	defer closer.Close()
 	x.next, err = decodeIndexed(value)
@@ -303,7 +304,7 @@ func (x *links) count(db *pebble.DB, name string) (uint64, error) {
 	}
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: appendLinkKey(nil, name, 0), UpperBound: appendLinkEnd(nil, name)})
 	if err != nil {
-		return 0, fmt.Errorf("count the links of %q: %w", name, damage(err))
+		return 0, fmt.Errorf("count the links of %q: %w", name, guard.Damage(err))
 	}
 	defer it.Close()
 	n := uint64(0)
@@ -311,7 +312,7 @@ func (x *links) count(db *pebble.DB, name string) (uint64, error) {
 		n = uint64(revisionOf(it.Key())) + 1
 	}
 	if err := it.Error(); err != nil {
-		return 0, fmt.Errorf("count the links of %q: %w", name, damage(err))
+		return 0, fmt.Errorf("count the links of %q: %w", name, guard.Damage(err))
 	}
 	x.counts.put(name, n)
 	return n, nil

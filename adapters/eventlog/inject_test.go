@@ -18,6 +18,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 )
 
@@ -192,13 +193,13 @@ func faultRun(t *testing.T, seed uint64) string {
 	mem := vfs.NewCrashableMem()
 	fs := &faulty{FS: mem,
 		kind:  []string{"sync eio", "write eio", "sync full", "write full", "write short"}[rng.IntN(5)],
-		files: []string{"", ".log", ".sst", "MANIFEST-", syncedName, "folder"}[rng.IntN(6)],
+		files: []string{"", ".log", ".sst", "MANIFEST-", guard.NoteName, "folder"}[rng.IntN(6)],
 		after: 1 << 30, // not before the log is open
 		times: []int{1, 3, 1 << 30}[rng.IntN(3)],
 	}
 	what := fmt.Sprintf("%s in %q", fs.kind, fs.files)
 	passes := !strings.HasSuffix(fs.kind, "eio")
-	log := openSmall(t, fs, reserve{every: time.Millisecond})
+	log := openSmall(t, fs, guard.Reserve{Every: time.Millisecond})
 	fs.mu.Lock()
 	if fs.after = rng.IntN(60); fs.files == ".sst" || fs.files == "MANIFEST-" || fs.files == "folder" {
 		fs.after = rng.IntN(4) // of three flushes

@@ -10,6 +10,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"recapito/adapters/eventlog/guard"
 )
 
 // Inspection looks at a log that nothing runs on, and writes nothing.
@@ -42,7 +44,7 @@ func Inspect(o Options) (*Inspection, error) {
 		return nil, fmt.Errorf("open event log in %s: %w", o.Dir, err)
 	}
 	i.lock, po.Lock = lock, lock
-	_, i.lost = verify(o.FS, o.Dir)
+	i.lost = guard.Verify(o.FS, o.Dir)
 	if i.log.db, err = pebble.Open(o.Dir, po); err != nil {
 		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, errors.Join(i.lost, err)), lock.Close())
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/sstable/block"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 )
 
@@ -46,20 +47,14 @@ type Options struct {
 	Logger *slog.Logger     // nil means slog.Default
 	Now    func() time.Time // for Recorded.Created; nil means time.Now
 
-	reserve *reserve // for tests; nil means that of the constants
-}
-
-// reserve is how much space is kept free.
-type reserve struct {
-	bytes, slack uint64
-	every        time.Duration // between two looks
+	reserve *guard.Reserve // for tests; nil means the guard's own
 }
 
 // Log is an open event log. It implements commands.Store and is safe for use by many
 // goroutines.
 type Log struct {
 	db      *pebble.DB
-	space   *space
+	guard   *guard.FS
 	lock    io.Closer // of the folder; nil if Pebble has it
 	disk    io.Closer // of our own file system; nil if one was given
 	logger  *slog.Logger
@@ -108,18 +103,18 @@ func Open(o Options) (*Log, error) {
 			o.Logger.Warn("event log: slow disk", "operation", info.OpType.String(), "duration", info.Duration)
 		})
 	}
-	l.space = newSpace(o.FS, o, l.fail)
-	o.FS = l.space
+	l.guard = guard.New(guard.Options{FS: o.FS, Dir: o.Dir, Name: "event log", Logger: o.Logger, Failed: l.fail, Reserve: o.reserve})
+	o.FS = l.guard
 	var w *writer
 	err := l.openPebble(o)
 	if err == nil {
 		w, err = l.start(o)
 	}
 	if err != nil {
-		l.space.end()
+		l.guard.Stop()
 		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, err), l.release())
 	}
-	l.space.watch()
+	l.guard.Watch()
 	go w.run()
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
@@ -143,7 +138,7 @@ func (l *Log) openPebble(o Options) error {
 			return err
 		}
 		l.lock, po.Lock = lock, lock
-		if err := l.space.opens(); err != nil {
+		if err := l.guard.Check(); err != nil {
 			return err
 		}
 	}
@@ -159,13 +154,13 @@ func (l *Log) openPebble(o Options) error {
 			}
 		}()
 		db, err := pebble.Open(o.Dir, po)
-		opened <- opening{db, damage(err)}
+		opened <- opening{db, guard.Damage(err)}
 	}()
 	select {
 	case done := <-opened:
 		l.db = done.db
 		return done.err
-	case <-l.space.stuck:
+	case <-l.guard.Stuck():
 		return l.readOnly()
 	}
 }
@@ -181,14 +176,14 @@ func lockFolder(o Options) (*pebble.Lock, error) {
 // release lets go of Pebble and the folder, unless Pebble is stuck: then it is left as
 // it stands, with its files.
 func (l *Log) release() error {
-	if l.space.isStuck() {
+	if l.guard.IsStuck() {
 		return nil
 	}
 	var problems []error
 	if l.db != nil {
 		problems = append(problems, l.db.Close())
 	}
-	problems = append(problems, l.space.synced.close())
+	problems = append(problems, l.guard.Close())
 	if l.lock != nil {
 		problems = append(problems, l.lock.Close())
 	}
@@ -202,7 +197,7 @@ func (l *Log) release() error {
 // may have been in the page cache only, if a process was killed between write and sync,
 // but its Open returns when that is in synced tables (TestRecoveredEventsAreDurable).
 func (l *Log) start(o Options) (*writer, error) {
-	if err := l.space.keepNote(); err != nil {
+	if err := l.guard.BeginNote(); err != nil {
 		return nil, err
 	}
 	if err := l.checkFormat(); err != nil {
@@ -259,13 +254,13 @@ func knownFormat(found []byte) error {
 func (l *Log) Close() error {
 	l.ending.Store(true)
 	l.stop()
-	l.space.end()
+	l.guard.Stop()
 	ended := make(chan error, 1)
 	go func() { ended <- l.close() }() // ends, unless Pebble is stuck
 	select {
 	case err := <-ended:
 		return err
-	case <-l.space.stuck:
+	case <-l.guard.Stuck():
 	}
 	select {
 	case err := <-ended:
@@ -287,7 +282,7 @@ func (l *Log) close() error {
 	<-l.done
 	l.scavenged.Wait()
 	l.durable.advance(l.durable.at())
-	if l.broken.Load() || l.space.isStuck() {
+	if l.broken.Load() || l.guard.IsStuck() {
 		// Pebble holds locks for ever and cannot be closed. The end of the process
 		// releases the folder.
 		return fmt.Errorf("close event log: %w", l.readOnly())
@@ -348,7 +343,15 @@ func (l *Log) refusal() error {
 	if err := l.readOnly(); err != nil {
 		return err
 	}
-	return l.space.refusal()
+	return l.full()
+}
+
+// full returns why appends are refused while the disk is full, or nil.
+func (l *Log) full() error {
+	if err := l.guard.Full(); err != nil {
+		return &event.Refusal{Reason: err.Error()}
+	}
+	return nil
 }
 
 // refuses is refusal, but for what gives space back: that goes on below the reserve.
@@ -359,8 +362,8 @@ func (l *Log) refuses(r *request) error {
 	if err := l.readOnly(); err != nil {
 		return err
 	}
-	if l.space.waiting() {
-		return l.space.refusal()
+	if l.guard.Waiting() {
+		return l.full()
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 )
 
@@ -100,7 +101,7 @@ func (l *Log) streamChunk(read *event.StreamRead, v *view, left int) (chunk, boo
 		UpperBound: appendIndexEnd(nil, read.Stream),
 	})
 	if err != nil {
-		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, damage(err))
+		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, guard.Damage(err))
 	}
 	defer it.Close()
 	backwards := read.Direction == event.Backwards
@@ -145,7 +146,7 @@ func (l *Log) streamChunk(read *event.StreamRead, v *view, left int) (chunk, boo
 		}
 	}
 	if err := it.Error(); err != nil {
-		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, damage(err))
+		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, guard.Damage(err))
 	}
 	switch {
 	case backwards && v.begin <= read.From && read.From < v.head.next && v.head.last <= v.upTo:
@@ -189,7 +190,7 @@ func (l *Log) record(stream string, r event.Revision, p event.Position) (record,
 		return record{}, nil, fmt.Errorf("%w: event %d of stream %q is missing at position %d", errMissing, r, stream, p)
 	}
 	if err != nil {
-		return record{}, nil, fmt.Errorf("read event %d of stream %q at position %d: %w", r, stream, p, damage(err))
+		return record{}, nil, fmt.Errorf("read event %d of stream %q at position %d: %w", r, stream, p, guard.Damage(err))
 	}
 	rec, err := decodeRecord(key, value)
 	if err == nil && (string(rec.stream) != stream || rec.revision != r) {
@@ -209,7 +210,7 @@ func (l *Log) get(key []byte) (value []byte, found bool, err error) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("look up a key: %w", damage(err))
+		return nil, false, fmt.Errorf("look up a key: %w", guard.Damage(err))
 	}
 	defer closer.Close()
 	return append([]byte(nil), stored...), true, nil
@@ -292,7 +293,7 @@ func (l *Log) allChunk(s *scan) (chunk, bool, error) {
 	}
 	it, err := l.db.NewIter(bounds)
 	if err != nil {
-		return c, false, fmt.Errorf("read $all from position %d: %w", s.next, damage(err))
+		return c, false, fmt.Errorf("read $all from position %d: %w", s.next, guard.Damage(err))
 	}
 	defer it.Close()
 	step, valid := it.Next, false
@@ -305,7 +306,7 @@ func (l *Log) allChunk(s *scan) (chunk, bool, error) {
 		c.scanned++
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return c, false, fmt.Errorf("read position %d: %w", positionOf(it.Key()), damage(err))
+			return c, false, fmt.Errorf("read position %d: %w", positionOf(it.Key()), guard.Damage(err))
 		}
 		rec, err := decodeRecord(it.Key(), value)
 		if err != nil {
@@ -338,7 +339,7 @@ func (l *Log) allChunk(s *scan) (chunk, bool, error) {
 		}
 	}
 	if err := it.Error(); err != nil {
-		return c, false, fmt.Errorf("read $all at position %d: %w", s.next, damage(err))
+		return c, false, fmt.Errorf("read $all at position %d: %w", s.next, guard.Damage(err))
 	}
 	if !s.backwards {
 		s.next = s.upTo + 1

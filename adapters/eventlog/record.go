@@ -2,17 +2,17 @@ package eventlog
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 )
 
 // ErrCorrupt is wrapped by every error about bytes that are not as they were written.
-var ErrCorrupt = errors.New("event log is corrupt")
+var ErrCorrupt = guard.ErrCorrupt
 
 // errMissing: the index leads to no record.
 var errMissing = fmt.Errorf("%w: no record", ErrCorrupt)

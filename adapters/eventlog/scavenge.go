@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 	"recapito/retry"
 )
@@ -141,7 +142,7 @@ func (l *Log) limitedStreams(from []byte) ([]string, error) {
 	defer l.leave()
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: []byte{spaceLimited + 1}})
 	if err != nil {
-		return nil, fmt.Errorf("list the streams with limits: %w", damage(err))
+		return nil, fmt.Errorf("list the streams with limits: %w", guard.Damage(err))
 	}
 	defer it.Close()
 	var streams []string
@@ -149,7 +150,7 @@ func (l *Log) limitedStreams(from []byte) ([]string, error) {
 		streams = append(streams, string(it.Key()[1:]))
 	}
 	if err := it.Error(); err != nil {
-		return nil, fmt.Errorf("list the streams with limits: %w", damage(err))
+		return nil, fmt.Errorf("list the streams with limits: %w", guard.Damage(err))
 	}
 	return streams, nil
 }
@@ -270,7 +271,7 @@ func (l *Log) removable(stream string) (*removal, error) {
 	}
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: appendIndexKey(nil, stream, h.first), UpperBound: appendIndexKey(nil, stream, h.next)})
 	if err != nil {
-		return nil, fmt.Errorf("scavenge stream %q: %w", stream, damage(err))
+		return nil, fmt.Errorf("scavenge stream %q: %w", stream, guard.Damage(err))
 	}
 	defer it.Close()
 	for valid := it.First(); valid && len(m.places) < scavengeEvents && m.bytes < scavengeBytes; valid = it.Next() {
@@ -298,7 +299,7 @@ func (l *Log) removable(stream string) (*removal, error) {
 		m.bytes += uint64(size)
 	}
 	if err := it.Error(); err != nil {
-		return nil, fmt.Errorf("scavenge stream %q: %w", stream, damage(err))
+		return nil, fmt.Errorf("scavenge stream %q: %w", stream, guard.Damage(err))
 	}
 	return m, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 )
 
@@ -250,7 +251,7 @@ func TestScavengeInTheBackground(t *testing.T) {
 		}
 	}
 	// Then it writes nothing, but for the note of what is synced.
-	time.Sleep(2 * spaceEvery)
+	time.Sleep(2 * guard.LookEvery)
 	before := d.writes.Load()
 	time.Sleep(100 * time.Millisecond)
 	if n := d.writes.Load() - before; n != 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 )
 
@@ -134,7 +135,7 @@ func (l *Log) lastUpTo(stream string, upTo event.Position) (place, bool, error) 
 		UpperBound: appendIndexKey(nil, stream, event.RevisionEnd), // $streamDeleted is no event of it
 	})
 	if err != nil {
-		return place{}, false, fmt.Errorf("find the last event of stream %q: %w", stream, damage(err))
+		return place{}, false, fmt.Errorf("find the last event of stream %q: %w", stream, guard.Damage(err))
 	}
 	defer it.Close()
 	for valid := it.Last(); valid; valid = it.Prev() {
@@ -147,7 +148,7 @@ func (l *Log) lastUpTo(stream string, upTo event.Position) (place, bool, error) 
 		}
 	}
 	if err := it.Error(); err != nil {
-		return place{}, false, fmt.Errorf("find the last event of stream %q: %w", stream, damage(err))
+		return place{}, false, fmt.Errorf("find the last event of stream %q: %w", stream, guard.Damage(err))
 	}
 	return place{}, false, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/uuid"
 
+	"recapito/adapters/eventlog/guard"
 	"recapito/domain/event"
 )
 
@@ -82,7 +83,7 @@ func newWriter(l *Log, now func() time.Time) *writer {
 func (w *writer) recover() (event.Position, error) {
 	it, err := w.log.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceEvents}, UpperBound: []byte{spaceEvents + 1}})
 	if err != nil {
-		return 0, fmt.Errorf("find the last event: %w", damage(err))
+		return 0, fmt.Errorf("find the last event: %w", guard.Damage(err))
 	}
 	defer it.Close()
 	var last event.Position
@@ -94,7 +95,7 @@ func (w *writer) recover() (event.Position, error) {
 	for n := 0; it.Valid() && n < recentIDsAtOpen; n++ {
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return 0, fmt.Errorf("read back the last events: %w", damage(err))
+			return 0, fmt.Errorf("read back the last events: %w", guard.Damage(err))
 		}
 		// A corrupt record is reported to those who read it; here it is only not
 		// remembered.
@@ -104,7 +105,7 @@ func (w *writer) recover() (event.Position, error) {
 		it.Prev()
 	}
 	if err := it.Error(); err != nil {
-		return 0, fmt.Errorf("find the last event: %w", damage(err))
+		return 0, fmt.Errorf("find the last event: %w", guard.Damage(err))
 	}
 	for i := len(records) - 1; i >= 0; i-- {
 		w.recent.put(recentID{records[i].id, string(records[i].stream)}, place{records[i].revision, records[i].position})
@@ -118,7 +119,7 @@ func (w *writer) run() {
 	go w.acknowledge()
 	go func() { // ends with the log
 		select {
-		case <-w.log.space.stuck:
+		case <-w.log.guard.Stuck():
 			w.lose()
 		case <-w.log.done:
 		}
@@ -172,7 +173,7 @@ func (w *writer) gather(b *batch) {
 			w.take(b, r)
 		case <-w.synced:
 			w.synced = nil
-		case <-w.log.space.stuck:
+		case <-w.log.guard.Stuck():
 			w.lose()
 			w.synced = nil
 		}
@@ -188,7 +189,7 @@ func (w *writer) settle() {
 	select {
 	case <-w.synced:
 		w.synced = nil
-	case <-w.log.space.stuck:
+	case <-w.log.guard.Stuck():
 		w.lose()
 		w.synced = nil
 	}
@@ -315,7 +316,7 @@ func (w *writer) commit(b *batch) {
 	w.synced = b.synced
 	w.flight.Store(b)
 	w.syncs <- b
-	if w.log.space.isStuck() {
+	if w.log.guard.IsStuck() {
 		w.lose()
 	}
 }
@@ -402,19 +403,19 @@ func (w *writer) head(b *batch, stream string) (head, error) {
 		// Get would not use the filters of the last level, where most of the heads are.
 		it, err := w.log.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceHeads}, UpperBound: []byte{spaceHeads + 1}, UseL6Filters: true})
 		if err != nil {
-			return head{}, fmt.Errorf("read head of stream %q: %w", stream, damage(err))
+			return head{}, fmt.Errorf("read head of stream %q: %w", stream, guard.Damage(err))
 		}
 		b.lookup = it
 	}
 	if !b.lookup.SeekPrefixGE(key) {
 		if err := b.lookup.Error(); err != nil {
-			return head{}, fmt.Errorf("read head of stream %q: %w", stream, damage(err))
+			return head{}, fmt.Errorf("read head of stream %q: %w", stream, guard.Damage(err))
 		}
 		return head{}, nil
 	}
 	value, err := b.lookup.ValueAndErr()
 	if err != nil {
-		return head{}, fmt.Errorf("read head of stream %q: %w", stream, damage(err))
+		return head{}, fmt.Errorf("read head of stream %q: %w", stream, guard.Damage(err))
 	}
 	h, err := decodeHead(key, value)
 	if err == nil {

@@ -1,4 +1,4 @@
-package eventlog
+package guard
 
 import (
 	"encoding/binary"
@@ -14,16 +14,36 @@ import (
 	"github.com/cockroachdb/pebble/v2/wal"
 )
 
-// verify holds the manifest and the write-ahead logs of a folder against the note of
-// what was synced, and answers that note; nil if there is none. The folder is locked.
-func verify(fs vfs.FS, dir string) (*syncedNote, error) {
-	note, err := readSynced(fs, fs.PathJoin(dir, syncedName))
+// ErrCorrupt is wrapped by every error about bytes that are not as they were written.
+var ErrCorrupt = errors.New("the store is corrupt")
+
+// Verify compares the manifest and the write-ahead logs of a folder with the record of
+// what was synced. A folder without such a record passes. The folder is locked.
+func Verify(fs vfs.FS, dir string) error {
+	_, err := verify(fs, dir)
+	return err
+}
+
+// NewestLog returns the number of the newest write-ahead log on record, and how many bytes
+// of it were synced; zeros if there is no record. The folder is not in use.
+func NewestLog(fs vfs.FS, dir string) (number uint64, synced int64, err error) {
+	n, err := readNote(fs, fs.PathJoin(dir, NoteName))
+	if err != nil || n == nil || len(n.logs) == 0 {
+		return 0, 0, err
+	}
+	newest := n.logs[len(n.logs)-1]
+	return newest.number, newest.size, nil
+}
+
+// verify is Verify, and returns the note; nil if there is none.
+func verify(fs vfs.FS, dir string) (*note, error) {
+	note, err := readNote(fs, fs.PathJoin(dir, NoteName))
 	if err != nil || note == nil {
 		return nil, err
 	}
 	found, err := pebble.Peek(dir, fs)
 	if err != nil {
-		return nil, fmt.Errorf("look for the manifest: %w", damage(err))
+		return nil, fmt.Errorf("look for the manifest: %w", Damage(err))
 	}
 	if !found.Exists {
 		return nil, fmt.Errorf("%w: there is no manifest", ErrCorrupt)
@@ -47,18 +67,18 @@ func verify(fs vfs.FS, dir string) (*syncedNote, error) {
 	return note, nil
 }
 
-// verifyManifest answers the oldest write-ahead log that is needed.
-func verifyManifest(fs vfs.FS, name string, note *syncedNote) (unflushed uint64, err error) {
+// verifyManifest returns the oldest write-ahead log that is needed.
+func verifyManifest(fs vfs.FS, name string, n *note) (unflushed uint64, err error) {
 	base := fs.PathBase(name)
 	number, _ := fileNumber(base)
-	var noted *reach
-	for i := range note.manifests {
-		if note.manifests[i].number == number {
-			noted = &note.manifests[i]
+	var noted *extent
+	for i := range n.manifests {
+		if n.manifests[i].number == number {
+			noted = &n.manifests[i]
 		}
 	}
 	if noted == nil {
-		return 0, fmt.Errorf("%w: %s is not a manifest that %s knows", ErrCorrupt, base, syncedName)
+		return 0, fmt.Errorf("%w: %s is not a manifest that %s knows", ErrCorrupt, base, NoteName)
 	}
 	f, err := fs.Open(name)
 	if err != nil {
@@ -119,12 +139,12 @@ func unflushedLog(r io.Reader) (number uint64, err error) {
 }
 
 // logSlack is what stands behind the last record of a write-ahead log at most: the rest
-// of a block that is too short for a record, and the mark of the end. No record of the
-// log's is so short.
+// of a block that is too short for a record, and the mark of the end. No record of
+// the log is so short.
 const logSlack = 19 + 11
 
 // verifyLog reads a write-ahead log, as Pebble will.
-func verifyLog(logs wal.Logs, r reach) error {
+func verifyLog(logs wal.Logs, r extent) error {
 	if r.size == 0 {
 		return nil
 	}
@@ -143,7 +163,7 @@ func verifyLog(logs wal.Logs, r reach) error {
 			continue
 		}
 		if errors.Is(err, os.ErrNotExist) || !errors.Is(err, io.EOF) && !pebblerecord.IsInvalidRecord(err) {
-			return fmt.Errorf("read write-ahead log %06d: %w", r.number, damage(err))
+			return fmt.Errorf("read write-ahead log %06d: %w", r.number, Damage(err))
 		}
 		if end := at.PreviousFilesBytes + at.Physical; end+logSlack < r.size {
 			return fmt.Errorf("%w: write-ahead log %06d can be read up to byte %d, and was synced up to %d", ErrCorrupt, r.number, end, r.size)
@@ -152,8 +172,8 @@ func verifyLog(logs wal.Logs, r reach) error {
 	}
 }
 
-// damage makes an error of Pebble's about bytes that are not as written one of ours.
-func damage(err error) error {
+// Damage makes an error of Pebble's about bytes that are not as written wrap ErrCorrupt.
+func Damage(err error) error {
 	if pebble.IsCorruptionError(err) && !errors.Is(err, ErrCorrupt) {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
