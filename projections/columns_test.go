@@ -2,12 +2,12 @@ package projections_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"recapito/adapters/clickhouse/clickhousetest"
 	"recapito/readmodels"
 )
 
@@ -52,7 +52,7 @@ func changedValue(name, typ string) string {
 func TestCompareSeesEveryColumn(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
-	i.start(connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))))
+	i.start(clickhousetest.New(t))
 	i.write(100)
 	i.whole()
 	i.stop()

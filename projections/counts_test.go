@@ -2,7 +2,6 @@ package projections_test
 
 import (
 	"errors"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -10,6 +9,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"recapito/adapters/clickhouse/clickhousetest"
 	"recapito/domain/event"
 	"recapito/projections"
 	"recapito/readmodels"
@@ -22,7 +22,7 @@ func TestCountsAsOf(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
 	i.limit, i.span, i.skew = 7, 64, 10*time.Minute
-	conn := connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse")))
+	conn := clickhousetest.New(t)
 	i.start(conn)
 	i.write(90)
 	i.settled()

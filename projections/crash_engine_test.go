@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"recapito/adapters/clickhouse/clickhousetest"
 	"recapito/projections"
 	"recapito/readmodels"
 )
@@ -100,7 +100,7 @@ func TestCrashesOnTheEngine(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
 	i.limit, i.span = 32, 64
-	conn := connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse")))
+	conn := clickhousetest.New(t)
 	random := rand.New(rand.NewPCG(5, 8))
 	var dead []*dying
 	wakeUp := func() {

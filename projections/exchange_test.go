@@ -2,12 +2,13 @@ package projections_test
 
 import (
 	"context"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"recapito/adapters/clickhouse/clickhousetest"
 )
 
 // Readers never see that a table is exchanged: none of their questions fails.
@@ -15,7 +16,7 @@ func TestReadersDuringExchanges(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
 	i.limit, i.span = 32, 64
-	conn := connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse")))
+	conn := clickhousetest.New(t)
 	i.start(conn)
 	i.write(60)
 	i.settled()
@@ -63,7 +64,7 @@ func TestComparedTablesAreExchanged(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
 	i.limit, i.span = 32, 64
-	conn := connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse")))
+	conn := clickhousetest.New(t)
 	i.start(conn)
 	i.write(60)
 	for _, projection := range []string{"accounting", "rollups"} {

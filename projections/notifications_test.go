@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"recapito/adapters/clickhouse/clickhousetest"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
@@ -27,7 +27,7 @@ import (
 // written twice.
 func TestNotificationsAreTheDomainsFold(t *testing.T) {
 	t.Parallel()
-	conn := connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse")))
+	conn := clickhousetest.New(t)
 	if err := readmodels.Migrate(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func mergesTo(t *testing.T, conn driver.Conn, random *rand.Rand, id string, rows
 // notification of its own.
 func TestNotificationsUnderAnyCommands(t *testing.T) {
 	t.Parallel()
-	conn := connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse")))
+	conn := clickhousetest.New(t)
 	if err := readmodels.Migrate(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}

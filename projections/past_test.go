@@ -2,7 +2,6 @@ package projections_test
 
 import (
 	"cmp"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -10,6 +9,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"recapito/adapters/clickhouse/clickhousetest"
 	"recapito/domain/event"
 	"recapito/projections"
 	"recapito/projections/histories"
@@ -27,7 +27,7 @@ func TestThePastStays(t *testing.T) {
 	if i.histories, err = histories.New(histories.Options{Codec: i.author.codec, Seed: 42}); err != nil {
 		t.Fatal(err)
 	}
-	i.start(connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))))
+	i.start(clickhousetest.New(t))
 	i.write(400)
 	i.settled()
 	cut := i.p.States()[0].Events * 2 / 3

@@ -2,13 +2,13 @@ package projections_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"recapito/adapters/clickhouse/clickhousetest"
 	"recapito/projections"
 	"recapito/readmodels"
 )
@@ -20,7 +20,7 @@ func TestCompareSeesEveryColumnOfTheCounts(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
 	i.limit, i.span = 5, 10
-	i.start(connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))))
+	i.start(clickhousetest.New(t))
 	i.write(300)
 	i.whole()
 	i.stop()
@@ -118,7 +118,7 @@ func (i *instance) strings(query string) (all []string) {
 func TestCompareSeesWhatIsSaidOfCompleteness(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
-	i.start(connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))))
+	i.start(clickhousetest.New(t))
 	i.write(50)
 	i.whole()
 	states := i.p.States()

@@ -16,6 +16,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"recapito/adapters/clickhouse"
+	"recapito/adapters/clickhouse/clickhousetest"
 	"recapito/adapters/eventlog"
 	"recapito/domain/event"
 	"recapito/projections"
@@ -169,14 +170,14 @@ func TestReadModelsEqualTheStore(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "clickhouse")
 	i := newInstance(t)
-	engine := startEngine(t, dir)
-	i.start(connect(t, engine))
+	engine := clickhousetest.Start(t, clickhousetest.Options(dir))
+	i.start(clickhousetest.Connect(t, engine))
 	i.write(500)
 	i.whole()
 
 	i.stop()
 	i.write(200)
-	i.start(connect(t, engine))
+	i.start(clickhousetest.Connect(t, engine))
 	i.whole()
 
 	i.write(250)
@@ -208,12 +209,12 @@ func TestReadModelsEqualTheStore(t *testing.T) {
 	}
 
 	i.stop()
-	stopEngine(t, engine)
+	clickhousetest.Stop(t, engine)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	engine = startEngine(t, dir)
-	i.start(connect(t, engine))
+	engine = clickhousetest.Start(t, clickhousetest.Options(dir))
+	i.start(clickhousetest.Connect(t, engine))
 	i.whole()
 }
 
@@ -223,7 +224,7 @@ func TestSpansOnTheEngine(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
 	i.limit, i.span = 7, 64
-	conn := connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse")))
+	conn := clickhousetest.New(t)
 	for range 4 {
 		i.start(conn)
 		i.write(60)
@@ -278,7 +279,7 @@ func (i *instance) table(projection string) string {
 func TestDroppedDatabaseHeals(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
-	engine := startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))
+	engine := clickhousetest.Start(t, clickhousetest.Options(filepath.Join(t.TempDir(), "clickhouse")))
 	url := engine.URL() + "/elsewhere"
 	conn, err := clickhouse.Open(url)
 	if err != nil {
@@ -288,7 +289,7 @@ func TestDroppedDatabaseHeals(t *testing.T) {
 	i.startOn(conn, projections.ClickHouse(conn, func(ctx context.Context) error { return clickhouse.CreateDatabase(ctx, url) }))
 	i.write(200)
 	i.whole()
-	if err := connect(t, engine).Exec(t.Context(), "DROP DATABASE elsewhere SYNC"); err != nil {
+	if err := clickhousetest.Connect(t, engine).Exec(t.Context(), "DROP DATABASE elsewhere SYNC"); err != nil {
 		t.Fatal(err)
 	}
 	i.write(200)
@@ -298,7 +299,7 @@ func TestDroppedDatabaseHeals(t *testing.T) {
 func TestCompareFindsWhatIsPlanted(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
-	i.start(connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))))
+	i.start(clickhousetest.New(t))
 	i.write(100)
 	i.whole()
 	i.stop()
@@ -375,7 +376,7 @@ func BenchmarkProject(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	conn := connect(b, startEngine(b, filepath.Join(b.TempDir(), "clickhouse")))
+	conn := clickhousetest.New(b)
 	b.ResetTimer()
 	begin := time.Now()
 	i.start(conn)

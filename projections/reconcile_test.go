@@ -2,10 +2,10 @@ package projections_test
 
 import (
 	"context"
-	"path/filepath"
 	"testing"
 	"time"
 
+	"recapito/adapters/clickhouse/clickhousetest"
 	"recapito/projections"
 )
 
@@ -13,7 +13,7 @@ import (
 func TestReconcileUnderTraffic(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
-	i.start(connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))))
+	i.start(clickhousetest.New(t))
 	i.write(150)
 	i.settled()
 	ctx, stop := context.WithCancel(t.Context())

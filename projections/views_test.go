@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"recapito/adapters/clickhouse/clickhousetest"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/projections"
@@ -31,7 +31,7 @@ func TestViewsOfCountsAreTheFold(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
 	i.limit, i.span = 9, 64
-	i.start(connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse"))))
+	i.start(clickhousetest.New(t))
 	i.write(100)
 	i.failOver(40) // histories do not
 	i.write(100)

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"recapito/adapters/clickhouse/clickhousetest"
 	"recapito/projections"
 	"recapito/readmodels"
 )
@@ -64,7 +64,7 @@ func (i *instance) schemaRemembers(tokens int) {
 func TestDeduplicationWindowOverrun(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
-	conn := connect(t, startEngine(t, filepath.Join(t.TempDir(), "clickhouse")))
+	conn := clickhousetest.New(t)
 	target := &repeating{Target: projections.ClickHouse(conn, nil), conn: conn, tokens: fewTokens, batches: map[string]int{}}
 	i.batch = 8
 	appends := 60

@@ -2,7 +2,6 @@ package readmodels_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/url"
 	"sync"
@@ -31,10 +30,18 @@ const (
 )
 
 // fillBI projects generated histories into the database recapito, once for all tests.
-var fillBI = sync.OnceValue(func() (err error) {
-	if err = startOnce(); err != nil {
-		return fmt.Errorf("starting the engine: %w", err)
-	}
+func fillBI(tb testing.TB) error {
+	url := engine(tb).URL()
+	filledBI.once.Do(func() { filledBI.err = projectBI(url) })
+	return filledBI.err
+}
+
+var filledBI struct {
+	once sync.Once
+	err  error
+}
+
+func projectBI(engineURL string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	codec, err := catalogue.NewCodec()
@@ -62,7 +69,7 @@ var fillBI = sync.OnceValue(func() (err error) {
 	if err := write(biAppends / 2); err != nil {
 		return err
 	}
-	conn, err := clickhouse.Open(running.URL())
+	conn, err := clickhouse.Open(engineURL)
 	if err != nil {
 		return err
 	}
@@ -89,12 +96,12 @@ var fillBI = sync.OnceValue(func() (err error) {
 		return err
 	}
 	return p.Settle(ctx)
-})
+}
 
 // bi answers a connection as a BI tool of the tenant acme has it, on filled tables.
 func bi(t *testing.T) driver.Conn {
 	t.Helper()
-	if err := fillBI(); err != nil {
+	if err := fillBI(t); err != nil {
 		t.Fatal(err)
 	}
 	return connect(t, as(t, biReader.Name))
@@ -113,7 +120,7 @@ func connect(t *testing.T, url string) driver.Conn {
 // as is the engine's URL for a user without a password.
 func as(t *testing.T, name string) string {
 	t.Helper()
-	u, err := url.Parse(running.URL())
+	u, err := url.Parse(engine(t).URL())
 	if err != nil {
 		t.Fatal("the engine's URL is none")
 	}

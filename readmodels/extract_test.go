@@ -53,10 +53,10 @@ func (e *extract) fetch(ctx context.Context, conn driver.Conn) error {
 // A copy that was made when half of the events were in, and then fetches what was changed
 // since, is the table; so is one that fetches again from an earlier position.
 func TestExtracts(t *testing.T) {
-	if err := fillBI(); err != nil {
+	if err := fillBI(t); err != nil {
 		t.Fatal(err)
 	}
-	conn := connect(t, running.URL())
+	conn := connect(t, engine(t).URL())
 	for _, e := range biExtracts {
 		whole := &extract{view: e.view, parts: e.parts, key: e.key}
 		if err := whole.fetch(t.Context(), conn); err != nil {

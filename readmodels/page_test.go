@@ -76,10 +76,10 @@ func plainType(t string) string {
 // Every column of every view stands on the page with its type, and nothing else does. A
 // view that is not for BI is named there as such.
 func TestEveryColumnIsDocumented(t *testing.T) {
-	if err := fillBI(); err != nil {
+	if err := fillBI(t); err != nil {
 		t.Fatal(err)
 	}
-	conn := connect(t, running.URL())
+	conn := connect(t, engine(t).URL())
 	rows, err := conn.Query(t.Context(), `SELECT t.name, c.name, c.type FROM system.tables AS t LEFT JOIN system.columns AS c ON c.table = t.name AND c.database = t.database
 		WHERE t.database = 'recapito' AND t.engine = 'View'`)
 	if err != nil {

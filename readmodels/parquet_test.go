@@ -42,7 +42,7 @@ func TestClickHouseReadsTheParquetOfTheEDR(t *testing.T) {
 	if err := conn.Exec(t.Context(), "CREATE TABLE copied ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM edr LIMIT 0"); err != nil {
 		t.Fatal(err)
 	}
-	base, err := url.Parse(running.URL())
+	base, err := url.Parse(engine(t).URL())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,75 +3,31 @@ package clickhouse_test
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
-	"os/signal"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"recapito/adapters/clickhouse"
+	"recapito/adapters/clickhouse/clickhousetest"
 )
 
-// The test binary is its own child: with this in its environment it is the
-// engine, or a parent of one that is to be killed.
+// roleEnv makes the test binary the parent of an engine that is to be killed.
 const roleEnv = "RECAPITO_CLICKHOUSE_TEST_ROLE"
 
-var shared struct {
-	once sync.Once
-	s    *clickhouse.Supervised
-	dir  string
-	err  error
-}
-
 func TestMain(m *testing.M) {
-	switch os.Getenv(roleEnv) {
-	case "engine":
-		os.Exit(engineMain(os.Args[1:]))
-	case "parent":
-		os.Exit(parentMain(os.Args[1:]))
-	}
-	code := m.Run()
-	if shared.s != nil {
-		if err := shared.s.Close(context.Background()); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
+	os.Exit(clickhousetest.Run(func() int {
+		if os.Getenv(roleEnv) == "parent" {
+			return parentMain(os.Args[1:])
 		}
-	}
-	if shared.dir != "" {
-		os.RemoveAll(shared.dir)
-	}
-	os.Exit(code)
-}
-
-// engineMain is what cmd's clickhouse verb does.
-func engineMain(args []string) int {
-	flags := flag.NewFlagSet("clickhouse", flag.ContinueOnError)
-	dir, addr := flags.String("dir", "", ""), flags.String("addr", "", "")
-	memory := flags.Int64("memory", 0, "")
-	if err := flags.Parse(args); err != nil {
-		return 2
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	err := clickhouse.RunServer(ctx, clickhouse.ServerOptions{
-		Dir: *dir, Addr: *addr, Memory: *memory, Stdin: os.Stdin,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Ready: clickhouse.PrintReady(os.Stdout),
-	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
+		return m.Run()
+	}))
 }
 
 // parentMain supervises an engine until it is killed, after printing the
@@ -87,57 +43,19 @@ func parentMain(args []string) int {
 }
 
 func childOptions(dir string, args ...string) clickhouse.SupervisorOptions {
-	return clickhouse.SupervisorOptions{
-		Args: args, Env: []string{roleEnv + "=engine"}, Dir: dir, Addr: "127.0.0.1:0",
-	}
+	return clickhousetest.Options(dir, args...)
 }
 
-// needLibrary skips where the library is not there, but never in CI.
-func needLibrary(tb testing.TB) {
-	tb.Helper()
-	if _, err := clickhouse.LibraryPath(); err != nil {
-		if os.Getenv("CI") != "" {
-			tb.Fatal(err)
-		}
-		tb.Skip(err)
-	}
-}
+func needLibrary(tb testing.TB) { clickhousetest.NeedLibrary(tb) }
 
 // engine returns the engine that the tests of this package share.
-func engine(tb testing.TB) *clickhouse.Supervised {
-	tb.Helper()
-	needLibrary(tb)
-	shared.once.Do(func() {
-		if shared.dir, shared.err = os.MkdirTemp("", "recapito-clickhouse-"); shared.err != nil {
-			return
-		}
-		shared.s, shared.err = clickhouse.Start(context.Background(), childOptions(shared.dir, "--memory", "1000000000"))
-	})
-	if shared.err != nil {
-		tb.Fatal(shared.err)
-	}
-	return shared.s
-}
+func engine(tb testing.TB) *clickhouse.Supervised { return clickhousetest.Shared(tb) }
 
 // own starts an engine that the test may hurt.
-func own(t *testing.T, dir string) *clickhouse.Supervised {
-	t.Helper()
-	needLibrary(t)
-	return start(t, childOptions(dir))
-}
+func own(t *testing.T, dir string) *clickhouse.Supervised { return start(t, childOptions(dir)) }
 
 func start(t *testing.T, o clickhouse.SupervisorOptions) *clickhouse.Supervised {
-	t.Helper()
-	s, err := clickhouse.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return clickhousetest.Start(t, o)
 }
 
 func open(tb testing.TB, s *clickhouse.Supervised, params string) driver.Conn {

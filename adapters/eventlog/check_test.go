@@ -72,14 +72,14 @@ func TestCheckFinds(t *testing.T) {
 	}{
 		"nothing": {},
 		"a bit of a record": {change: record(2), want: []string{
-			`stream "a-1" revision 1 position 2: event log is corrupt: checksum of the record at position 2`,
+			`stream "a-1" revision 1 position 2: the store is corrupt: checksum of the record at position 2`,
 		}},
 		"a record away": {set: map[string][]byte{string(record(4)): nil}, want: []string{
 			`stream "b-1" revision 0 position 4: its record is missing`,
 		}},
 		"a bit of an index entry": {change: index("a-1", 1), want: []string{
 			`stream "a-1" revision 1 position 2: its index entry cannot be read`,
-			`stream "a-1" revision 1: event log is corrupt: index of stream`,
+			`stream "a-1" revision 1: the store is corrupt: index of stream`,
 		}},
 		"an index entry away": {set: map[string][]byte{string(index("a-1", 1)): nil}, want: []string{
 			`stream "a-1" revision 1 position 2: its index entry is missing`,
@@ -107,11 +107,11 @@ func TestCheckFinds(t *testing.T) {
 			`stream "x" revision 0 position 1: the index entry of its last event is missing`,
 		}},
 		"a record of nowhere": {set: map[string][]byte{string(record(50)): {1, 2, 3}}, want: []string{
-			`position 50: event log is corrupt: checksum of the record at position 50`,
+			`position 50: the store is corrupt: checksum of the record at position 50`,
 		}},
 		"a bit of a link": {change: appendLinkKey(nil, "$ce-a", 0), want: []string{
 			"1 links to categories and types are missing, of 13",
-			`stream "$ce-a" revision 0: event log is corrupt: link 0`,
+			`stream "$ce-a" revision 0: the store is corrupt: link 0`,
 		}},
 		"a link away":    {set: map[string][]byte{string(appendLinkKey(nil, "$ce-a", 3)): nil}, want: []string{"1 links to categories and types are missing, of 13"}},
 		"a foreign key":  {set: map[string][]byte{"zz": {1}}, want: []string{`a key that is none of the log's: "zz"`}},

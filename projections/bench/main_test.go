@@ -1,10 +1,7 @@
 package bench
 
 import (
-	"context"
-	"flag"
 	"fmt"
-	"log/slog"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -16,6 +13,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"recapito/adapters/clickhouse"
+	"recapito/adapters/clickhouse/clickhousetest"
 )
 
 // The heap grows as that of `recapito serve` does (cmd/heap.go).
@@ -23,9 +21,6 @@ const (
 	heapGrowth = 400
 	heapTarget = 3 << 29
 )
-
-// engineVerb makes this test binary the engine's child process.
-const engineVerb = "clickhouse-engine"
 
 var (
 	scratch string // where stores and engines are; TestMain removes it
@@ -41,12 +36,9 @@ func sized[T any](small, large T) T {
 }
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == engineVerb {
-		os.Exit(engine(os.Args[2:]))
-	}
-	debug.SetGCPercent(heapGrowth)
-	debug.SetMemoryLimit(heapTarget)
-	os.Exit(func() int {
+	os.Exit(clickhousetest.Run(func() int {
+		debug.SetGCPercent(heapGrowth)
+		debug.SetMemoryLimit(heapTarget)
 		var err error
 		if scratch, err = os.MkdirTemp("", "bench-readmodels"); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -59,22 +51,7 @@ func TestMain(m *testing.M) {
 		}
 		figures.print()
 		return code
-	}())
-}
-
-func engine(args []string) int {
-	flags := flag.NewFlagSet(engineVerb, flag.ExitOnError)
-	dir := flags.String("dir", "", "")
-	addr := flags.String("addr", "", "")
-	_ = flags.Parse(args)
-	err := clickhouse.RunServer(context.Background(), clickhouse.ServerOptions{
-		Dir: *dir, Addr: *addr, Stdin: os.Stdin, Logger: slog.New(slog.DiscardHandler), Ready: clickhouse.PrintReady(os.Stdout),
-	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
+	}))
 }
 
 // readModels is an engine on a folder of its own, and a connection to it.
@@ -89,29 +66,15 @@ func newReadModels(b *testing.B) readModels {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
-	defer cancel()
-	child, err := clickhouse.Start(ctx, clickhouse.SupervisorOptions{
-		Args: []string{engineVerb}, Dir: dir, Addr: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	conn, err := clickhouse.Open(child.URL())
-	if err != nil {
-		b.Fatal(err)
-	}
+	child := clickhousetest.Start(b, clickhousetest.Options(dir))
+	conn := clickhousetest.Connect(b, child)
 	r := readModels{Conn: conn, child: child}
 	b.Cleanup(func() {
 		if child.Restarts() > 0 {
 			b.Errorf("the engine was started again %d times", child.Restarts())
 		}
 		_ = conn.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := child.Close(ctx); err != nil {
-			b.Error(err)
-		}
+		clickhousetest.Stop(b, child)
 		_ = os.RemoveAll(dir)
 	})
 	return r
