@@ -20,6 +20,7 @@ import (
 	"recapito/commands"
 	"recapito/commands/access"
 	"recapito/commands/calls"
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/tenant"
 )
 
@@ -30,14 +31,14 @@ const (
 	headerRequestID = "X-Request-Id"
 )
 
-// call is one request on its way through the middleware: who it is from, and what the
-// log says of it.
-type call struct {
+// Call is one request on its way through the middleware: whose it is, and what the log and
+// the record contain of it.
+type Call struct {
 	id           string // made here: what a caller sends could be anything
-	principal    access.Principal
-	tenant       string
-	notification string
-	target       string // another thing that it is about: a key, a projection
+	Principal    access.Principal
+	Tenant       string
+	Notification string // the id of the one that it is about
+	Target       string // another thing that it is about: a key, a projection, a person
 	traceparent  string
 	began        time.Time
 	place        *calls.Place // in the record; nil: none is needed, or there was none
@@ -49,16 +50,17 @@ type call struct {
 
 type callKey struct{}
 
-func callOf(ctx context.Context) *call {
-	if c, ok := ctx.Value(callKey{}).(*call); ok {
+// CallOf returns the call that a context belongs to.
+func CallOf(ctx context.Context) *Call {
+	if c, ok := ctx.Value(callKey{}).(*Call); ok {
 		return c
 	}
-	return &call{}
+	return &Call{}
 }
 
 // origin is what the events that a call causes say of it.
-func (c *call) origin() commands.Origin {
-	return commands.Origin{Tenant: c.tenant, Actor: c.principal.Actor, Traceparent: c.traceparent}
+func (c *Call) origin() commands.Origin {
+	return commands.Origin{Tenant: c.Tenant, Actor: c.Principal.Actor, Traceparent: c.traceparent}
 }
 
 // traceparents is W3C Trace Context, version 00. Anything else is not taken over into
@@ -67,10 +69,10 @@ var traceparents = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}
 
 // observe is the outermost: it names the call, turns panics into problems, and logs and
 // counts what became of it, without bodies, queries or paths.
-func (s *server) observe(next http.Handler) http.Handler {
+func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := s.Now()
-		c := &call{id: uuid.NewString(), began: began}
+		c := &Call{id: uuid.NewString(), began: began}
 		if t := r.Header.Get("Traceparent"); traceparents.MatchString(t) {
 			c.traceparent = t
 		}
@@ -95,7 +97,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 
 // recovered answers for a panic. What was panicked with may hold what was sent, so only
 // its type is logged, and the message of the runtime's own errors, which name no values.
-func (s *server) recovered(w middleware.WrapResponseWriter, r *http.Request, c *call, v any) {
+func (s *Server) recovered(w middleware.WrapResponseWriter, r *http.Request, c *Call, v any) {
 	if r.Context().Err() != nil && w.Status() != 0 {
 		return // huma panics when the caller has gone and the answer cannot be written
 	}
@@ -105,11 +107,11 @@ func (s *server) recovered(w middleware.WrapResponseWriter, r *http.Request, c *
 	}
 	s.Log.Error("http: a handler panicked", attributes...)
 	if w.Status() == 0 {
-		newProblem(CodeInternal, "").instance(c.id).write(w)
+		NewProblem(CodeInternal, "").instance(c.id).Write(w)
 	}
 }
 
-func (s *server) done(r *http.Request, c *call, status int, took time.Duration) {
+func (s *Server) done(r *http.Request, c *Call, status int, took time.Duration) {
 	route := "none"
 	if rc := chi.RouteContext(r.Context()); rc != nil && rc.RoutePattern() != "" {
 		route = rc.RoutePattern()
@@ -125,11 +127,11 @@ func (s *server) done(r *http.Request, c *call, status int, took time.Duration) 
 		level = slog.LevelDebug
 	}
 	attributes := []any{"method", method, "route", route, "status", status, "duration", took, "request", c.id}
-	if c.tenant != "" {
-		attributes = append(attributes, "tenant", c.tenant)
+	if c.Tenant != "" {
+		attributes = append(attributes, "tenant", c.Tenant)
 	}
-	if c.notification != "" {
-		attributes = append(attributes, "notification", c.notification)
+	if c.Notification != "" {
+		attributes = append(attributes, "notification", c.Notification)
 	}
 	s.Log.Log(r.Context(), level, "http: request", attributes...)
 }
@@ -140,31 +142,31 @@ var knownMethods = []string{
 
 // authenticate lets nobody under /v1 without a key, not even to learn which paths are
 // there.
-func (s *server) authenticate(next http.Handler) http.Handler {
+func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !versioned(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		c := callOf(r.Context())
+		c := CallOf(r.Context())
 		var err error
 		key, ok := bearer(r.Header.Values("Authorization"))
 		if ok {
-			c.principal, err = s.Access.Authenticate(r.Context(), key)
+			c.Principal, err = s.Access.Authenticate(r.Context(), key)
 		}
 		if !s.admit(w, r, c) {
 			return
 		}
 		if !ok || errors.Is(err, access.ErrUnknownKey) {
-			newProblem(CodeUnauthorized, "").write(w)
+			NewProblem(CodeUnauthorized, "").Write(w)
 			return
 		}
 		if err != nil {
-			s.problem(r.Context(), err, false).write(w)
+			s.Problem(r.Context(), err, false).Write(w)
 			return
 		}
 		if problem := c.chooseTenant(r.Header.Values(headerTenant)); problem != nil {
-			problem.write(w)
+			problem.Write(w)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -184,30 +186,30 @@ func bearer(headers []string) (string, bool) {
 }
 
 // chooseTenant settles for which tenant the call is.
-func (c *call) chooseTenant(named []string) *Problem {
+func (c *Call) chooseTenant(named []string) *Problem {
 	if len(named) > 1 {
-		return invalid(headerTenant, tooMany, "must be given once")
+		return Invalid(headerTenant, tooMany, "must be given once")
 	}
-	if !c.principal.Admin {
-		if len(named) == 1 && named[0] != c.principal.Tenant {
-			return newProblem(CodeForbidden, "the key belongs to another tenant than "+headerTenant+" names")
+	if !c.Principal.Admin {
+		if len(named) == 1 && named[0] != c.Principal.Tenant {
+			return NewProblem(CodeForbidden, "the key belongs to another tenant than "+headerTenant+" names")
 		}
-		c.tenant = c.principal.Tenant
+		c.Tenant = c.Principal.Tenant
 		return nil
 	}
-	c.tenant = tenant.Default
+	c.Tenant = tenant.Default
 	if len(named) == 1 {
 		if !tenant.ValidName(named[0]) {
-			c.tenant = ""
-			return invalid(headerTenant, invalidValue, "must be 1 to 63 lower-case letters, digits and hyphens, not beginning with a hyphen")
+			c.Tenant = ""
+			return Invalid(headerTenant, strictjson.InvalidValue, "must be 1 to 63 lower-case letters, digits and hyphens, not beginning with a hyphen")
 		}
-		c.tenant = named[0]
+		c.Tenant = named[0]
 	}
 	return nil
 }
 
 // limit bounds how many requests under /v1 are worked on at a time, and for how long.
-func (s *server) limit(next http.Handler) http.Handler {
+func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !versioned(r) {
 			next.ServeHTTP(w, r)
@@ -217,33 +219,23 @@ func (s *server) limit(next http.Handler) http.Handler {
 		case s.inFlight <- struct{}{}:
 			defer func() { <-s.inFlight }()
 		default:
-			newProblem(CodeTooManyRequests, "").write(w)
+			NewProblem(CodeTooManyRequests, "").Write(w)
 			return
 		}
-		timeout := requestTimeout
-		if strings.HasSuffix(r.URL.Path, ":batch") {
-			timeout = batchTimeout
-		}
-		if wantsFile(r) {
-			timeout = fileTimeout
-		}
-		if strings.HasSuffix(r.URL.Path, ":reconcile") {
-			timeout = reconcileTimeout
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), timeout)
+		ctx, cancel := context.WithTimeout(r.Context(), s.timeout(r))
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
-// problem answers what the caller is told of an error, and logs, once, what is a fault
-// of ours.
-func (s *server) problem(ctx context.Context, err error, changes bool) *Problem {
+// Problem returns what the caller gets for an error, and logs, once, what is a fault of
+// ours.
+func (s *Server) Problem(ctx context.Context, err error, changes bool) *Problem {
 	p, fault := problemOf(err, changes)
 	if !fault {
 		return p
 	}
-	c := callOf(ctx)
+	c := CallOf(ctx)
 	if p.Code == CodeInternal {
 		p = p.instance(c.id)
 	}

@@ -18,7 +18,7 @@ var docsPage embed.FS
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // docs serves the description of every operation registered before.
-func (s *server) docs() {
+func (s *Server) docs() {
 	s.documentNumbers()
 	description, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
 	if err != nil {
@@ -47,7 +47,7 @@ func (s *server) docs() {
 
 // documentNumbers describes the query parameters that are numbers or times: they are
 // taken as texts, so that a refusal is ours.
-func (s *server) documentNumbers() {
+func (s *Server) documentNumbers() {
 	least, most := 1.0, float64(MaxPage)
 	for _, item := range s.api.OpenAPI().Paths {
 		if item.Get == nil {

@@ -136,14 +136,14 @@ type readyOutput struct {
 	Body   readyBody
 }
 
-func (s *server) healthRoutes() {
+func (s *Server) healthRoutes() {
 	tags := []string{"health"}
-	register(s, huma.Operation{
+	Register(s, huma.Operation{
 		OperationID: "livez", Method: http.MethodGet, Path: "/livez", Tags: tags, Summary: "The process is alive",
 	}, nil, func(context.Context, *struct{}, []byte) (*liveOutput, error) {
 		return &liveOutput{Body: liveBody{Status: "alive"}}, nil
 	})
-	register(s, huma.Operation{
+	Register(s, huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: tags,
 		Summary: "Requests can be accepted", Description: "200 if ready or degraded, 503 if not; both with the state of each engine.",
 	}, nil, func(ctx context.Context, _ *struct{}, _ []byte) (*readyOutput, error) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 )
@@ -21,12 +22,12 @@ type historyOutput struct{ Body historyBody }
 
 type historyBody struct {
 	ID     string          `json:"id"`
-	Events []historyEvent  `json:"events"`
+	Events []HistoryEvent  `json:"events"`
 	Next   *event.Revision `json:"next,omitempty" doc:"There are more: ask again with after set to this."`
 }
 
-// historyEvent is an event as the audit trail shows it: what, when, who, why.
-type historyEvent struct {
+// HistoryEvent is an event as the audit trail shows it: what, when, who, why.
+type HistoryEvent struct {
 	Revision   event.Revision `json:"revision"`
 	Position   event.Position `json:"position,omitempty" doc:"In the event store. Left out of what is told as of a time: a copy of the store has others."`
 	EventID    string         `json:"event_id"`
@@ -46,7 +47,7 @@ type whyBody struct {
 	Considerations []notification.Consideration `json:"considerations,omitempty" doc:"Each choice of the plan and its reason."`
 }
 
-func (s *server) history(ctx context.Context, in *historyInput, _ []byte) (*historyOutput, error) {
+func (s *Server) history(ctx context.Context, in *historyInput, _ []byte) (*historyOutput, error) {
 	from, limit, problem := pageOf(in.After, in.Limit)
 	if problem != nil {
 		return nil, problem
@@ -55,17 +56,17 @@ func (s *server) history(ctx context.Context, in *historyInput, _ []byte) (*hist
 	if err != nil {
 		return nil, err
 	}
-	entries, err := s.Notifications.History(ctx, c.tenant, in.ID, from, limit+1)
+	entries, err := s.Notifications.History(ctx, c.Tenant, in.ID, from, limit+1)
 	if err != nil {
 		return nil, err
 	}
-	out := historyBody{ID: in.ID, Events: []historyEvent{}}
+	out := historyBody{ID: in.ID, Events: []HistoryEvent{}}
 	for i, h := range entries {
 		if i == limit {
 			out.Next = &entries[i-1].Recorded.Revision
 			break
 		}
-		out.Events = append(out.Events, entryView(h))
+		out.Events = append(out.Events, HistoryEventOf(h))
 	}
 	return &historyOutput{Body: out}, nil
 }
@@ -75,34 +76,36 @@ func pageOf(after, limit string) (from event.Revision, size int, p *Problem) {
 	if after != "" {
 		r, err := strconv.ParseUint(after, 10, 62)
 		if err != nil {
-			wrong = append(wrong, FieldProblem{"after", wrongType, "must be a revision: a whole number from 0"})
+			wrong = append(wrong, FieldProblem{"after", strictjson.WrongType, "must be a revision: a whole number from 0"})
 		}
 		from = event.Revision(r) + 1
 	}
-	size, bad := limitOf(limit, DefaultPage, MaxPage)
+	size, bad := LimitOf(limit, DefaultPage, MaxPage)
 	if bad != nil {
 		wrong = append(wrong, *bad)
 	}
 	if len(wrong) > 0 {
-		return 0, 0, newProblem(CodeInvalid, "", wrong...)
+		return 0, 0, NewProblem(CodeInvalid, "", wrong...)
 	}
 	return from, size, nil
 }
 
-func limitOf(limit string, standard, most int) (int, *FieldProblem) {
+// LimitOf reads how many rows a page may have, 1 to most; standard if it is not given.
+func LimitOf(limit string, standard, most int) (int, *FieldProblem) {
 	if limit == "" {
 		return standard, nil
 	}
 	n, err := strconv.Atoi(limit)
 	if err != nil || n < 1 || n > most {
-		return standard, &FieldProblem{"limit", wrongType, fmt.Sprintf("must be a whole number from 1 to %d", most)}
+		return standard, &FieldProblem{"limit", strictjson.WrongType, fmt.Sprintf("must be a whole number from 1 to %d", most)}
 	}
 	return n, nil
 }
 
-func entryView(h commands.HistoryEntry) historyEvent {
+// HistoryEventOf shows an event.
+func HistoryEventOf(h commands.HistoryEntry) HistoryEvent {
 	t := tell(h.Event)
-	return historyEvent{
+	return HistoryEvent{
 		Revision: h.Recorded.Revision, Position: h.Recorded.Position, EventID: h.Recorded.ID, Type: h.Recorded.Type,
 		What: t.what, Details: t.details, OccurredAt: h.Metadata.OccurredAt.UTC(), RecordedAt: h.Metadata.RecordedAt.UTC(),
 		Who: h.Metadata.Actor,

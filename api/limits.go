@@ -20,13 +20,12 @@ const (
 	DefaultPage = 100
 	// MaxReasonLength of a cancel, in bytes.
 	MaxReasonLength = 256
-	// maxFiles is how many files of reports are written at a time; fileBuffer bytes of
-	// each go out at a time.
-	maxFiles   = 8
-	fileBuffer = 64 << 10
 	// maxParameterLength of a query parameter, in bytes.
 	maxParameterLength = 512
 )
+
+// WriteTimeout bounds writing an answer; of one that is streamed, each piece.
+const WriteTimeout = 120 * time.Second
 
 // Times. Writing must outlast the work, or a slow answer would be cut off without one.
 const (
@@ -34,15 +33,13 @@ const (
 	readTimeout      = 30 * time.Second
 	requestTimeout   = 30 * time.Second
 	batchTimeout     = 60 * time.Second
-	fileTimeout      = time.Hour
-	reconcileTimeout = 48 * time.Hour    // it reads the store many times
-	writeTimeout     = 120 * time.Second // of a file: each piece
+	reconcileTimeout = 48 * time.Hour // it reads the store many times
 	idleTimeout      = 120 * time.Second
 
 	maxHeaderBytes = 16 << 10
 )
 
-// NewServer answers an http.Server for the handler with every timeout set. The caller
+// NewServer returns an http.Server for the handler with every timeout set. The caller
 // listens, serves and shuts it down.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	if log == nil {
@@ -52,7 +49,7 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
+		WriteTimeout:      WriteTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -14,11 +14,12 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"recapito/commands"
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 )
 
-// requestBody documents a request; object.request reads it.
+// requestBody documents a request; readRequest reads it.
 type requestBody struct {
 	Scenario  string              `json:"scenario" doc:"Which kind of notification; GET /v1/scenarios lists them." example:"appointment"`
 	Recipient string              `json:"recipient,omitempty" doc:"Your id of the person." maxLength:"128"`
@@ -64,52 +65,53 @@ type submitOutput struct {
 	Body     acceptedBody
 }
 
-func (s *server) notifications() {
+func (s *Server) notifications() {
 	tags := []string{"notifications"}
-	register(s, huma.Operation{
+	s.allowPath(":batch", batchTimeout)
+	Register(s, huma.Operation{
 		OperationID: "submit", Method: http.MethodPost, Path: "/v1/notifications", Tags: tags, DefaultStatus: http.StatusAccepted,
 		Summary: "Ask for a notification", Description: "202 says that the request is durable and will be worked on.",
 		Errors: []int{http.StatusConflict},
-	}, &bodySpec{schema: reflect.TypeFor[requestBody](), limit: MaxBodyBytes}, s.submit)
-	register(s, huma.Operation{
+	}, &Body{Schema: reflect.TypeFor[requestBody](), Limit: MaxBodyBytes}, s.submit)
+	Register(s, huma.Operation{
 		OperationID: "submit-batch", Method: http.MethodPost, Path: "/v1/notifications:batch", Tags: tags,
 		Summary:     "Ask for up to 1,000 notifications",
 		Description: "Each item is accepted or refused by itself: the answer is 200 with a status an item, in the order sent.",
-	}, &bodySpec{schema: reflect.TypeFor[batchRequest](), limit: MaxBatchBodyBytes}, s.submitBatch)
-	register(s, huma.Operation{
+	}, &Body{Schema: reflect.TypeFor[batchRequest](), Limit: MaxBatchBodyBytes}, s.submitBatch)
+	Register(s, huma.Operation{
 		OperationID: "get-notification", Method: http.MethodGet, Path: "/v1/notifications/{id}", Tags: tags,
 		Summary: "A notification as it is now", Errors: []int{http.StatusNotFound},
 	}, nil, s.get)
-	register(s, huma.Operation{
+	Register(s, huma.Operation{
 		OperationID: "get-history", Method: http.MethodGet, Path: "/v1/notifications/{id}/events", Tags: tags,
 		Summary:     "The history of a notification",
 		Description: "Every event: what happened, when it occurred, when it was recorded, who did it and why. Never personal data.",
 		Errors:      []int{http.StatusNotFound},
 	}, nil, s.history)
-	register(s, huma.Operation{
+	Register(s, huma.Operation{
 		OperationID: "cancel", Method: http.MethodPost, Path: "/v1/notifications/{id}/cancel", Tags: tags,
 		Summary: "Stop what is not sent yet", Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, &bodySpec{schema: reflect.TypeFor[cancelRequest](), limit: MaxBodyBytes, optional: true}, s.cancel)
+	}, &Body{Schema: reflect.TypeFor[cancelRequest](), Limit: MaxBodyBytes, Optional: true}, s.cancel)
 }
 
-func (s *server) submit(ctx context.Context, in *submitInput, data []byte) (*submitOutput, error) {
-	o, problem := body(data)
-	if problem != nil {
-		return nil, problem
+func (s *Server) submit(ctx context.Context, in *submitInput, data []byte) (*submitOutput, error) {
+	o, err := strictjson.Parse(data)
+	if err != nil {
+		return nil, err
 	}
-	r := o.request()
-	if problem := o.problem(); problem != nil {
-		return nil, problem
+	r := readRequest(o)
+	if err := o.Err(); err != nil {
+		return nil, err
 	}
-	c := callOf(ctx)
+	c := CallOf(ctx)
 	a, err := s.Notifications.Submit(ctx, c.origin(), in.Key, r)
 	if err != nil {
 		if errors.Is(err, notification.ErrKeyReused) || errors.Is(err, commands.ErrErased) && in.Key != "" {
-			c.notification = notification.IDFor(c.tenant, in.Key)
+			c.Notification = notification.IDFor(c.Tenant, in.Key)
 		}
 		return nil, err
 	}
-	c.notification, c.told = a.ID, a.Created
+	c.Notification, c.told = a.ID, a.Created
 	out := acceptedAs(a)
 	return &submitOutput{Location: out.Links.Self, Body: out}, nil
 }
@@ -139,18 +141,18 @@ type batchItem struct {
 	Problem  *Problem               `json:"problem,omitempty"`
 }
 
-func (s *server) submitBatch(ctx context.Context, _ *struct{}, data []byte) (*batchOutput, error) {
-	o, problem := body(data)
-	if problem != nil {
-		return nil, problem
+func (s *Server) submitBatch(ctx context.Context, _ *struct{}, data []byte) (*batchOutput, error) {
+	o, err := strictjson.Parse(data)
+	if err != nil {
+		return nil, err
 	}
-	o.only("items")
-	raw := o.list("items")
-	if len(*o.problems) == 0 && (len(raw) == 0 || len(raw) > MaxBatchItems) {
-		o.report("items", invalidValue, fmt.Sprintf("must hold 1 to %d items", MaxBatchItems))
+	o.Only("items")
+	raw := o.List("items")
+	if o.Err() == nil && (len(raw) == 0 || len(raw) > MaxBatchItems) {
+		o.Report("items", strictjson.InvalidValue, fmt.Sprintf("must hold 1 to %d items", MaxBatchItems))
 	}
-	if problem := o.problem(); problem != nil {
-		return nil, problem
+	if err := o.Err(); err != nil {
+		return nil, err
 	}
 	out := &batchOutput{Body: batchBody{Items: make([]batchItem, len(raw))}}
 	var created atomic.Int64
@@ -172,41 +174,34 @@ func (s *server) submitBatch(ctx context.Context, _ *struct{}, data []byte) (*ba
 	}
 	close(next)
 	workers.Wait()
-	callOf(ctx).told = int(created.Load()) == len(raw)
+	CallOf(ctx).told = int(created.Load()) == len(raw)
 	return out, nil
 }
 
 // submitItem answers also whether an event tells of it.
-func (s *server) submitItem(ctx context.Context, raw []byte) (item batchItem, told bool) {
+func (s *Server) submitItem(ctx context.Context, raw []byte) (item batchItem, told bool) {
 	defer func() { // a worker has nobody above it who would turn a panic into an answer
 		if v := recover(); v != nil {
-			s.Log.Error("http: an item of a batch panicked", "request", callOf(ctx).id, "panic", fmt.Sprintf("%T", v))
-			item, told = refusedItem(newProblem(CodeInternal, "").instance(callOf(ctx).id)), false
+			s.Log.Error("http: an item of a batch panicked", "request", CallOf(ctx).id, "panic", fmt.Sprintf("%T", v))
+			item, told = refusedItem(NewProblem(CodeInternal, "").instance(CallOf(ctx).id)), false
 		}
 	}()
-	o := object{problems: new([]FieldProblem)}
-	if !o.open(raw) {
-		return refusedItem(invalid("item", wrongType, "must be a JSON object")), false
+	o, is := strictjson.Element(raw)
+	if !is {
+		return refusedItem(Invalid("item", strictjson.WrongType, "must be a JSON object")), false
 	}
-	o.only("idempotency_key", "request")
-	key := o.text("idempotency_key")
-	request := object{problems: o.problems}
-	switch in, given := o.members["request"]; {
-	case !given:
-		o.report("request", missingField, "is required")
-	case !request.open(in):
-		o.report("request", wrongType, "must be a JSON object")
+	o.Only("idempotency_key", "request")
+	key, request := o.Text("idempotency_key"), o.Embedded("request")
+	if err := o.Err(); err != nil {
+		return refusedItem(s.Problem(ctx, err, true)), false
 	}
-	if problem := o.problem(); problem != nil {
-		return refusedItem(problem), false
+	r := readRequest(request)
+	if err := request.Err(); err != nil {
+		return refusedItem(s.Problem(ctx, err, true)), false
 	}
-	r := request.request()
-	if problem := request.problem(); problem != nil {
-		return refusedItem(problem), false
-	}
-	a, err := s.Notifications.Submit(ctx, callOf(ctx).origin(), key, r)
+	a, err := s.Notifications.Submit(ctx, CallOf(ctx).origin(), key, r)
 	if err != nil {
-		problem := s.problem(ctx, err, true)
+		problem := s.Problem(ctx, err, true)
 		for i := range problem.Errors {
 			if problem.Errors[i].Field == headerKey {
 				problem.Errors[i].Field = "idempotency_key"
@@ -220,16 +215,19 @@ func (s *server) submitItem(ctx context.Context, raw []byte) (item batchItem, to
 
 func refusedItem(p *Problem) batchItem { return batchItem{Status: p.Status, Problem: p} }
 
-// uuids is what an id of a notification looks like. Another text names none.
+// uuids is the form of a notification's id. Another text names none.
 var uuids = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
+// ValidID reports whether a text has the form of a notification's id.
+func ValidID(id string) bool { return uuids.MatchString(id) }
+
 // named notes the id of the notification that a call is about.
-func named(ctx context.Context, id string) (*call, error) {
-	if !uuids.MatchString(id) {
+func named(ctx context.Context, id string) (*Call, error) {
+	if !ValidID(id) {
 		return nil, notification.ErrAbsent
 	}
-	c := callOf(ctx)
-	c.notification = id
+	c := CallOf(ctx)
+	c.Notification = id
 	return c, nil
 }
 
@@ -237,26 +235,26 @@ type idInput struct {
 	ID string `path:"id" doc:"The notification's id."`
 }
 
-type getOutput struct{ Body notificationBody }
+type getOutput struct{ Body NotificationBody }
 
-func (s *server) get(ctx context.Context, in *idInput, _ []byte) (*getOutput, error) {
+func (s *Server) get(ctx context.Context, in *idInput, _ []byte) (*getOutput, error) {
 	c, err := named(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	l, err := s.Notifications.Get(ctx, c.tenant, in.ID)
+	l, err := s.Notifications.Get(ctx, c.Tenant, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	codes := map[int]string{}
 	if anyUndelivered(l.State) { // the folded state does not keep why; the events do
-		entries, err := s.Notifications.History(ctx, c.tenant, in.ID, 0, 0)
+		entries, err := s.Notifications.History(ctx, c.Tenant, in.ID, 0, 0)
 		if err != nil {
 			return nil, err
 		}
-		codes = failureCodes(entries, l.Revision)
+		codes = FailureCodes(entries, l.Revision)
 	}
-	return &getOutput{Body: notificationView(in.ID, l, codes)}, nil
+	return &getOutput{Body: NotificationOf(in.ID, l, codes)}, nil
 }
 
 // cancelRequest documents the body of a cancel.
@@ -282,10 +280,10 @@ type sentAttempt struct {
 	Status  notification.Status `json:"status"`
 }
 
-func (s *server) cancel(ctx context.Context, in *idInput, data []byte) (*cancelOutput, error) {
-	reason, problem := cancelReason(data)
-	if problem != nil {
-		return nil, problem
+func (s *Server) cancel(ctx context.Context, in *idInput, data []byte) (*cancelOutput, error) {
+	reason, err := cancelReason(data)
+	if err != nil {
+		return nil, err
 	}
 	c, err := named(ctx, in.ID)
 	if err != nil {
@@ -308,18 +306,18 @@ func (s *server) cancel(ctx context.Context, in *idInput, data []byte) (*cancelO
 	return &cancelOutput{Body: out}, nil
 }
 
-func cancelReason(data []byte) (string, *Problem) {
+func cancelReason(data []byte) (string, error) {
 	if len(data) == 0 {
 		return "", nil
 	}
-	o, problem := body(data)
-	if problem != nil {
-		return "", problem
+	o, err := strictjson.Parse(data)
+	if err != nil {
+		return "", err
 	}
-	o.only("reason")
-	reason := o.text("reason")
+	o.Only("reason")
+	reason := o.Text("reason")
 	for _, p := range commands.CheckNote("reason", reason, MaxReasonLength) {
-		o.report(p.Field, p.Code, p.Message)
+		o.Report(p.Field, p.Code, p.Message)
 	}
-	return reason, o.problem()
+	return reason, o.Err()
 }

@@ -17,22 +17,23 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/event"
 )
 
-// bodySpec says what body an operation takes. Schema is for the documentation: bodies
-// are read by decode.go.
-type bodySpec struct {
-	schema   reflect.Type
-	limit    int64
-	optional bool
+// Body is the body that an operation takes. Schema is for the documentation: bodies are
+// read by strictjson.
+type Body struct {
+	Schema   reflect.Type
+	Limit    int64 // in bytes
+	Optional bool
 }
 
 type bodyKey struct{}
 
-// register adds an operation. Its handler gets the body as it came; its errors become
+// Register adds an operation. Its handler gets the body as it came; its errors become
 // problems.
-func register[I, O any](s *server, op huma.Operation, spec *bodySpec, handle func(ctx context.Context, in *I, body []byte) (*O, error)) {
+func Register[I, O any](s *Server, op huma.Operation, spec *Body, handle func(ctx context.Context, in *I, body []byte) (*O, error)) {
 	op.SkipValidateParams = true // huma's refusals repeat the value; the handlers check
 	if strings.HasPrefix(op.Path, "/v1/") {
 		s.operations[op.Method+" "+op.Path] = op.OperationID
@@ -55,12 +56,12 @@ func register[I, O any](s *server, op huma.Operation, spec *bodySpec, handle fun
 		data, _ := ctx.Value(bodyKey{}).([]byte)
 		out, err := handle(ctx, in, data)
 		if err != nil {
-			p := s.problem(ctx, err, changes)
-			callOf(ctx).code, err = p.Code, p
+			p := s.Problem(ctx, err, changes)
+			CallOf(ctx).code, err = p.Code, p
 		}
 		if op.Metadata[recordedFirstKey] != nil {
-			if unrecorded := s.recordFirst(ctx, op, callOf(ctx), err); unrecorded != nil {
-				return nil, s.problem(ctx, errors.Join(event.ErrUnavailable, unrecorded), changes)
+			if unrecorded := s.recordFirst(ctx, op, CallOf(ctx), err); unrecorded != nil {
+				return nil, s.Problem(ctx, errors.Join(event.ErrUnavailable, unrecorded), changes)
 			}
 		}
 		if err != nil {
@@ -69,16 +70,16 @@ func register[I, O any](s *server, op huma.Operation, spec *bodySpec, handle fun
 		return out, nil
 	})
 	if spec != nil { // only now: huma would read a body that it knows of
-		schema := s.api.OpenAPI().Components.Schemas.Schema(spec.schema, true, "")
-		s.documented(op).RequestBody = &huma.RequestBody{
-			Required: !spec.optional,
+		schema := s.api.OpenAPI().Components.Schemas.Schema(spec.Schema, true, "")
+		s.Documented(op).RequestBody = &huma.RequestBody{
+			Required: !spec.Optional,
 			Content:  map[string]*huma.MediaType{"application/json": {Schema: schema}},
 		}
 	}
 }
 
-// documented answers an operation as /openapi.json shows it.
-func (s *server) documented(op huma.Operation) *huma.Operation {
+// Documented returns an operation as /openapi.json shows it.
+func (s *Server) Documented(op huma.Operation) *huma.Operation {
 	item := s.api.OpenAPI().Paths[op.Path]
 	switch op.Method {
 	case http.MethodPost:
@@ -98,10 +99,10 @@ func checkHeaders(ctx huma.Context, next func(huma.Context)) {
 		switch {
 		case p.In != "header" || p.Name == headerTenant || len(given) == 0: // the tenant is checked with the key
 		case len(given) > 1:
-			invalid(p.Name, tooMany, "must be given once").write(w)
+			Invalid(p.Name, tooMany, "must be given once").Write(w)
 			return
 		case given[0] == "" || !utf8.ValidString(given[0]):
-			invalid(p.Name, invalidValue, "must not be empty, and be UTF-8").write(w)
+			Invalid(p.Name, strictjson.InvalidValue, "must not be empty, and be UTF-8").Write(w)
 			return
 		}
 	}
@@ -123,7 +124,7 @@ func checkQuery(ctx huma.Context, next func(huma.Context)) {
 	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		invalid("query", invalidValue, "is not a query string").write(w)
+		Invalid("query", strictjson.InvalidValue, "is not a query string").Write(w)
 		return
 	}
 	var wrong []FieldProblem
@@ -131,7 +132,7 @@ func checkQuery(ctx huma.Context, next func(huma.Context)) {
 		switch {
 		case !slices.Contains(known, name):
 			place := "query"
-			if memberName.MatchString(name) {
+			if strictjson.MemberName.MatchString(name) {
 				place = name
 			}
 			wrong = append(wrong, FieldProblem{place, "unknown_parameter", "is no parameter of this path"})
@@ -142,38 +143,38 @@ func checkQuery(ctx huma.Context, next func(huma.Context)) {
 		}
 	}
 	if len(wrong) > 0 {
-		sortProblems(wrong)
-		newProblem(CodeInvalid, "", wrong[:min(len(wrong), maxProblems)]...).write(w)
+		SortProblems(wrong)
+		NewProblem(CodeInvalid, "", wrong[:min(len(wrong), strictjson.MaxProblems)]...).Write(w)
 		return
 	}
 	next(ctx)
 }
 
 // read takes the body, up to its limit.
-func (b bodySpec) read(ctx huma.Context, next func(huma.Context)) {
+func (b Body) read(ctx huma.Context, next func(huma.Context)) {
 	r, w := humachi.Unwrap(ctx)
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, b.limit))
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, b.Limit))
 	if err != nil {
 		var tooLong *http.MaxBytesError
 		var slow net.Error
 		switch {
 		case errors.As(err, &tooLong):
-			newProblem(CodeTooLarge, fmt.Sprintf("the limit is %d bytes", b.limit)).write(w)
+			NewProblem(CodeTooLarge, fmt.Sprintf("the limit is %d bytes", b.Limit)).Write(w)
 		case errors.As(err, &slow) && slow.Timeout():
-			newProblem(CodeBodyTimeout, "").write(w)
+			NewProblem(CodeBodyTimeout, "").Write(w)
 		default:
-			newProblem(CodeBadJSON, "the body ended early").write(w)
+			NewProblem(CodeBadJSON, "the body ended early").Write(w)
 		}
 		return
 	}
-	if len(data) == 0 && b.optional {
+	if len(data) == 0 && b.Optional {
 		next(ctx)
 		return
 	}
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	encoding := r.Header.Get("Content-Encoding")
 	if err != nil || kind != "application/json" || (encoding != "" && encoding != "identity") {
-		newProblem(CodeUnsupportedMedia, "").write(w)
+		NewProblem(CodeUnsupportedMedia, "").Write(w)
 		return
 	}
 	next(huma.WithValue(ctx, bodyKey{}, data))

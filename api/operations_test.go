@@ -48,9 +48,9 @@ func (r *rebuilds) Projection(_ context.Context, name string) (api.Projection, b
 // refusingWorld has everything that can refuse.
 func refusingWorld(t testing.TB) *world {
 	return newWorld(t, func(w *world, o *api.Options) {
-		o.Reports, o.Persons = &told{}, w.sealer
+		w.reports.Reports, w.reports.Persons = &told{}, w.sealer
 		o.Projections = &rebuilds{}
-		o.Passed = func(context.Context, event.Position, ...string) error { return readmodels.ErrNoSuchPosition }
+		w.reports.Passed = func(context.Context, event.Position, ...string) error { return readmodels.ErrNoSuchPosition }
 	})
 }
 
@@ -91,9 +91,9 @@ func TestRebuildIsBegunAndFollowed(t *testing.T) {
 func TestReadsWaitForTheirPosition(t *testing.T) {
 	var asked []string
 	answer := error(nil)
-	w := newWorld(t, func(_ *world, o *api.Options) {
-		o.Reports = &told{}
-		o.Passed = func(_ context.Context, p event.Position, names ...string) error {
+	w := newWorld(t, func(w *world, _ *api.Options) {
+		w.reports.Reports = &told{}
+		w.reports.Passed = func(_ context.Context, p event.Position, names ...string) error {
 			asked = append(asked, fmt.Sprint(p, names))
 			return answer
 		}
@@ -137,7 +137,7 @@ func TestReadsWaitForTheirPosition(t *testing.T) {
 
 func TestEDRAsksForTheCallersTenant(t *testing.T) {
 	r := &told{edr: []readmodels.EDR{{DayText: "2026-01-05", Notification: "n", Attempt: 1, Status: "delivered"}}, next: "more"}
-	w := newWorld(t, func(_ *world, o *api.Options) { o.Reports = r })
+	w := newWorld(t, func(w *world, _ *api.Options) { w.reports.Reports = r })
 	a := w.call(http.MethodGet, "/v1/edr?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00%2B01:00&channel=sms&scenario=appointment&status=delivered&code=0x0b&person=p-1&campaign=spring&changed_after=17&test=false&queue_ms_min=1000&delivery_ms_max=-1&cursor=abc&limit=7", "", withKey(w.newKey("acme")))
 	want := readmodels.EDRQuery{
 		Tenant: "acme", From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 31, 23, 0, 0, 0, time.UTC),

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,11 +9,13 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"recapito/commands"
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 )
@@ -110,7 +113,8 @@ type Problem struct {
 // retrySeconds is what Retry-After says where nothing better is known.
 const retrySeconds = 1
 
-func newProblem(c Code, detail string, fields ...FieldProblem) *Problem {
+// NewProblem makes the problem of a code.
+func NewProblem(c Code, detail string, fields ...FieldProblem) *Problem {
 	i := infoOf()[c]
 	p := &Problem{Type: "urn:recapito:problem:" + string(c), Title: i.Title, Status: i.Status, Code: c, Detail: detail, Errors: fields}
 	if i.Status == http.StatusServiceUnavailable || i.Status == http.StatusTooManyRequests {
@@ -119,8 +123,9 @@ func newProblem(c Code, detail string, fields ...FieldProblem) *Problem {
 	return p
 }
 
-func invalid(field, code, message string) *Problem {
-	return newProblem(CodeInvalid, "", FieldProblem{field, code, message})
+// Invalid makes the problem of one broken rule.
+func Invalid(field, code, message string) *Problem {
+	return NewProblem(CodeInvalid, "", FieldProblem{field, code, message})
 }
 
 // Error, GetStatus, GetHeaders and ContentType make it an error that huma writes.
@@ -144,7 +149,8 @@ const problemType = "application/problem+json"
 // ContentType of the answer.
 func (p *Problem) ContentType(string) string { return problemType }
 
-func (p *Problem) write(w http.ResponseWriter) {
+// Write sends the problem.
+func (p *Problem) Write(w http.ResponseWriter) {
 	for name, values := range p.GetHeaders() {
 		w.Header()[name] = values
 	}
@@ -163,13 +169,13 @@ var takeOverErrors = sync.OnceFunc(func() {
 	huma.NewError = func(status int, _ string, _ ...error) huma.StatusError {
 		for _, i := range Codes() {
 			if i.Status == status {
-				return newProblem(i.Code, "")
+				return NewProblem(i.Code, "")
 			}
 		}
 		if status >= http.StatusBadRequest && status < http.StatusInternalServerError {
-			return newProblem(CodeInvalid, "")
+			return NewProblem(CodeInvalid, "")
 		}
-		return newProblem(CodeInternal, "")
+		return NewProblem(CodeInternal, "")
 	}
 	huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
 		return huma.NewError(status, msg, errs...)
@@ -192,35 +198,43 @@ var rules = []struct {
 // problemOf answers what a caller is told of an error, and whether the error is a fault
 // of ours that somebody must see. changes says that the request may change something.
 func problemOf(err error, changes bool) (p *Problem, fault bool) {
+	var document *strictjson.DocumentError
+	var members *strictjson.Refused
 	var refused *commands.Invalid
 	switch {
 	case errors.As(err, &p):
 		return p, false
+	case errors.As(err, &document) && document.Duplicate:
+		return NewProblem(CodeDuplicateMember, document.Detail), false
+	case errors.As(err, &document):
+		return NewProblem(CodeBadJSON, document.Detail), false
+	case errors.As(err, &members):
+		return NewProblem(CodeInvalid, "", fieldProblems(members.Problems)...), false
 	case errors.As(err, &refused):
-		return newProblem(CodeInvalid, "", fieldProblems(refused.Problems)...), false
+		return NewProblem(CodeInvalid, "", fieldProblems(refused.Problems)...), false
 	case errors.Is(err, commands.ErrKeyErased):
-		return newProblem(CodeErased, ""), false
+		return NewProblem(CodeErased, ""), false
 	case errors.Is(err, event.ErrTooLarge):
-		return newProblem(CodeTooLarge, ""), false
+		return NewProblem(CodeTooLarge, ""), false
 	case errors.Is(err, event.ErrUnavailable), errors.Is(err, commands.ErrKeysUnavailable):
-		return newProblem(CodeUnavailable, ""), true
+		return NewProblem(CodeUnavailable, ""), true
 	case errors.Is(err, event.ErrUnknownOutcome):
-		return newProblem(CodeOutcomeUnknown, ""), true
+		return NewProblem(CodeOutcomeUnknown, ""), true
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		if changes {
-			return newProblem(CodeOutcomeUnknown, "it did not end in time"), true
+			return NewProblem(CodeOutcomeUnknown, "it did not end in time"), true
 		}
-		return newProblem(CodeUnavailable, "it did not end in time"), true
+		return NewProblem(CodeUnavailable, "it did not end in time"), true
 	}
 	for _, r := range rules {
 		if errors.Is(err, r.rule) {
-			return newProblem(r.code, ""), false
+			return NewProblem(r.code, ""), false
 		}
 	}
-	return newProblem(CodeInternal, ""), true
+	return NewProblem(CodeInternal, ""), true
 }
 
-func fieldProblems(ps []commands.Problem) []FieldProblem {
+func fieldProblems[P ~struct{ Field, Code, Message string }](ps []P) []FieldProblem {
 	out := make([]FieldProblem, len(ps))
 	for i, p := range ps {
 		out[i] = FieldProblem(p)
@@ -233,6 +247,13 @@ func (p *Problem) instance(requestID string) *Problem {
 	named := *p
 	named.Instance = fmt.Sprintf("urn:uuid:%s", requestID)
 	return &named
+}
+
+// SortProblems orders problems by place and code.
+func SortProblems(ps []FieldProblem) {
+	slices.SortStableFunc(ps, func(a, b FieldProblem) int {
+		return cmp.Or(strings.Compare(a.Field, b.Field), strings.Compare(a.Code, b.Code))
+	})
 }
 
 // FieldCodes lists every rule that a FieldProblem can name, with docs/errors.md.
@@ -250,14 +271,20 @@ type FieldCodeInfo struct{ Code, Meaning string }
 // FieldCodeInfos lists them with their meaning.
 func FieldCodeInfos() []FieldCodeInfo { return slices.Clone(fieldCodes) }
 
+const (
+	tooMany        = "too_many"
+	tooLong        = "too_long"
+	unknownChannel = "unknown_channel"
+)
+
 var fieldCodes = []FieldCodeInfo{
-	{missingField, "it is required"},
-	{wrongType, "it is not of the type expected"},
-	{invalidValue, "it is of the type expected, but not one of the values allowed"},
+	{strictjson.MissingField, "it is required"},
+	{strictjson.WrongType, "it is not of the type expected"},
+	{strictjson.InvalidValue, "it is of the type expected, but not one of the values allowed"},
 	{tooLong, "it is longer than allowed"},
 	{tooMany, "there is more than one of it"},
 	{"too_many_fields", "there are more fields than a scenario can have"},
-	{unknownMember, "no member of this name is known here"},
+	{strictjson.UnknownMember, "no member of this name is known here"},
 	{"unknown_parameter", "no query parameter of this name is known here"},
 	{"unknown_scenario", "the tenant has no scenario of this name"},
 	{"unknown_field", "the scenario defines no field of this name"},

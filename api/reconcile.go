@@ -49,13 +49,14 @@ const reconcileTell = 500 * time.Millisecond
 
 type streamed struct{ Body func(huma.Context) }
 
-func (s *server) reconcile() {
+func (s *Server) reconcile() {
+	s.allowPath(":reconcile", reconcileTimeout)
 	op := huma.Operation{
 		OperationID: "reconcile", Method: http.MethodPost, Path: "/v1/projections:reconcile", Tags: administration,
 		Summary:     "Compare every number of every read model with the ledger",
 		Description: "While the system runs. The answer is streamed, a JSON object a line: how far it is, and at the end what was found.",
 	}
-	register(s, op, nil, func(ctx context.Context, _ *struct{}, _ []byte) (*streamed, error) {
+	Register(s, op, nil, func(ctx context.Context, _ *struct{}, _ []byte) (*streamed, error) {
 		if _, err := adminOnly(ctx); err != nil {
 			return nil, err
 		}
@@ -65,7 +66,7 @@ func (s *server) reconcile() {
 		select {
 		case s.reconciling <- struct{}{}:
 		default:
-			return nil, newProblem(CodeTooManyRequests, "the read models are being compared already")
+			return nil, NewProblem(CodeTooManyRequests, "the read models are being compared already")
 		}
 		return &streamed{Body: func(hc huma.Context) {
 			defer func() { <-s.reconciling }()
@@ -73,7 +74,7 @@ func (s *server) reconcile() {
 		}}, nil
 	})
 	schema := s.api.OpenAPI().Components.Schemas
-	s.documented(op).Responses["200"] = &huma.Response{
+	s.Documented(op).Responses["200"] = &huma.Response{
 		Description: "Lines, the last of which has a result or a problem.",
 		Content: map[string]*huma.MediaType{"application/jsonl": {
 			Schema: schema.Schema(reflect.TypeFor[ReconcileLine](), true, ""),
@@ -81,7 +82,7 @@ func (s *server) reconcile() {
 	}
 }
 
-func (s *server) streamReconciliation(hc huma.Context) {
+func (s *Server) streamReconciliation(hc huma.Context) {
 	r, w := humachi.Unwrap(hc)
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Time{})
@@ -90,7 +91,7 @@ func (s *server) streamReconciliation(hc huma.Context) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	say := func(l ReconcileLine) {
-		_ = control.SetWriteDeadline(s.Now().Add(writeTimeout))
+		_ = control.SetWriteDeadline(s.Now().Add(WriteTimeout))
 		if lines.Encode(l) != nil || control.Flush() != nil {
 			cancel() // nobody reads it any more
 		}
@@ -104,7 +105,7 @@ func (s *server) streamReconciliation(hc huma.Context) {
 		}
 	})
 	if err != nil {
-		say(ReconcileLine{Problem: s.problem(ctx, err, false)})
+		say(ReconcileLine{Problem: s.Problem(ctx, err, false)})
 		return
 	}
 	if found.Differences == nil {

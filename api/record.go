@@ -19,31 +19,31 @@ type Calls interface {
 	Admit(ctx context.Context, known bool) (*calls.Place, error)
 }
 
-// recordedFirst, as the Metadata of an operation, makes its calls durable in the ledger's
+// RecordedFirst, as the Metadata of an operation, makes its calls durable in the ledger's
 // record before they are answered: for what looks up a person.
-var recordedFirst = map[string]any{recordedFirstKey: true}
+var RecordedFirst = map[string]any{recordedFirstKey: true}
 
 const recordedFirstKey = "recorded-first"
 
 // admit takes a place in the record for a call under /v1 before anything is done for it;
 // without one it is answered here.
-func (s *server) admit(w http.ResponseWriter, r *http.Request, c *call) bool {
-	known := c.principal.Actor != ""
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, c *Call) bool {
+	known := c.Principal.Actor != ""
 	place, err := s.Calls.Admit(r.Context(), known)
 	switch {
 	case err == nil:
 		c.place = place
 		return true
 	case known:
-		s.problem(r.Context(), err, false).write(w)
+		s.Problem(r.Context(), err, false).Write(w)
 	default: // strangers must not fill the log either
-		newProblem(CodeTooManyRequests, "").write(w)
+		NewProblem(CodeTooManyRequests, "").Write(w)
 	}
 	return false
 }
 
 // record ends the place that a call took: what no event tells of is recorded.
-func (s *server) record(r *http.Request, c *call, status int, took time.Duration) {
+func (s *Server) record(r *http.Request, c *Call, status int, took time.Duration) {
 	switch {
 	case c.place == nil || c.recorded:
 	case c.told && status < http.StatusBadRequest:
@@ -54,7 +54,7 @@ func (s *server) record(r *http.Request, c *call, status int, took time.Duration
 }
 
 // recordFirst makes a call durable before it is answered.
-func (s *server) recordFirst(ctx context.Context, op huma.Operation, c *call, err error) error {
+func (s *Server) recordFirst(ctx context.Context, op huma.Operation, c *Call, err error) error {
 	if c.place == nil || c.recorded {
 		return nil
 	}
@@ -69,14 +69,14 @@ func (s *server) recordFirst(ctx context.Context, op huma.Operation, c *call, er
 }
 
 // of is the tenant in whose record a call stands; empty if nobody knows.
-func (c *call) of() string {
-	if c.tenant == "" {
-		return c.principal.Tenant
+func (c *Call) of() string {
+	if c.Tenant == "" {
+		return c.Principal.Tenant
 	}
-	return c.tenant
+	return c.Tenant
 }
 
-func (s *server) auditCall(r *http.Request, c *call, status int, took time.Duration) audit.Call {
+func (s *Server) auditCall(r *http.Request, c *Call, status int, took time.Duration) audit.Call {
 	entry := s.entry(c, status, took)
 	entry.Method, entry.Path = methodOf(r), s.template(r)
 	looked := entry.Method
@@ -90,15 +90,15 @@ func (s *server) auditCall(r *http.Request, c *call, status int, took time.Durat
 	return entry
 }
 
-func (s *server) entry(c *call, status int, took time.Duration) audit.Call {
+func (s *Server) entry(c *Call, status int, took time.Duration) audit.Call {
 	return audit.Call{
-		ID: c.id, At: c.began.UTC(), Actor: c.principal.Actor, Status: status, Code: string(c.code),
-		Notification: c.notification, Target: c.target, Traceparent: c.traceparent, Millis: took.Milliseconds(),
+		ID: c.id, At: c.began.UTC(), Actor: c.Principal.Actor, Status: status, Code: string(c.code),
+		Notification: c.Notification, Target: c.Target, Traceparent: c.traceparent, Millis: took.Milliseconds(),
 	}
 }
 
 // template answers the pattern of the path, also of a call that was not routed.
-func (s *server) template(r *http.Request) string {
+func (s *Server) template(r *http.Request) string {
 	if rc := chi.RouteContext(r.Context()); rc != nil && rc.RoutePattern() != "" {
 		return rc.RoutePattern()
 	}
@@ -119,7 +119,7 @@ func methodOf(r *http.Request) string {
 // answer is a response whose problem, if it is one, is noted for the record.
 type answer struct {
 	middleware.WrapResponseWriter
-	call *call
+	call *Call
 }
 
 // Flush lets what is streamed go out.

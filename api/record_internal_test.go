@@ -40,7 +40,7 @@ func TestRecordedFirst(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); recorder.Run(ctx) }()
 
-	register(s, huma.Operation{OperationID: "look-up", Method: http.MethodGet, Path: "/v1/probe/{id}", Metadata: recordedFirst}, nil,
+	Register(s, huma.Operation{OperationID: "look-up", Method: http.MethodGet, Path: "/v1/probe/{id}", Metadata: RecordedFirst}, nil,
 		func(context.Context, *probeInput, []byte) (*probeOutput, error) { return &probeOutput{}, nil })
 	ask := func() int {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/probe/anna", nil)

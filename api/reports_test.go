@@ -18,7 +18,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"recapito/api"
-	"recapito/api/export"
+	"recapito/api/reports"
+	"recapito/api/reports/export"
 	"recapito/readmodels"
 )
 
@@ -85,13 +86,13 @@ func (r *told) Rollups(_ context.Context, q readmodels.CountQuery) ([]readmodels
 
 func (r *told) Resolve(_ context.Context, asOf time.Time) (export.Cut, error) {
 	if asOf.After(time.Now()) {
-		return export.Cut{}, &api.NoPast{}
+		return export.Cut{}, &reports.NoPast{}
 	}
 	return export.Cut{Seq: 42, Time: asOf.Add(-time.Second)}, nil
 }
 
 func reportingWorld(t testing.TB, r *told) *world {
-	return newWorld(t, func(w *world, o *api.Options) { o.Reports, o.Persons = r, w.sealer })
+	return newWorld(t, func(w *world, _ *api.Options) { w.reports.Reports, w.reports.Persons = r, w.sealer })
 }
 
 // fetched is a file as a client gets it.
@@ -139,11 +140,11 @@ func TestAReportIsAFileWithItsManifest(t *testing.T) {
 			t.Fatal(f.Name, status, err)
 		}
 		var m export.Manifest
-		if err := json.Unmarshal([]byte(trailer.Get(api.TrailerManifest)), &m); err != nil {
+		if err := json.Unmarshal([]byte(trailer.Get(reports.TrailerManifest)), &m); err != nil {
 			t.Fatal(err)
 		}
 		sum := sha256.Sum256([]byte(content))
-		if trailer.Get(api.TrailerDigest) != "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":" || trailer.Get(api.TrailerRows) != "21000" ||
+		if trailer.Get(reports.TrailerDigest) != "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":" || trailer.Get(reports.TrailerRows) != "21000" ||
 			m.SHA256 != fmt.Sprintf("%x", sum) || m.Bytes != uint64(len(content)) || m.Rows != 21_000 {
 			t.Errorf("%s: trailers %v of %d bytes", f.Name, trailer, len(content))
 		}
@@ -181,7 +182,7 @@ func TestAFileThatBreaksIsNeverTakenForWhole(t *testing.T) {
 	r := &told{edr: []readmodels.EDR{anEDR()}, repeated: 21_000, breaks: errors.New("connection lost")}
 	w := reportingWorld(t, r)
 	for _, f := range export.Formats() {
-		if _, content, trailer, err := w.fetched(http.MethodGet, "/v1/edr?format="+f.Name, ""); err == nil || trailer.Get(api.TrailerManifest) != "" {
+		if _, content, trailer, err := w.fetched(http.MethodGet, "/v1/edr?format="+f.Name, ""); err == nil || trailer.Get(reports.TrailerManifest) != "" {
 			t.Errorf("%s: %d bytes and no error, trailers %v", f.Name, len(content), trailer)
 		}
 	}
@@ -216,7 +217,7 @@ func TestHistoryOfAPerson(t *testing.T) {
 	}
 	r.repeated = 1200
 	status, content, trailer, err := w.fetched(http.MethodPost, "/v1/reports/history?format=csv", byNumber)
-	if err != nil || status != http.StatusOK || strings.Count(content, `,delivered,true,"{""office"":""Rome""}"`+"\r\n") != 1200 || strings.Contains(trailer.Get(api.TrailerManifest), number) || !strings.Contains(trailer.Get(api.TrailerManifest), person) {
+	if err != nil || status != http.StatusOK || strings.Count(content, `,delivered,true,"{""office"":""Rome""}"`+"\r\n") != 1200 || strings.Contains(trailer.Get(reports.TrailerManifest), number) || !strings.Contains(trailer.Get(reports.TrailerManifest), person) {
 		t.Errorf("a file: %d %v %v", status, err, trailer)
 	}
 	other := w.newKey("acme")
@@ -333,7 +334,7 @@ func TestMetricsAreAskedFor(t *testing.T) {
 		t.Errorf("by hours: %+v", got)
 	}
 	status, content, trailer, err := w.fetched(http.MethodGet, days+"&format=csv", "")
-	if err != nil || status != http.StatusOK || !strings.HasPrefix(content, "name,meaning,numerator,denominator,unit,basis,sql,value\r\nrequested,") || trailer.Get(api.TrailerRows) != fmt.Sprint(len(readmodels.Metrics)) {
+	if err != nil || status != http.StatusOK || !strings.HasPrefix(content, "name,meaning,numerator,denominator,unit,basis,sql,value\r\nrequested,") || trailer.Get(reports.TrailerRows) != fmt.Sprint(len(readmodels.Metrics)) {
 		t.Errorf("a file: %d %v %q", status, err, content)
 	}
 }

@@ -42,13 +42,13 @@ type scenarioStep struct {
 	Wait     string              `json:"wait" doc:"How long for the wanted status." example:"1h0m0s"`
 }
 
-func (s *server) scenarios() {
-	register(s, huma.Operation{
+func (s *Server) scenarios() {
+	Register(s, huma.Operation{
 		OperationID: "list-scenarios", Method: http.MethodGet, Path: "/v1/scenarios", Tags: []string{"notifications"},
 		Summary: "The tenant's scenarios and the fields they take",
 	}, nil, func(ctx context.Context, _ *struct{}, _ []byte) (*scenariosOutput, error) {
 		out := scenariosBody{Scenarios: []scenarioBody{}}
-		for _, d := range s.Scenarios.List(callOf(ctx).tenant) {
+		for _, d := range s.Scenarios.List(CallOf(ctx).Tenant) {
 			out.Scenarios = append(out.Scenarios, scenarioView(d))
 		}
 		return &scenariosOutput{Body: out}, nil

@@ -10,7 +10,8 @@ import (
 	"recapito/domain/notification"
 )
 
-type notificationBody struct {
+// NotificationBody is a notification as it is shown.
+type NotificationBody struct {
 	ID          string                 `json:"id"`
 	State       notification.Lifecycle `json:"state"`
 	Final       bool                   `json:"final" doc:"Nothing more will be sent. The state may still rise to delivered or read."`
@@ -62,13 +63,14 @@ type paymentBody struct {
 	Paid bool `json:"paid"`
 }
 
-func notificationView(id string, l commands.Loaded[notification.State], codes map[int]string) notificationBody {
+// NotificationOf shows a notification; codes are those of FailureCodes.
+func NotificationOf(id string, l commands.Loaded[notification.State], codes map[int]string) NotificationBody {
 	s := &l.State
 	r := &s.Requested
-	b := notificationBody{
+	b := NotificationBody{
 		ID: id, State: s.Lifecycle(), Final: s.Final(), Scenario: r.Scenario, Version: r.Version,
 		Brand: r.Brand, Segment: r.Segment, Campaign: r.Campaign, Priority: r.Priority,
-		Test: r.Test, Reference: r.Reference, RequestedAt: r.At.UTC(), SendAt: instant(r.SendAt), ExpiresAt: instant(r.ExpiresAt),
+		Test: r.Test, Reference: r.Reference, RequestedAt: r.At.UTC(), SendAt: Instant(r.SendAt), ExpiresAt: Instant(r.ExpiresAt),
 		To: addressCounts(r), Fields: fieldNames(r), Attempts: []attemptBody{},
 		Engagement: engagementBody{Replies: len(s.Replies)}, Payment: paymentBody{Paid: len(s.Payments) > 0},
 		Revision: l.Revision, Position: l.Position, Links: linksOf(id),
@@ -78,14 +80,15 @@ func notificationView(id string, l commands.Loaded[notification.State], codes ma
 		b.Attempts = append(b.Attempts, attemptBody{
 			Number: a.Attempt, Step: a.Step, Kind: a.Kind, Follows: a.Of, Channel: a.Channel, Route: a.Route,
 			Status: a.Status, Code: codes[a.Attempt], Country: a.Country, Operator: a.Operator, Units: a.Units,
-			ScheduledAt: instant(a.ScheduledAt), DueAt: instant(a.DueAt), DispatchedAt: instant(a.DispatchedAt),
-			SentAt: instant(a.SentAt), StatusAt: instant(a.RaisedAt),
+			ScheduledAt: Instant(a.ScheduledAt), DueAt: Instant(a.DueAt), DispatchedAt: Instant(a.DispatchedAt),
+			SentAt: Instant(a.SentAt), StatusAt: Instant(a.RaisedAt),
 		})
 	}
 	return b
 }
 
-func instant(t time.Time) *time.Time {
+// Instant is a time in UTC; nil if it is zero.
+func Instant(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
@@ -115,8 +118,8 @@ func anyUndelivered(s notification.State) bool {
 	return slices.ContainsFunc(s.Attempts, func(a notification.Attempt) bool { return a.Status == notification.Undelivered })
 }
 
-// failureCodes answers why each undelivered attempt failed, as of a revision.
-func failureCodes(entries []commands.HistoryEntry, upTo event.Revision) map[int]string {
+// FailureCodes returns why each undelivered attempt failed, as of a revision.
+func FailureCodes(entries []commands.HistoryEntry, upTo event.Revision) map[int]string {
 	codes := map[int]string{}
 	for _, h := range entries {
 		if h.Recorded.Revision > upTo {

@@ -21,6 +21,7 @@ import (
 	"recapito/adapters/keystore"
 	"recapito/adapters/scenariofile"
 	"recapito/api"
+	"recapito/api/reports"
 	"recapito/commands"
 	"recapito/commands/access"
 	"recapito/commands/calls"
@@ -46,6 +47,7 @@ type world struct {
 	adminKey  string
 	key       string // of the tenant default
 	metrics   *prometheus.Registry
+	reports   reports.Sources
 }
 
 // locked is a buffer that many goroutines log into.
@@ -148,6 +150,8 @@ func newWorld(t testing.TB, change ...func(*world, *api.Options)) *world {
 	for _, c := range change {
 		c(w, &o)
 	}
+	w.reports.Notifications = o.Notifications
+	o.Resources = append(o.Resources, reports.New(w.reports))
 	w.server = httptest.NewUnstartedServer(nil)
 	w.server.Config = api.NewServer(api.New(o), log)
 	w.server.Start()

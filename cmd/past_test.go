@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"recapito/api/export"
+	"recapito/api/reports/export"
 	"recapito/domain/tenant"
 )
 

@@ -14,8 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"recapito/api"
-	"recapito/api/export"
+	"recapito/api/reports"
+	"recapito/api/reports/export"
 )
 
 // download writes a report to a file and its manifest beside it. Both get their names
@@ -54,7 +54,7 @@ func (c *client) download(ctx context.Context, t terminal, a asking, file string
 		return fmt.Errorf("the file broke off after %s bytes and was not kept; try again: %w", thousands(bar.bytes), err)
 	}
 	var m export.Manifest
-	text := got.Trailer.Get(api.TrailerManifest)
+	text := got.Trailer.Get(reports.TrailerManifest)
 	if text == "" || json.Unmarshal([]byte(text), &m) != nil {
 		return errors.New("the file came without a manifest, so it may not be whole, and was not kept; try again")
 	}

@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"recapito/api"
-	"recapito/api/export"
+	"recapito/api/reports"
+	"recapito/api/reports/export"
 )
 
 // What an instance delivered is told by every report, as a table, as JSON and as a file.
@@ -163,18 +163,18 @@ func TestAFileThatIsNotWholeIsNotKept(t *testing.T) {
 		},
 		"without a manifest": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(whole)) },
 		"of another hash": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Trailer", api.TrailerManifest)
+			w.Header().Set("Trailer", reports.TrailerManifest)
 			_, _ = w.Write([]byte(whole + "x"))
-			w.Header().Set(api.TrailerManifest, manifest)
+			w.Header().Set(reports.TrailerManifest, manifest)
 		},
 		"refused": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = w.Write([]byte(`{"title":"down","status":503,"code":"unavailable"}`))
 		},
 		"": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Trailer", api.TrailerManifest)
+			w.Header().Set("Trailer", reports.TrailerManifest)
 			_, _ = w.Write([]byte(whole))
-			w.Header().Set(api.TrailerManifest, manifest)
+			w.Header().Set(reports.TrailerManifest, manifest)
 		},
 	} {
 		server := httptest.NewServer(serve)

@@ -10,7 +10,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"recapito/api/export"
+	"recapito/api/reports/export"
 	"recapito/readmodels"
 )
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"recapito/api"
+	"recapito/api/reports"
 	"recapito/commands"
 	"recapito/domain/event"
 )
@@ -16,8 +17,10 @@ import (
 func (l *Instance) apiOptions(scenarios commands.Scenarios) api.Options {
 	return api.Options{
 		Notifications: l.Notifications, Access: l.access, Calls: l.calls, Scenarios: scenarios,
-		Reports: l.reports(), Persons: l.Engines.sealing,
-		Projections: l.rebuilds, Reconcile: l.reconcile, Passed: l.Projections.Passed, Checks: l.checks(), Log: l.log, Metrics: l.registry,
+		Projections: l.rebuilds, Reconcile: l.reconcile, Checks: l.checks(), Log: l.log, Metrics: l.registry,
+		Resources: []api.Resource{
+			reports.New(reports.Sources{Reports: l.readings(), Persons: l.Engines.sealing, Notifications: l.Notifications, Passed: l.Projections.Passed}),
+		},
 	}
 }
 

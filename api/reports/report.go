@@ -1,4 +1,4 @@
-package api
+package reports
 
 import (
 	"context"
@@ -11,7 +11,9 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
-	"recapito/api/export"
+	"recapito/api"
+	"recapito/api/reports/export"
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/event"
 	"recapito/readmodels"
 )
@@ -75,9 +77,9 @@ type reportOutput struct {
 }
 
 // registerReport adds an operation that answers a page as JSON or a file.
-func registerReport[I any](s *server, op huma.Operation, spec *bodySpec, page any, handle func(ctx context.Context, in *I, body []byte) (*asked, error)) {
+func registerReport[I any](s *service, op huma.Operation, spec *api.Body, page any, handle func(ctx context.Context, in *I, body []byte) (*asked, error)) {
 	op.Tags = []string{"reports"}
-	register(s, op, spec, func(ctx context.Context, in *I, body []byte) (*reportOutput, error) {
+	api.Register(s.server, op, spec, func(ctx context.Context, in *I, body []byte) (*reportOutput, error) {
 		if s.Reports == nil {
 			return nil, event.ErrUnavailable
 		}
@@ -88,7 +90,7 @@ func registerReport[I any](s *server, op huma.Operation, spec *bodySpec, page an
 		if err := s.fresh(ctx, a.after, a.reads...); err != nil {
 			return nil, err
 		}
-		a.manifest.Tenant, a.manifest.Version, a.manifest.Began = callOf(ctx).tenant, s.Version, s.Now().UTC()
+		a.manifest.Tenant, a.manifest.Version, a.manifest.Began = api.CallOf(ctx).Tenant, s.server.Version, s.server.Now().UTC()
 		if f, ok := fileFormat(a.format); ok {
 			return &reportOutput{Body: func(hc huma.Context) { s.writeFile(hc, f, a) }}, nil
 		}
@@ -107,23 +109,23 @@ func registerReport[I any](s *server, op huma.Operation, spec *bodySpec, page an
 
 // reportProblem tells what a caller can mend from read models that do not answer.
 func reportProblem(err error) error {
-	var p *Problem
+	var p *api.Problem
 	var behind *readmodels.Behind
 	switch {
 	case errors.As(err, &p):
 		return err
 	case errors.As(err, &behind):
-		return newProblem(CodeBehind, behind.Error())
+		return api.NewProblem(api.CodeBehind, behind.Error())
 	case errors.Is(err, readmodels.ErrBadCursor):
-		return invalid("cursor", invalidValue, "must be the next of a page with the same filters")
+		return api.Invalid("cursor", strictjson.InvalidValue, "must be the next of a page with the same filters")
 	case errors.Is(err, readmodels.ErrTooManyLines):
-		return invalid("group_by", invalidValue, "gives more lines than one answer holds: group by less, or narrow the period")
+		return api.Invalid("group_by", strictjson.InvalidValue, "gives more lines than one answer holds: group by less, or narrow the period")
 	}
 	return errors.Join(event.ErrUnavailable, err)
 }
 
 // asOf resolves a parameter to a cut; nil if it was not given.
-func (s *server) asOf(ctx context.Context, ps *parameters, value string) (*export.Cut, error) {
+func (s *service) asOf(ctx context.Context, ps *parameters, value string) (*export.Cut, error) {
 	at := ps.at("as_of", value)
 	if at.IsZero() || len(ps.wrong) > 0 {
 		return nil, nil
@@ -131,7 +133,7 @@ func (s *server) asOf(ctx context.Context, ps *parameters, value string) (*expor
 	cut, err := s.Reports.Resolve(ctx, at)
 	var none *NoPast
 	if errors.As(err, &none) {
-		return nil, invalid("as_of", invalidValue, none.Error())
+		return nil, api.Invalid("as_of", strictjson.InvalidValue, none.Error())
 	}
 	if err != nil {
 		return nil, err

@@ -1,25 +1,42 @@
-package api
+package strictjson_test
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"testing"
+
+	"recapito/commands/intake/strictjson"
 )
 
+const (
+	badDocument = "not a document"
+	duplicate   = "a member twice"
+)
+
+// refusal is which of the two an error of Check is; empty if it is nil.
+func refusal(err error) string {
+	var refused *strictjson.DocumentError
+	switch {
+	case !errors.As(err, &refused):
+		return ""
+	case refused.Duplicate:
+		return duplicate
+	}
+	return badDocument
+}
+
 func TestStrictJSON(t *testing.T) {
-	for text, want := range map[string]Code{
+	for text, want := range map[string]string{
 		`{}`: "", ` [1, "a\"b", {"a":{"a":[{"a":1}]}}] `: "", `{"a":1,"b":{"a":1}}`: "", `"\ud83d\ude00"`: "", `"\\ud800"`: "",
 		`{"a":",","b":"{\"a\":1}"}`: "", `[{"a":1},{"a":1}]`: "", `{"a":["a","a"],"b":1}`: "",
-		``: CodeBadJSON, `{`: CodeBadJSON, `{"a":1,}`: CodeBadJSON, `{} {}`: CodeBadJSON, "\xef\xbb\xbf{}": CodeBadJSON, `{'a':1}`: CodeBadJSON,
-		`"\ud800"`: CodeBadJSON, `"\ud800x"`: CodeBadJSON, `"\ud800\u0041"`: CodeBadJSON, `"\ude00"`: CodeBadJSON, `{"\udc00":1}`: CodeBadJSON,
-		"\"\xff\"": CodeBadJSON, `NaN`: CodeBadJSON, `01`: CodeBadJSON,
-		`{"a":1,"a":1}`: CodeDuplicateMember, `{"a":1,"\u0061":1}`: CodeDuplicateMember, `[{"b":{"a":[],"a":1}}]`: CodeDuplicateMember,
-		`{"a":{},"b":[],"a":1}`: CodeDuplicateMember, `{"":1,"":2}`: CodeDuplicateMember, `{"a\/b":1,"a/b":2}`: CodeDuplicateMember,
+		``: badDocument, `{`: badDocument, `{"a":1,}`: badDocument, `{} {}`: badDocument, "\xef\xbb\xbf{}": badDocument, `{'a':1}`: badDocument,
+		`"\ud800"`: badDocument, `"\ud800x"`: badDocument, `"\ud800\u0041"`: badDocument, `"\ude00"`: badDocument, `{"\udc00":1}`: badDocument,
+		"\"\xff\"": badDocument, `NaN`: badDocument, `01`: badDocument,
+		`{"a":1,"a":1}`: duplicate, `{"a":1,"\u0061":1}`: duplicate, `[{"b":{"a":[],"a":1}}]`: duplicate,
+		`{"a":{},"b":[],"a":1}`: duplicate, `{"":1,"":2}`: duplicate, `{"a\/b":1,"a/b":2}`: duplicate,
 	} {
-		got := Code("")
-		if p := checkJSON([]byte(text)); p != nil {
-			got = p.Code
-		}
+		got := refusal(strictjson.Check([]byte(text)))
 		if got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
@@ -36,15 +53,15 @@ func FuzzDuplicateMembers(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p := checkJSON(data)
-		if p != nil && p.Code == CodeBadJSON {
+		found := refusal(strictjson.Check(data))
+		if found == badDocument {
 			return // stricter than encoding/json on purpose
 		}
 		if !json.Valid(data) {
 			t.Fatal("what is not JSON was not refused as such")
 		}
-		if twice := readsTwice(t, data); twice != (p != nil) {
-			t.Fatalf("a member twice: %v; refused: %v", twice, p != nil)
+		if twice := readsTwice(t, data); twice != (found != "") {
+			t.Fatalf("a member twice: %v; refused: %v", twice, found != "")
 		}
 	})
 }
@@ -80,25 +97,4 @@ func readsTwice(t *testing.T, data []byte) bool {
 		return twice
 	}
 	return value()
-}
-
-// FuzzRequest: whatever a body holds, it is read or refused, and the problems name
-// places and rules only.
-func FuzzRequest(f *testing.F) {
-	f.Add([]byte(`{"scenario":"a","to":{"sms":["+391"]},"fields":{"day":1},"send_at":"2026-01-01T00:00:00Z","test":true}`))
-	f.Add([]byte(`{"to":{"sms":[1]},"Fields":[],"x y":1}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		o, p := body(data)
-		if p != nil {
-			return
-		}
-		o.request()
-		if p := o.problem(); p != nil {
-			for _, e := range p.Errors {
-				if e.Field == "" || e.Message == "" {
-					t.Fatal("a problem without place or rule")
-				}
-			}
-		}
-	})
 }

@@ -1,4 +1,4 @@
-package api
+package reports
 
 import (
 	"context"
@@ -10,8 +10,10 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"recapito/api/export"
+	"recapito/api"
+	"recapito/api/reports/export"
 	"recapito/commands"
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/notification"
 	"recapito/domain/scenario"
 	"recapito/readmodels"
@@ -41,19 +43,19 @@ type historyReport struct {
 	// The notifications that rows are of.
 	Notifications []readmodels.Notification `json:"notifications,omitempty" doc:"Those that the rows are of, as they are, or were."`
 	Unattempted   []readmodels.Notification `json:"unattempted,omitempty" doc:"Of a person, on its first page: those of which nothing was scheduled, such as rejected and suppressed ones. At most 1,000; files do not have them."`
-	State         *notificationBody         `json:"state,omitempty" doc:"Of one notification, without as_of: as it is now."`
-	Events        []historyEvent            `json:"events,omitempty" doc:"Of one notification, on its first page: what happened, or what was known of it."`
+	State         *api.NotificationBody     `json:"state,omitempty" doc:"Of one notification, without as_of: as it is now."`
+	Events        []api.HistoryEvent        `json:"events,omitempty" doc:"Of one notification, on its first page: what happened, or what was known of it."`
 }
 
-func (s *server) histories() {
+func (s *service) history() {
 	registerReport(s, huma.Operation{
 		OperationID: "report-history", Method: http.MethodPost, Path: "/v1/reports/history",
 		Summary: "Delivery history of a person, a notification, a campaign or a scenario",
 		Description: "Asked for by a body, so that no address stands in a URL. Somebody who is not known, or was erased, has an empty history. " +
 			"The call stands in the ledger's record before it is answered.",
-		Metadata: recordedFirst,
+		Metadata: api.RecordedFirst,
 		Errors:   []int{http.StatusNotFound},
-	}, &bodySpec{schema: reflect.TypeFor[historyRequest](), limit: MaxBodyBytes}, historyReport{}, s.reportHistory)
+	}, &api.Body{Schema: reflect.TypeFor[historyRequest](), Limit: api.MaxBodyBytes}, historyReport{}, s.reportHistory)
 }
 
 // subject is whose history is asked for.
@@ -65,16 +67,16 @@ type subject struct {
 
 var subjects = []string{"destination", "recipient", "notification", "campaign", "scenario"}
 
-func (s *server) reportHistory(ctx context.Context, in *ReportParameters, data []byte) (*asked, error) {
-	o, problem := body(data)
-	if problem != nil {
-		return nil, problem
+func (s *service) reportHistory(ctx context.Context, in *ReportParameters, data []byte) (*asked, error) {
+	o, err := strictjson.Parse(data)
+	if err != nil {
+		return nil, err
 	}
 	ps := parameters{}
 	format := in.format(&ps)
-	q := readmodels.EDRQuery{Tenant: callOf(ctx).tenant}
-	of := o.history(&q)
-	ps.wrong = append(ps.wrong, *o.problems...)
+	q := readmodels.EDRQuery{Tenant: api.CallOf(ctx).Tenant}
+	of := readSubject(o, &q)
+	ps.addAll(o.Problems())
 	cut, err := s.asOf(ctx, &ps, in.AsOf)
 	if problem := ps.problem(); problem != nil {
 		return nil, problem
@@ -139,7 +141,7 @@ func notificationsOf(rows []readmodels.EDR) []string {
 const statesAtOnce = 500
 
 // withStates gives a file of attempts the states and custom fields of their notifications.
-func (s *server) withStates(a *asked, q readmodels.EDRQuery) {
+func (s *service) withStates(a *asked, q readmodels.EDRQuery) {
 	a.columns = append(a.columns, readmodels.Column{Name: "notification_state", Kind: readmodels.Text}, readmodels.Column{Name: "notification_final", Kind: readmodels.Truth}, readmodels.Column{Name: "notification_fields", Kind: readmodels.Object})
 	a.each = func(ctx context.Context, row func([]any) error) error {
 		var held []readmodels.EDR
@@ -189,8 +191,8 @@ func fieldsOf(n readmodels.Notification) string {
 }
 
 // narrowTo makes q ask for a subject; known is whether there can be any row.
-func (s *server) narrowTo(ctx context.Context, of subject, q *readmodels.EDRQuery) (known bool, err error) {
-	c := callOf(ctx)
+func (s *service) narrowTo(ctx context.Context, of subject, q *readmodels.EDRQuery) (known bool, err error) {
+	c := api.CallOf(ctx)
 	q.Is = map[string]string{}
 	switch of.kind {
 	case "destination", "recipient":
@@ -202,10 +204,10 @@ func (s *server) narrowTo(ctx context.Context, of subject, q *readmodels.EDRQuer
 		if err != nil || person == "" {
 			return false, err
 		}
-		c.target = person
+		c.Target = person
 		q.Is["person"] = person
 	case "notification":
-		c.notification = of.id
+		c.Notification = of.id
 		q.Is["notification"] = of.id
 	default:
 		q.Is[of.kind] = of.id
@@ -216,9 +218,9 @@ func (s *server) narrowTo(ctx context.Context, of subject, q *readmodels.EDRQuer
 // timeline adds a notification's state and events to a report; nothing of one that is not
 // there, or another tenant's. As of a cut it adds the events that there were, and the
 // state stands among the notifications.
-func (s *server) timeline(ctx context.Context, id string, cut *uint64, report *historyReport) error {
-	tenant := callOf(ctx).tenant
-	entries, err := s.Notifications.History(ctx, tenant, id, 0, MaxPage)
+func (s *service) timeline(ctx context.Context, id string, cut *uint64, report *historyReport) error {
+	tenant := api.CallOf(ctx).Tenant
+	entries, err := s.Notifications.History(ctx, tenant, id, 0, api.MaxPage)
 	if errors.Is(err, notification.ErrAbsent) {
 		return nil
 	}
@@ -231,7 +233,7 @@ func (s *server) timeline(ctx context.Context, id string, cut *uint64, report *h
 			return err
 		}
 		for _, h := range entries[:min(n, len(entries))] {
-			e := entryView(h)
+			e := api.HistoryEventOf(h)
 			e.Position = 0 // of this store only, and the answer is that of every copy
 			report.Events = append(report.Events, e)
 		}
@@ -241,52 +243,52 @@ func (s *server) timeline(ctx context.Context, id string, cut *uint64, report *h
 	if err != nil {
 		return err
 	}
-	state := notificationView(id, l, failureCodes(entries, l.Revision))
+	state := api.NotificationOf(id, l, api.FailureCodes(entries, l.Revision))
 	report.State = &state
 	for _, h := range entries {
-		report.Events = append(report.Events, entryView(h))
+		report.Events = append(report.Events, api.HistoryEventOf(h))
 	}
 	return nil
 }
 
-// history reads the body.
-func (o object) history(q *readmodels.EDRQuery) (of subject) {
-	o.only(append([]string{"from", "to", "cursor", "limit"}, subjects...)...)
+// readSubject reads the body.
+func readSubject(o strictjson.Object, q *readmodels.EDRQuery) (of subject) {
+	o.Only(append([]string{"from", "to", "cursor", "limit"}, subjects...)...)
 	given := 0
 	for _, kind := range subjects {
-		if _, ok := o.members[kind]; !ok {
+		if !o.Has(kind) {
 			continue
 		}
 		given++
 		of = subject{kind: kind}
 		if kind == "destination" {
-			d := o.within(kind)
-			d.only("channel", "address")
-			of.address = commands.Address{Channel: d.text("channel"), Value: d.text("address")}
+			d := o.Within(kind)
+			d.Only("channel", "address")
+			of.address = commands.Address{Channel: d.Text("channel"), Value: d.Text("address")}
 			if of.address.Channel == "" || of.address.Value == "" {
-				o.report(kind, missingField, "needs channel and address")
+				o.Report(kind, strictjson.MissingField, "needs channel and address")
 			}
 			continue
 		}
-		of.id = o.text(kind)
+		of.id = o.Text(kind)
 	}
 	switch {
 	case given != 1:
-		o.report("body", invalidValue, "must name one of destination, recipient, notification, campaign and scenario")
-	case of.kind == "destination" || len(*o.problems) > 0:
+		o.Report("body", strictjson.InvalidValue, "must name one of destination, recipient, notification, campaign and scenario")
+	case of.kind == "destination" || len(o.Problems()) > 0:
 	case of.id == "":
-		o.report(of.kind, missingField, "must not be empty")
-	case of.kind == "notification" && !uuids.MatchString(of.id):
-		o.report(of.kind, invalidValue, "must be an id of a notification")
+		o.Report(of.kind, strictjson.MissingField, "must not be empty")
+	case of.kind == "notification" && !api.ValidID(of.id):
+		o.Report(of.kind, strictjson.InvalidValue, "must be an id of a notification")
 	case of.kind == "campaign" && !scenario.ValidLabel(of.id):
-		o.report(of.kind, invalidValue, "must be a campaign's name: letters, digits and any of . _ -")
-	case of.kind == "scenario" && !memberName.MatchString(of.id):
-		o.report(of.kind, invalidValue, "must be a name: lower-case letters, digits, - and _")
+		o.Report(of.kind, strictjson.InvalidValue, "must be a campaign's name: letters, digits and any of . _ -")
+	case of.kind == "scenario" && !strictjson.MemberName.MatchString(of.id):
+		o.Report(of.kind, strictjson.InvalidValue, "must be a name: lower-case letters, digits, - and _")
 	}
-	q.From, q.To, q.Cursor = o.time("from"), o.time("to"), o.text("cursor")
+	q.From, q.To, q.Cursor = o.Time("from"), o.Time("to"), o.Text("cursor")
 	if !q.From.IsZero() && !q.To.IsZero() && !q.From.Before(q.To) {
-		o.report("to", invalidValue, "must be after from")
+		o.Report("to", strictjson.InvalidValue, "must be after from")
 	}
-	q.Limit = o.whole("limit", readmodels.DefaultEDRLimit, readmodels.MaxEDRLimit)
+	q.Limit = o.Integer("limit", readmodels.DefaultEDRLimit, readmodels.MaxEDRLimit)
 	return of
 }

@@ -1,10 +1,15 @@
-package api
+package reports
 
 import (
 	"context"
+	"net/http"
 	"time"
 
-	"recapito/api/export"
+	"github.com/danielgtaylor/huma/v2"
+
+	"recapito/api"
+	"recapito/api/reports/export"
+	"recapito/commands/intake/strictjson"
 	"recapito/readmodels"
 )
 
@@ -19,15 +24,23 @@ type metricsBody struct {
 	Metrics []readmodels.MetricValue `json:"metrics"`
 }
 
-// reportMetrics answers the catalogue, and the values in a period if one is given. Tests
+func (s *service) metrics() {
+	registerReport(s, huma.Operation{
+		OperationID: "list-metrics", Method: http.MethodGet, Path: "/v1/reports/metrics",
+		Summary:     "The catalogue of metrics: what is divided by what, by which time, and the query",
+		Description: "With a period, each with its value in it. Metrics of notifications have none where channel, operator or country is given: only attempts have these.",
+	}, nil, metricsBody{}, s.reportMetrics)
+}
+
+// reportMetrics returns the catalogue, and the values in a period if one is given. Tests
 // are left out, as its queries do, unless they are asked for.
-func (s *server) reportMetrics(ctx context.Context, in *metricsInput, _ []byte) (*asked, error) {
+func (s *service) reportMetrics(ctx context.Context, in *metricsInput, _ []byte) (*asked, error) {
 	var ps parameters
 	format := in.format(&ps)
 	from, to := ps.period(in.From, in.To)
 	from, to = ps.wholeHour("from", from), ps.wholeHour("to", to)
 	if in.From == "" && in.To != "" {
-		ps.add("from", missingField, "is required where to is given")
+		ps.add("from", strictjson.MissingField, "is required where to is given")
 	}
 	if in.Test == "" {
 		in.Test = "false"
@@ -40,7 +53,7 @@ func (s *server) reportMetrics(ctx context.Context, in *metricsInput, _ []byte) 
 	if err != nil {
 		return nil, err
 	}
-	q := readmodels.CountQuery{Tenant: callOf(ctx).tenant, From: from, To: to, Where: where, AsOf: seqOf(cut)}
+	q := readmodels.CountQuery{Tenant: api.CallOf(ctx).Tenant, From: from, To: to, Where: where, AsOf: seqOf(cut)}
 	values := func(ctx context.Context) ([]readmodels.MetricValue, error) {
 		if from.IsZero() {
 			return readmodels.Catalogue(), nil
@@ -78,7 +91,7 @@ func (s *server) reportMetrics(ctx context.Context, in *metricsInput, _ []byte) 
 }
 
 // metricValues asks for what the values are made from.
-func (s *server) metricValues(ctx context.Context, q readmodels.CountQuery) ([]readmodels.MetricValue, error) {
+func (s *service) metricValues(ctx context.Context, q readmodels.CountQuery) ([]readmodels.MetricValue, error) {
 	narrowed := q.Where["channel"] != nil || q.Where["operator"] != nil || q.Where["country"] != nil
 	sums := readmodels.MetricSums{Narrowed: narrowed}
 	var err error
@@ -102,7 +115,7 @@ func (s *server) metricValues(ctx context.Context, q readmodels.CountQuery) ([]r
 }
 
 // measured are the rollups by hour.
-func (s *server) measured(ctx context.Context, q readmodels.CountQuery, basis string, by ...string) ([]readmodels.RollupLine, error) {
+func (s *service) measured(ctx context.Context, q readmodels.CountQuery, basis string, by ...string) ([]readmodels.RollupLine, error) {
 	where := map[string][]string{"grain": {readmodels.Hour}, "basis": {basis}}
 	for d, v := range q.Where {
 		where[d] = v
@@ -116,7 +129,7 @@ func midnight(t time.Time) bool { return t.Equal(t.UTC().Truncate(24 * time.Hour
 // wholeHour: the values of metrics are counted by hours.
 func (ps *parameters) wholeHour(field string, t time.Time) time.Time {
 	if !t.IsZero() && !t.Equal(t.UTC().Truncate(time.Hour)) {
-		ps.add(field, invalidValue, "must be the beginning of an hour in UTC")
+		ps.add(field, strictjson.InvalidValue, "must be the beginning of an hour in UTC")
 	}
 	return t
 }

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"time"
 
-	"recapito/api"
-	"recapito/api/export"
+	"recapito/api/reports"
+	"recapito/api/reports/export"
 	"recapito/projections"
 	"recapito/readmodels"
 )
 
-// reports answers what the read models tell, for the API.
-type reports struct {
+// readings are the queries of the API's reports.
+type readings struct {
 	read   readmodels.Conn
 	counts projections.Counts
 	past   projections.Past
@@ -20,8 +20,8 @@ type reports struct {
 	holds  func(ctx context.Context, events uint64, projections ...string) error
 }
 
-func (l *Instance) reports() reports {
-	return reports{
+func (l *Instance) readings() readings {
+	return readings{
 		read: l.Engines.Read, marks: l.marks, holds: l.Projections.Holds,
 		past:   projections.Past{Conn: l.Engines.Read, Codec: l.codec},
 		counts: projections.Counts{Conn: l.Engines.Read, Source: l.Engines.Events, Codec: l.codec},
@@ -29,14 +29,14 @@ func (l *Instance) reports() reports {
 }
 
 // reach waits until projections' tables hold every event before a cut.
-func (r reports) reach(ctx context.Context, cut *uint64, projections ...string) error {
+func (r readings) reach(ctx context.Context, cut *uint64, projections ...string) error {
 	if cut == nil {
 		return nil
 	}
 	return r.holds(ctx, *cut, projections...)
 }
 
-func (r reports) EDRs(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error) {
+func (r readings) EDRs(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error) {
 	if q.AsOf == nil {
 		return readmodels.EDRs(ctx, r.read, q)
 	}
@@ -46,7 +46,7 @@ func (r reports) EDRs(ctx context.Context, q readmodels.EDRQuery) (readmodels.ED
 	return r.past.EDRs(ctx, q)
 }
 
-func (r reports) EachEDR(ctx context.Context, q readmodels.EDRQuery, visit func(readmodels.EDR) error) error {
+func (r readings) EachEDR(ctx context.Context, q readmodels.EDRQuery, visit func(readmodels.EDR) error) error {
 	if q.AsOf == nil {
 		return readmodels.EachEDR(ctx, r.read, q, visit)
 	}
@@ -57,11 +57,11 @@ func (r reports) EachEDR(ctx context.Context, q readmodels.EDRQuery, visit func(
 }
 
 // reachAttempts: the EDR names the attempts, and their events tell how they were.
-func (r reports) reachAttempts(ctx context.Context, cut *uint64) error {
+func (r readings) reachAttempts(ctx context.Context, cut *uint64) error {
 	return r.reach(ctx, cut, readmodels.EDRTable.Projection, readmodels.EventsTable.Projection)
 }
 
-func (r reports) Notifications(ctx context.Context, tenant string, ids []string, asOf *uint64) (map[string]readmodels.Notification, error) {
+func (r readings) Notifications(ctx context.Context, tenant string, ids []string, asOf *uint64) (map[string]readmodels.Notification, error) {
 	if asOf == nil {
 		return readmodels.NotificationsOf(ctx, r.read, tenant, ids)
 	}
@@ -71,7 +71,7 @@ func (r reports) Notifications(ctx context.Context, tenant string, ids []string,
 	return r.past.Notifications(ctx, tenant, ids, *asOf)
 }
 
-func (r reports) Unattempted(ctx context.Context, tenant, person string, from, to time.Time, asOf *uint64) ([]readmodels.Notification, error) {
+func (r readings) Unattempted(ctx context.Context, tenant, person string, from, to time.Time, asOf *uint64) ([]readmodels.Notification, error) {
 	if asOf == nil {
 		return readmodels.Unattempted(ctx, r.read, tenant, person, from, to)
 	}
@@ -81,21 +81,21 @@ func (r reports) Unattempted(ctx context.Context, tenant, person string, from, t
 	return r.past.Unattempted(ctx, tenant, person, from, to, *asOf)
 }
 
-func (r reports) EventsBefore(ctx context.Context, tenant, id string, cut uint64) (int, error) {
+func (r readings) EventsBefore(ctx context.Context, tenant, id string, cut uint64) (int, error) {
 	if err := r.reach(ctx, &cut, readmodels.EventsTable.Projection); err != nil {
 		return 0, err
 	}
 	return r.past.Events(ctx, tenant, id, cut)
 }
 
-func (r reports) Accounting(ctx context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error) {
+func (r readings) Accounting(ctx context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error) {
 	if err := r.reach(ctx, q.AsOf, readmodels.AccountingTable.Projection); err != nil {
 		return nil, err
 	}
 	return r.counts.Accounting(ctx, q)
 }
 
-func (r reports) Rollups(ctx context.Context, q readmodels.CountQuery) ([]readmodels.RollupLine, error) {
+func (r readings) Rollups(ctx context.Context, q readmodels.CountQuery) ([]readmodels.RollupLine, error) {
 	if err := r.reach(ctx, q.AsOf, readmodels.RollupsTable.Projection); err != nil {
 		return nil, err
 	}
@@ -103,14 +103,14 @@ func (r reports) Rollups(ctx context.Context, q readmodels.CountQuery) ([]readmo
 }
 
 // Resolve answers the cut of an as-of time.
-func (r reports) Resolve(ctx context.Context, asOf time.Time) (export.Cut, error) {
+func (r readings) Resolve(ctx context.Context, asOf time.Time) (export.Cut, error) {
 	cut, err := r.marks.Resolve(ctx, asOf)
 	var before *projections.BeforeMarks
 	switch {
 	case errors.Is(err, projections.ErrFuture):
-		return export.Cut{}, &api.NoPast{}
+		return export.Cut{}, &reports.NoPast{}
 	case errors.As(err, &before):
-		return export.Cut{}, &api.NoPast{First: before.First}
+		return export.Cut{}, &reports.NoPast{First: before.First}
 	}
 	return export.Cut{Seq: cut.Seq, Time: cut.MarkTime}, err
 }

@@ -1,19 +1,15 @@
-package api
+package reports
 
 import (
 	"context"
 	"net/http"
-	"regexp"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"recapito/api/export"
+	"recapito/api"
+	"recapito/api/reports/export"
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/notification"
 	"recapito/readmodels"
 )
@@ -67,17 +63,17 @@ var statuses = []string{
 	string(notification.Undelivered), string(notification.Delivered), string(notification.Read), string(notification.Withdrawn),
 }
 
-func (s *server) edr() {
+func (s *service) edr() {
 	registerReport(s, huma.Operation{
 		OperationID: "list-edr", Method: http.MethodGet, Path: "/v1/edr",
 		Summary: "Event detail records: one row an attempt, by any filter",
 	}, nil, edrBody{}, s.listEDR)
 }
 
-func (s *server) listEDR(ctx context.Context, in *edrInput, _ []byte) (*asked, error) {
+func (s *service) listEDR(ctx context.Context, in *edrInput, _ []byte) (*asked, error) {
 	var ps parameters
 	format := in.format(&ps)
-	q := readmodels.EDRQuery{Tenant: callOf(ctx).tenant, Cursor: in.Cursor, EDRFilter: in.filter(&ps)}
+	q := readmodels.EDRQuery{Tenant: api.CallOf(ctx).Tenant, Cursor: in.Cursor, EDRFilter: in.filter(&ps)}
 	q.From, q.To = ps.period(in.From, in.To)
 	q.Limit = ps.limit(in.Limit)
 	cut, err := s.asOf(ctx, &ps, in.AsOf)
@@ -97,7 +93,7 @@ func (s *server) listEDR(ctx context.Context, in *edrInput, _ []byte) (*asked, e
 }
 
 // attempts is a report of attempts; a page of it becomes what page makes of it.
-func (s *server) attempts(q readmodels.EDRQuery, page func(context.Context, readmodels.EDRPage) (any, error)) *asked {
+func (s *service) attempts(q readmodels.EDRQuery, page func(context.Context, readmodels.EDRPage) (any, error)) *asked {
 	return &asked{
 		columns: readmodels.ColumnsOf[readmodels.EDR](),
 		page: func(ctx context.Context) (any, error) {
@@ -166,7 +162,7 @@ func (in *EDRParameters) filter(ps *parameters) readmodels.EDRFilter {
 	}
 	if n := ps.whole("changed_after", in.ChangedAfter); n != nil {
 		if *n < 0 {
-			ps.add("changed_after", invalidValue, "must not be negative")
+			ps.add("changed_after", strictjson.InvalidValue, "must not be negative")
 		}
 		f.ChangedAfter = new(uint64(*n)) //nolint:gosec // refused if negative
 	}
@@ -183,104 +179,4 @@ func (in *EDRParameters) filter(ps *parameters) readmodels.EDRFilter {
 		f.Within[column] = b
 	}
 	return f
-}
-
-// parameters collects what is wrong with the parameters of a query. An empty one was
-// not given.
-type parameters struct{ wrong []FieldProblem }
-
-func (ps *parameters) add(field, code, message string) {
-	ps.wrong = append(ps.wrong, FieldProblem{field, code, message})
-}
-
-func (ps *parameters) problem() *Problem {
-	if len(ps.wrong) == 0 {
-		return nil
-	}
-	sortProblems(ps.wrong)
-	return newProblem(CodeInvalid, "", ps.wrong...)
-}
-
-func (ps *parameters) at(field, value string) time.Time {
-	if value == "" {
-		return time.Time{}
-	}
-	t, err := parseTime(value)
-	if err != nil {
-		ps.add(field, wrongType, err.Error())
-	}
-	return t
-}
-
-// asOf is the parameter as_of, checked before.
-func (ps *parameters) asOf(value string) *time.Time { return instant(ps.at("as_of", value)) }
-
-func (ps *parameters) period(from, to string) (time.Time, time.Time) {
-	before := len(ps.wrong)
-	f, t := ps.at("from", from), ps.at("to", to)
-	if len(ps.wrong) == before && !f.IsZero() && !t.IsZero() && !f.Before(t) {
-		ps.add("to", invalidValue, "must be after from")
-	}
-	return f, t
-}
-
-func (ps *parameters) limit(value string) int {
-	n, bad := limitOf(value, readmodels.DefaultEDRLimit, readmodels.MaxEDRLimit)
-	if bad != nil {
-		ps.wrong = append(ps.wrong, *bad)
-	}
-	return n
-}
-
-func (ps *parameters) name(field, value string) string {
-	if value != "" && !memberName.MatchString(value) {
-		ps.add(field, invalidValue, "must be a name: lower-case letters, digits, - and _")
-	}
-	return value
-}
-
-var personID = regexp.MustCompile(`^[0-9A-Za-z-]{1,64}$`)
-
-// id is a random id of ours. Another text, such as an address, is none.
-func (ps *parameters) id(field, value string) string {
-	if value != "" && !personID.MatchString(value) {
-		ps.add(field, invalidValue, "must be an id as rows show it")
-	}
-	return value
-}
-
-func (ps *parameters) text(field, value string) string {
-	if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
-		ps.add(field, invalidValue, "must be UTF-8 without control characters")
-	}
-	return value
-}
-
-func (ps *parameters) one(field, value string, of ...string) string {
-	if value != "" && !slices.Contains(of, value) {
-		ps.add(field, invalidValue, "must be one of "+strings.Join(of, ", "))
-	}
-	return value
-}
-
-func (ps *parameters) truth(field, value string) *bool {
-	switch ps.one(field, value, "true", "false") {
-	case "true":
-		return new(true)
-	case "false":
-		return new(false)
-	}
-	return nil
-}
-
-func (ps *parameters) whole(field, value string) *int64 {
-	if value == "" {
-		return nil
-	}
-	n, err := strconv.ParseInt(value, 10, 64)
-	if err != nil {
-		ps.add(field, wrongType, "must be a whole number")
-		return nil
-	}
-	return &n
 }

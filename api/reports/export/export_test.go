@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
 
-	"recapito/api/export"
+	"recapito/api/reports/export"
 	"recapito/readmodels"
 )
 

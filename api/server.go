@@ -35,19 +35,17 @@ type Access interface {
 	Revoke(ctx context.Context, o commands.Origin, tenant, keyID string) (access.Revoked, error)
 }
 
-// Options of New. Notifications, Access, Calls and Scenarios are required; without Reports or
-// Projections their paths answer 503.
+// Options of New. Notifications, Access, Calls and Scenarios are required; without
+// Projections or Reconcile their paths return 503.
 type Options struct {
 	Notifications Notifications
 	Access        Access
 	Calls         Calls
 	Scenarios     commands.Scenarios
-	Reports       Reports
-	Persons       commands.Finder
 	Projections   Projections
 	Reconcile     Reconcile
-	Passed        Passed
-	Checks        []Check // for /readyz
+	Checks        []Check    // for /readyz
+	Resources     []Resource // more than those of this package, such as reports
 
 	Version string                // shown in /openapi.json
 	Log     *slog.Logger          // nil: slog.Default()
@@ -57,24 +55,25 @@ type Options struct {
 	MaxInFlight int // requests under /v1 at a time; 0: DefaultMaxInFlight
 }
 
-type server struct {
+// Server is what resources are added to.
+type Server struct {
 	Options
 	router   *chi.Mux
 	api      huma.API
 	inFlight chan struct{}
 	// reconciling is held by the one comparison under way.
 	reconciling chan struct{}
-	files       chan struct{}
+	allowed     []func(r *http.Request) time.Duration
 	// operations are the ids of those under /v1, by method and path.
 	operations map[string]string
 	metrics    *metrics
 	health     *health
 }
 
-// New answers the handler of everything that is served over HTTP.
+// New returns the handler of everything that is served over HTTP.
 func New(o Options) http.Handler { return newServer(o).router }
 
-func newServer(o Options) *server {
+func newServer(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -88,24 +87,18 @@ func newServer(o Options) *server {
 		o.Version = "dev"
 	}
 	takeOverErrors()
-	s := &server{
-		Options: o, router: chi.NewMux(), inFlight: make(chan struct{}, o.MaxInFlight), reconciling: make(chan struct{}, 1), files: make(chan struct{}, maxFiles), operations: map[string]string{},
+	s := &Server{
+		Options: o, router: chi.NewMux(), inFlight: make(chan struct{}, o.MaxInFlight), reconciling: make(chan struct{}, 1), operations: map[string]string{},
 		metrics: newMetrics(o.Metrics), health: newHealth(o.Checks, o.Log, o.Now),
 	}
 	s.router.Use(s.observe, s.authenticate, s.limit, middleware.GetHead)
-	s.router.NotFound(func(w http.ResponseWriter, _ *http.Request) { newProblem(CodeNotFound, "").write(w) })
+	s.router.NotFound(func(w http.ResponseWriter, _ *http.Request) { NewProblem(CodeNotFound, "").Write(w) })
 	s.router.MethodNotAllowed(s.methodNotAllowed)
 
 	s.api = humachi.New(s.router, humaConfig(o.Version))
-	s.notifications()
-	s.scenarios()
-	s.edr()
-	s.histories()
-	s.counts()
-	s.keys()
-	s.projections()
-	s.reconcile()
-	s.healthRoutes()
+	for _, add := range append(resources, o.Resources...) {
+		add(s)
+	}
 	s.docs()
 	return s
 }
@@ -131,7 +124,7 @@ func humaConfig(version string) huma.Config {
 				{Name: "health", Description: "For load balancers and operators; no key."},
 			},
 		},
-		// What comes in is read in decode.go, more strictly than huma does.
+		// Bodies are read by strictjson, more strictly than by huma.
 		Formats: map[string]huma.Format{
 			"application/json": huma.DefaultJSONFormat,
 			"json":             huma.DefaultJSONFormat, // of application/problem+json
@@ -140,7 +133,7 @@ func humaConfig(version string) huma.Config {
 	}
 }
 
-func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
 		looked := m
 		if m == http.MethodHead {
@@ -150,5 +143,5 @@ func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 			w.Header().Add("Allow", m)
 		}
 	}
-	newProblem(CodeMethod, "").write(w)
+	NewProblem(CodeMethod, "").Write(w)
 }

@@ -1,10 +1,12 @@
-package api
+package reports
 
 import (
 	"context"
 	"errors"
 	"strconv"
 
+	"recapito/api"
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/event"
 	"recapito/readmodels"
 )
@@ -15,13 +17,13 @@ type Passed func(ctx context.Context, position event.Position, projections ...st
 
 // fresh waits, if the caller gave a position in the parameter `after`, until the read
 // models that the operation reads hold everything up to it.
-func (s *server) fresh(ctx context.Context, after string, projections ...string) error {
+func (s *service) fresh(ctx context.Context, after string, projections ...string) error {
 	if after == "" {
 		return nil
 	}
 	position, err := strconv.ParseUint(after, 10, 64)
 	if err != nil {
-		return invalid("after", wrongType, "must be the position of a 202, a whole number")
+		return api.Invalid("after", strictjson.WrongType, "must be the position of a 202, a whole number")
 	}
 	if s.Passed == nil {
 		return event.ErrUnavailable
@@ -30,9 +32,9 @@ func (s *server) fresh(ctx context.Context, after string, projections ...string)
 	var behind *readmodels.Behind
 	switch {
 	case errors.Is(err, readmodels.ErrNoSuchPosition):
-		return invalid("after", invalidValue, "must be a position that the ledger has reached")
+		return api.Invalid("after", strictjson.InvalidValue, "must be a position that the ledger has reached")
 	case errors.As(err, &behind):
-		return newProblem(CodeBehind, behind.Error())
+		return api.NewProblem(api.CodeBehind, behind.Error())
 	case err != nil:
 		return errors.Join(event.ErrUnavailable, err)
 	}

@@ -1,4 +1,4 @@
-package api
+package reports
 
 import (
 	"bufio"
@@ -18,7 +18,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
-	"recapito/api/export"
+	"recapito/api"
+	"recapito/api/reports/export"
 )
 
 // The trailers of a file: they come after it, and only if it is whole. The digest is RFC
@@ -31,13 +32,13 @@ const (
 
 // writeFile streams a report. What fails before the first bytes is a problem; what fails
 // later ends the connection, so that no reader takes the file for whole.
-func (s *server) writeFile(hc huma.Context, f export.Format, a *asked) {
+func (s *service) writeFile(hc huma.Context, f export.Format, a *asked) {
 	r, w := humachi.Unwrap(hc)
 	select {
 	case s.files <- struct{}{}:
 		defer func() { <-s.files }()
 	default:
-		newProblem(CodeTooManyRequests, "so many files are being written that this one must wait").write(w)
+		api.NewProblem(api.CodeTooManyRequests, "so many files are being written that this one must wait").Write(w)
 		return
 	}
 	out := &fileBody{ResponseWriter: w, control: http.NewResponseController(w), format: f}
@@ -50,18 +51,18 @@ func (s *server) writeFile(hc huma.Context, f export.Format, a *asked) {
 	case err == nil:
 		out.end(&a.manifest)
 	case out.begun:
-		_ = s.problem(r.Context(), errors.Join(err, errCut), false) // logs it
+		_ = s.server.Problem(r.Context(), errors.Join(err, errCut), false) // logs it
 		panic(http.ErrAbortHandler)
 	default:
-		p := s.problem(r.Context(), reportProblem(err), false)
-		p.write(w)
+		p := s.server.Problem(r.Context(), reportProblem(err), false)
+		p.Write(w)
 	}
 }
 
 // errCut: a file could not be ended.
 var errCut = errors.New("a file was cut off while it was written")
 
-func (s *server) fill(ctx context.Context, to *bufio.Writer, f export.Format, a *asked) error {
+func (s *service) fill(ctx context.Context, to *bufio.Writer, f export.Format, a *asked) error {
 	file, err := export.New(f, to, a.columns)
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func (s *server) fill(ctx context.Context, to *bufio.Writer, f export.Format, a 
 	if err := file.Close(&a.manifest); err != nil {
 		return err
 	}
-	a.manifest.Ended = s.Now().UTC()
+	a.manifest.Ended = s.server.Now().UTC()
 	return to.Flush()
 }
 
@@ -99,7 +100,7 @@ func (b *fileBody) Write(p []byte) (int, error) {
 	if !b.begun {
 		b.begin()
 	}
-	_ = b.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = b.control.SetWriteDeadline(time.Now().Add(api.WriteTimeout))
 	n, err := b.ResponseWriter.Write(p)
 	if err == nil {
 		err = b.control.Flush()
@@ -137,14 +138,14 @@ func ascii(text []byte) string {
 }
 
 // describeReport lists what a report answers with.
-func (s *server) describeReport(op huma.Operation, page any) {
-	content := s.documented(op).Responses["200"]
+func (s *service) describeReport(op huma.Operation, page any) {
+	content := s.server.Documented(op).Responses["200"]
 	content.Content = map[string]*huma.MediaType{
-		"application/json": {Schema: s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(page), true, "")},
+		"application/json": {Schema: s.server.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(page), true, "")},
 	}
 	for _, f := range export.Formats() {
 		content.Content[f.MediaType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
 	}
-	manifest := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[export.Manifest](), true, "")
+	manifest := s.server.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[export.Manifest](), true, "")
 	content.Description = "A page, or a file of every row; then its manifest (" + manifest.Ref + ") comes as the trailer " + TrailerManifest + "."
 }

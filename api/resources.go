@@ -1,0 +1,49 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Resource adds its operations to a server.
+type Resource func(*Server)
+
+// resources are those of this package, one line each; Options.Resources has the others.
+var resources = []Resource{
+	(*Server).notifications,
+	(*Server).scenarios,
+	(*Server).keys,
+	(*Server).projections,
+	(*Server).reconcile,
+	(*Server).healthRoutes,
+}
+
+// Allow gives requests more time than others: as much as longer returns, if it is not 0.
+func (s *Server) Allow(longer func(r *http.Request) time.Duration) {
+	s.allowed = append(s.allowed, longer)
+}
+
+func (s *Server) timeout(r *http.Request) time.Duration {
+	for _, longer := range s.allowed {
+		if t := longer(r); t > 0 {
+			return t
+		}
+	}
+	return requestTimeout
+}
+
+// allowPath gives the paths that end so more time.
+func (s *Server) allowPath(suffix string, timeout time.Duration) {
+	s.Allow(func(r *http.Request) time.Duration {
+		if strings.HasSuffix(r.URL.Path, suffix) {
+			return timeout
+		}
+		return 0
+	})
+}
+
+// OpenAPI is the description of every operation that was added so far.
+func (s *Server) OpenAPI() *huma.OpenAPI { return s.api.OpenAPI() }
