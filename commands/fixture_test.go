@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/commands/channel"
 	"recapito/commands/storetest/memory"
+	"recapito/domain/content"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
 	"recapito/domain/notification"
@@ -179,8 +181,8 @@ func (p *plainPersons) DestinationTokens(ctx context.Context, route, destination
 type plainWire struct {
 	mu       sync.Mutex
 	acquire  error
-	answer   func(context.Context, commands.Message, func() bool, func(commands.Outcome)) commands.Outcome
-	sent     []commands.Message
+	answer   func(context.Context, channel.Message, func() bool, func(channel.Outcome)) channel.Outcome
+	sent     []channel.Message
 	acquired int
 	released int
 }
@@ -199,7 +201,7 @@ func (w *plainWire) Acquire(context.Context, int) (func(), error) {
 	}, nil
 }
 
-func (w *plainWire) Send(ctx context.Context, m commands.Message, fence func() bool, late func(commands.Outcome)) commands.Outcome {
+func (w *plainWire) Send(ctx context.Context, m channel.Message, fence func() bool, late func(channel.Outcome)) channel.Outcome {
 	w.mu.Lock()
 	w.sent = append(w.sent, m)
 	answer := w.answer
@@ -210,19 +212,19 @@ func (w *plainWire) Send(ctx context.Context, m commands.Message, fence func() b
 	return took("AB12")
 }
 
-func (w *plainWire) Units(text string) (int, error) {
-	if len(text) > 400 {
+func (w *plainWire) Units(d content.Document) (int, error) {
+	if len(d.Member("text")) > 400 {
 		return 0, &event.Rule{Code: "text_too_long", Message: "the text makes more than 10 parts"}
 	}
 	return 1, nil
 }
 
-func took(id string) commands.Outcome {
-	return commands.Outcome{Units: []commands.UnitOutcome{{Result: commands.UnitAccepted, ProviderID: id, At: time.Now()}}}
+func took(id string) channel.Outcome {
+	return channel.Outcome{Units: []channel.UnitOutcome{{Result: channel.UnitAccepted, ProviderID: id, At: time.Now()}}}
 }
 
-func unanswered() commands.Outcome {
-	return commands.Outcome{Units: []commands.UnitOutcome{{Result: commands.UnitLost, At: time.Now()}}}
+func unanswered() channel.Outcome {
+	return channel.Outcome{Units: []channel.UnitOutcome{{Result: channel.UnitLost, At: time.Now()}}}
 }
 
 // noted keeps deadlines.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/commands/channel"
 	"recapito/commands/lease"
 	"recapito/domain/event"
 )
@@ -92,7 +93,7 @@ func TestTheRivalOfADeadMatcherMatches(t *testing.T) {
 		first.stop()
 		time.Sleep(time.Hour)
 		o.unknown("b")
-		o.receive(func(r *commands.ProviderReceipt) { r.ProviderID = "CAFE" })
+		o.receive(func(r *channel.ProviderReceipt) { r.ProviderID = "CAFE" })
 		time.Sleep(15 * time.Second)
 		if n := o.matches(); n != 2 {
 			t.Errorf("%d matches after the holder's death, want 2", n)
@@ -109,7 +110,7 @@ func TestTwoMatchersAtOnce(t *testing.T) {
 		first, second := o.instance(""), o.instance("")
 		for i := range 40 { // time enough for horizons that clash
 			id := o.unknown(fmt.Sprint(i))
-			o.receive(func(r *commands.ProviderReceipt) { r.ProviderID = fmt.Sprint("BEEF", i) })
+			o.receive(func(r *channel.ProviderReceipt) { r.ProviderID = fmt.Sprint("BEEF", i) })
 			time.Sleep(3 * time.Second)
 			matched := 0
 			for _, e := range o.store.All() {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/commands/channel"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
@@ -77,10 +78,10 @@ func (o *orphans) register(id, providerID string) {
 	}
 }
 
-func (o *orphans) receive(change func(*commands.ProviderReceipt)) {
+func (o *orphans) receive(change func(*channel.ProviderReceipt)) {
 	o.t.Helper()
-	r := commands.ProviderReceipt{
-		Route: "main", ProviderID: "BEEF", Destination: number[1:], Sender: "Studio", Status: commands.ReceiptDelivered,
+	r := channel.ProviderReceipt{
+		Route: "main", ProviderID: "BEEF", Destination: number[1:], Sender: "Studio", Status: channel.ReceiptDelivered,
 		OccurredAt: o.at(), ReceivedAt: o.at(),
 	}
 	if change != nil {
@@ -150,7 +151,7 @@ func TestMatcher(t *testing.T) {
 		}},
 		{"without a sender", func(o *orphans) string {
 			id := o.unknown("a")
-			o.receive(func(r *commands.ProviderReceipt) { r.Sender = "" })
+			o.receive(func(r *channel.ProviderReceipt) { r.Sender = "" })
 			return id
 		}},
 		{"two unknown", func(o *orphans) string {
@@ -193,14 +194,14 @@ func TestMatcher(t *testing.T) {
 			at := o.now
 			o.now = o.now.Add(time.Minute)
 			o.dispatched("b")
-			o.receive(func(r *commands.ProviderReceipt) { r.ReceivedAt = at })
+			o.receive(func(r *channel.ProviderReceipt) { r.ReceivedAt = at })
 			return id
 		}},
 		{"dispatched after the receipt came", func(o *orphans) string {
 			at := o.now
 			o.now = o.now.Add(time.Minute)
 			o.unknown("a")
-			o.receive(func(r *commands.ProviderReceipt) { r.ReceivedAt = at })
+			o.receive(func(r *channel.ProviderReceipt) { r.ReceivedAt = at })
 			return ""
 		}},
 		{"the answer came late", func(o *orphans) string {
@@ -211,17 +212,17 @@ func TestMatcher(t *testing.T) {
 		}},
 		{"another destination", func(o *orphans) string {
 			o.unknown("a")
-			o.receive(func(r *commands.ProviderReceipt) { r.Destination = number2 })
+			o.receive(func(r *channel.ProviderReceipt) { r.Destination = number2 })
 			return ""
 		}},
 		{"another sender", func(o *orphans) string {
 			o.unknown("a")
-			o.receive(func(r *commands.ProviderReceipt) { r.Sender = "Others" })
+			o.receive(func(r *channel.ProviderReceipt) { r.Sender = "Others" })
 			return ""
 		}},
 		{"no destination", func(o *orphans) string {
 			o.unknown("a")
-			o.receive(func(r *commands.ProviderReceipt) { r.Destination = "" })
+			o.receive(func(r *channel.ProviderReceipt) { r.Destination = "" })
 			return ""
 		}},
 		{"past the orphan window", func(o *orphans) string {
@@ -240,7 +241,7 @@ func TestMatcher(t *testing.T) {
 		}},
 		{"it names its attempt", func(o *orphans) string {
 			id := o.unknown("a")
-			o.receive(func(r *commands.ProviderReceipt) { r.Reference, r.Unit = receipt.Reference(id, 1), 1 })
+			o.receive(func(r *channel.ProviderReceipt) { r.Reference, r.Unit = receipt.Reference(id, 1), 1 })
 			return ""
 		}},
 	}
@@ -290,7 +291,7 @@ func TestMatcherForgets(t *testing.T) {
 		t.Errorf("all is settled, and %d attempts, %d receipts are held", a, r)
 	}
 	o.unknown("x")
-	o.receive(func(r *commands.ProviderReceipt) { r.Destination = number2 })
+	o.receive(func(r *channel.ProviderReceipt) { r.Destination = number2 })
 	o.observe()
 	o.now = o.now.Add(receipt.Window + time.Minute)
 	if at := o.matcher.Horizon(9999); at != 9999 {
@@ -346,7 +347,7 @@ func TestMatcherRuns(t *testing.T) {
 		second := o.dispatched("b")
 		o.register(first, "77")
 		o.outcome(second, notification.UnitOutcome{Fate: notification.UnitLost, At: o.at()})
-		o.receive(func(r *commands.ProviderReceipt) { r.ProviderID = "CAFE" })
+		o.receive(func(r *channel.ProviderReceipt) { r.ProviderID = "CAFE" })
 		stop = run()
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -371,29 +372,29 @@ func TestMatcherRuns(t *testing.T) {
 
 func TestReceiver(t *testing.T) {
 	o := newOrphans(t)
-	if err := o.receiver.Receive(t.Context(), commands.ProviderReceipt{Route: "nowhere"}); !errors.Is(err, commands.ErrUnknownRoute) {
+	if err := o.receiver.Receive(t.Context(), channel.ProviderReceipt{Route: "nowhere"}); !errors.Is(err, commands.ErrUnknownRoute) {
 		t.Errorf("unknown route: %v", err)
 	}
 	o.persons.tokens = errAway
-	err := o.receiver.Receive(t.Context(), commands.ProviderReceipt{Route: "main", ProviderID: "1", Destination: number, ReceivedAt: o.now})
+	err := o.receiver.Receive(t.Context(), channel.ProviderReceipt{Route: "main", ProviderID: "1", Destination: number, ReceivedAt: o.now})
 	if !errors.Is(err, errAway) {
 		t.Errorf("a key store that does not answer: %v", err)
 	}
 	o.persons.tokens = nil
 	o.store.AppendFault = func(string, []event.New) (error, bool) { return event.ErrUnavailable, false }
-	err = o.receiver.Receive(t.Context(), commands.ProviderReceipt{Route: "main", ProviderID: "1", Destination: number, ReceivedAt: o.now})
+	err = o.receiver.Receive(t.Context(), channel.ProviderReceipt{Route: "main", ProviderID: "1", Destination: number, ReceivedAt: o.now})
 	if !errors.Is(err, event.ErrUnavailable) || len(o.store.All()) > 0 {
 		t.Errorf("a store that does not answer: %v", err)
 	}
 	o.store.AppendFault = nil
 	for _, text := range []string{"00BEEF", "beef", "BEEF\x00"} { // one report in several spellings of its id
-		o.receive(func(r *commands.ProviderReceipt) { r.ProviderID = text })
-		o.receive(func(r *commands.ProviderReceipt) { r.ProviderID = text; r.ReceivedAt = o.now.Add(time.Minute) }) // once more
+		o.receive(func(r *channel.ProviderReceipt) { r.ProviderID = text })
+		o.receive(func(r *channel.ProviderReceipt) { r.ProviderID = text; r.ReceivedAt = o.now.Add(time.Minute) }) // once more
 	}
 	if got := o.types("receipt-main-48879"); got != "ReceiptRecorded ReceiptRecorded ReceiptRecorded" {
 		t.Errorf("events %s", got)
 	}
-	o.receive(func(r *commands.ProviderReceipt) { // of a provider that does not swap the addresses
+	o.receive(func(r *channel.ProviderReceipt) { // of a provider that does not swap the addresses
 		r.ProviderID, r.Destination, r.Sender, r.Code = "CAFE", "Studio", number[1:], number
 	})
 	for _, e := range o.store.All() {
@@ -417,7 +418,7 @@ func TestMatcherTooMany(t *testing.T) {
 	}
 	o.now = o.now.Add(2 * receipt.Window)
 	id := o.unknown("c")
-	o.receive(func(r *commands.ProviderReceipt) { r.ProviderID = "F00D" })
+	o.receive(func(r *channel.ProviderReceipt) { r.ProviderID = "F00D" })
 	if fits := o.observe(); len(fits) != 1 || fits[0] != id {
 		t.Errorf("%v is confirmed once the window is over, want %s", fits, id)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nyaruka/phonenumbers/v2"
 
+	"recapito/domain/content"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
@@ -83,6 +84,14 @@ func clearFields(r notification.NotificationRequested) (map[string]string, bool)
 func (p *Planner) plan(s notification.State, def scenario.Definition, text string) (notification.Plan, []notification.Consideration, error) {
 	var plan notification.Plan
 	var why []notification.Consideration
+	document, err := content.SMS.New(map[string]string{"text": text}, nil)
+	if err != nil {
+		return plan, nil, err
+	}
+	stored, err := content.Encode(document)
+	if err != nil {
+		return plan, nil, err
+	}
 	for i, step := range def.Steps {
 		var targets []notification.Target
 		for _, channel := range step.Channels {
@@ -99,7 +108,7 @@ func (p *Planner) plan(s notification.State, def scenario.Definition, text strin
 				consider(false, "no address")
 				continue
 			}
-			units, err := route.Wire.Units(text)
+			units, err := route.Wire.Units(document)
 			if err != nil {
 				return plan, why, fmt.Errorf("for %s %w", channel, err)
 			}
@@ -114,7 +123,7 @@ func (p *Planner) plan(s notification.State, def scenario.Definition, text strin
 				}
 				targets = append(targets, notification.Target{
 					Channel: channel, Route: route.Name, Sender: def.Sender, Destination: address,
-					Text: personal.New(s.Requested.Person, text), Country: country(clear), Units: units, Policy: route.Policy,
+					Text: personal.New(s.Requested.Person, stored), Country: country(clear), Units: units, Policy: route.Policy,
 				})
 			}
 			consider(true, "the scenario's step names it, it has a route and an address")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"recapito/commands/channel"
 	"recapito/domain/deadline"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
@@ -73,7 +74,7 @@ type Route struct {
 	Channel string
 	Form    receipt.Form // how its provider writes message ids
 	Policy  notification.Policy
-	Wire    Channel
+	Wire    channel.Channel
 }
 
 // Routes lists the routes; the first of a channel is taken.

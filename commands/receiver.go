@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"time"
 
+	"recapito/commands/channel"
 	"recapito/domain/event"
 	"recapito/domain/receipt"
 	"recapito/domain/tenant"
@@ -14,22 +15,22 @@ import (
 // ErrUnknownRoute: a receipt names a route that is not configured.
 var ErrUnknownRoute = &event.Rule{Code: "unknown_route", Message: "the receipt's route is not configured"}
 
-// Receiver records what providers report. It implements ReceiptSink: what it took is
+// Receiver records what providers report. It implements channel.ReceiptSink: what it took is
 // durable.
 type Receiver struct{ n *Notifications }
 
 // NewReceiver binds a receiver to the command side.
 func NewReceiver(n *Notifications) *Receiver { return &Receiver{n: n} }
 
-var says = map[ReceiptStatus]string{
-	ReceiptIntermediate: "intermediate", ReceiptDelivered: "delivered",
-	ReceiptUndelivered: "undelivered", ReceiptRead: "read",
+var says = map[channel.ReceiptStatus]string{
+	channel.ReceiptIntermediate: "intermediate", channel.ReceiptDelivered: "delivered",
+	channel.ReceiptUndelivered: "undelivered", channel.ReceiptRead: "read",
 }
 
 // Receive records one receipt on the stream of its provider id. The destination is
 // kept only as tokens under the route's keys, and a sender or code only if it cannot be
 // a person's number.
-func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
+func (r *Receiver) Receive(ctx context.Context, p channel.ProviderReceipt) error {
 	route, ok := r.n.routes.Named(p.Route)
 	if !ok {
 		return ErrUnknownRoute
@@ -43,7 +44,7 @@ func (r *Receiver) Receive(ctx context.Context, p ProviderReceipt) error {
 	}
 	rec := receipt.Receipt{
 		Route: p.Route, ProviderID: p.ProviderID, Tokens: tokens, Sender: notPersonal(p.Sender), Says: says[p.Status], Code: notPersonal(p.Code),
-		DoneAt: p.doneAt(), ReceivedAt: p.ReceivedAt,
+		DoneAt: doneAt(p), ReceivedAt: p.ReceivedAt,
 	}
 	first := ""
 	if len(tokens) > 0 {
@@ -86,7 +87,7 @@ var numberLike = regexp.MustCompile(`^\+?[0-9 -]{7,}$`)
 // it that is not after the receipt came. The first one would put a delivery before its
 // own send. A receipt's identity holds what the provider told, so a second copy of it
 // is the same receipt though it came later.
-func (p ProviderReceipt) doneAt() time.Time {
+func doneAt(p channel.ProviderReceipt) time.Time {
 	if p.OccurredAt.IsZero() || p.OccurredWithin <= 0 {
 		return p.OccurredAt
 	}

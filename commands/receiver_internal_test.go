@@ -3,6 +3,8 @@ package commands
 import (
 	"testing"
 	"time"
+
+	"recapito/commands/channel"
 )
 
 // TestDoneAt: of what a provider tells to the minute, the moment taken is neither
@@ -24,8 +26,8 @@ func TestDoneAt(t *testing.T) {
 		{"the provider's clock is ahead", minute, time.Minute, at(-time.Second), minute},
 		{"not told", time.Time{}, 0, minute, time.Time{}},
 	} {
-		p := ProviderReceipt{OccurredAt: c.told, OccurredWithin: c.within, ReceivedAt: c.received}
-		if got := p.doneAt(); !got.Equal(c.want) {
+		p := channel.ProviderReceipt{OccurredAt: c.told, OccurredWithin: c.within, ReceivedAt: c.received}
+		if got := doneAt(p); !got.Equal(c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}

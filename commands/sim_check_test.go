@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"recapito/commands"
+	"recapito/commands/channel"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
 	"recapito/domain/notification"
@@ -51,7 +51,7 @@ type recordedReceipt struct {
 
 type acknowledgement struct {
 	sub *submission
-	r   commands.ProviderReceipt
+	r   channel.ProviderReceipt
 	id  string
 }
 
@@ -298,7 +298,7 @@ func (c *checker) wire(sub *submission) {
 }
 
 // acknowledged is told of each receipt that the provider may forget.
-func (c *checker) acknowledged(sub *submission, r commands.ProviderReceipt) {
+func (c *checker) acknowledged(sub *submission, r channel.ProviderReceipt) {
 	// The receipt's identity holds its destination's token under the key of the day it came.
 	token := tokenOf(r.Route, r.Destination, r.ReceivedAt).Token
 	id := receipt.ID(r.Route, r.ProviderID, token, saysOf[r.Status], r.Code, r.OccurredAt)
@@ -308,9 +308,9 @@ func (c *checker) acknowledged(sub *submission, r commands.ProviderReceipt) {
 	c.acks = append(c.acks, acknowledgement{sub, r, id})
 }
 
-var saysOf = map[commands.ReceiptStatus]string{
-	commands.ReceiptIntermediate: "intermediate", commands.ReceiptDelivered: "delivered",
-	commands.ReceiptUndelivered: "undelivered", commands.ReceiptRead: "read",
+var saysOf = map[channel.ReceiptStatus]string{
+	channel.ReceiptIntermediate: "intermediate", channel.ReceiptDelivered: "delivered",
+	channel.ReceiptUndelivered: "undelivered", channel.ReceiptRead: "read",
 }
 
 // longAfter its minute a bucket is closed, whatever stood still or was down meanwhile.

@@ -7,7 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	"recapito/commands"
+	"recapito/commands/channel"
+	"recapito/domain/content"
 	"recapito/domain/receipt"
 )
 
@@ -37,9 +38,9 @@ type provider struct {
 // submission is a part that went on the wire.
 type submission struct {
 	route       string
-	message     commands.Message
+	message     channel.Message
 	part        int
-	result      commands.UnitOutcome // what the provider decided
+	result      channel.UnitOutcome // what the provider decided
 	at          time.Time
 	answered    bool   // its answer reached our worker
 	receiptForm string // the provider's id as its receipts write it
@@ -52,12 +53,12 @@ type line struct {
 	inUse int
 }
 
-var _ commands.Channel = (*line)(nil)
+var _ channel.Channel = (*line)(nil)
 
 var errTooLong = errors.New("too long")
 
-func (l *line) Units(text string) (int, error) {
-	if text == "" {
+func (l *line) Units(d content.Document) (int, error) {
+	if d.Member("text") == "" {
 		return 0, errTooLong
 	}
 	return l.p.parts, nil
@@ -68,11 +69,11 @@ func (l *line) Acquire(ctx context.Context, _ int) (func(), error) {
 	s.step()
 	switch {
 	case ctx.Err() != nil:
-		return nil, commands.ErrRouteFull
+		return nil, channel.ErrRouteFull
 	case l.p.never || l.p.downUntil.After(s.now):
-		return nil, commands.ErrRouteDown
+		return nil, channel.ErrRouteDown
 	case l.inUse >= l.p.window:
-		return nil, commands.ErrRouteFull
+		return nil, channel.ErrRouteFull
 	}
 	l.inUse++
 	released := false
@@ -85,9 +86,9 @@ func (l *line) Acquire(ctx context.Context, _ int) (func(), error) {
 	}, nil
 }
 
-func (l *line) Send(_ context.Context, m commands.Message, fence func() bool, late func(commands.Outcome)) commands.Outcome {
+func (l *line) Send(_ context.Context, m channel.Message, fence func() bool, late func(channel.Outcome)) channel.Outcome {
 	p, s := l.p, l.p.w.s
-	out := commands.Outcome{Units: make([]commands.UnitOutcome, p.parts)}
+	out := channel.Outcome{Units: make([]channel.UnitOutcome, p.parts)}
 	sent := make([]*submission, p.parts)
 	answer := func(i int) bool { // false: nothing more of this message goes out
 		sub := sent[i]
@@ -95,7 +96,7 @@ func (l *line) Send(_ context.Context, m commands.Message, fence func() bool, la
 			if s.percent(50) {
 				s.sleep(s.between(0, 20*time.Second))
 			}
-			out.Units[i] = commands.UnitOutcome{Result: commands.UnitLost, At: s.now}
+			out.Units[i] = channel.UnitOutcome{Result: channel.UnitLost, At: s.now}
 			s.log("answer to part %d of attempt %d is lost", i+1, m.Attempt)
 			return false
 		}
@@ -103,7 +104,7 @@ func (l *line) Send(_ context.Context, m commands.Message, fence func() bool, la
 		out.Units[i] = sub.result
 		out.Units[i].At = s.now
 		sub.answered = true
-		return sub.result.Result == commands.UnitAccepted
+		return sub.result.Result == channel.UnitAccepted
 	}
 	for i := range sent {
 		s.step()
@@ -113,14 +114,14 @@ func (l *line) Send(_ context.Context, m commands.Message, fence func() bool, la
 		if !fence() && !p.w.bugs.openFence {
 			s.log("fence shut before part %d of attempt %d", i+1, m.Attempt)
 			for j := i; j < len(out.Units); j++ {
-				out.Units[j] = commands.UnitOutcome{Result: commands.UnitNotSent, At: s.now}
+				out.Units[j] = channel.UnitOutcome{Result: channel.UnitNotSent, At: s.now}
 			}
 			break
 		}
 		sent[i] = p.submit(m, i+1) // no step between the fence and the write
 		if !p.pipelined && !answer(i) {
 			for j := i + 1; j < len(out.Units); j++ {
-				out.Units[j] = commands.UnitOutcome{Result: commands.UnitNotSent, At: s.now}
+				out.Units[j] = channel.UnitOutcome{Result: channel.UnitNotSent, At: s.now}
 			}
 			break
 		}
@@ -137,12 +138,12 @@ func (l *line) Send(_ context.Context, m commands.Message, fence func() bool, la
 }
 
 // answerLate completes an outcome later, now and then, if answers were lost.
-func (l *line) answerLate(m commands.Message, out commands.Outcome, sent []*submission, late func(commands.Outcome)) {
+func (l *line) answerLate(m channel.Message, out channel.Outcome, sent []*submission, late func(channel.Outcome)) {
 	p, s := l.p, l.p.w.s
 	missing := false
-	complete := commands.Outcome{Units: append([]commands.UnitOutcome(nil), out.Units...)}
+	complete := channel.Outcome{Units: append([]channel.UnitOutcome(nil), out.Units...)}
 	for i := range out.Units {
-		if out.Units[i].Result == commands.UnitLost {
+		if out.Units[i].Result == channel.UnitLost {
 			missing = true
 			complete.Units[i] = sent[i].result
 		}
@@ -165,26 +166,26 @@ func (l *line) answerLate(m commands.Message, out commands.Outcome, sent []*subm
 }
 
 // submit takes one part off the wire.
-func (p *provider) submit(m commands.Message, part int) *submission {
+func (p *provider) submit(m channel.Message, part int) *submission {
 	s := p.w.s
 	sub := &submission{route: p.route, message: m, part: part, at: s.now}
 	p.took = append(p.took, sub)
 	p.w.check.wire(sub)
 	switch {
 	case s.percent(p.busy):
-		sub.result = commands.UnitOutcome{Result: commands.UnitRefused, Code: "0x00000058", Transient: true, Busy: true}
+		sub.result = channel.UnitOutcome{Result: channel.UnitRefused, Code: "0x00000058", Transient: true, Busy: true}
 	case s.percent(p.refuseTransient):
-		sub.result = commands.UnitOutcome{Result: commands.UnitRefused, Code: "0x00000045", Transient: true}
+		sub.result = channel.UnitOutcome{Result: channel.UnitRefused, Code: "0x00000045", Transient: true}
 	case s.percent(p.refusePermanent):
-		sub.result = commands.UnitOutcome{Result: commands.UnitRefused, Code: "0x0000000b"}
+		sub.result = channel.UnitOutcome{Result: channel.UnitRefused, Code: "0x0000000b"}
 	default:
 		p.ids++
 		n := uint64(p.ids)*7919 + 0xa0
-		sub.result = commands.UnitOutcome{Result: commands.UnitAccepted}
+		sub.result = channel.UnitOutcome{Result: channel.UnitAccepted}
 		sub.result.ProviderID, sub.receiptForm = p.written(n)
 		p.report(sub)
 	}
-	s.log("attempt %d part %d on the WIRE: %v %s", m.Attempt, part, sub.result.Result == commands.UnitAccepted, sub.result.ProviderID)
+	s.log("attempt %d part %d on the WIRE: %v %s", m.Attempt, part, sub.result.Result == channel.UnitAccepted, sub.result.ProviderID)
 	return sub
 }
 
@@ -221,30 +222,30 @@ func (p *provider) report(sub *submission) {
 		wait = s.between(0, 4*time.Minute)
 	}
 	if s.percent(p.intermediate) {
-		p.deliver(sub, commands.ReceiptIntermediate, "ENROUTE", wait/2)
+		p.deliver(sub, channel.ReceiptIntermediate, "ENROUTE", wait/2)
 	}
-	final := commands.ReceiptDelivered
+	final := channel.ReceiptDelivered
 	if s.percent(p.undelivered) {
-		final = commands.ReceiptUndelivered
+		final = channel.ReceiptUndelivered
 	}
 	p.deliver(sub, final, "000", wait)
-	if final == commands.ReceiptDelivered && s.percent(p.read) {
-		p.deliver(sub, commands.ReceiptRead, "", s.between(0, 5*time.Minute))
+	if final == channel.ReceiptDelivered && s.percent(p.read) {
+		p.deliver(sub, channel.ReceiptRead, "", s.between(0, 5*time.Minute))
 	}
 	if s.percent(p.twice) { // a second report, perhaps another one
 		if s.percent(40) {
-			final = commands.ReceiptDelivered + commands.ReceiptUndelivered - final
+			final = channel.ReceiptDelivered + channel.ReceiptUndelivered - final
 		}
 		p.deliver(sub, final, "001", s.between(0, 5*time.Minute))
 	}
 }
 
 // deliver hands one receipt to our side until that acknowledges it; sometimes once more.
-func (p *provider) deliver(sub *submission, says commands.ReceiptStatus, code string, wait time.Duration) {
+func (p *provider) deliver(sub *submission, says channel.ReceiptStatus, code string, wait time.Duration) {
 	w, s := p.w, p.w.s
 	s.spawn(nil, "smsc/"+p.route, func() {
 		s.sleep(wait)
-		r := commands.ProviderReceipt{
+		r := channel.ProviderReceipt{
 			Route: p.route, ProviderID: sub.receiptForm, Destination: sub.message.Destination[1:], Sender: sub.message.Sender,
 			Status: says, Code: code, OccurredAt: s.now.Truncate(time.Second),
 		}

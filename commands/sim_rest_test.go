@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sort"
 
-	"recapito/commands"
+	"recapito/commands/channel"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
 )
@@ -73,7 +73,7 @@ func (c *checker) answersKept() {
 		for _, sub := range c.w.providers[r.provider.route].took {
 			n := c.notifications[sub.message.Notification]
 			a, ok := n.state.Attempt(sub.message.Attempt)
-			if !ok || !sub.answered || sub.result.Result != commands.UnitAccepted {
+			if !ok || !sub.answered || sub.result.Result != channel.UnitAccepted {
 				continue
 			}
 			if !slices.ContainsFunc(a.Accepted, func(acc notification.Accepted) bool { return acc.Unit == sub.part }) {
@@ -153,7 +153,7 @@ func (c *checker) deliveredRightly(id string, n *followed) {
 			own, joined := false, false
 			for _, ack := range c.acks {
 				if m := ack.sub.message; m.Notification != id || m.Attempt != a.Attempt || ack.sub.part != part ||
-					ack.r.Status != commands.ReceiptDelivered && ack.r.Status != commands.ReceiptRead {
+					ack.r.Status != channel.ReceiptDelivered && ack.r.Status != channel.ReceiptRead {
 					continue
 				}
 				own = true

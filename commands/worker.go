@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"recapito/commands/channel"
+	"recapito/domain/content"
 	"recapito/domain/deadline"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
@@ -85,9 +87,9 @@ func (w *Worker) Handle(ctx context.Context, d DispatchMessage) error {
 	}
 	release, err := w.acquire(ctx, route, a.Units)
 	switch {
-	case errors.Is(err, ErrRouteFull):
+	case errors.Is(err, channel.ErrRouteFull):
 		return w.giveBack(ctx, d, a.DueAt, giveBackFull)
-	case errors.Is(err, ErrRouteDown):
+	case errors.Is(err, channel.ErrRouteDown):
 		return w.giveBack(ctx, d, a.DueAt, giveBackDown)
 	case err != nil:
 		return fmt.Errorf("taking capacity of route %s: %w", route.Name, err)
@@ -162,10 +164,14 @@ func (w *Worker) claimAndSend(ctx context.Context, d DispatchMessage, route Rout
 		w.spawn(func() { s.erased(a.Units, release) })
 		return true, nil
 	}
-	text, _ := target.Text.Clear()
-	m := Message{
+	stored, _ := target.Text.Clear()
+	document, err := content.Decode(stored)
+	if err != nil {
+		return false, err
+	}
+	m := channel.Message{
 		Notification: d.Notification, Attempt: d.Attempt, Reference: receipt.Reference(d.Notification, d.Attempt),
-		Sender: target.Sender, Destination: destination, Text: text, ValidUntil: state.Requested.ExpiresAt,
+		Sender: target.Sender, Destination: destination, Content: document, ValidUntil: state.Requested.ExpiresAt,
 	}
 	w.spawn(func() { s.run(m, release) })
 	return true, nil
@@ -221,7 +227,7 @@ type send struct {
 	limit  time.Duration // the wire limit
 }
 
-func (s send) run(m Message, release func()) {
+func (s send) run(m channel.Message, release func()) {
 	defer s.worker.sending.Done()
 	defer release()
 	// Half the wire limit is the fence and the deadline of every write and answer:
@@ -238,15 +244,15 @@ func (s send) elapsed() time.Duration { return s.worker.n.ledger.Now().Sub(s.sta
 func (s send) erased(units int, release func()) {
 	defer s.worker.sending.Done()
 	defer release()
-	o := Outcome{Units: make([]UnitOutcome, units)}
+	o := channel.Outcome{Units: make([]channel.UnitOutcome, units)}
 	for i := range o.Units {
-		o.Units[i] = UnitOutcome{Result: UnitRefused, Code: "erased", At: s.worker.n.ledger.Now()}
+		o.Units[i] = channel.UnitOutcome{Result: channel.UnitRefused, Code: "erased", At: s.worker.n.ledger.Now()}
 	}
 	s.record(o)
 }
 
 // late records an answer that came after its waiting had ended.
-func (s send) late(o Outcome) {
+func (s send) late(o channel.Outcome) {
 	if s.worker.begin() {
 		defer s.worker.sending.Done()
 		s.record(o)
@@ -255,7 +261,7 @@ func (s send) late(o Outcome) {
 
 // record appends the result. The store may be away for a while; if it stays away the
 // watchdog says OutcomeUnknown in its stead.
-func (s send) record(o Outcome) {
+func (s send) record(o channel.Outcome) {
 	w := s.worker
 	command := notification.RecordOutcome{Attempt: s.d.Attempt, Claim: s.claim, At: w.n.ledger.Now()}
 	for _, p := range o.Units {
@@ -279,7 +285,7 @@ func (s send) record(o Outcome) {
 	}
 }
 
-var fates = map[UnitResult]notification.Fate{
-	UnitNotSent: notification.NotSent, UnitAccepted: notification.UnitAccepted,
-	UnitRefused: notification.UnitRefused, UnitLost: notification.UnitLost,
+var fates = map[channel.UnitResult]notification.Fate{
+	channel.UnitNotSent: notification.NotSent, channel.UnitAccepted: notification.UnitAccepted,
+	channel.UnitRefused: notification.UnitRefused, channel.UnitLost: notification.UnitLost,
 }

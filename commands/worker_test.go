@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/commands/channel"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/personal/personaltest"
@@ -53,7 +54,7 @@ func TestWorkerSends(t *testing.T) {
 			t.Errorf("events %s", got)
 		}
 		m := b.wire.sent[0]
-		if m.Destination != number || !strings.HasPrefix(m.Text, "Dear Ada") || m.Sender != "Studio" || m.Reference != id+"/1" {
+		if m.Destination != number || !strings.HasPrefix(m.Content.Member("text"), "Dear Ada") || m.Sender != "Studio" || m.Reference != id+"/1" {
 			t.Error("the message is not the one asked for")
 		}
 		if err := w.Handle(t.Context(), dispatch(id)); err != nil { // the message comes twice
@@ -74,9 +75,9 @@ func TestWorkerHandsBack(t *testing.T) {
 		err   error
 		again time.Duration // given back as a deadline, after so long
 	}{
-		{"the route is full", func(b *bench) { b.wire.acquire = commands.ErrRouteFull }, nil, time.Second},
-		{"the route is down", func(b *bench) { b.wire.acquire = commands.ErrRouteDown }, nil, 5 * time.Second},
-		{"deadlines away", func(b *bench) { b.wire.acquire, b.deadlines.err = commands.ErrRouteDown, errAway }, errAway, 5 * time.Second},
+		{"the route is full", func(b *bench) { b.wire.acquire = channel.ErrRouteFull }, nil, time.Second},
+		{"the route is down", func(b *bench) { b.wire.acquire = channel.ErrRouteDown }, nil, 5 * time.Second},
+		{"deadlines away", func(b *bench) { b.wire.acquire, b.deadlines.err = channel.ErrRouteDown, errAway }, errAway, 5 * time.Second},
 		{"capacity fails otherwise", func(b *bench) { b.wire.acquire = errAway }, errAway, 0},
 		{"no token", func(b *bench) { b.persons.tokens = errAway }, errAway, 0},
 		{"the claim cannot be appended", func(b *bench) {
@@ -133,7 +134,7 @@ func TestWorkerPanic(t *testing.T) {
 func TestWorkerGivesBackAtTicks(t *testing.T) {
 	drive(t, func(t *testing.T, b *bench, w *commands.Worker) {
 		id := b.submitted("a")
-		b.wire.acquire = commands.ErrRouteDown
+		b.wire.acquire = channel.ErrRouteDown
 		for range 3 {
 			time.Sleep(1300 * time.Millisecond)
 			if err := w.Handle(t.Context(), dispatch(id)); err != nil {
@@ -190,12 +191,12 @@ func TestWorkerFence(t *testing.T) {
 		id := b.submitted("a")
 		half := time.Duration(commands.DefaultPolicy().WireLimit) / 2
 		var open, shut bool
-		b.wire.answer = func(ctx context.Context, _ commands.Message, fence func() bool, _ func(commands.Outcome)) commands.Outcome {
+		b.wire.answer = func(ctx context.Context, _ channel.Message, fence func() bool, _ func(channel.Outcome)) channel.Outcome {
 			time.Sleep(half - time.Millisecond)
 			open = fence()
 			<-ctx.Done() // its deadline is the fence's
 			shut = fence()
-			return commands.Outcome{Units: []commands.UnitOutcome{{Result: commands.UnitNotSent}}}
+			return channel.Outcome{Units: []channel.UnitOutcome{{Result: channel.UnitNotSent}}}
 		}
 		start := time.Now()
 		if err := w.Handle(t.Context(), dispatch(id)); err != nil {
@@ -218,8 +219,8 @@ func TestWorkerFence(t *testing.T) {
 // TestWorkerLateAnswer: an answer after OutcomeUnknown is recorded, until the drain.
 func TestWorkerLateAnswer(t *testing.T) {
 	drive(t, func(t *testing.T, b *bench, w *commands.Worker) {
-		var lates []func(commands.Outcome)
-		b.wire.answer = func(_ context.Context, _ commands.Message, _ func() bool, late func(commands.Outcome)) commands.Outcome {
+		var lates []func(channel.Outcome)
+		b.wire.answer = func(_ context.Context, _ channel.Message, _ func() bool, late func(channel.Outcome)) channel.Outcome {
 			lates = append(lates, late)
 			return unanswered()
 		}
@@ -315,7 +316,7 @@ func TestWorkerDrain(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			drive(t, func(t *testing.T, b *bench, w *commands.Worker) {
-				b.wire.answer = func(ctx context.Context, _ commands.Message, _ func() bool, _ func(commands.Outcome)) commands.Outcome {
+				b.wire.answer = func(ctx context.Context, _ channel.Message, _ func() bool, _ func(channel.Outcome)) channel.Outcome {
 					select {
 					case <-time.After(test.takes):
 						return took("1")

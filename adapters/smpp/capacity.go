@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"recapito/commands"
+	"recapito/commands/channel"
 	"recapito/retry"
 )
 
@@ -39,7 +39,7 @@ func (c *capacity) acquire(ctx context.Context, parts int) (func(), error) {
 	c.mu.Lock()
 	if c.closed || c.binds == 0 {
 		c.mu.Unlock()
-		return nil, commands.ErrRouteDown
+		return nil, channel.ErrRouteDown
 	}
 	w := &waiter{parts: parts, granted: make(chan error, 1)}
 	c.waiters = append(c.waiters, w)
@@ -53,7 +53,7 @@ func (c *capacity) acquire(ctx context.Context, parts int) (func(), error) {
 		if !c.withdraw(w) {
 			err = <-w.granted // granted or refused at the same moment
 		} else {
-			err = commands.ErrRouteFull
+			err = channel.ErrRouteFull
 		}
 	}
 	if err != nil {
@@ -119,7 +119,7 @@ func (c *capacity) lost() {
 
 func (c *capacity) refuseAll() {
 	for _, w := range c.waiters {
-		w.granted <- commands.ErrRouteDown
+		w.granted <- channel.ErrRouteDown
 	}
 	c.waiters = nil
 }

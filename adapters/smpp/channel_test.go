@@ -7,20 +7,20 @@ import (
 
 	"recapito/adapters/smpp"
 	"recapito/adapters/smpp/sandbox"
-	"recapito/commands"
-	"recapito/commands/channeltest"
+	"recapito/commands/channel"
+	"recapito/commands/channel/channeltest"
 )
 
 // TestChannel: a route against the simulator, over TCP, is a channel.
 func TestChannel(t *testing.T) {
 	for _, binds := range []int{1, 3} {
 		t.Run(map[int]string{1: "one bind", 3: "three binds"}[binds], func(t *testing.T) {
-			channeltest.Run(t, func(t *testing.T, sink commands.ReceiptSink) channeltest.Peer { return peer(t, sink, binds) })
+			channeltest.Run(t, func(t *testing.T, sink channel.ReceiptSink) channeltest.Peer { return peer(t, sink, binds) })
 		})
 	}
 }
 
-func peer(t *testing.T, sink commands.ReceiptSink, binds int) channeltest.Peer {
+func peer(t *testing.T, sink channel.ReceiptSink, binds int) channeltest.Peer {
 	dir := t.TempDir()
 	sim, err := sandbox.New(sandbox.Options{Dir: dir, Addr: "127.0.0.1:0", ReceiptRetryMin: 10 * time.Millisecond})
 	if err != nil {
@@ -35,13 +35,13 @@ func peer(t *testing.T, sink commands.ReceiptSink, binds int) channeltest.Peer {
 	return channeltest.Peer{
 		Channel:  r,
 		MaxUnits: smpp.MaxUnits,
-		TooLong:  strings.Repeat("a", 153*smpp.MaxUnits+1),
+		TooLong:  textOf(strings.Repeat("a", 153*smpp.MaxUnits+1)),
 		Capacity: binds * window,
 		Late:     true,
 		Receipts: true,
 		Cut:      sim.Disconnect,
 		Down:     stop,
-		Message: func(n, parts int) commands.Message {
+		Message: func(n, parts int) channel.Message {
 			if parts == 1 {
 				return message(n, "one part")
 			}

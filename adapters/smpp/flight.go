@@ -7,19 +7,19 @@ import (
 	"github.com/fiorix/go-smpp/smpp/pdu"
 
 	"recapito/adapters/smpp/wire"
-	"recapito/commands"
+	"recapito/commands/channel"
 )
 
 // flight is one message on the wire: what is known of each part, during Send and,
 // if answers are missing then, for a while after it.
 type flight struct {
 	route *Route
-	late  func(commands.Outcome)
+	late  func(channel.Outcome)
 	// changed has a token when a part was answered.
 	changed chan struct{}
 
 	mu      sync.Mutex
-	parts   []commands.UnitOutcome
+	parts   []channel.UnitOutcome
 	flying  map[int]onWire // parts without an answer
 	returns bool           // Send has returned with parts unknown
 	news    bool           // an answer came since
@@ -33,11 +33,11 @@ type onWire struct {
 	slot    chan struct{} // nil once it was given back
 }
 
-func newFlight(r *Route, parts int, late func(commands.Outcome)) *flight {
+func newFlight(r *Route, parts int, late func(channel.Outcome)) *flight {
 	return &flight{
 		route: r, late: late,
 		changed: make(chan struct{}, 1),
-		parts:   make([]commands.UnitOutcome, parts),
+		parts:   make([]channel.UnitOutcome, parts),
 		flying:  make(map[int]onWire, parts),
 	}
 }
@@ -64,7 +64,7 @@ func (f *flight) notSent(i int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.land(i)
-	f.parts[i] = commands.UnitOutcome{At: f.route.now()}
+	f.parts[i] = channel.UnitOutcome{At: f.route.now()}
 }
 
 // land gives the part's slot back. False: it has landed before. The caller holds the lock.
@@ -119,11 +119,11 @@ func (f *flight) tell() {
 
 // leave ends Send: what has no answer is unknown. If someone wants it, it is
 // remembered, and answers that still come are told.
-func (f *flight) leave() commands.Outcome {
+func (f *flight) leave() channel.Outcome {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, w := range f.flying {
-		f.parts[i] = commands.UnitOutcome{Result: commands.UnitLost, At: f.route.now()}
+		f.parts[i] = channel.UnitOutcome{Result: channel.UnitLost, At: f.route.now()}
 		<-w.slot
 		w.slot = nil
 		f.flying[i] = w
@@ -152,8 +152,8 @@ func (f *flight) forget() {
 }
 
 // outcome is a copy. The caller holds the lock.
-func (f *flight) outcome() commands.Outcome {
-	return commands.Outcome{Units: append([]commands.UnitOutcome(nil), f.parts...)}
+func (f *flight) outcome() channel.Outcome {
+	return channel.Outcome{Units: append([]channel.UnitOutcome(nil), f.parts...)}
 }
 
 // state tells how many parts are without an answer, and whether every one of the
@@ -163,7 +163,7 @@ func (f *flight) state(first int) (open int, ok bool) {
 	defer f.mu.Unlock()
 	ok = true
 	for i := range first {
-		if _, flying := f.flying[i]; !flying && f.parts[i].Result != commands.UnitAccepted {
+		if _, flying := f.flying[i]; !flying && f.parts[i].Result != channel.UnitAccepted {
 			ok = false
 		}
 	}
@@ -171,20 +171,20 @@ func (f *flight) state(first int) (open int, ok bool) {
 }
 
 // judge turns an answer into the fate of a part, and minds what it says of the route.
-func (r *Route) judge(a wire.Frame, err error, now time.Time) commands.UnitOutcome {
+func (r *Route) judge(a wire.Frame, err error, now time.Time) channel.UnitOutcome {
 	switch {
 	case err != nil:
-		return commands.UnitOutcome{Result: commands.UnitLost, At: now}
+		return channel.UnitOutcome{Result: channel.UnitLost, At: now}
 	case a.ID == pdu.SubmitSMRespID && a.Status == wire.StatusOK:
 		r.capacity.accepted()
-		return commands.UnitOutcome{Result: commands.UnitAccepted, ProviderID: a.MessageID(), At: now}
+		return channel.UnitOutcome{Result: channel.UnitAccepted, ProviderID: a.MessageID(), At: now}
 	}
 	busy := a.Status == wire.StatusThrottled || a.Status == wire.StatusQueueFull
 	if busy {
 		r.capacity.throttled()
 	}
-	return commands.UnitOutcome{
-		Result: commands.UnitRefused, Code: wire.StatusCode(a.Status),
+	return channel.UnitOutcome{
+		Result: channel.UnitRefused, Code: wire.StatusCode(a.Status),
 		Transient: wire.Transient(a.Status), Busy: busy, At: now,
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"recapito/commands"
+	"recapito/commands/channel"
 )
 
 // Defaults and limits of a route.
@@ -77,7 +77,7 @@ type RouteOptions struct {
 	// Location is where the times in receipts are told; UTC if nil.
 	Location *time.Location
 
-	Sink   commands.ReceiptSink
+	Sink   channel.ReceiptSink
 	Logger *slog.Logger
 	Now    func() time.Time
 }

@@ -13,7 +13,7 @@ import (
 
 	"recapito/adapters/smpp"
 	"recapito/adapters/smpp/sandbox"
-	"recapito/commands"
+	"recapito/commands/channel"
 )
 
 // npmPeer is the version of the npm package that is the independent peer.
@@ -103,7 +103,7 @@ func TestRouteAgainstNpmServer(t *testing.T) {
 			heard := hear(t, said, "text")
 			s, _ := heard["text"].(string)
 			got += s
-			if p.Result != commands.UnitAccepted || p.ProviderID != heard["id"] || "+"+heard["to"].(string) != m.Destination {
+			if p.Result != channel.UnitAccepted || p.ProviderID != heard["id"] || "+"+heard["to"].(string) != m.Destination {
 				t.Errorf("text %d, part %d: %+v", i, part, p)
 			}
 			if udh, _ := heard["udh"].([]any); (len(udh) == 1) != (len(out.Units) > 1) {
@@ -115,7 +115,7 @@ func TestRouteAgainstNpmServer(t *testing.T) {
 		}
 	}
 	for _, got := range sink.wait(t, 6) {
-		if got.Status != commands.ReceiptDelivered || got.ProviderID == "" || got.OccurredAt.Year() != 2026 {
+		if got.Status != channel.ReceiptDelivered || got.ProviderID == "" || got.OccurredAt.Year() != 2026 {
 			t.Errorf("receipt of %q: status %v at %v", got.ProviderID, got.Status, got.OccurredAt)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/fiorix/go-smpp/smpp/pdu/pdutlv"
 
 	"recapito/adapters/smpp/wire"
-	"recapito/commands"
+	"recapito/commands/channel"
 )
 
 // receiptText is what the text of a receipt says (SMPP 3.4, appendix B). Providers
@@ -137,14 +137,14 @@ var stateCodes = map[byte]string{
 	wire.StateUndeliverable: "UNDELIV", wire.StateRejected: "REJECTD",
 }
 
-func receiptStatus(state byte) commands.ReceiptStatus {
+func receiptStatus(state byte) channel.ReceiptStatus {
 	switch state {
 	case wire.StateDelivered:
-		return commands.ReceiptDelivered
+		return channel.ReceiptDelivered
 	case wire.StateExpired, wire.StateDeleted, wire.StateUndeliverable, wire.StateRejected:
-		return commands.ReceiptUndelivered
+		return channel.ReceiptUndelivered
 	}
-	return commands.ReceiptIntermediate
+	return channel.ReceiptIntermediate
 }
 
 // isReceipt says whether a deliver_sm or data_sm is a receipt. Its text alone does
@@ -158,14 +158,14 @@ func isReceipt(f wire.Fields) bool {
 }
 
 // parseReceipt reads a receipt: its parameters first, its text for what they lack.
-func (r *Route) parseReceipt(f wire.Fields) commands.ProviderReceipt {
+func (r *Route) parseReceipt(f wire.Fields) channel.ProviderReceipt {
 	raw := f.Bytes(pdufield.ShortMessage)
 	if payload, ok := f.TLV(pdutlv.TagMessagePayload); ok && len(raw) == 0 {
 		raw = payload
 	}
 	t := parseReceiptText(receiptString(raw, f.Byte(pdufield.DataCoding)), r.o.Location)
 
-	p := commands.ProviderReceipt{
+	p := channel.ProviderReceipt{
 		Route:       r.o.Name,
 		ProviderID:  f.TLVText(pdutlv.TagReceiptedMessageID),
 		Destination: f.Text(pdufield.SourceAddr),

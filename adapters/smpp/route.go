@@ -15,7 +15,7 @@ import (
 	"github.com/fiorix/go-smpp/smpp/pdu/pdufield"
 
 	"recapito/adapters/smpp/wire"
-	"recapito/commands"
+	"recapito/commands/channel"
 	"recapito/retry"
 )
 
@@ -29,7 +29,7 @@ const (
 	unbindTimeout = time.Second
 )
 
-// Route is one route to an SMSC over one or more binds. It implements commands.Channel.
+// Route is one route to an SMSC over one or more binds. It implements channel.Channel.
 type Route struct {
 	o         RouteOptions
 	capacity  *capacity
@@ -42,7 +42,7 @@ type Route struct {
 	err   error // why there is none
 }
 
-var _ commands.Channel = (*Route)(nil)
+var _ channel.Channel = (*Route)(nil)
 
 // bind is one bound session: the slots of its window, and of the receipts in hand.
 type bind struct {
@@ -67,7 +67,7 @@ func NewRoute(o RouteOptions) (*Route, error) {
 	return r, nil
 }
 
-// State is nil while the route has a bind, else it wraps commands.ErrRouteDown and
+// State is nil while the route has a bind, else it wraps channel.ErrRouteDown and
 // says why.
 func (r *Route) State() error {
 	r.mu.Lock()
@@ -75,7 +75,7 @@ func (r *Route) State() error {
 	if len(r.binds) > 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s: %w", commands.ErrRouteDown, r.o.Name, r.err)
+	return fmt.Errorf("%w: %s: %w", channel.ErrRouteDown, r.o.Name, r.err)
 }
 
 // Run keeps the route bound until ctx ends; then it takes no more messages, waits at

@@ -21,10 +21,10 @@ import (
 	"recapito/adapters/smpp"
 	"recapito/adapters/smpp/sandbox"
 	"recapito/adapters/smpp/wire"
-	"recapito/commands"
+	"recapito/commands/channel"
 )
 
-func results(o commands.Outcome) (out []commands.UnitResult) {
+func results(o channel.Outcome) (out []channel.UnitResult) {
 	for _, p := range o.Units {
 		out = append(out, p.Result)
 	}
@@ -36,7 +36,7 @@ func TestWindow(t *testing.T) {
 	const window = 10
 	s := startSMSC(t)
 	r := startRoute(t, smpp.RouteOptions{Addr: s.addr, Window: window})
-	var got []<-chan commands.Outcome
+	var got []<-chan channel.Outcome
 	for n := range 3 * window {
 		got = append(got, sending(t, r, within(t, patience), message(n, "hello"), nil))
 	}
@@ -58,7 +58,7 @@ func TestWindow(t *testing.T) {
 		s.submit().accept("x")
 	}
 	for _, c := range got {
-		if out := outcomeOf(t, c); out.Units[0].Result != commands.UnitAccepted {
+		if out := outcomeOf(t, c); out.Units[0].Result != channel.UnitAccepted {
 			t.Errorf("outcome %+v", out)
 		}
 	}
@@ -82,7 +82,7 @@ func TestRestOfPartsTogether(t *testing.T) {
 	}
 	out := outcomeOf(t, got)
 	for i, p := range out.Units {
-		if p.Result != commands.UnitAccepted || p.ProviderID != string(rune('1'+i)) {
+		if p.Result != channel.UnitAccepted || p.ProviderID != string(rune('1'+i)) {
 			t.Errorf("part %d: %+v", i+1, p)
 		}
 	}
@@ -93,15 +93,15 @@ func TestRestOfPartsTogether(t *testing.T) {
 func TestNothingFollowsAnUnknownPart(t *testing.T) {
 	s := startSMSC(t)
 	r := startRoute(t, smpp.RouteOptions{Addr: s.addr, ResponseTimeout: 30 * time.Millisecond, KeepAlive: time.Hour})
-	late := make(chan commands.Outcome, 1)
-	got := sending(t, r, within(t, patience), message(1, strings.Repeat("x", 153*3)), func(o commands.Outcome) { late <- o })
+	late := make(chan channel.Outcome, 1)
+	got := sending(t, r, within(t, patience), message(1, strings.Repeat("x", 153*3)), func(o channel.Outcome) { late <- o })
 	f := s.submit()
-	want := []commands.UnitResult{commands.UnitLost, commands.UnitNotSent, commands.UnitNotSent}
+	want := []channel.UnitResult{channel.UnitLost, channel.UnitNotSent, channel.UnitNotSent}
 	if diff := cmp.Diff(want, results(outcomeOf(t, got))); diff != "" {
 		t.Error(diff)
 	}
 	f.accept("1")
-	want[0] = commands.UnitAccepted
+	want[0] = channel.UnitAccepted
 	if diff := cmp.Diff(want, results(outcomeOf(t, late))); diff != "" {
 		t.Error(diff)
 	}
@@ -118,7 +118,7 @@ func TestRefusedInTheMiddle(t *testing.T) {
 	f := s.submit()
 	f.raw(pdu.GenericNACKID, wire.StatusSystemError, f.frame.Seq, nil)
 	out := outcomeOf(t, got)
-	if diff := cmp.Diff([]commands.UnitResult{commands.UnitAccepted, commands.UnitRefused}, results(out)); diff != "" {
+	if diff := cmp.Diff([]channel.UnitResult{channel.UnitAccepted, channel.UnitRefused}, results(out)); diff != "" {
 		t.Error(diff)
 	}
 	if p := out.Units[1]; p.Code != "0x00000008" || !p.Transient {
@@ -131,12 +131,12 @@ func TestRefusedInTheMiddle(t *testing.T) {
 func TestLateIsToldOnce(t *testing.T) {
 	s := startSMSC(t)
 	r := startRoute(t, smpp.RouteOptions{Addr: s.addr, ResponseTimeout: 50 * time.Millisecond, KeepAlive: time.Hour})
-	late := make(chan commands.Outcome, 4)
-	got := sending(t, r, within(t, patience), message(1, strings.Repeat("x", 153*3)), func(o commands.Outcome) { late <- o })
+	late := make(chan channel.Outcome, 4)
+	got := sending(t, r, within(t, patience), message(1, strings.Repeat("x", 153*3)), func(o channel.Outcome) { late <- o })
 	s.submit().accept("1")
 	second := s.submit()
 	s.submit()
-	want := []commands.UnitResult{commands.UnitAccepted, commands.UnitLost, commands.UnitLost}
+	want := []channel.UnitResult{channel.UnitAccepted, channel.UnitLost, channel.UnitLost}
 	if diff := cmp.Diff(want, results(outcomeOf(t, got))); diff != "" {
 		t.Fatal(diff)
 	}
@@ -147,7 +147,7 @@ func TestLateIsToldOnce(t *testing.T) {
 		t.Fatal("told before all is known")
 	}
 	s.cut()
-	want[1] = commands.UnitAccepted
+	want[1] = channel.UnitAccepted
 	if diff := cmp.Diff(want, results(outcomeOf(t, late))); diff != "" {
 		t.Error(diff)
 	}
@@ -156,8 +156,8 @@ func TestLateIsToldOnce(t *testing.T) {
 func TestLateIsForgotten(t *testing.T) {
 	s := startSMSC(t)
 	r := startRoute(t, smpp.RouteOptions{Addr: s.addr, ResponseTimeout: 20 * time.Millisecond, LateLimit: 1, LateTTL: 600 * time.Millisecond})
-	late := make(chan commands.Outcome, 4)
-	tell := func(o commands.Outcome) { late <- o }
+	late := make(chan channel.Outcome, 4)
+	tell := func(o channel.Outcome) { late <- o }
 	r.Send(within(t, patience), message(1, "hello"), always, tell)
 	first := s.submit()
 	r.Send(within(t, patience), message(2, "hello"), always, tell) // over the limit: not remembered
@@ -178,14 +178,14 @@ func TestLateIsForgotten(t *testing.T) {
 func TestThrottledRouteBacksOff(t *testing.T) {
 	sim := startSandbox(t, sandbox.Options{Behaviour: sandbox.Behaviour{Rate: 1}})
 	r := startRoute(t, smpp.RouteOptions{Addr: sim.Addr(), ThrottleMin: 300 * time.Millisecond})
-	var last commands.UnitOutcome
-	for n := 0; last.Result != commands.UnitRefused && n < 10; n++ {
+	var last channel.UnitOutcome
+	for n := 0; last.Result != channel.UnitRefused && n < 10; n++ {
 		last = r.Send(within(t, patience), message(n, "hello"), always, nil).Units[0]
 	}
 	if last.Code != "0x00000058" || !last.Transient || !last.Busy {
 		t.Fatalf("outcome %+v", last)
 	}
-	if _, err := r.Acquire(within(t, 20*time.Millisecond), 1); !errors.Is(err, commands.ErrRouteFull) {
+	if _, err := r.Acquire(within(t, 20*time.Millisecond), 1); !errors.Is(err, channel.ErrRouteFull) {
 		t.Errorf("acquire during the back-off: %v", err)
 	}
 	release, err := r.Acquire(within(t, patience), 1)
@@ -224,11 +224,11 @@ func TestRunDrains(t *testing.T) {
 		cancel()
 		eventually(t, "closed route", func() bool {
 			_, err := r.Acquire(within(t, time.Second), 1)
-			return errors.Is(err, commands.ErrRouteDown)
+			return errors.Is(err, channel.ErrRouteDown)
 		})
 		f.accept("1")
 		close(sink.block)
-		if out := outcomeOf(t, got); out.Units[0].Result != commands.UnitAccepted {
+		if out := outcomeOf(t, got); out.Units[0].Result != channel.UnitAccepted {
 			t.Errorf("outcome %+v", out)
 		}
 		if a := s.answer(); a.ID != pdu.DeliverSMRespID || a.Status != wire.StatusOK {
@@ -242,7 +242,7 @@ func TestRunDrains(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if err := r.State(); !errors.Is(err, commands.ErrRouteDown) {
+		if err := r.State(); !errors.Is(err, channel.ErrRouteDown) {
 			t.Errorf("state %v", err)
 		}
 		if err := r.Run(context.Background()); err == nil {
@@ -261,7 +261,7 @@ func TestTLS(t *testing.T) {
 	r := startRoute(t, smpp.RouteOptions{Addr: s.addr, TLS: &tls.Config{RootCAs: pool, ServerName: "smsc.test"}})
 	got := sending(t, r, within(t, patience), message(1, "hello"), nil)
 	s.submit().accept("1")
-	if out := outcomeOf(t, got); out.Units[0].Result != commands.UnitAccepted {
+	if out := outcomeOf(t, got); out.Units[0].Result != channel.UnitAccepted {
 		t.Errorf("outcome %+v", out)
 	}
 

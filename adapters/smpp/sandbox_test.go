@@ -10,7 +10,8 @@ import (
 
 	"recapito/adapters/smpp"
 	"recapito/adapters/smpp/sandbox"
-	"recapito/commands"
+	"recapito/commands/channel"
+	"recapito/domain/content"
 )
 
 // patience is how long a test waits for what must happen.
@@ -19,7 +20,7 @@ const patience = 10 * time.Second
 // sink remembers receipts, and refuses the next few when told to.
 type sink struct {
 	mu     sync.Mutex
-	got    []commands.ProviderReceipt
+	got    []channel.ProviderReceipt
 	refuse int
 	block  chan struct{} // not nil: Receive waits for it
 	came   chan struct{}
@@ -27,7 +28,7 @@ type sink struct {
 
 func newSink() *sink { return &sink{came: make(chan struct{}, 1<<16)} }
 
-func (s *sink) Receive(ctx context.Context, r commands.ProviderReceipt) error {
+func (s *sink) Receive(ctx context.Context, r channel.ProviderReceipt) error {
 	s.mu.Lock()
 	block := s.block
 	s.mu.Unlock()
@@ -49,14 +50,14 @@ func (s *sink) Receive(ctx context.Context, r commands.ProviderReceipt) error {
 	return nil
 }
 
-func (s *sink) receipts() []commands.ProviderReceipt {
+func (s *sink) receipts() []channel.ProviderReceipt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]commands.ProviderReceipt(nil), s.got...)
+	return append([]channel.ProviderReceipt(nil), s.got...)
 }
 
 // wait gives the receipts once there are n.
-func (s *sink) wait(t *testing.T, n int) []commands.ProviderReceipt {
+func (s *sink) wait(t *testing.T, n int) []channel.ProviderReceipt {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d receipts", n), func() bool { return len(s.receipts()) >= n })
 	return s.receipts()
@@ -142,11 +143,15 @@ func routeOf(t *testing.T, o smpp.RouteOptions) *smpp.Route {
 	return r
 }
 
-func message(n int, text string) commands.Message {
-	return commands.Message{
+func message(n int, text string) channel.Message {
+	return channel.Message{
 		Notification: fmt.Sprintf("n%d", n), Attempt: 1, Reference: fmt.Sprintf("n%d/1", n),
-		Sender: "Recapito", Destination: fmt.Sprintf("+39333%07d", n), Text: text,
+		Sender: "Recapito", Destination: fmt.Sprintf("+39333%07d", n), Content: textOf(text),
 	}
+}
+
+func textOf(text string) content.Document {
+	return content.Document{Type: content.SMS.Name, Version: content.SMS.Version, Members: map[string]string{"text": text}}
 }
 
 func always() bool { return true }
@@ -170,14 +175,14 @@ func TestMessageAndReceipt(t *testing.T) {
 				r := startRoute(t, smpp.RouteOptions{Addr: sim.Addr(), Sink: s, SendReference: true})
 				m := message(7, "Your appointment is on Monday")
 				out := r.Send(within(t, patience), m, always, nil)
-				if len(out.Units) != 1 || out.Units[0].Result != commands.UnitAccepted || out.Units[0].ProviderID == "" {
+				if len(out.Units) != 1 || out.Units[0].Result != channel.UnitAccepted || out.Units[0].ProviderID == "" {
 					t.Fatalf("outcome %+v", out)
 				}
 				got := s.wait(t, 1)[0]
 				if got.ProviderID != out.Units[0].ProviderID {
 					t.Errorf("receipt of %q, sent %q", got.ProviderID, out.Units[0].ProviderID)
 				}
-				if got.Status != commands.ReceiptDelivered || got.Code != "" {
+				if got.Status != channel.ReceiptDelivered || got.Code != "" {
 					t.Errorf("status %v, code %q", got.Status, got.Code)
 				}
 				if got.Destination != m.Destination || got.Sender != m.Sender {
@@ -229,7 +234,7 @@ func BenchmarkSubmit(b *testing.B) {
 		}
 		sends.Go(func() {
 			defer release()
-			if out := r.Send(ctx, m, always, nil); out.Units[0].Result != commands.UnitAccepted {
+			if out := r.Send(ctx, m, always, nil); out.Units[0].Result != channel.UnitAccepted {
 				b.Errorf("outcome %+v", out)
 			}
 		})

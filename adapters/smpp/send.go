@@ -10,11 +10,12 @@ import (
 	"github.com/fiorix/go-smpp/smpp/pdu/pdufield"
 
 	"recapito/adapters/smpp/wire"
-	"recapito/commands"
+	"recapito/commands/channel"
+	"recapito/domain/content"
 	"recapito/domain/event"
 )
 
-// Acquire implements commands.Channel. A route without a bind answers at once.
+// Acquire implements channel.Channel. A route without a bind answers at once.
 func (r *Route) Acquire(ctx context.Context, parts int) (func(), error) {
 	release, err := r.capacity.acquire(ctx, parts)
 	if err != nil {
@@ -23,15 +24,15 @@ func (r *Route) Acquire(ctx context.Context, parts int) (func(), error) {
 	return release, nil
 }
 
-// Units implements commands.Channel.
-func (r *Route) Units(text string) (int, error) {
-	s, err := split(text)
+// Units implements channel.Channel: the segments of the text.
+func (r *Route) Units(d content.Document) (int, error) {
+	s, err := split(d.Member("text"))
 	return len(s.parts), err
 }
 
-// Send implements commands.Channel. An answer is waited for until ctx ends, or for
+// Send implements channel.Channel. An answer is waited for until ctx ends, or for
 // ResponseTimeout if that is sooner.
-func (r *Route) Send(ctx context.Context, m commands.Message, fence func() bool, late func(commands.Outcome)) commands.Outcome {
+func (r *Route) Send(ctx context.Context, m channel.Message, fence func() bool, late func(channel.Outcome)) channel.Outcome {
 	pdus, err := r.encode(m)
 	if err != nil {
 		return r.refused(err)
@@ -102,17 +103,17 @@ func (r *Route) await(ctx context.Context, f *flight) {
 }
 
 // refused is the outcome of a message that never could go out.
-func (r *Route) refused(err error) commands.Outcome {
+func (r *Route) refused(err error) channel.Outcome {
 	code := "invalid_message"
 	var rule *event.Rule
 	if errors.As(err, &rule) {
 		code = rule.Code
 	}
-	return commands.Outcome{Units: []commands.UnitOutcome{{Result: commands.UnitRefused, Code: code, At: r.now()}}}
+	return channel.Outcome{Units: []channel.UnitOutcome{{Result: channel.UnitRefused, Code: code, At: r.now()}}}
 }
 
 // encode makes a submit_sm of each part.
-func (r *Route) encode(m commands.Message) ([]pdu.Body, error) {
+func (r *Route) encode(m channel.Message) ([]pdu.Body, error) {
 	from, err := sender(m.Sender)
 	if err != nil {
 		return nil, err
@@ -121,7 +122,7 @@ func (r *Route) encode(m commands.Message) ([]pdu.Body, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := split(m.Text)
+	s, err := split(m.Content.Member("text"))
 	if err != nil {
 		return nil, err
 	}

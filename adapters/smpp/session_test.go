@@ -16,25 +16,25 @@ import (
 
 	"recapito/adapters/smpp"
 	"recapito/adapters/smpp/wire"
-	"recapito/commands"
+	"recapito/commands/channel"
 )
 
 // sending is a Send that runs beside the test.
-func sending(t *testing.T, r *smpp.Route, ctx context.Context, m commands.Message, late func(commands.Outcome)) <-chan commands.Outcome {
+func sending(t *testing.T, r *smpp.Route, ctx context.Context, m channel.Message, late func(channel.Outcome)) <-chan channel.Outcome {
 	t.Helper()
-	got := make(chan commands.Outcome, 1)
+	got := make(chan channel.Outcome, 1)
 	go func() { got <- r.Send(ctx, m, always, late) }()
 	return got
 }
 
-func outcomeOf(t *testing.T, c <-chan commands.Outcome) commands.Outcome {
+func outcomeOf(t *testing.T, c <-chan channel.Outcome) channel.Outcome {
 	t.Helper()
 	select {
 	case o := <-c:
 		return o
 	case <-time.After(patience):
 		t.Fatal("no outcome")
-		return commands.Outcome{}
+		return channel.Outcome{}
 	}
 }
 
@@ -55,7 +55,7 @@ func TestReceiptUnderNumberOfSubmit(t *testing.T) {
 	// An answer of another kind under that number is not its answer either.
 	f.raw(pdu.EnquireLinkRespID, 0, f.frame.Seq, nil)
 	f.accept("mine")
-	if out := outcomeOf(t, got); out.Units[0].Result != commands.UnitAccepted || out.Units[0].ProviderID != "mine" {
+	if out := outcomeOf(t, got); out.Units[0].Result != channel.UnitAccepted || out.Units[0].ProviderID != "mine" {
 		t.Errorf("outcome %+v", out)
 	}
 }
@@ -66,7 +66,7 @@ func TestStalledPeerIsLeftAndBoundAgain(t *testing.T) {
 	s.setDeaf(true)
 	begun := time.Now()
 	out := r.Send(within(t, patience), message(1, "hello"), always, nil)
-	if out.Units[0].Result != commands.UnitLost {
+	if out.Units[0].Result != channel.UnitLost {
 		t.Errorf("outcome %+v", out)
 	}
 	if d := time.Since(begun); d > patience/2 {
@@ -129,7 +129,7 @@ func TestReceiptByDataSM(t *testing.T) {
 	if a := s.answer(); a.ID != pdu.DataSMRespID || a.Status != wire.StatusOK {
 		t.Errorf("answer %+v", a)
 	}
-	if got := sink.wait(t, 1)[0]; got.ProviderID != "abc" || got.Status != commands.ReceiptDelivered {
+	if got := sink.wait(t, 1)[0]; got.ProviderID != "abc" || got.Status != channel.ReceiptDelivered {
 		t.Errorf("receipt of %q, status %v", got.ProviderID, got.Status)
 	}
 }
@@ -190,9 +190,9 @@ func TestBindRefused(t *testing.T) {
 	stop := runUntilEnd(t, r.Run)
 	eventually(t, "reason", func() bool {
 		err := r.State()
-		return errors.Is(err, commands.ErrRouteDown) && strings.Contains(err.Error(), "0x0000000E")
+		return errors.Is(err, channel.ErrRouteDown) && strings.Contains(err.Error(), "0x0000000E")
 	})
-	if _, err := r.Acquire(within(t, time.Second), 1); !errors.Is(err, commands.ErrRouteDown) {
+	if _, err := r.Acquire(within(t, time.Second), 1); !errors.Is(err, channel.ErrRouteDown) {
 		t.Errorf("acquire: %v", err)
 	}
 	stop()
@@ -257,7 +257,7 @@ func TestInvalidAddresses(t *testing.T) {
 		m := message(1, "hello")
 		m.Sender, m.Destination = c.sender, c.destination
 		out := r.Send(within(t, patience), m, always, nil)
-		if len(out.Units) != 1 || out.Units[0].Result != commands.UnitRefused || out.Units[0].Code != c.code || out.Units[0].Transient {
+		if len(out.Units) != 1 || out.Units[0].Result != channel.UnitRefused || out.Units[0].Code != c.code || out.Units[0].Transient {
 			t.Errorf("%s: outcome %+v", c.code, out)
 		}
 	}
@@ -275,9 +275,9 @@ func TestReceiptTLVsFirst(t *testing.T) {
 	})
 	got := sink.wait(t, 1)[0]
 	got.ReceivedAt = time.Time{}
-	want := commands.ProviderReceipt{
+	want := channel.ProviderReceipt{
 		Route: "test", ProviderID: "tlv", Destination: "+393330000001", Sender: "Recapito",
-		Status: commands.ReceiptUndelivered, Code: "3/258", OccurredAt: time.Date(2026, 12, 1, 9, 30, 0, 0, time.UTC), OccurredWithin: time.Minute,
+		Status: channel.ReceiptUndelivered, Code: "3/258", OccurredAt: time.Date(2026, 12, 1, 9, 30, 0, 0, time.UTC), OccurredWithin: time.Minute,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

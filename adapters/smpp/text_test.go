@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"recapito/adapters/smpp/wire"
+	"recapito/domain/content"
 	"recapito/domain/event"
 )
 
@@ -40,7 +41,7 @@ func TestParts(t *testing.T) {
 		{"escape itself", "\x1b", 1},
 		{"lower ç is not in GSM-7", strings.Repeat("ç", 71), 2},
 	} {
-		got, err := r.Units(c.text)
+		got, err := r.Units(content.Document{Members: map[string]string{"text": c.text}})
 		var rule *event.Rule
 		switch {
 		case c.parts == 0 && (!errors.As(err, &rule) || rule.Code != "text_too_long"):

@@ -6,6 +6,7 @@ import (
 
 	"recapito/adapters/smpp"
 	"recapito/commands"
+	"recapito/commands/channel"
 )
 
 // openChannels opens every route of every channel. The sink passes on what routes receive;
@@ -29,8 +30,8 @@ func (l *Instance) openChannels() (commands.Routes, *lateSink, error) {
 
 // lateSink breaks the circle of routes and the receiver that needs their settings. It
 // is set before any route runs.
-type lateSink struct{ to commands.ReceiptSink }
+type lateSink struct{ to channel.ReceiptSink }
 
-func (s *lateSink) Receive(ctx context.Context, r commands.ProviderReceipt) error {
+func (s *lateSink) Receive(ctx context.Context, r channel.ProviderReceipt) error {
 	return s.to.Receive(ctx, r)
 }

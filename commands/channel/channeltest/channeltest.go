@@ -1,4 +1,4 @@
-// Package channeltest is the suite that every commands.Channel must pass, against a
+// Package channeltest is the suite that every channel.Channel must pass, against a
 // far side (an SMSC, a mail server, a push service) that the test has in its hands.
 //
 // A channel runs it from its own tests with an Open that builds the channel, gives it
@@ -12,7 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"recapito/commands"
+	"recapito/commands/channel"
+	"recapito/domain/content"
 )
 
 // patience is how long the suite waits for what must happen.
@@ -20,18 +21,18 @@ const patience = 10 * time.Second
 
 // Open builds a channel, up and ready to send, and its far side; both end with the
 // test. The channel gives its receipts to the sink.
-type Open func(t *testing.T, sink commands.ReceiptSink) Peer
+type Open func(t *testing.T, sink channel.ReceiptSink) Peer
 
 // Peer is a channel and the far side it speaks to.
 type Peer struct {
-	Channel commands.Channel
+	Channel channel.Channel
 	// Message is the n-th message, of that many units. Different n have different
 	// references and destinations.
-	Message func(n, units int) commands.Message
+	Message func(n, units int) channel.Message
 	// MaxUnits is the most units a message makes; 1 if the channel has none.
 	MaxUnits int
-	// TooLong is a text of more units than that; empty if any text fits.
-	TooLong string
+	// TooLong is a document of more units than that; zero if any fits.
+	TooLong content.Document
 	// Capacity is how many units Acquire gives at once.
 	Capacity int
 	// Behave sets how the far side treats what comes from now on.
@@ -124,8 +125,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // results are the fates of the units, for comparison.
-func results(o commands.Outcome) []commands.UnitResult {
-	var out []commands.UnitResult
+func results(o channel.Outcome) []channel.UnitResult {
+	var out []channel.UnitResult
 	for _, p := range o.Units {
 		out = append(out, p.Result)
 	}
@@ -133,8 +134,8 @@ func results(o commands.Outcome) []commands.UnitResult {
 }
 
 // same is a list of n equal results.
-func same(r commands.UnitResult, n int) []commands.UnitResult {
-	out := make([]commands.UnitResult, n)
+func same(r channel.UnitResult, n int) []channel.UnitResult {
+	out := make([]channel.UnitResult, n)
 	for i := range out {
 		out[i] = r
 	}

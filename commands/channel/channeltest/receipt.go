@@ -3,7 +3,7 @@ package channeltest
 import (
 	"testing"
 
-	"recapito/commands"
+	"recapito/commands/channel"
 )
 
 func openReceipts(t *testing.T, open Open) (Peer, *Sink) {
@@ -17,11 +17,11 @@ func openReceipts(t *testing.T, open Open) (Peer, *Sink) {
 
 func testReceipt(t *testing.T, open Open) {
 	p, sink := openReceipts(t, open)
-	for i, want := range []commands.ReceiptStatus{commands.ReceiptDelivered, commands.ReceiptUndelivered} {
-		p.Behave(Behaviour{Undelivered: want == commands.ReceiptUndelivered})
+	for i, want := range []channel.ReceiptStatus{channel.ReceiptDelivered, channel.ReceiptUndelivered} {
+		p.Behave(Behaviour{Undelivered: want == channel.ReceiptUndelivered})
 		m := p.Message(i, 1)
 		out := p.Channel.Send(within(t, patience), m, always, nil)
-		if len(out.Units) != 1 || out.Units[0].Result != commands.UnitAccepted {
+		if len(out.Units) != 1 || out.Units[0].Result != channel.UnitAccepted {
 			t.Fatalf("outcome %+v", out)
 		}
 		eventually(t, "the receipt comes", func() bool { return len(sink.receipts()) > i })
@@ -32,7 +32,7 @@ func testReceipt(t *testing.T, open Open) {
 		if got.Destination != m.Destination {
 			t.Error("the receipt names another destination")
 		}
-		if (got.Code != "") != (want == commands.ReceiptUndelivered) {
+		if (got.Code != "") != (want == channel.ReceiptUndelivered) {
 			t.Errorf("status %v has code %q", want, got.Code)
 		}
 	}

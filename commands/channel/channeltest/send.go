@@ -9,19 +9,19 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"recapito/commands"
+	"recapito/commands/channel"
 	"recapito/domain/event"
 )
 
 func testParts(t *testing.T, open Open) {
 	p, _ := openPeer(t, open)
 	for _, units := range []int{1, p.MaxUnits} {
-		got, err := p.Channel.Units(p.Message(1, units).Text)
+		got, err := p.Channel.Units(p.Message(1, units).Content)
 		if err != nil || got != units {
 			t.Errorf("a text of %d units makes %d, %v", units, got, err)
 		}
 	}
-	if p.TooLong == "" {
+	if p.TooLong.Type == "" {
 		return
 	}
 	_, err := p.Channel.Units(p.TooLong)
@@ -30,9 +30,9 @@ func testParts(t *testing.T, open Open) {
 		t.Errorf("a text too long: %v", err)
 	}
 	m := p.Message(1, 1)
-	m.Text = p.TooLong
+	m.Content = p.TooLong
 	out := p.Channel.Send(within(t, patience), m, always, nil)
-	if len(out.Units) != 1 || out.Units[0].Result != commands.UnitRefused || out.Units[0].Code == "" || out.Units[0].Transient {
+	if len(out.Units) != 1 || out.Units[0].Result != channel.UnitRefused || out.Units[0].Code == "" || out.Units[0].Transient {
 		t.Errorf("sent all the same: %+v", out)
 	}
 	if n := len(p.Arrived()); n != 0 {
@@ -44,8 +44,8 @@ func testAccepted(t *testing.T, open Open) {
 	p, _ := openPeer(t, open)
 	m := p.Message(1, 1)
 	before := time.Now()
-	out := p.Channel.Send(within(t, patience), m, always, func(commands.Outcome) { t.Error("late was called") })
-	if diff := cmp.Diff(same(commands.UnitAccepted, 1), results(out)); diff != "" {
+	out := p.Channel.Send(within(t, patience), m, always, func(channel.Outcome) { t.Error("late was called") })
+	if diff := cmp.Diff(same(channel.UnitAccepted, 1), results(out)); diff != "" {
 		t.Fatal(diff)
 	}
 	unit := out.Units[0]
@@ -61,7 +61,7 @@ func testPartsInOrder(t *testing.T, open Open) {
 	p := openUnits(t, open)
 	m := p.Message(1, p.MaxUnits)
 	out := p.Channel.Send(within(t, patience), m, always, nil)
-	if diff := cmp.Diff(same(commands.UnitAccepted, p.MaxUnits), results(out)); diff != "" {
+	if diff := cmp.Diff(same(channel.UnitAccepted, p.MaxUnits), results(out)); diff != "" {
 		t.Fatal(diff)
 	}
 	ids := map[string]bool{}
@@ -91,7 +91,7 @@ func openUnits(t *testing.T, open Open) Peer {
 func testFenceShut(t *testing.T, open Open) {
 	p, _ := openPeer(t, open)
 	out := p.Channel.Send(within(t, patience), p.Message(1, 1), func() bool { return false }, nil)
-	if diff := cmp.Diff(same(commands.UnitNotSent, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(channel.UnitNotSent, 1), results(out)); diff != "" {
 		t.Error(diff)
 	}
 	// What comes after would arrive after it.
@@ -105,7 +105,7 @@ func testFenceShutsBetweenParts(t *testing.T, open Open) {
 	p := openUnits(t, open)
 	asked := 0
 	out := p.Channel.Send(within(t, patience), p.Message(1, 3), func() bool { asked++; return asked < 3 }, nil)
-	want := []commands.UnitResult{commands.UnitAccepted, commands.UnitAccepted, commands.UnitNotSent}
+	want := []channel.UnitResult{channel.UnitAccepted, channel.UnitAccepted, channel.UnitNotSent}
 	if diff := cmp.Diff(want, results(out)); diff != "" {
 		t.Error(diff)
 	}
@@ -122,7 +122,7 @@ func testContextEnded(t *testing.T, open Open) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	out := p.Channel.Send(ctx, p.Message(1, 1), always, nil)
-	if len(out.Units) != 1 || out.Units[0].Result == commands.UnitAccepted || out.Units[0].Result == commands.UnitRefused {
+	if len(out.Units) != 1 || out.Units[0].Result == channel.UnitAccepted || out.Units[0].Result == channel.UnitRefused {
 		t.Errorf("outcome %+v", out)
 	}
 }
@@ -131,8 +131,8 @@ func testRefused(t *testing.T, open Open) {
 	p, _ := openPeer(t, open)
 	for i, b := range []Behaviour{{Refuse: true}, {RefuseForNow: true}} {
 		p.Behave(b)
-		out := p.Channel.Send(within(t, patience), p.Message(i, 1), always, func(commands.Outcome) { t.Error("late was called") })
-		if diff := cmp.Diff(same(commands.UnitRefused, 1), results(out)); diff != "" {
+		out := p.Channel.Send(within(t, patience), p.Message(i, 1), always, func(channel.Outcome) { t.Error("late was called") })
+		if diff := cmp.Diff(same(channel.UnitRefused, 1), results(out)); diff != "" {
 			t.Fatal(diff)
 		}
 		unit := out.Units[0]
@@ -149,7 +149,7 @@ func testRefusedStopsParts(t *testing.T, open Open) {
 	p := openUnits(t, open)
 	p.Behave(Behaviour{RefuseForNow: true})
 	out := p.Channel.Send(within(t, patience), p.Message(1, 3), always, nil)
-	want := []commands.UnitResult{commands.UnitRefused, commands.UnitNotSent, commands.UnitNotSent}
+	want := []channel.UnitResult{channel.UnitRefused, channel.UnitNotSent, channel.UnitNotSent}
 	if diff := cmp.Diff(want, results(out)); diff != "" {
 		t.Error(diff)
 	}
@@ -162,8 +162,8 @@ func testSilent(t *testing.T, open Open) {
 	p, _ := openPeer(t, open)
 	p.Behave(Behaviour{Silent: true})
 	begun := time.Now()
-	out := p.Channel.Send(within(t, 200*time.Millisecond), p.Message(1, 1), always, func(commands.Outcome) { t.Error("late was called") })
-	if diff := cmp.Diff(same(commands.UnitLost, 1), results(out)); diff != "" {
+	out := p.Channel.Send(within(t, 200*time.Millisecond), p.Message(1, 1), always, func(channel.Outcome) { t.Error("late was called") })
+	if diff := cmp.Diff(same(channel.UnitLost, 1), results(out)); diff != "" {
 		t.Error(diff)
 	}
 	if d := time.Since(begun); d > 5*time.Second {
@@ -171,7 +171,7 @@ func testSilent(t *testing.T, open Open) {
 	}
 	p.Behave(Behaviour{})
 	out = p.Channel.Send(within(t, patience), p.Message(2, 1), always, nil)
-	if diff := cmp.Diff(same(commands.UnitAccepted, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(channel.UnitAccepted, 1), results(out)); diff != "" {
 		t.Error(diff)
 	}
 	if n := len(p.Arrived()); n != 2 {
@@ -185,14 +185,14 @@ func testLate(t *testing.T, open Open) {
 		t.Skip("no late answers here")
 	}
 	p.Behave(Behaviour{Latency: 300 * time.Millisecond})
-	late := make(chan commands.Outcome, 2)
-	out := p.Channel.Send(within(t, 50*time.Millisecond), p.Message(1, 1), always, func(o commands.Outcome) { late <- o })
-	if diff := cmp.Diff(same(commands.UnitLost, 1), results(out)); diff != "" {
+	late := make(chan channel.Outcome, 2)
+	out := p.Channel.Send(within(t, 50*time.Millisecond), p.Message(1, 1), always, func(o channel.Outcome) { late <- o })
+	if diff := cmp.Diff(same(channel.UnitLost, 1), results(out)); diff != "" {
 		t.Fatal(diff)
 	}
 	select {
 	case got := <-late:
-		if diff := cmp.Diff(same(commands.UnitAccepted, 1), results(got)); diff != "" {
+		if diff := cmp.Diff(same(channel.UnitAccepted, 1), results(got)); diff != "" {
 			t.Error(diff)
 		}
 		if got.Units[0].ProviderID == "" || got.Units[0].At.Before(out.Units[0].At) {
@@ -209,12 +209,12 @@ func testLatePartsOnce(t *testing.T, open Open) {
 		t.Skip("no late answers here")
 	}
 	p.Behave(Behaviour{Latency: 300 * time.Millisecond})
-	late := make(chan commands.Outcome, 4)
+	late := make(chan channel.Outcome, 4)
 	// The first unit's answer is in time, the others' are not.
-	out := p.Channel.Send(within(t, 450*time.Millisecond), p.Message(1, 3), always, func(o commands.Outcome) { late <- o })
+	out := p.Channel.Send(within(t, 450*time.Millisecond), p.Message(1, 3), always, func(o channel.Outcome) { late <- o })
 	unknown := 0
 	for _, unit := range out.Units {
-		if unit.Result == commands.UnitLost {
+		if unit.Result == channel.UnitLost {
 			unknown++
 		}
 	}
@@ -224,10 +224,10 @@ func testLatePartsOnce(t *testing.T, open Open) {
 	select {
 	case got := <-late:
 		for i, unit := range got.Units {
-			if out.Units[i].Result == commands.UnitNotSent {
+			if out.Units[i].Result == channel.UnitNotSent {
 				continue
 			}
-			if unit.Result != commands.UnitAccepted {
+			if unit.Result != channel.UnitAccepted {
 				t.Errorf("late outcome %v", results(got))
 			}
 		}
@@ -248,10 +248,10 @@ func testSessionCut(t *testing.T, open Open) {
 	}
 	p.Behave(Behaviour{Silent: true})
 	var returned atomic.Bool
-	got := make(chan commands.Outcome, 1)
+	got := make(chan channel.Outcome, 1)
 	begun := time.Now()
 	go func() {
-		out := p.Channel.Send(within(t, patience), p.Message(1, 1), always, func(commands.Outcome) { t.Error("late was called") })
+		out := p.Channel.Send(within(t, patience), p.Message(1, 1), always, func(channel.Outcome) { t.Error("late was called") })
 		returned.Store(true)
 		got <- out
 	}()
@@ -261,7 +261,7 @@ func testSessionCut(t *testing.T, open Open) {
 	}
 	p.Cut()
 	out := <-got
-	if diff := cmp.Diff(same(commands.UnitLost, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(channel.UnitLost, 1), results(out)); diff != "" {
 		t.Error(diff)
 	}
 	if d := time.Since(begun); d > patience/2 {
@@ -273,7 +273,7 @@ func testSessionCut(t *testing.T, open Open) {
 	eventually(t, "the channel comes back", func() bool {
 		n++
 		out := p.Channel.Send(within(t, time.Second), p.Message(n, 1), always, nil)
-		return len(out.Units) == 1 && out.Units[0].Result == commands.UnitAccepted
+		return len(out.Units) == 1 && out.Units[0].Result == channel.UnitAccepted
 	})
 	count := map[string]int{}
 	for _, a := range p.Arrived() {

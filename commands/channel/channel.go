@@ -1,13 +1,19 @@
-package commands
+// Package channel is the port through which attempts reach a provider: the Channel
+// that sends, the receipts and replies that come back, and the Kind by which a channel
+// is declared. An adapter implements one kind in a folder of its own; channeltest is the
+// suite that every channel must pass.
+package channel
 
 import (
 	"context"
 	"errors"
 	"time"
+
+	"recapito/domain/content"
 )
 
 // Channel puts attempts on the wire over one route (an SMSC, a mail server…).
-// commands/channeltest is the suite every channel must pass.
+// commands/channel/channeltest is the suite every channel must pass.
 type Channel interface {
 	// Acquire takes capacity for one message of that many units, waiting at most
 	// until ctx ends. ErrRouteFull: no capacity in that time; ErrRouteDown: the route
@@ -21,9 +27,9 @@ type Channel interface {
 	// later, late is called with the completed outcome, at most once, from another
 	// goroutine; the channel forgets after a bounded time.
 	Send(ctx context.Context, m Message, fence func() bool, late func(Outcome)) Outcome
-	// Units says how many units a text makes on this channel, or a *Rule error with
-	// the limit (at most 10).
-	Units(text string) (int, error)
+	// Units returns how many units a document makes on this channel (the segments of a
+	// short message, 1 elsewhere), or an *event.Rule with the limit (at most 10).
+	Units(d content.Document) (int, error)
 }
 
 // Errors of Channel.Acquire: the attempt is given back as a deadline.
@@ -32,14 +38,14 @@ var (
 	ErrRouteDown = errors.New("route is down")
 )
 
-// Message is what goes on the wire: destination and text in clear. Never log it.
+// Message is what goes on the wire: destination and content in clear. Never log it.
 type Message struct {
 	Notification string
 	Attempt      int
 	Reference    string // names the attempt; some providers echo it, with the unit's number
 	Sender       string
 	Destination  string // e.g. E.164 with +
-	Text         string
+	Content      content.Document
 	ValidUntil   time.Time // zero: none
 }
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"sync"
 
-	"recapito/commands"
+	"recapito/commands/channel"
 )
 
 var errNotNow = errors.New("not now")
@@ -13,14 +13,14 @@ var errNotNow = errors.New("not now")
 // Sink is the receipt sink the suite hands to a channel.
 type Sink struct {
 	mu     sync.Mutex
-	taken  []commands.ProviderReceipt
+	taken  []channel.ProviderReceipt
 	refuse int // how many more to refuse
 	asked  int
 	gate   chan struct{} // not nil: Receive waits for it
 }
 
-// Receive implements commands.ReceiptSink.
-func (s *Sink) Receive(ctx context.Context, r commands.ProviderReceipt) error {
+// Receive implements channel.ReceiptSink.
+func (s *Sink) Receive(ctx context.Context, r channel.ProviderReceipt) error {
 	s.mu.Lock()
 	s.asked++
 	gate := s.gate
@@ -42,10 +42,10 @@ func (s *Sink) Receive(ctx context.Context, r commands.ProviderReceipt) error {
 	return nil
 }
 
-func (s *Sink) receipts() []commands.ProviderReceipt {
+func (s *Sink) receipts() []channel.ProviderReceipt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]commands.ProviderReceipt(nil), s.taken...)
+	return append([]channel.ProviderReceipt(nil), s.taken...)
 }
 
 func (s *Sink) askedFor() int {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"recapito/commands"
+	"recapito/commands/channel"
 )
 
 func testCapacity(t *testing.T, open Open) {
@@ -21,7 +21,7 @@ func testCapacity(t *testing.T, open Open) {
 		releases = append(releases, release)
 	}
 	begun := time.Now()
-	if _, err := p.Channel.Acquire(within(t, 50*time.Millisecond), 1); !errors.Is(err, commands.ErrRouteFull) {
+	if _, err := p.Channel.Acquire(within(t, 50*time.Millisecond), 1); !errors.Is(err, channel.ErrRouteFull) {
 		t.Errorf("one more: %v", err)
 	}
 	if d := time.Since(begun); d < 40*time.Millisecond || d > 5*time.Second {
@@ -91,10 +91,10 @@ func testDown(t *testing.T, open Open) {
 		if err == nil {
 			release()
 		}
-		return errors.Is(err, commands.ErrRouteDown)
+		return errors.Is(err, channel.ErrRouteDown)
 	})
 	out := p.Channel.Send(within(t, patience), p.Message(1, 1), always, nil)
-	if len(out.Units) != 1 || out.Units[0].Result != commands.UnitNotSent {
+	if len(out.Units) != 1 || out.Units[0].Result != channel.UnitNotSent {
 		t.Errorf("outcome %+v", out)
 	}
 }
@@ -114,7 +114,7 @@ func testTogether(t *testing.T, open Open) {
 			}
 			defer release()
 			out := p.Channel.Send(within(t, patience), p.Message(n, 1), always, nil)
-			if len(out.Units) != 1 || out.Units[0].Result != commands.UnitAccepted {
+			if len(out.Units) != 1 || out.Units[0].Result != channel.UnitAccepted {
 				t.Errorf("outcome %+v", out)
 				return
 			}

@@ -1,0 +1,32 @@
+package content
+
+import "errors"
+
+// Limits of an e-mail.
+const (
+	// MaxSubjectBytes leaves room for the header's name and its encoding within the
+	// line limit of RFC 5322, section 2.1.1 (998 octets).
+	MaxSubjectBytes     = 500
+	MaxBodyBytes        = 1 << 20
+	MaxAttachments      = 10
+	MaxAttachmentsBytes = 7 << 20 // base64 makes a third more of it: below the common limit of 10 MB a message
+)
+
+// Email is the content of an e-mail: HTML, plain text, or both as alternatives.
+var Email = Kind{
+	Name: "email", Version: 1,
+	Members: []Member{
+		{Name: "subject", Doc: "the subject", Required: true, Format: Line, MaxBytes: MaxSubjectBytes},
+		{Name: "html", Doc: "the HTML body", Format: HTML, MaxBytes: MaxBodyBytes},
+		{Name: "text", Doc: "the plain-text body", Format: Text, MaxBytes: MaxBodyBytes},
+		{Name: "reply_to", Doc: "the mailbox for answers", Format: Line, MaxBytes: 320},
+		{Name: "unsubscribe", Doc: "the https or mailto URL of List-Unsubscribe (RFC 2369, RFC 8058)", Format: Line, MaxBytes: 2000},
+	},
+	Attachments: AttachmentLimits{Count: MaxAttachments, MaxBytes: MaxAttachmentsBytes},
+	Check: func(d Document) error {
+		if d.Member("html") == "" && d.Member("text") == "" {
+			return errors.Join(&MemberError{"text", "or html is required"})
+		}
+		return nil
+	},
+}

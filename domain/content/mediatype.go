@@ -1,0 +1,20 @@
+package content
+
+import "strings"
+
+// formatOfMediaType returns how values are escaped within a body of a media type.
+func formatOfMediaType(mediaType string) Format {
+	base, _, _ := strings.Cut(strings.ToLower(mediaType), ";")
+	base = strings.TrimSpace(base)
+	switch {
+	case base == "", base == "application/json", strings.HasSuffix(base, "+json"):
+		return JSON
+	case base == "application/x-www-form-urlencoded":
+		return Form
+	case base == "text/html":
+		return HTML
+	case base == "application/xml", base == "text/xml", strings.HasSuffix(base, "+xml"):
+		return XML
+	}
+	return Text
+}
