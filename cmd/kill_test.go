@@ -188,7 +188,7 @@ func wantComplete(t *testing.T, l *instance.Instance, smsc string, ids []string)
 		}
 	}
 	if t.Failed() { // what it waited for, if it did
-		t.Logf("projections: %+v\n%s", l.Projections.States(), goroutinesIn("recapito/projections."))
+		t.Logf("projections: %+v\n%s", l.Projections.States(), goroutinesIn("recapito/projections/follow."))
 	}
 	unknown := 0
 	for _, s := range final {

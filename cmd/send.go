@@ -56,7 +56,7 @@ func (s sendCmd) Run(ctx context.Context, t terminal) error {
 		return nil
 	}
 	c.idempotencyKey = ""
-	return follow(ctx, c, t, accepted.ID)
+	return followNotification(ctx, c, t, accepted.ID)
 }
 
 func (s sendCmd) request() (map[string]any, error) {
@@ -96,8 +96,8 @@ func (s sendCmd) request() (map[string]any, error) {
 
 const followEvery = 200 * time.Millisecond
 
-// follow prints a notification's events as they come, until it is final.
-func follow(ctx context.Context, c *client, t terminal, id string) error {
+// followNotification prints a notification's events as they come, until it is final.
+func followNotification(ctx context.Context, c *client, t terminal, id string) error {
 	seen := 0
 	for {
 		var now summary

@@ -8,19 +8,21 @@ import (
 	"recapito/readmodels"
 )
 
-// accountingProjection: attempts by cell and status. Each event says which status its
-// attempt had before, so it takes the attempt out of one cell and puts it into another;
-// what a batch moved is written as one sum a cell.
-type accountingProjection struct{ codec *event.Codec }
+// Accounting is the projection accounting: attempts by cell and status. Each event records
+// which status its attempt had before, so it takes the attempt out of one cell and puts it
+// into another; what a batch moved is written as one sum a cell.
+func Accounting(codec *event.Codec) Projection {
+	return Projection{Table: readmodels.AccountingTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, int, error) {
+		return accountingRows(codec, events)
+	}}
+}
 
-func (accountingProjection) kind() readmodels.Table { return readmodels.AccountingTable }
-
-func (p accountingProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
+func accountingRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, int, error) {
 	sums := newSums[readmodels.AccountingCell, readmodels.AccountingSums]()
 	var broken error
 	n := 0
 	for _, e := range events {
-		if broken = p.count(&sums, e); broken != nil {
+		if broken = countAttempt(codec, &sums, e); broken != nil {
 			break
 		}
 		n++
@@ -38,9 +40,23 @@ func (p accountingProjection) rows(events []LedgerEvent) ([]readmodels.Row, int,
 	return rows, n, broken
 }
 
-// count puts one event into the sums.
-func (p accountingProjection) count(sums *sums[readmodels.AccountingCell, readmodels.AccountingSums], e LedgerEvent) error {
-	a, part, err := e.attempt(p.codec)
+// CountAccounting adds what one event counts in accounting, by cell: messages, parts,
+// billable, billable parts and unpriced, in the order of readmodels.SumNames.
+func CountAccounting(codec *event.Codec, e LedgerEvent, add func(cell readmodels.AccountingCell, sums []int64)) error {
+	one := newSums[readmodels.AccountingCell, readmodels.AccountingSums]()
+	if err := countAttempt(codec, &one, e); err != nil {
+		return err
+	}
+	for i, cell := range one.cells {
+		s := one.sums[i]
+		add(cell, []int64{s.Messages, s.Units, s.Billable, s.BillableUnits, s.Unpriced})
+	}
+	return nil
+}
+
+// countAttempt adds one event to the sums.
+func countAttempt(codec *event.Codec, sums *sums[readmodels.AccountingCell, readmodels.AccountingSums], e LedgerEvent) error {
+	a, part, err := e.attempt(codec)
 	if part == nil || err != nil {
 		return err
 	}

@@ -13,15 +13,17 @@ import (
 	"recapito/readmodels"
 )
 
-// auditProjection: every call of the API, one row.
-type auditProjection struct{ codec *event.Codec }
+// AuditLog is the projection audit_log: every call of the API, one row.
+func AuditLog(codec *event.Codec) Projection {
+	return Projection{Table: readmodels.AuditTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, int, error) {
+		return callRows(codec, events)
+	}}
+}
 
-func (auditProjection) kind() readmodels.Table { return readmodels.AuditTable }
-
-func (p auditProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
+func callRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, int, error) {
 	var rows []readmodels.Row
 	for i, e := range events {
-		calls, err := auditRows(p.codec, e)
+		calls, err := AuditRows(codec, e)
 		if err != nil {
 			return rows, i, err
 		}
@@ -32,9 +34,9 @@ func (p auditProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, erro
 	return rows, len(events), nil
 }
 
-// auditRows answers the calls that an event tells of. *Corrupt if it is one that should
+// AuditRows returns the calls that an event records. *Corrupt if it is one that should
 // and cannot be read.
-func auditRows(codec *event.Codec, e LedgerEvent) ([]readmodels.AuditRow, error) {
+func AuditRows(codec *event.Codec, e LedgerEvent) ([]readmodels.AuditRow, error) {
 	recorded := strings.HasPrefix(e.Stream, audit.StreamPrefix)
 	if !recorded && !audit.Tells(e.Type) {
 		return nil, nil

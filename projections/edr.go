@@ -1,7 +1,6 @@
 package projections
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -10,26 +9,22 @@ import (
 	"recapito/readmodels"
 )
 
-// edrProjection: a partial row for each event of an attempt.
-type edrProjection struct{ codec *event.Codec }
-
-func (edrProjection) kind() readmodels.Table { return readmodels.EDRTable }
+// EDR is the projection edr: a partial row for each event of an attempt.
+func EDR(codec *event.Codec) Projection {
+	return Projection{Table: readmodels.EDRTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, int, error) {
+		return eachRow(events, func(e LedgerEvent) (readmodels.Row, error) {
+			_, part, err := e.attempt(codec)
+			if part == nil || err != nil {
+				return nil, err
+			}
+			return *part, nil
+		})
+	}}
+}
 
 // edrIgnores are the large events of a notification that say nothing of an attempt;
 // decoding them would only cost. Others are told apart by their decoded type.
 var edrIgnores = map[string]bool{"NotificationRequested": true, "NotificationEnriched": true}
-
-func (p edrProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
-	return eachRow(events, p.row)
-}
-
-func (p edrProjection) row(e LedgerEvent) (readmodels.Row, error) {
-	_, part, err := e.attempt(p.codec)
-	if part == nil || err != nil {
-		return nil, err
-	}
-	return *part, nil
-}
 
 // attemptEvent decodes an event of an attempt, as notificationEvent does; nil if it is
 // none.
@@ -130,22 +125,4 @@ func occurred(a notification.AttemptEvent) time.Time {
 		return o.OccurredAt()
 	}
 	return a.AttemptFacts().At
-}
-
-// Corrupt is a ledger event of a known type that cannot be read. It stops the
-// projections that need it, before that event. It never quotes the event.
-type Corrupt struct {
-	Stream   string
-	Revision event.Revision
-	Position event.Position
-	Type     string
-	Why      string
-}
-
-func (c *Corrupt) Error() string {
-	return fmt.Sprintf("corrupt event %s, %s@%d, position %d: %s", c.Type, c.Stream, c.Revision, c.Position, c.Why)
-}
-
-func corrupt(r event.Recorded, why string) error {
-	return &Corrupt{Stream: r.Stream, Revision: r.Revision, Position: r.Position, Type: r.Type, Why: why}
 }

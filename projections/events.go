@@ -7,18 +7,17 @@ import (
 	"recapito/readmodels"
 )
 
-// eventsProjection: every ledger event, one row; types this binary does not know too.
-type eventsProjection struct{}
-
-func (eventsProjection) kind() readmodels.Table { return readmodels.EventsTable }
-
-func (eventsProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
-	return eachRow(events, func(e LedgerEvent) (readmodels.Row, error) { return eventRow(e), nil })
+// Events is the projection events: every ledger event, one row; types this binary does
+// not know too.
+func Events() Projection {
+	return Projection{Table: readmodels.EventsTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, int, error) {
+		return eachRow(events, func(e LedgerEvent) (readmodels.Row, error) { return EventRow(e), nil })
+	}}
 }
 
-// eventRow never fails: the audit base holds what was stored, also where its metadata
+// EventRow never fails: the audit base holds what was stored, also where its metadata
 // cannot be read (it then has no tenant and belongs to no one's queries).
-func eventRow(e LedgerEvent) readmodels.EventRow {
+func EventRow(e LedgerEvent) readmodels.EventRow {
 	m, err := e.metadata()
 	if err != nil {
 		m = event.Metadata{}

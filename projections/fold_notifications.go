@@ -13,16 +13,17 @@ import (
 // FoldNotifications folds ledger events, in the order of $all, to the rows that the view
 // notifications must show, by tenant and id. The states are the domain's own.
 func FoldNotifications(codec *event.Codec, events []event.Recorded) ([]readmodels.Notification, error) {
-	f := newNotificationFold(codec)
+	f := NewNotificationFold(codec)
 	for seq, r := range events {
-		if err := f.add(LedgerEvent{Recorded: r, Seq: uint64(seq)}); err != nil {
+		if err := f.Add(LedgerEvent{Recorded: r, Seq: uint64(seq)}); err != nil {
 			return nil, err
 		}
 	}
-	return f.rows(), nil
+	return f.Rows(), nil
 }
 
-type notificationFold struct {
+// NotificationFold folds ledger events, in order, to the rows of the view notifications.
+type NotificationFold struct {
 	codec *event.Codec
 	of    map[notificationKey]*foldedNotification
 }
@@ -33,11 +34,13 @@ type foldedNotification struct {
 	rank  int // of what the delivering attempt reached; 0 if none did
 }
 
-func newNotificationFold(codec *event.Codec) *notificationFold {
-	return &notificationFold{codec: codec, of: map[notificationKey]*foldedNotification{}}
+// NewNotificationFold begins a fold. codec is of every ledger event.
+func NewNotificationFold(codec *event.Codec) *NotificationFold {
+	return &NotificationFold{codec: codec, of: map[notificationKey]*foldedNotification{}}
 }
 
-func (f *notificationFold) add(e LedgerEvent) error {
+// Add folds the next event.
+func (f *NotificationFold) Add(e LedgerEvent) error {
 	decoded, tenant, err := notificationEvent(f.codec, e.Recorded)
 	if decoded == nil || err != nil {
 		return err
@@ -123,7 +126,22 @@ func (n *foldedNotification) whole(e occurring) {
 	}
 }
 
-func (f *notificationFold) rows() []readmodels.Notification {
+// Of returns the row that an event is folded into, as it is now: folded, whether it is
+// folded at all; there, whether there is a row yet.
+func (f *NotificationFold) Of(e LedgerEvent) (row readmodels.Notification, there, folded bool, err error) {
+	decoded, tenant, err := e.notification(f.codec)
+	if decoded == nil || err != nil {
+		return row, false, false, err
+	}
+	n := f.of[notificationKey{tenant, strings.TrimPrefix(e.Stream, notification.StreamPrefix)}]
+	if n == nil {
+		return row, false, true, nil
+	}
+	return n.finished(), true, true, nil
+}
+
+// Rows returns the rows, by tenant and id.
+func (f *NotificationFold) Rows() []readmodels.Notification {
 	rows := make([]readmodels.Notification, 0, len(f.of))
 	for _, n := range f.of {
 		rows = append(rows, n.finished())

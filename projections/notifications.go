@@ -9,21 +9,23 @@ import (
 	"recapito/readmodels"
 )
 
-// notificationsProjection: one row a notification, as it is now. What the events of a
-// batch say of one is merged here; the table merges the rest.
-type notificationsProjection struct{ codec *event.Codec }
+// Notifications is the projection notifications: one row a notification, as it is now. The
+// events of one batch are merged here; the table merges the rest.
+func Notifications(codec *event.Codec) Projection {
+	return Projection{Table: readmodels.NotificationsTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, int, error) {
+		return notificationRows(codec, events)
+	}}
+}
 
 type notificationKey struct{ tenant, notification string }
 
-func (notificationsProjection) kind() readmodels.Table { return readmodels.NotificationsTable }
-
-func (p notificationsProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
+func notificationRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, int, error) {
 	parts := newSums[notificationKey, readmodels.NotificationPart]()
 	var broken error
 	n := 0
 	for _, e := range events {
 		var part *readmodels.NotificationPart
-		if part, broken = notificationPart(p.codec, e); broken != nil {
+		if part, broken = notificationPart(codec, e); broken != nil {
 			break
 		}
 		n++

@@ -19,6 +19,7 @@ import (
 	"recapito/domain/personal/personaltest"
 	"recapito/projections"
 	"recapito/projections/histories"
+	"recapito/projections/projectionstest"
 	"recapito/readmodels"
 )
 
@@ -31,7 +32,7 @@ func TestNotificationsAreTheDomainsFold(t *testing.T) {
 	if err := readmodels.Migrate(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	codec := newCodec(t)
+	codec := projectionstest.NewCodec(t)
 	g, err := histories.New(histories.Options{Codec: codec, Seed: 5})
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +62,7 @@ func TestNotificationsAreTheDomainsFold(t *testing.T) {
 					seq++
 				}
 			}
-			some, err := projections.NotificationPartsOf(codec, batch)
+			some, _, err := projections.Notifications(codec).Rows(batch)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,22 +113,22 @@ func TestNotificationsUnderAnyCommands(t *testing.T) {
 	if err := readmodels.Migrate(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	a := newAuthor(t, 11)
+	a := projectionstest.NewAuthor(t, 11)
 	var ledger []event.Recorded
 	states := map[notification.Lifecycle]bool{}
 	for h := range 60 {
-		events := anyHistory(a.random)
+		events := anyHistory(a.Random)
 		for n := 1; n <= len(events); n++ {
 			s := notification.Decider.Fold(notification.State{}, events[:n]...)
 			states[s.Lifecycle()] = true
 			for revision, e := range events[:n] {
-				name, data, err := a.codec.Encode(t.Context(), personaltest.Sealer{}, "t1", notification.Stream("x"), e)
+				name, data, err := a.Codec.Encode(t.Context(), personaltest.Sealer{}, "t1", notification.Stream("x"), e)
 				if err != nil {
 					t.Fatal(err)
 				}
 				ledger = append(ledger, event.Recorded{
 					Stream: notification.Stream(fmt.Sprintf("h%02dp%03d", h, n)), Revision: event.Revision(revision),
-					Position: event.Position(len(ledger)), ID: a.id(), Type: name, Data: data, Metadata: a.metadata("t1", a.from),
+					Position: event.Position(len(ledger)), ID: a.ID(), Type: name, Data: data, Metadata: a.Metadata("t1", a.From),
 				})
 			}
 		}
@@ -135,26 +136,26 @@ func TestNotificationsUnderAnyCommands(t *testing.T) {
 	if len(states) < 12 {
 		t.Errorf("only %d states came about: %v", len(states), states)
 	}
-	want, err := projections.FoldNotifications(a.codec, ledger)
+	want, err := projections.FoldNotifications(a.Codec, ledger)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var rows []readmodels.Row
 	for seq := 0; seq < len(ledger); {
 		var batch []projections.LedgerEvent
-		for range 1 + a.random.IntN(9) {
+		for range 1 + a.Random.IntN(9) {
 			if seq < len(ledger) {
 				batch = append(batch, projections.LedgerEvent{Recorded: ledger[seq], Seq: uint64(seq)})
 				seq++
 			}
 		}
-		some, err := projections.NotificationPartsOf(a.codec, batch)
+		some, _, err := projections.Notifications(a.Codec).Rows(batch)
 		if err != nil {
 			t.Fatal(err)
 		}
 		rows = append(rows, some...)
 	}
-	mergesTo(t, conn, a.random, "any", rows, want)
+	mergesTo(t, conn, a.Random, "any", rows, want)
 }
 
 // anyHistory is what the domain decides on commands at random.

@@ -11,19 +11,30 @@ import (
 	"recapito/readmodels"
 )
 
-// rollupsProjection: counts of what occurred by minute, hour and day, and of what has
-// become of what was requested in an hour or day.
-type rollupsProjection struct{ codec *event.Codec }
+// Rollups is the projection rollups: counts of what occurred by minute, hour and day, and
+// of what has become of what was requested in an hour or day.
+func Rollups(codec *event.Codec) Projection {
+	return Projection{Table: readmodels.RollupsTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, int, error) {
+		return rollupRows(codec, events)
+	}}
+}
 
-func (rollupsProjection) kind() readmodels.Table { return readmodels.RollupsTable }
+// CountRollups adds what one event counts in rollups, by cell: one number.
+func CountRollups(codec *event.Codec, e LedgerEvent, add func(cell readmodels.RollupCell, sums []int64)) error {
+	return eachCount(codec, e, func(cell readmodels.RollupCell, n int64) {
+		for _, grain := range grainsFrom(cell.Grain) {
+			add(atGrain(cell, grain), []int64{n})
+		}
+	})
+}
 
-// rows counts the finest grains event by event and makes the others of their sums.
-func (p rollupsProjection) rows(events []LedgerEvent) ([]readmodels.Row, int, error) {
+// rollupRows counts the finest grains event by event and makes the others of their sums.
+func rollupRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, int, error) {
 	fine := newRollupSums()
 	var broken error
 	n := 0
 	for _, e := range events {
-		if broken = eachCount(p.codec, e, fine.add); broken != nil {
+		if broken = eachCount(codec, e, fine.add); broken != nil {
 			break
 		}
 		n++

@@ -21,7 +21,7 @@ func BenchmarkRows(b *testing.B) {
 		b.Fatal(err)
 	}
 	var events []LedgerEvent
-	for len(events) < maxBatchEvents {
+	for len(events) < MaxBatchEvents {
 		a := from.Next()
 		for i, e := range a.Events {
 			events = append(events, LedgerEvent{Seq: uint64(len(events)), Recorded: event.Recorded{
@@ -29,15 +29,15 @@ func BenchmarkRows(b *testing.B) {
 			}})
 		}
 	}
-	all := []projection{eventsProjection{}, edrProjection{codec}, notificationsProjection{codec}, accountingProjection{codec}, rollupsProjection{codec}, auditProjection{codec}}
-	run := func(b *testing.B, projections ...projection) {
+	all := All(codec)
+	run := func(b *testing.B, projections ...Projection) {
 		b.ReportAllocs()
 		for b.Loop() {
 			for i := range events {
-				events[i].memo = &memo{}
+				events[i].Decoded = &DecodedCache{}
 			}
 			for _, p := range projections {
-				if _, _, err := p.rows(events); err != nil {
+				if _, _, err := p.Rows(events); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -45,7 +45,7 @@ func BenchmarkRows(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(events)), "ns/event")
 	}
 	for _, p := range all {
-		b.Run(p.kind().Projection, func(b *testing.B) { run(b, p) })
+		b.Run(p.Name(), func(b *testing.B) { run(b, p) })
 	}
 	b.Run("all", func(b *testing.B) { run(b, all...) })
 }

@@ -15,6 +15,7 @@ import (
 	"recapito/adapters/eventlog"
 	"recapito/domain/catalogue"
 	"recapito/projections"
+	"recapito/projections/follow"
 	"recapito/projections/histories"
 )
 
@@ -74,8 +75,8 @@ func projectBI(engineURL string) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	p, err := projections.New(projections.Config{
-		Source: log, Journal: log, Target: projections.ClickHouse(conn, nil), Codec: codec, Log: slog.New(slog.DiscardHandler),
+	p, err := follow.New(follow.Config{
+		Projections: projections.All(codec), Source: log, Checkpoints: log, Target: follow.ClickHouse(conn, nil), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err

@@ -7,14 +7,14 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
-	"recapito/projections"
+	"recapito/projections/marks"
 	"recapito/readmodels"
 )
 
 // The values of the catalogue are those of its queries, over the same tables.
 func TestMetricValuesAreThoseOfTheirSQL(t *testing.T) {
 	conn := bi(t)
-	counts := projections.Counts{Conn: conn}
+	counts := marks.Counts{Conn: conn}
 	from, to := biFrom.Truncate(24*time.Hour), biFrom.Add(48*time.Hour).Truncate(24*time.Hour)
 	q := readmodels.CountQuery{Tenant: biReader.Tenant, From: from, To: to, Where: map[string][]string{"test": {"false"}}}
 	rollups := func(basis string, by ...string) []readmodels.RollupLine {

@@ -32,6 +32,8 @@ import (
 	"recapito/domain/deadline"
 	"recapito/domain/event"
 	"recapito/projections"
+	"recapito/projections/follow"
+	"recapito/projections/marks"
 )
 
 // Instance is everything that runs in `recapito serve`.
@@ -56,8 +58,8 @@ type Instance struct {
 	worker        *commands.Worker
 	bus           *bus
 	// the query side
-	Projections *projections.Projections
-	marks       *projections.Marks
+	Projections *follow.Projector
+	marks       *marks.Timeline
 	rebuilds    *rebuilds
 
 	RunFile  RunFile
@@ -88,17 +90,18 @@ func Open(ctx context.Context, c config.Config, scenarios *scenariofile.Set, log
 	if err := l.wireCommands(scenarios); err != nil {
 		return nil, err
 	}
-	if l.Projections, err = projections.New(projections.Config{
-		Source: l.Engines.Events, Journal: l.Engines.Events, Target: projections.ClickHouse(l.Engines.Read, l.Engines.createDatabase),
-		Codec: l.codec, Log: log, Now: time.Now, Lease: l.projectionLease(),
+	if l.Projections, err = follow.New(follow.Config{
+		Projections: projections.All(l.codec),
+		Source:      l.Engines.Events, Checkpoints: l.Engines.Events, Target: follow.ClickHouse(l.Engines.Read, l.Engines.createDatabase),
+		Log: log, Now: time.Now, Lease: l.projectionLease(),
 	}); err != nil {
 		return nil, fmt.Errorf("wiring the projections: %w", err)
 	}
-	marks := projections.MarksConfig{Source: l.Engines.Events, Journal: l.Engines.Events, Log: l.log, Now: time.Now}
+	timeline := marks.Config{Source: l.Engines.Events, Store: l.Engines.Events, Log: l.log, Now: time.Now}
 	if l.lease != nil {
-		marks.Lease = l.lease("marks")
+		timeline.Lease = l.lease("marks")
 	}
-	if l.marks, err = projections.NewMarks(marks); err != nil {
+	if l.marks, err = marks.New(timeline); err != nil {
 		return nil, fmt.Errorf("wiring the marks: %w", err)
 	}
 	l.rebuilds = newRebuilds(l.Projections, l.Engines.Read)

@@ -7,24 +7,24 @@ import (
 
 	"recapito/api/reports"
 	"recapito/api/reports/export"
-	"recapito/projections"
+	"recapito/projections/marks"
 	"recapito/readmodels"
 )
 
 // readings are the queries of the API's reports.
 type readings struct {
 	read   readmodels.Conn
-	counts projections.Counts
-	past   projections.Past
-	marks  *projections.Marks
+	counts marks.Counts
+	past   marks.Past
+	marks  *marks.Timeline
 	holds  func(ctx context.Context, events uint64, projections ...string) error
 }
 
 func (l *Instance) readings() readings {
 	return readings{
 		read: l.Engines.Read, marks: l.marks, holds: l.Projections.Holds,
-		past:   projections.Past{Conn: l.Engines.Read, Codec: l.codec},
-		counts: projections.Counts{Conn: l.Engines.Read, Source: l.Engines.Events, Codec: l.codec},
+		past:   marks.Past{Conn: l.Engines.Read, Codec: l.codec},
+		counts: marks.Counts{Conn: l.Engines.Read, Source: l.Engines.Events, Codec: l.codec},
 	}
 }
 
@@ -105,9 +105,9 @@ func (r readings) Rollups(ctx context.Context, q readmodels.CountQuery) ([]readm
 // Resolve answers the cut of an as-of time.
 func (r readings) Resolve(ctx context.Context, asOf time.Time) (export.Cut, error) {
 	cut, err := r.marks.Resolve(ctx, asOf)
-	var before *projections.BeforeMarks
+	var before *marks.BeforeMarks
 	switch {
-	case errors.Is(err, projections.ErrFuture):
+	case errors.Is(err, marks.ErrFuture):
 		return export.Cut{}, &reports.NoPast{}
 	case errors.As(err, &before):
 		return export.Cut{}, &reports.NoPast{First: before.First}

@@ -7,20 +7,20 @@ import (
 	"time"
 
 	"recapito/api"
-	"recapito/projections"
+	"recapito/projections/follow"
 	"recapito/readmodels"
 )
 
 // rebuilds begins rebuilds for the API; it owns their goroutines.
 type rebuilds struct {
-	of      *projections.Projections
+	of      *follow.Projector
 	read    readmodels.Conn
 	life    context.Context
 	end     context.CancelFunc
 	running sync.WaitGroup
 }
 
-func newRebuilds(p *projections.Projections, read readmodels.Conn) *rebuilds {
+func newRebuilds(p *follow.Projector, read readmodels.Conn) *rebuilds {
 	life, end := context.WithCancel(context.Background())
 	return &rebuilds{of: p, read: read, life: life, end: end}
 }
@@ -30,11 +30,11 @@ func (r *rebuilds) close() {
 	r.running.Wait()
 }
 
-func (r *rebuilds) state(name string) (projections.State, bool) {
+func (r *rebuilds) state(name string) (follow.State, bool) {
 	states := r.of.States()
-	i := slices.IndexFunc(states, func(s projections.State) bool { return s.Projection == name })
+	i := slices.IndexFunc(states, func(s follow.State) bool { return s.Projection == name })
 	if i < 0 {
-		return projections.State{}, false
+		return follow.State{}, false
 	}
 	return states[i], true
 }
@@ -93,7 +93,7 @@ func (r *rebuilds) Projections(ctx context.Context) []api.Projection {
 	var all []api.Projection
 	elsewhere := map[string]time.Time{}
 	states := r.of.States()
-	if slices.ContainsFunc(states, func(s projections.State) bool { return s.CompleteUntil.IsZero() }) {
+	if slices.ContainsFunc(states, func(s follow.State) bool { return s.CompleteUntil.IsZero() }) {
 		ctx, cancel := context.WithTimeout(ctx, completenessTimeout)
 		defer cancel()
 		if rows, err := readmodels.Completenesses(ctx, r.read); err == nil { // else it is not known
@@ -116,7 +116,7 @@ func (r *rebuilds) Projections(ctx context.Context) []api.Projection {
 	return all
 }
 
-func shownProjection(s projections.State) api.Projection {
+func shownProjection(s follow.State) api.Projection {
 	p := api.Projection{Name: s.Projection, State: string(s.Phase), Done: s.Events, Total: s.Events + s.Behind, Behind: int64(s.Behind), LagMs: s.Lag.Milliseconds(), Error: s.Error}
 	if b := s.Rebuild; b != nil {
 		p.State, p.Done, p.Total, p.Error, p.Rate = "rebuilding", b.Done, b.Total, b.Error, uint64(b.Rate)

@@ -8,7 +8,7 @@ import (
 
 	"recapito/api"
 	"recapito/domain/event"
-	"recapito/projections"
+	"recapito/projections/reconcile"
 )
 
 // settleWithin bounds how long a comparison waits for the tables to hold what the ledger
@@ -17,8 +17,8 @@ const settleWithin = 2 * time.Minute
 
 // reconciler compares the tables with a fold of the event store, up to what all of them
 // hold once they have caught up.
-func (l *Instance) reconciler(progress func(projections.Progress)) *projections.Reconciler {
-	return &projections.Reconciler{
+func (l *Instance) reconciler(progress func(reconcile.Progress)) *reconcile.Reconciler {
+	return &reconcile.Reconciler{
 		Source: l.Engines.Events, Codec: l.codec, Conn: l.Engines.Read, Progress: progress,
 		Cut: func(ctx context.Context) (uint64, error) {
 			settling, cancel := context.WithTimeout(ctx, settleWithin)
@@ -33,7 +33,7 @@ func (l *Instance) reconciler(progress func(projections.Progress)) *projections.
 
 // reconcile implements api.Reconcile.
 func (l *Instance) reconcile(ctx context.Context, progress func(done, total uint64)) (api.Reconciliation, error) {
-	found, err := l.reconciler(func(p projections.Progress) { progress(p.Done, p.Total) }).Run(ctx)
+	found, err := l.reconciler(func(p reconcile.Progress) { progress(p.Done, p.Total) }).Run(ctx)
 	if err != nil {
 		return api.Reconciliation{}, errors.Join(event.ErrUnavailable, err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"recapito/adapters/eventstore"
 	"recapito/commands/lease"
-	"recapito/projections"
+	"recapito/projections/follow"
 )
 
 // share makes the instance one of several, if its event store may have others: delivery
@@ -37,11 +37,11 @@ func (l *Instance) share() error {
 }
 
 // projectionLease is nil where there is one instance.
-func (l *Instance) projectionLease() func(string) projections.Lease {
+func (l *Instance) projectionLease() func(string) follow.Lease {
 	if l.lease == nil {
 		return nil
 	}
-	return func(projection string) projections.Lease { return l.lease("projection-" + projection) }
+	return func(projection string) follow.Lease { return l.lease("projection-" + projection) }
 }
 
 const instanceIDBytes = 12

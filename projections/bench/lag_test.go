@@ -10,7 +10,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"recapito/domain/event"
-	"recapito/projections"
+	"recapito/projections/follow"
 )
 
 const (
@@ -29,7 +29,7 @@ const (
 func BenchmarkLag(b *testing.B) {
 	log, events := store(b, 100_000)
 	models := newReadModels(b)
-	p := project(b, log, projections.ClickHouse(models.Conn, nil))
+	p := project(b, log, follow.ClickHouse(models.Conn, nil))
 	p.settle(b, "projecting what there is", events)
 
 	var idle []time.Duration

@@ -10,7 +10,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
-	"recapito/projections"
+	"recapito/projections/follow"
+	"recapito/projections/marks"
 	"recapito/readmodels"
 )
 
@@ -29,7 +30,7 @@ const (
 func BenchmarkQueries(b *testing.B) {
 	log, events := store(b, sized[uint64](200_000, readmodels.Span))
 	models := newReadModels(b)
-	p := project(b, log, projections.ClickHouse(models.Conn, nil))
+	p := project(b, log, follow.ClickHouse(models.Conn, nil))
 	p.settle(b, "projecting what is copied", events)
 	p.stop()
 	m := large{b: b, readModels: models, tables: map[string]string{}}
@@ -273,7 +274,7 @@ func (m *large) persons() float64 {
 // exports hands over all attempts of a tenant, as they are now and as they were.
 func (m *large) exports(events uint64) {
 	q := readmodels.EDRQuery{Tenant: "banca-nord"}
-	past := projections.Past{Conn: m.Conn, Codec: filled.codec}
+	past := marks.Past{Conn: m.Conn, Codec: filled.codec}
 	for _, e := range []struct {
 		what string
 		asOf *uint64

@@ -10,13 +10,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"recapito/projections"
+	"recapito/projections/follow"
 	"recapito/readmodels"
 )
 
 // recorder keeps the first batches that are written to some tables.
 type recorder struct {
-	projections.Target
+	follow.Target
 	mu      sync.Mutex
 	most    int                   // batches that are kept of each
 	batches map[string][]recorded // by projection, of those that are kept

@@ -16,20 +16,21 @@ import (
 
 	"recapito/adapters/eventlog"
 	"recapito/projections"
+	"recapito/projections/follow"
 )
 
 func format(f string, args ...any) string { return fmt.Sprintf(f, args...) }
 
 // running are projections that run until the benchmark ends, or stop.
 type running struct {
-	*projections.Projections
+	*follow.Projector
 	stop func()
 }
 
-func project(b *testing.B, log *eventlog.Log, target projections.Target) running {
+func project(b *testing.B, log *eventlog.Log, target follow.Target) running {
 	b.Helper()
-	p, err := projections.New(projections.Config{
-		Source: log, Journal: log, Target: target, Codec: filled.codec, Log: slog.New(slog.DiscardHandler),
+	p, err := follow.New(follow.Config{
+		Projections: projections.All(filled.codec), Source: log, Checkpoints: log, Target: target, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -37,7 +38,7 @@ func project(b *testing.B, log *eventlog.Log, target projections.Target) running
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); p.Run(ctx) }()
-	r := running{Projections: p}
+	r := running{Projector: p}
 	r.stop = func() { cancel(); <-done }
 	b.Cleanup(r.stop)
 	return r
@@ -95,7 +96,7 @@ func rebuilt(b *testing.B) uint64 {
 func BenchmarkRebuild(b *testing.B) {
 	log, events := store(b, rebuilt(b))
 	models := newReadModels(b)
-	target := &recorder{Target: projections.ClickHouse(models.Conn, nil)}
+	target := &recorder{Target: follow.ClickHouse(models.Conn, nil)}
 	w := models.watch()
 	p := project(b, log, target)
 	p.settle(b, "projecting into empty read models", events)

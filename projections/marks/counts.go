@@ -1,0 +1,52 @@
+package marks
+
+import (
+	"context"
+	"fmt"
+
+	"recapito/domain/event"
+	"recapito/projections"
+	"recapito/readmodels"
+)
+
+// Counts answers accounting and rollups from their tables. As of a cut, the batches
+// before it are whole, and the events of the batch that it falls into are read from the
+// store again; so an answer is the same whatever the batches were, and after a rebuild.
+// The tables must hold the cut (follow.Projector.Passed).
+type Counts struct {
+	Conn   readmodels.Conn
+	Source projections.Reader
+	Codec  *event.Codec // of every ledger event
+}
+
+// Accounting answers sums of attempts.
+func (c Counts) Accounting(ctx context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error) {
+	return readmodels.Accounting(ctx, c.Conn, q, beside[readmodels.AccountingRow](c.Source, projections.Accounting(c.Codec)))
+}
+
+// Rollups answers counts of what occurred, or of what was requested.
+func (c Counts) Rollups(ctx context.Context, q readmodels.CountQuery) ([]readmodels.RollupLine, error) {
+	return readmodels.Rollups(ctx, c.Conn, q, beside[readmodels.RollupRow](c.Source, projections.Rollups(c.Codec)))
+}
+
+// beside makes a projection's rows of events as if they were a batch.
+func beside[R readmodels.Row](source projections.Reader, p projections.Projection) readmodels.BesideFunc[R] {
+	return func(ctx context.Context, first, position, cut uint64) ([]R, error) {
+		if cut <= first {
+			return nil, projections.ErrOtherEvents
+		}
+		events, err := projections.ReadBatch(ctx, source, first, event.Position(position), cut-first)
+		if err != nil {
+			return nil, fmt.Errorf("reading the events up to the cut: %w", err)
+		}
+		rows, _, err := p.Rows(events)
+		if err != nil {
+			return nil, err
+		}
+		typed := make([]R, 0, len(rows))
+		for _, r := range rows {
+			typed = append(typed, r.(R))
+		}
+		return typed, nil
+	}
+}
