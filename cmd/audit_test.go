@@ -10,10 +10,7 @@ import (
 // An instance under traffic is whole, and what somebody changes in it by hand is found.
 func TestAuditReconcile(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	p := start(t, "sandbox", "--data", dir, "--http", "127.0.0.1:0")
-	i := instanceOf(t, p, dir)
-	t.Cleanup(p.stop)
+	dir, i := sharedSandbox(t)
 	for range 3 {
 		if out, err := verb(t, "send", "appointment", "--data", dir, "--to", "sms=+393331234567", "--field", "day=Monday"); err != nil {
 			t.Fatalf("%v: %s", err, out)

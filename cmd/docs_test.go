@@ -16,10 +16,7 @@ import (
 // engines, metrics, files.
 func TestPagesListWhatAnInstanceHas(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	p := start(t, "sandbox", "--data", dir, "--http", "127.0.0.1:0")
-	i := instanceOf(t, p, dir)
-	t.Cleanup(p.stop)
+	dir, i := sharedSandbox(t)
 
 	apiPage := document(t, "docs/api.md")
 	var openapi struct {

@@ -36,7 +36,65 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv(asRecapito, "1"); err != nil { // for the children of in-process instances
 		panic(err)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	endSandbox()
+	os.Exit(code)
+}
+
+// shared is the one instance that tests share which change nothing that another looks at.
+var shared struct {
+	once   sync.Once
+	dir    string
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	out    lockedBuffer
+	failed error
+}
+
+// sharedSandbox starts `recapito sandbox`, once for all tests, and returns its folder.
+func sharedSandbox(t testing.TB) (dir string, i instance.RunFile) {
+	t.Helper()
+	s := &shared
+	s.once.Do(func() {
+		self, err := os.Executable()
+		if err == nil {
+			s.dir, err = os.MkdirTemp("", "recapito-sandbox-")
+		}
+		if err == nil {
+			s.cmd = exec.Command(self, "sandbox", "--data", s.dir, "--http", "127.0.0.1:0")
+			s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
+			s.stdin, err = s.cmd.StdinPipe()
+		}
+		if err == nil {
+			err = s.cmd.Start()
+		}
+		s.failed = err
+	})
+	if s.failed != nil {
+		t.Fatal(s.failed)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("output of the shared sandbox:\n%s", tail(s.out.String(), 4000))
+		}
+	})
+	eventually(t, time.Minute, func() (err error) {
+		i, err = instance.Find(s.dir)
+		return err
+	})
+	return s.dir, i
+}
+
+// endSandbox ends it as an operator would, if it was started.
+func endSandbox() {
+	if shared.cmd == nil || shared.cmd.Process == nil {
+		return
+	}
+	_ = shared.cmd.Process.Signal(syscall.SIGTERM)
+	ended := time.AfterFunc(time.Minute, func() { _ = shared.cmd.Process.Kill() })
+	defer ended.Stop()
+	_ = shared.cmd.Wait()
+	_ = os.RemoveAll(shared.dir)
 }
 
 // process is `recapito …` as a process of its own.

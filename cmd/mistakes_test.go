@@ -10,10 +10,7 @@ import (
 // was typed that could be personal.
 func TestMistakesAreExplained(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	p := start(t, "sandbox", "--data", dir, "--http", "127.0.0.1:0")
-	i := instanceOf(t, p, dir)
-	t.Cleanup(p.stop)
+	dir, i := sharedSandbox(t)
 	const secret = "+39333123456789012"
 	for _, m := range []struct {
 		args string

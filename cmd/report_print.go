@@ -114,7 +114,7 @@ func printAccounting(t terminal, by []string, lines []readmodels.AccountingLine)
 	}
 	sums := heads([]string{"messages", "units", "billable", "billable_units", "unpriced"})
 	table := newReportTable(append(heads(by), sums...)...)
-	table.numbers, table.least = sums, []string{"UNPRICED", "PARTS"}
+	table.numbers, table.least = sums, []string{"UNPRICED", "UNITS"}
 	var sum readmodels.AccountingSums
 	numbers := func(s readmodels.AccountingSums) []string {
 		return counts(s.Messages, s.Units, s.Billable, s.BillableUnits, s.Unpriced)
