@@ -3,13 +3,14 @@ package api
 import (
 	"testing"
 
+	"recapito/domain/dimension"
 	"recapito/domain/notification"
 )
 
 // The timeline says which part a receipt was about, the provider's code of a failure,
 // and why what is never sent is not.
 func TestTell(t *testing.T) {
-	facts := notification.Facts{Attempt: 1, Channel: "sms", Units: 1}
+	facts := notification.Facts{Dimensions: dimension.Dimensions{OfAttempt: dimension.OfAttempt{Channel: "sms"}}, Attempt: 1, Units: 1}
 	long := facts
 	long.Units = 3
 	for _, c := range []struct {

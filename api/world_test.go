@@ -27,6 +27,7 @@ import (
 	"recapito/commands/calls"
 	"recapito/commands/sealing"
 	"recapito/domain/catalogue"
+	"recapito/domain/dimension"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
 )
@@ -298,8 +299,8 @@ func (w *world) planned(id string) {
 		Plan: notification.Plan{Steps: []notification.Step{{
 			Wanted: notification.Delivered, Wait: notification.Duration(time.Hour),
 			Targets: []notification.Target{{
-				Channel: commands.ChannelSMS, Route: "sim", Sender: "Test", Destination: to,
-				Text: personal.New(to.Ref(), secretText), Country: "IT", Units: 1, Policy: commands.DefaultPolicy(),
+				OfAttempt: dimension.OfAttempt{Channel: commands.ChannelSMS, Route: "sim", Sender: "Test", Country: "IT"}, Destination: to,
+				Content: personal.New(to.Ref(), secretText), Units: 1, Policy: commands.DefaultPolicy(),
 			}},
 		}}},
 		Why: []notification.Consideration{{Step: 1, Channel: commands.ChannelSMS, Chosen: true, Reason: "the request names an address"}},

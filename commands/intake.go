@@ -11,6 +11,7 @@ import (
 
 	"github.com/nyaruka/phonenumbers/v2"
 
+	"recapito/domain/dimension"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
 	"recapito/domain/scenario"
@@ -268,10 +269,8 @@ func (c *checkedRequest) command(tenant, key string, ref personal.Ref, mac []byt
 		fields[name] = personal.New(ref, v)
 	}
 	return notification.Request{
-		Tenant: tenant, Scenario: c.Scenario, Version: c.version, Brand: c.brand, Segment: c.segment, Campaign: c.Campaign,
-		Person: ref, To: to, Fields: fields, OpenFields: c.open,
-		Priority: c.Priority, SendAt: c.SendAt, ExpiresAt: c.ExpiresAt, Test: c.Test, Reference: c.Reference,
-		IdempotencyKey: key, RequestHMAC: mac, At: now,
+		OfNotification: dimension.OfNotification{Scenario: c.Scenario, Version: c.version, Brand: c.brand, Segment: c.segment, Campaign: c.Campaign, Priority: c.Priority, Test: c.Test},
+		Tenant:         tenant, Person: ref, To: to, Fields: fields, OpenFields: c.open, SendAt: c.SendAt, ExpiresAt: c.ExpiresAt, Reference: c.Reference, IdempotencyKey: key, RequestHMAC: mac, At: now,
 	}
 }
 

@@ -142,7 +142,7 @@ func TestNothingInClear(t *testing.T) {
 		}
 	}
 	s := b.state(id)
-	if clear, ok := s.Plan.Steps[0].Targets[0].Text.Clear(); !ok || !strings.Contains(clear, `"text":"Dear Ada`) {
+	if clear, ok := s.Plan.Steps[0].Targets[0].Content.Clear(); !ok || !strings.Contains(clear, `"text":"Dear Ada`) {
 		t.Error("the content does not open")
 	}
 	entries, err := b.n.History(t.Context(), simTenant, id, 0, 100)

@@ -9,6 +9,7 @@ import (
 	"github.com/nyaruka/phonenumbers/v2"
 
 	"recapito/domain/content"
+	"recapito/domain/dimension"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
@@ -122,8 +123,8 @@ func (p *Planner) plan(s notification.State, def scenario.Definition, text strin
 					return plan, why, errErasedAddress
 				}
 				targets = append(targets, notification.Target{
-					Channel: channel, Route: route.Name, Sender: def.Sender, Destination: address,
-					Text: personal.New(s.Requested.Person, stored), Country: country(clear), Units: units, Policy: route.Policy,
+					OfAttempt:   dimension.OfAttempt{Channel: channel, Route: route.Name, Sender: def.Sender, Country: country(clear)},
+					Destination: address, Content: personal.New(s.Requested.Person, stored), Units: units, Policy: route.Policy,
 				})
 			}
 			consider(true, "the scenario's step names it, it has a route and an address")

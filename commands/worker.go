@@ -164,7 +164,7 @@ func (w *Worker) claimAndSend(ctx context.Context, d DispatchMessage, route Rout
 		w.spawn(func() { s.erased(a.Units, release) })
 		return true, nil
 	}
-	stored, _ := target.Text.Clear()
+	stored, _ := target.Content.Clear()
 	document, err := content.Decode(stored)
 	if err != nil {
 		return false, err

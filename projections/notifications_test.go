@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"recapito/adapters/clickhouse/clickhousetest"
+	"recapito/domain/dimension"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
@@ -170,8 +171,8 @@ func anyHistory(random *rand.Rand) (events []notification.Event) {
 		}
 	}
 	request := notification.Request{
-		Tenant: "t1", Scenario: "s", Version: "1", Brand: "b", Campaign: "c", Person: person, Priority: "normal", RequestHMAC: []byte{1}, At: now,
-		OpenFields: map[string]string{"day": "1"}, Reference: "r",
+		OfNotification: dimension.OfNotification{Scenario: "s", Version: "1", Brand: "b", Campaign: "c", Priority: "normal"},
+		Tenant:         "t1", Person: person, RequestHMAC: []byte{1}, At: now, OpenFields: map[string]string{"day": "1"}, Reference: "r",
 	}
 	if random.IntN(3) == 0 {
 		request.ExpiresAt = now.Add(time.Duration(1+random.IntN(90)) * time.Minute)
@@ -189,8 +190,8 @@ func anyHistory(random *rand.Rand) (events []notification.Event) {
 		step := notification.Step{Wanted: []notification.Status{notification.Sent, notification.Delivered, notification.Read}[random.IntN(3)], Wait: minutes(20)}
 		for j := range 1 + random.IntN(2) {
 			step.Targets = append(step.Targets, notification.Target{
-				Channel: fmt.Sprintf("channel%d%d", i, j), Route: "r", Destination: personal.New(person, "x"), Text: personal.New(person, "y"),
-				Units: 1 + random.IntN(2), Policy: notification.Policy{
+				OfAttempt:   dimension.OfAttempt{Channel: fmt.Sprintf("channel%d%d", i, j), Route: "r"},
+				Destination: personal.New(person, "x"), Content: personal.New(person, "y"), Units: 1 + random.IntN(2), Policy: notification.Policy{
 					Tries: 2, BackOff: minutes(1), BackOffMax: minutes(2), WireLimit: minutes(3), Redispatch: minutes(1), Patience: minutes(30),
 					Unknown: []notification.UnknownPolicy{"wait", "resend", "hold"}[random.IntN(3)], UnknownLimit: minutes(25), Resends: 1,
 				},

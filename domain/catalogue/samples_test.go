@@ -6,6 +6,7 @@ import (
 	"recapito/domain/audit"
 	"recapito/domain/checkpoint"
 	"recapito/domain/deadline"
+	"recapito/domain/dimension"
 	"recapito/domain/event"
 	"recapito/domain/lease"
 	"recapito/domain/mark"
@@ -26,16 +27,17 @@ func after(d time.Duration) time.Time { return noon.Add(d) }
 
 func facts(from notification.Status) notification.Facts {
 	return notification.Facts{
-		Attempt: 2, Step: 1, Target: 1, Channel: "sms", Route: "smsc", Sender: "Clinic", From: from,
-		Person: person.Person, Day: "2026-03-01", Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Priority: "normal",
-		Country: "IT", Operator: "22201", Units: 2, Test: true,
-		RequestedAt: noon, ScheduledAt: after(time.Second), DueAt: after(time.Minute), SentAt: after(2 * time.Second), At: after(3 * time.Second),
+		Dimensions: dimension.Dimensions{
+			OfNotification: dimension.OfNotification{Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Priority: "normal", Test: true},
+			OfAttempt:      dimension.OfAttempt{Channel: "sms", Route: "smsc", Sender: "Clinic", Country: "IT", Operator: "22201"},
+		},
+		Attempt: 2, Step: 1, Target: 1, From: from, Person: person.Person, Day: "2026-03-01", Units: 2, RequestedAt: noon, ScheduledAt: after(time.Second), DueAt: after(time.Minute), SentAt: after(2 * time.Second), At: after(3 * time.Second),
 	}
 }
 
 var filing = notification.Filing{
-	Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Priority: "normal",
-	Person: person.Person, Test: true, RequestedAt: noon,
+	OfNotification: dimension.OfNotification{Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Priority: "normal", Test: true},
+	Person:         person.Person, RequestedAt: noon,
 }
 
 func receiptFacts() notification.ReceiptFacts {
@@ -54,8 +56,8 @@ var (
 	plan = notification.Plan{Steps: []notification.Step{{
 		Wanted: notification.Delivered, Wait: notification.Duration(90 * time.Second),
 		Targets: []notification.Target{{
-			Channel: "sms", Route: "smsc", Sender: "Clinic", Destination: number, Text: text,
-			Country: "IT", Operator: "22201", Units: 2,
+			OfAttempt:   dimension.OfAttempt{Channel: "sms", Route: "smsc", Sender: "Clinic", Country: "IT", Operator: "22201"},
+			Destination: number, Content: text, Units: 2,
 			Policy: notification.Policy{
 				Tries: 3, BackOff: notification.Duration(time.Second), BackOffMax: notification.Duration(time.Minute),
 				WireLimit: notification.Duration(30 * time.Second), Redispatch: notification.Duration(time.Minute),
@@ -73,12 +75,8 @@ var (
 // together with a new name: the golden files are what stands in stores.
 var samples = map[string]any{
 	"NotificationRequested": notification.NotificationRequested{
-		Tenant: "acme", Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Person: person,
-		To:         map[string][]personal.Value{"sms": {number}},
-		Fields:     map[string]personal.Value{"name": personal.New(person, "Ada"), "note": personal.New(person, "")},
-		OpenFields: map[string]string{"day": "Monday"}, Priority: "normal",
-		SendAt: after(time.Minute), ExpiresAt: after(time.Hour), Test: true, Reference: "order-7",
-		IdempotencyKey: "key-7", RequestHMAC: []byte{1, 2, 3}, At: noon,
+		OfNotification: dimension.OfNotification{Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Priority: "normal", Test: true},
+		Tenant:         "acme", Person: person, To: map[string][]personal.Value{"sms": {number}}, Fields: map[string]personal.Value{"name": personal.New(person, "Ada"), "note": personal.New(person, "")}, OpenFields: map[string]string{"day": "Monday"}, SendAt: after(time.Minute), ExpiresAt: after(time.Hour), Reference: "order-7", IdempotencyKey: "key-7", RequestHMAC: []byte{1, 2, 3}, At: noon,
 	},
 	"NotificationEnriched": notification.NotificationEnriched{
 		Scenario: "appointment", Version: "3f2a", Plan: plan, Why: why, At: after(time.Second),

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"recapito/domain/delivery"
+	"recapito/domain/dimension"
 	"recapito/domain/domaintest"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
@@ -44,7 +45,7 @@ func begin(t *testing.T, r notification.Request, wanted notification.Status, ste
 		plan.Steps = append(plan.Steps, notification.Step{
 			Wanted: wanted, Wait: notification.Duration(wait),
 			Targets: []notification.Target{{
-				Channel: "sms", Route: "smsc", Destination: personal.New(ada, "+390000000001"), Text: personal.New(ada, "x"), Units: 2,
+				OfAttempt: dimension.OfAttempt{Channel: "sms", Route: "smsc"}, Destination: personal.New(ada, "+390000000001"), Content: personal.New(ada, "x"), Units: 2,
 				Policy: notification.Policy{
 					Tries: 2, BackOff: notification.Duration(100 * s), BackOffMax: notification.Duration(100 * s),
 					WireLimit: notification.Duration(wireLimit), Redispatch: notification.Duration(redispatch),

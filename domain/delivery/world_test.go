@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"recapito/domain/delivery"
+	"recapito/domain/dimension"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
 	"recapito/domain/receipt"
@@ -91,7 +92,7 @@ func (w *world) fail(format string, args ...any) {
 func pick[T any](w *world, of ...T) T { return of[w.rand.IntN(len(of))] }
 
 func (w *world) drawRequest() notification.Request {
-	r := notification.Request{Tenant: "acme", Person: ada, Priority: "normal", At: noon}
+	r := notification.Request{Tenant: "acme", OfNotification: dimension.OfNotification{Priority: "normal"}, Person: ada, At: noon}
 	if w.rand.IntN(3) == 0 {
 		r.ExpiresAt = at(pick(w, 10*s, 5*time.Minute, 90*time.Minute, 150*time.Minute))
 	}
@@ -104,9 +105,8 @@ func (w *world) drawPlan() notification.Plan {
 		step := notification.Step{Wanted: pick(w, notification.Sent, notification.Delivered, notification.Delivered, notification.Read), Wait: notification.Duration(wait)}
 		for range 1 + w.rand.IntN(2) {
 			step.Targets = append(step.Targets, notification.Target{
-				Channel: "sms", Route: "smsc", Destination: personal.New(ada, "+390000000001"), Text: personal.New(ada, "x"),
-				Units: 1 + w.rand.IntN(2),
-				Policy: notification.Policy{
+				OfAttempt:   dimension.OfAttempt{Channel: "sms", Route: "smsc"},
+				Destination: personal.New(ada, "+390000000001"), Content: personal.New(ada, "x"), Units: 1 + w.rand.IntN(2), Policy: notification.Policy{
 					Tries: 1 + w.rand.IntN(2), BackOff: notification.Duration(100 * s), BackOffMax: notification.Duration(100 * s),
 					WireLimit: notification.Duration(wireLimit), Redispatch: notification.Duration(redispatch), Patience: notification.Duration(patience),
 					Unknown:      pick(w, notification.UnknownWait, notification.UnknownResend, notification.UnknownHold),

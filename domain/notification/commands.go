@@ -3,6 +3,7 @@ package notification
 import (
 	"time"
 
+	"recapito/domain/dimension"
 	"recapito/domain/event"
 	"recapito/domain/personal"
 )
@@ -15,20 +16,14 @@ type Command interface{ notificationCommand() }
 // Request accepts a notification. Repeating it with the same HMAC decides nothing;
 // another HMAC is ErrKeyReused.
 type Request struct {
-	Tenant         string
-	Scenario       string
-	Version        string
-	Brand          string
-	Segment        string
-	Campaign       string
+	Tenant string
+	dimension.OfNotification
 	Person         personal.Ref
 	To             map[string][]personal.Value
 	Fields         map[string]personal.Value
 	OpenFields     map[string]string
-	Priority       string
 	SendAt         time.Time
 	ExpiresAt      time.Time
-	Test           bool
 	Reference      string
 	IdempotencyKey string
 	RequestHMAC    []byte

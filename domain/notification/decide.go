@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"time"
+
+	"recapito/domain/dimension"
 )
 
 // Why things happened, as events say it.
@@ -193,11 +195,8 @@ func (t *turn) schedule(step, target int, due time.Time, kind TryKind, of, try i
 	t.emit(NotificationScheduled{
 		Facts: Facts{
 			Attempt: len(t.s.Attempts) + 1, Step: step, Target: target,
-			Channel: to.Channel, Route: to.Route, Sender: to.Sender,
-			Person: t.s.Requested.Person.Person, Day: due.UTC().Format(time.DateOnly),
-			Scenario: t.s.Scenario, Version: t.s.Version,
-			Brand: t.s.Requested.Brand, Segment: t.s.Requested.Segment, Campaign: t.s.Requested.Campaign,
-			Priority: t.s.Requested.Priority, Country: to.Country, Operator: to.Operator, Units: to.Units, Test: t.s.Requested.Test,
+			Dimensions: dimension.Dimensions{OfNotification: t.s.filing().OfNotification, OfAttempt: to.OfAttempt},
+			Person:     t.s.Requested.Person.Person, Day: due.UTC().Format(time.DateOnly), Units: to.Units,
 			RequestedAt: t.s.Requested.At, ScheduledAt: t.at, DueAt: due, At: t.at,
 		},
 		Due: due, Kind: kind, Of: of, Try: try,

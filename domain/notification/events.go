@@ -3,6 +3,7 @@ package notification
 import (
 	"time"
 
+	"recapito/domain/dimension"
 	"recapito/domain/event"
 	"recapito/domain/personal"
 )
@@ -18,25 +19,14 @@ type Event interface{ notificationEvent() }
 // Facts stand on every event of an attempt, so that its row in the EDR can be filed
 // from any of them, in any order.
 type Facts struct {
-	Attempt     int       `json:"attempt"` // from 1
-	Step        int       `json:"step"`    // from 1
-	Target      int       `json:"target"`  // within the step, from 1
-	Channel     string    `json:"channel"`
-	Route       string    `json:"route"`
-	Sender      string    `json:"sender,omitempty"`
+	Attempt int `json:"attempt"` // from 1
+	Step    int `json:"step"`    // from 1
+	Target  int `json:"target"`  // within the step, from 1
+	dimension.Dimensions
 	From        Status    `json:"from,omitempty"` // the status it came from; what it has now is the higher of this and the event's
 	Person      string    `json:"person"`
 	Day         string    `json:"day"` // UTC date of the attempt's first due time, never changed
-	Scenario    string    `json:"scenario"`
-	Version     string    `json:"version"`
-	Brand       string    `json:"brand,omitempty"`
-	Segment     string    `json:"segment,omitempty"`
-	Campaign    string    `json:"campaign,omitempty"`
-	Priority    string    `json:"priority"`
-	Country     string    `json:"country,omitempty"`
-	Operator    string    `json:"operator,omitempty"`
 	Units       int       `json:"units"`
-	Test        bool      `json:"test,omitempty"`
 	RequestedAt time.Time `json:"requested_at"`
 	ScheduledAt time.Time `json:"scheduled_at"`
 	DueAt       time.Time `json:"due_at,omitzero"` // when it was first due
@@ -60,24 +50,18 @@ type AttemptEvent interface {
 
 // NotificationRequested: accepted. The only event a 202 needs.
 type NotificationRequested struct {
-	Tenant         string                      `json:"tenant"`
-	Scenario       string                      `json:"scenario"`
-	Version        string                      `json:"version"` // of the scenario that checked the fields
-	Brand          string                      `json:"brand,omitempty"`
-	Segment        string                      `json:"segment,omitempty"`
-	Campaign       string                      `json:"campaign,omitempty"`
-	Person         personal.Ref                `json:"person"`
-	To             map[string][]personal.Value `json:"to,omitempty"`     // channel → addresses
-	Fields         map[string]personal.Value   `json:"fields,omitempty"` // personal custom fields
-	OpenFields     map[string]string           `json:"open_fields,omitempty"`
-	Priority       string                      `json:"priority"`
-	SendAt         time.Time                   `json:"send_at,omitzero"`
-	ExpiresAt      time.Time                   `json:"expires_at,omitzero"`
-	Test           bool                        `json:"test,omitempty"`
-	Reference      string                      `json:"reference,omitempty"`
-	IdempotencyKey string                      `json:"idempotency_key,omitempty"`
-	RequestHMAC    []byte                      `json:"request_hmac"`
-	At             time.Time                   `json:"at"`
+	Tenant                   string                      `json:"tenant"`
+	dimension.OfNotification                             // the version is that of the scenario that checked the fields
+	Person                   personal.Ref                `json:"person"`
+	To                       map[string][]personal.Value `json:"to,omitempty"`     // channel → addresses
+	Fields                   map[string]personal.Value   `json:"fields,omitempty"` // personal custom fields
+	OpenFields               map[string]string           `json:"open_fields,omitempty"`
+	SendAt                   time.Time                   `json:"send_at,omitzero"`
+	ExpiresAt                time.Time                   `json:"expires_at,omitzero"`
+	Reference                string                      `json:"reference,omitempty"`
+	IdempotencyKey           string                      `json:"idempotency_key,omitempty"`
+	RequestHMAC              []byte                      `json:"request_hmac"`
+	At                       time.Time                   `json:"at"`
 }
 
 // NotificationEnriched: the snapshot used and the plan decided, with its reasons.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"recapito/domain/dimension"
 	"recapito/domain/domaintest"
 	"recapito/domain/notification"
 )
@@ -15,7 +16,7 @@ import (
 func TestTwoFuturesOfOneStateDoNotMeet(t *testing.T) {
 	kinds := map[string]func(i int, by string) happens{
 		"attempts": func(i int, by string) happens {
-			return notification.NotificationScheduled{Facts: notification.Facts{Attempt: i + 1, Step: 1, Units: 1, Route: by}}
+			return notification.NotificationScheduled{Facts: notification.Facts{Dimensions: dimension.Dimensions{OfAttempt: dimension.OfAttempt{Route: by}}, Attempt: i + 1, Step: 1, Units: 1}}
 		},
 		"replies":  func(i int, by string) happens { return notification.NotificationReplied{ReplyID: fmt.Sprint(i, by)} },
 		"payments": func(i int, by string) happens { return notification.NotificationPaid{PaymentID: fmt.Sprint(i, by)} },

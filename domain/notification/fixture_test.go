@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"recapito/domain/dimension"
 	"recapito/domain/domaintest"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
@@ -55,8 +56,8 @@ func planned(t *testing.T, steps ...notification.Step) example {
 
 func request(change ...func(*notification.Request)) notification.Request {
 	r := notification.Request{
-		Tenant: "acme", Scenario: "appointment", Version: "1", Brand: "acme", Segment: "care", Campaign: "spring", Person: ada,
-		To: map[string][]personal.Value{"sms": {number}}, Priority: "normal", RequestHMAC: []byte{1, 2, 3}, At: noon,
+		OfNotification: dimension.OfNotification{Scenario: "appointment", Version: "1", Brand: "acme", Segment: "care", Campaign: "spring", Priority: "normal"},
+		Tenant:         "acme", Person: ada, To: map[string][]personal.Value{"sms": {number}}, RequestHMAC: []byte{1, 2, 3}, At: noon,
 	}
 	for _, c := range change {
 		c(&r)
@@ -78,8 +79,8 @@ func step(wanted notification.Status, targets ...notification.Target) notificati
 
 func target(change ...func(*notification.Target)) notification.Target {
 	to := notification.Target{
-		Channel: "sms", Route: "smsc", Sender: "Clinic", Destination: number, Text: text, Country: "IT", Units: 1,
-		Policy: notification.Policy{
+		OfAttempt:   dimension.OfAttempt{Channel: "sms", Route: "smsc", Sender: "Clinic", Country: "IT"},
+		Destination: number, Content: text, Units: 1, Policy: notification.Policy{
 			Tries: 2, BackOff: notification.Duration(100 * s), BackOffMax: notification.Duration(300 * s),
 			WireLimit: notification.Duration(wireLimit), Redispatch: notification.Duration(time.Minute),
 			Patience: notification.Duration(patience), Unknown: notification.UnknownWait,
@@ -154,10 +155,11 @@ func expire(d time.Duration) notification.Expire { return notification.Expire{At
 
 func facts(attempt int, from notification.Status, d time.Duration, change ...func(*notification.Facts)) notification.Facts {
 	f := notification.Facts{
-		Attempt: attempt, Step: 1, Target: 1, Channel: "sms", Route: "smsc", Sender: "Clinic", From: from,
-		Person: "person-1", Day: "2026-03-01", Scenario: "appointment", Version: "1",
-		Brand: "acme", Segment: "care", Campaign: "spring", Priority: "normal",
-		Country: "IT", Units: 1, RequestedAt: noon, ScheduledAt: noon, At: at(d),
+		Dimensions: dimension.Dimensions{
+			OfNotification: dimension.OfNotification{Scenario: "appointment", Version: "1", Brand: "acme", Segment: "care", Campaign: "spring", Priority: "normal"},
+			OfAttempt:      dimension.OfAttempt{Channel: "sms", Route: "smsc", Sender: "Clinic", Country: "IT"},
+		},
+		Attempt: attempt, Step: 1, Target: 1, From: from, Person: "person-1", Day: "2026-03-01", Units: 1, RequestedAt: noon, ScheduledAt: noon, At: at(d),
 	}
 	for _, c := range change {
 		c(&f)
@@ -243,8 +245,8 @@ func exhausted(d time.Duration) notification.NotificationExhausted {
 
 // filing is what the events of the notification as a whole are counted under.
 var filing = notification.Filing{
-	Scenario: "appointment", Version: "1", Brand: "acme", Segment: "care", Campaign: "spring",
-	Priority: "normal", Person: "person-1", RequestedAt: noon,
+	OfNotification: dimension.OfNotification{Scenario: "appointment", Version: "1", Brand: "acme", Segment: "care", Campaign: "spring", Priority: "normal"},
+	Person:         "person-1", RequestedAt: noon,
 }
 
 // receiptOf are the facts of the receipt that says() makes with the same id and time.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"recapito/domain/dimension"
 	"recapito/domain/personal"
 )
 
@@ -31,15 +32,11 @@ type Step struct {
 	Targets []Target `json:"targets"`
 }
 
-// Target is one address over one route, with the rendered text.
+// Target is one address over one route, with the rendered content.
 type Target struct {
-	Channel     string         `json:"channel"`
-	Route       string         `json:"route"`
-	Sender      string         `json:"sender"`
+	dimension.OfAttempt
 	Destination personal.Value `json:"destination"`
-	Text        personal.Value `json:"text"`
-	Country     string         `json:"country,omitempty"`  // ISO 3166-1 alpha-2
-	Operator    string         `json:"operator,omitempty"` // as far as known
+	Content     personal.Value `json:"content"` // rendered, of the channel's kind
 	Units       int            `json:"units"`
 	Policy      Policy         `json:"policy"`
 }

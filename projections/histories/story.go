@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"recapito/domain/delivery"
+	"recapito/domain/dimension"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
@@ -96,10 +97,8 @@ func (s *story) request() {
 	ref := personal.Ref{Person: markPerson, Key: markKey}
 	value := func(size int) personal.Value { return personal.New(ref, string(make([]byte, size))) }
 	c := notification.Request{
-		Tenant: s.tenant, Scenario: s.scenario.name, Version: s.scenario.version,
-		Brand: s.scenario.brand, Segment: s.scenario.segment, Campaign: s.campaign, Person: ref,
-		To: map[string][]personal.Value{}, Priority: s.scenario.priority, Test: s.test,
-		RequestHMAC: noiseOf(s.random, 32), At: s.now,
+		OfNotification: dimension.OfNotification{Scenario: s.scenario.name, Version: s.scenario.version, Brand: s.scenario.brand, Segment: s.scenario.segment, Campaign: s.campaign, Priority: s.scenario.priority, Test: s.test},
+		Tenant:         s.tenant, Person: ref, To: map[string][]personal.Value{}, RequestHMAC: noiseOf(s.random, 32), At: s.now,
 	}
 	for _, step := range s.scenario.steps {
 		for _, channel := range step {
@@ -208,8 +207,8 @@ func (s *story) gather() notification.Command {
 		for _, channel := range channels {
 			route := routeFor(s.random, channel)
 			target := notification.Target{
-				Channel: channel, Route: route.name, Sender: route.sender, Units: 1, Policy: route.policy(),
-				Destination: personal.New(ref, string(make([]byte, 13))), Text: personal.New(ref, string(make([]byte, s.scenario.textBytes))),
+				OfAttempt: dimension.OfAttempt{Channel: channel, Route: route.name, Sender: route.sender},
+				Units:     1, Policy: route.policy(), Destination: personal.New(ref, string(make([]byte, 13))), Content: personal.New(ref, string(make([]byte, s.scenario.textBytes))),
 			}
 			if channel == "sms" || channel == "voice" {
 				target.Country, target.Operator = s.country.name, s.country.operators[s.random.IntN(len(s.country.operators))]

@@ -10,6 +10,7 @@ import (
 
 	"recapito/domain/audit"
 	"recapito/domain/catalogue"
+	"recapito/domain/dimension"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/tenant"
@@ -96,9 +97,9 @@ func (a *Author) Metadata(tenant string, at time.Time) []byte {
 
 // whole makes an event of a notification as a whole.
 func (a *Author) whole(n int, at time.Time) event.New {
-	filing := notification.Filing{Scenario: "payment", Brand: fmt.Sprintf("b%d", n%3), Campaign: fmt.Sprintf("c%d", n%4), Test: n == 1, RequestedAt: a.From}
+	filing := notification.Filing{OfNotification: dimension.OfNotification{Scenario: "payment", Brand: fmt.Sprintf("b%d", n%3), Campaign: fmt.Sprintf("c%d", n%4), Test: n == 1}, RequestedAt: a.From}
 	e := []notification.Event{
-		notification.NotificationRequested{Tenant: fmt.Sprintf("t%d", n%2), Scenario: "payment", Version: "v", Brand: "b", Segment: "s", Campaign: "c", Priority: "normal", Test: n == 1, At: a.From},
+		notification.NotificationRequested{Tenant: fmt.Sprintf("t%d", n%2), OfNotification: dimension.OfNotification{Scenario: "payment", Version: "v", Brand: "b", Segment: "s", Campaign: "c", Priority: "normal", Test: n == 1}, At: a.From},
 		notification.NotificationFailedOver{Filing: filing, FromStep: 1, ToStep: 2, Why: fmt.Sprintf("c%d", a.Random.IntN(3)), At: at},
 		notification.NotificationSuppressed{Filing: filing, Code: "opted_out", At: at},
 		notification.NotificationExhausted{Filing: filing, At: at},
@@ -147,11 +148,11 @@ func (a *Author) Attempt(n int, at time.Time) event.New {
 	number := 1 + a.Random.IntN(3)
 	had := a.had[[2]int{n, number}]
 	f := notification.Facts{
-		Attempt: number, Step: 1 + number/3, Target: 1, Channel: "sms", Route: fmt.Sprintf("r%d", number), Sender: "S",
-		Person: fmt.Sprintf("p%d", n), Day: a.From.AddDate(0, number, n).Format(time.DateOnly), Scenario: "payment", Version: "v",
-		Brand: fmt.Sprintf("b%d", n%3), Segment: "s", Campaign: fmt.Sprintf("c%d", n%4), DueAt: a.From.Add(time.Duration(number) * time.Minute),
-		Priority: "normal", Country: "IT", Units: number, Test: n == 1, RequestedAt: a.From, ScheduledAt: a.From.Add(time.Second),
-		At: at, From: had.status, SentAt: had.sent,
+		Dimensions: dimension.Dimensions{
+			OfNotification: dimension.OfNotification{Scenario: "payment", Version: "v", Brand: fmt.Sprintf("b%d", n%3), Segment: "s", Campaign: fmt.Sprintf("c%d", n%4), Priority: "normal", Test: n == 1},
+			OfAttempt:      dimension.OfAttempt{Channel: "sms", Route: fmt.Sprintf("r%d", number), Sender: "S", Country: "IT"},
+		},
+		Attempt: number, Step: 1 + number/3, Target: 1, Person: fmt.Sprintf("p%d", n), Day: a.From.AddDate(0, number, n).Format(time.DateOnly), DueAt: a.From.Add(time.Duration(number) * time.Minute), Units: number, RequestedAt: a.From, ScheduledAt: a.From.Add(time.Second), At: at, From: had.status, SentAt: had.sent,
 	}
 	receipt := notification.ReceiptFacts{Code: fmt.Sprintf("c%d", a.Random.IntN(3)), DoneAt: at.Add(-time.Minute), ReceivedAt: at}
 	var e any

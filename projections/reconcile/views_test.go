@@ -13,6 +13,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"recapito/adapters/clickhouse/clickhousetest"
+	"recapito/domain/dimension"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/projections"
@@ -156,7 +157,7 @@ func (i *instance) failOver(times int) {
 	i.T.Helper()
 	for n := range times {
 		at := i.Author.From.Add(time.Duration(n) * 7 * time.Minute)
-		filing := notification.Filing{Scenario: "payment", Brand: "b", Campaign: fmt.Sprint("c", n%2), RequestedAt: i.Author.From}
+		filing := notification.Filing{OfNotification: dimension.OfNotification{Scenario: "payment", Brand: "b", Campaign: fmt.Sprint("c", n%2)}, RequestedAt: i.Author.From}
 		e := notification.NotificationFailedOver{Filing: filing, FromStep: 1, ToStep: 2, Why: fmt.Sprint("why", n%3), At: at}
 		_, err := i.Store.Append(context.Background(), fmt.Sprint("notification-failing", n), event.Any(), []event.New{i.Author.Event(n, at, e)})
 		i.Exec(err)
