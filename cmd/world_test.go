@@ -176,7 +176,7 @@ func (e *engine) start() {
 			e.all = append(e.all, e.now)
 		}
 		if e.apache != nil {
-			return e.apache.Answers(e.t.Context())
+			return e.apache.Ready(e.t.Context())
 		}
 		addr := addressLine.FindString(e.now.out.String())
 		if addr == "" {

@@ -18,9 +18,9 @@ type node struct {
 // A node's line ends with the number of its children, if it has any.
 var nodeChildren = regexp.MustCompile(`\(children (\d+)\)$`)
 
-// parseTree reads the tree. ok is false if the text is not a whole one: another output
+// parseTree reads the tree. ok is false if the text is not a complete one: another output
 // format or a limit in the statement changes what EXPLAIN prints, and what is not shown
-// cannot be checked. So every node must have as many children as it says.
+// cannot be checked. So every node must have as many children as it declares.
 func parseTree(text string) (root *node, ok bool) {
 	type open struct {
 		*node

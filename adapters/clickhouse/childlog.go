@@ -40,7 +40,7 @@ func (t *tailWriter) Write(p []byte) (int, error) {
 			if t.relay(line) {
 				continue
 			}
-			t.logger.Info("ClickHouse engine's process", "said", line)
+			t.logger.Info("ClickHouse engine's process", "line", line)
 			t.lines = append(t.lines, line)
 			if len(t.lines) > tailLines {
 				t.lines = t.lines[1:]
@@ -50,7 +50,7 @@ func (t *tailWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// relay logs a line that is a record of the child's own log as such a record, and tells
+// relay logs a line that is a record of the child's own log as such a record, and returns
 // whether it is one.
 func (t *tailWriter) relay(line string) bool {
 	var record map[string]any
@@ -75,7 +75,7 @@ func (t *tailWriter) relay(line string) bool {
 	return true
 }
 
-func (t *tailWriter) said() string {
+func (t *tailWriter) last() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	lines := t.lines

@@ -28,7 +28,7 @@ func TestChildLog(t *testing.T) {
 	if strings.Contains(out.String(), "detail") || strings.Contains(out.String(), "2001-12-01") {
 		t.Errorf("debug, or the child's time, is logged:\n%s", out.String())
 	}
-	if got, want := w.said(), `: half a line | {"msg":"no level"} | the end`; got != want {
+	if got, want := w.last(), `: half a line | {"msg":"no level"} | the end`; got != want {
 		t.Errorf("said %q, want %q", got, want)
 	}
 }

@@ -87,7 +87,7 @@ func TestClickHouseGo(t *testing.T) {
 	}
 }
 
-// large passes an answer of many blocks.
+// large passes a response of many blocks.
 func large(t *testing.T, conn driver.Conn) {
 	t.Helper()
 	rows, err := conn.Query(t.Context(), "SELECT number, toString(number) FROM numbers(500000)")

@@ -15,7 +15,7 @@
 //
 // What it promises:
 //
-//   - An insert that was answered with success is on disk: parts are written
+//   - An insert that succeeded is on disk: parts are written
 //     with fsync_after_insert and fsync_part_directory, so a kill -9 of any
 //     process loses nothing, and neither does a power loss on a disk that
 //     honours fsync. Should the folder be lost or damaged all the same, it is
@@ -34,7 +34,7 @@
 //     sorting key where rows are merged.) A server that was given no writer's
 //     password, as one started by hand, asks for none.
 //   - A child of an instance ends when its stdin closes, so it never outlives
-//     its parent; one that is a process of its own, when it is told to.
+//     its parent; one that is a process of its own, when it is asked to.
 //     A successor that finds the folder still locked waits up to ten seconds.
 //
 // What it does not promise: external tables, and statements that set up a

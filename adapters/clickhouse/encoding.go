@@ -14,8 +14,8 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// answerEncodings are what an answer may be compressed by, the best first.
-var answerEncodings = []string{"zstd", "lz4", "gzip", "deflate"}
+// responseEncodings are what a response may be compressed by, the best first.
+var responseEncodings = []string{"zstd", "lz4", "gzip", "deflate"}
 
 // acceptedEncoding picks one that the client takes (RFC 9110, section 12.5.3); empty is
 // none. Weights but 0 are not looked at.
@@ -26,7 +26,7 @@ func acceptedEncoding(h http.Header) string {
 		weight = strings.TrimRight(strings.ReplaceAll(weight, " ", ""), "0")
 		taken[strings.ToLower(strings.TrimSpace(name))] = weight != "q=" && weight != "q=0."
 	}
-	for _, encoding := range answerEncodings {
+	for _, encoding := range responseEncodings {
 		if taken[encoding] {
 			return encoding
 		}
@@ -40,7 +40,7 @@ func encoder(w io.Writer, encoding string) (io.WriteCloser, error) {
 	case "zstd":
 		z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
 		if err != nil {
-			return nil, fmt.Errorf("compress the answer: %w", err)
+			return nil, fmt.Errorf("compress the response: %w", err)
 		}
 		return z, nil
 	case "lz4":

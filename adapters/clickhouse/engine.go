@@ -77,7 +77,7 @@ func startEngine(ctx context.Context, libraryPath, dir string, memory int64) (*e
 	return e, nil
 }
 
-// boot opens the first connection. The library says nothing about why one is
+// boot opens the first connection. The library gives no reason why one is
 // refused; with our own lock held, the engine's own (code 76) can only be one
 // that a dying process is about to let go.
 func (e *engine) boot(ctx context.Context, args []string) error {

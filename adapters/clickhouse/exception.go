@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Codes of ClickHouse exceptions that are told apart here (ErrorCodes.cpp).
+// Codes of ClickHouse exceptions that are distinguished here (ErrorCodes.cpp).
 const (
 	codeBadArguments     = 36
 	codeNotImplemented   = 48
@@ -32,7 +32,7 @@ const (
 // Exception is an error in ClickHouse's own form.
 type Exception struct {
 	Code    int
-	Message string // the whole text, as ClickHouse prints it
+	Message string // the full text, as ClickHouse prints it
 }
 
 func (e *Exception) Error() string { return e.Message }
@@ -55,7 +55,7 @@ func parseException(text string) *Exception {
 	return refuse(codeUnknown, "%s", text)
 }
 
-// httpStatus is the status ClickHouse answers an exception with.
+// httpStatus is the status of ClickHouse's response to an exception.
 func (e *Exception) httpStatus() int {
 	switch e.Code {
 	case 6, 20, 25, 26, 27, 34, 35, codeBadArguments, 38, 41, 42, 43, 53, codeSyntax, 70, 72, 117, 129, 131, 376, 377, 441, 457,

@@ -98,7 +98,7 @@ func (f *front) insert(conn *connection, q *request, rows *os.File) (result, err
 func (f *front) read(ctx context.Context, conn *connection, q *request, out *response) (result, error) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
-		return result{}, fmt.Errorf("make a pipe for an answer: %w", err)
+		return result{}, fmt.Errorf("make a pipe for a response: %w", err)
 	}
 	defer func() { _ = reader.Close() }()
 	statement, format := outputTo(conn, q, pathOf(writer))
@@ -129,7 +129,7 @@ func (f *front) read(ctx context.Context, conn *connection, q *request, out *res
 	for {
 		var again <-chan time.Time
 		if broken != nil {
-			// Not yet registered or already done: the next round tells.
+			// Not yet registered or already done: the next round finds out.
 			if err := f.engine.kill(q.token); err != nil {
 				f.logger.Warn("cancelling a ClickHouse statement failed", "error", err)
 			}
@@ -169,8 +169,8 @@ func outputTo(conn *connection, q *request, path string) (statement, format stri
 }
 
 // forbiddenFunctions reach past the engine without asking for a grant: file()
-// reads any file of the host, hasColumnInTable() connects to a host that it is
-// told, and disk(), in a table's settings, puts it on another path or host.
+// reads any file of the host, hasColumnInTable() connects to any host that it is
+// given, and disk(), in a table's settings, puts it on another path or host.
 var forbiddenFunctions = []string{"file", "hasColumnInTable", "disk"}
 
 // checkFunctions refuses a statement that calls a forbidden function, by the
@@ -187,7 +187,7 @@ func checkFunctions(conn *connection, text []byte, parameters []parameter) error
 	}
 	err = root.walk(func(n *node) error {
 		if n.kind == applies {
-			return refuse(codeAccessDenied, "APPLY is not allowed beside a word such as file")
+			return refuse(codeAccessDenied, "APPLY is not allowed next to a word such as file")
 		}
 		if n.kind == "Function" && slices.ContainsFunc(forbiddenFunctions, func(name string) bool { return strings.EqualFold(name, n.name) }) {
 			return refuse(codeAccessDenied, "the function %s is not allowed", strings.ToLower(n.name))
@@ -271,7 +271,7 @@ func quietValues(conn *connection, head insertHead, rows *os.File) error {
 // onlyWriter hides every other method, so that io.Copy reads piece by piece.
 type onlyWriter struct{ io.Writer }
 
-// syntaxError is what the engine's parser has to say, without running the
+// syntaxError is what the engine's parser finds, without running the
 // text.
 func syntaxError(conn *connection, text []byte) error {
 	if _, err := conn.exec("SELECT formatQuery("+quote(string(text))+") FORMAT Null", "TSV"); err != nil {

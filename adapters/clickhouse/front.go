@@ -93,7 +93,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.active.Add(1)
 		defer f.active.Done()
 		out := newResponse(w, f.engine)
-		if err := f.answer(w, r, out); err != nil {
+		if err := f.serve(w, r, out); err != nil {
 			out.fail(err)
 			f.logFailure(err)
 		}
@@ -126,7 +126,7 @@ func fromHere(r *http.Request) bool {
 	return checkLoopbackHost(host) == nil
 }
 
-func (f *front) answer(w http.ResponseWriter, r *http.Request, out *response) error {
+func (f *front) serve(w http.ResponseWriter, r *http.Request, out *response) error {
 	reader, err := f.users.authenticate(r)
 	if err != nil {
 		return err
@@ -210,7 +210,7 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, out *response) er
 }
 
 // killByID cancels the statement that a client knows by its id, and makes the request
-// one that tells so, as KILL does. A reader may kill its own name's.
+// one that shows it, as KILL does. A reader may kill its own name's.
 func (f *front) killByID(q *request, id string) error {
 	s, found := f.running.find(id)
 	if found = found && s.token != q.token && (q.reader == nil || s.user == q.user()); found {
@@ -250,7 +250,7 @@ func takeSlot(ctx context.Context, slots chan struct{}) error {
 	}
 }
 
-// readRows keeps the rows of an insert, whole, where the engine can read them:
+// readRows keeps all rows of an insert where the engine can read them:
 // an insert whose sender breaks off is never begun.
 func readRows(rows io.Reader, limit int64) (*os.File, error) {
 	file, err := newPayload()

@@ -20,7 +20,7 @@ func isHello(q *request) bool {
 	return !q.isInsert && bytes.Equal(bytes.TrimSpace(q.text), []byte(hello))
 }
 
-// answerHello says revision 0, in a block at the revision asked for. The
+// answerHello sends revision 0, in a block at the revision asked for. The
 // engine gives its blocks at revision 0, so nothing need be transcoded.
 func (f *front) answerHello(q *request, out *response) error {
 	if !strings.EqualFold(q.format, "Native") {

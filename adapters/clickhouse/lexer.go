@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// tokenKind tells apart what the front needs to know; everything else is a
+// tokenKind distinguishes what the front needs to know; everything else is a
 // symbol.
 type tokenKind int
 

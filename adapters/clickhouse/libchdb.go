@@ -147,7 +147,7 @@ func (c *connection) exec(statement, format string, parameters ...parameter) (re
 	return res, nil
 }
 
-// statementClass is what the engine's own parser says a statement does.
+// statementClass is what a statement does, by the engine's own parser.
 type statementClass uint32
 
 const (

@@ -17,7 +17,7 @@ const LibraryVersion = "26.7.3-stable.1"
 const LibraryEnv = "RECAPITO_CLICKHOUSE_LIBRARY"
 
 // ErrNoLibrary is reported when the engine's library is not there or does not
-// load. The message says how to get it.
+// load. The message explains how to get it.
 var ErrNoLibrary = errors.New("the ClickHouse engine's library is not usable")
 
 const howToGetIt = "run `make clickhouse-library` to fetch it (needs npm), name a file in " + LibraryEnv +
@@ -26,7 +26,7 @@ const howToGetIt = "run `make clickhouse-library` to fetch it (needs npm), name 
 // LibraryPath returns the engine's library file: the one that
 // RECAPITO_CLICKHOUSE_LIBRARY names, else the one in the cache folder
 // ($XDG_CACHE_HOME or ~/.cache, then recapito/clickhouse/VERSION). The error
-// wraps [ErrNoLibrary] and says how to get it.
+// wraps [ErrNoLibrary] and explains how to get it.
 func LibraryPath() (string, error) {
 	path := os.Getenv(LibraryEnv)
 	if path == "" {

@@ -45,7 +45,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Error("the process did not stay")
 	}
 	// What the engine counts is not all that the system counts: the library's own pages are
-	// not. An answer held whole would be far beyond this. The race detector's own memory, of
+	// not. A response held in memory would be far beyond this. The race detector's own memory, of
 	// which it takes several times what it watches, says nothing of the product.
 	if peak := peakBytes(t, s.PID()); peak > limit+limit/2 && !raceEnabled {
 		t.Errorf("the child took %d MiB, its limit is %d", peak>>20, limit>>20)

@@ -25,7 +25,7 @@ var nativeBlockInfo = []byte{1, 0, 2, 0xff, 0xff, 0xff, 0xff, 0}
 
 var errShortNative = errors.New("the engine's blocks end early")
 
-// wantsRevision tells whether an answer's blocks are to be those of a revision. The
+// wantsRevision reports whether a response's blocks are to be those of a revision. The
 // engine writes revision 0, which is what clickhouse-go reads after our hello, though it
 // asks for more; other clients mean what they ask for.
 func (q *request) wantsRevision(format string) bool {

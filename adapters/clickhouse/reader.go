@@ -19,8 +19,8 @@ const (
 	memoryPerReading = 4 // a reader's statement may take this part of the engine's memory
 )
 
-// readerSettings may be set by a reader in the URL, beside those that only form
-// the output. Every other one is refused, since it may undo a filter or tell of
+// readerSettings may be set by a reader in the URL, next to those that only form
+// the output. Every other one is refused, since it may undo a filter or show
 // what was filtered.
 var readerSettings = []string{
 	"max_execution_time", "max_memory_usage", "max_threads", "max_block_size", "max_result_rows", "max_result_bytes", "result_overflow_mode",
@@ -34,7 +34,7 @@ var readerSettings = []string{
 	"async_insert", "wait_for_async_insert", "insert_deduplicate", "log_queries", "readonly",
 }
 
-// hiddenSettings would tell how much was read, the rows of others too, or give the whole
+// hiddenSettings would show how much was read, the rows of others too, or give all of the
 // dictionary of a LowCardinality column, which a part's rows share whoever's they are.
 var hiddenSettings = []string{"output_format_write_statistics", "output_format_schema", "output_format_arrow_low_cardinality_as_dictionary"}
 
@@ -69,7 +69,7 @@ func (r relation) readable() bool {
 	return false
 }
 
-// ofNobody says that a table of the read models tells nothing of any tenant, and that
+// ofNobody reports whether a table of the read models holds nothing of any tenant, and that
 // views need it: which spans are summed up, and how far projections are.
 func (r relation) ofNobody() bool {
 	return strings.HasSuffix(r.name, "_whole") || r.name == "completeness_checks"
@@ -102,7 +102,7 @@ func (e *engine) systemTables() ([]string, error) {
 	return strings.Fields(string(res.data)), nil
 }
 
-// openSystemTables say nothing of anybody's data; the filters of those that name tables
+// openSystemTables hold nothing of anyone's data; the filters of those that name tables
 // leave the read models' database.
 var openSystemTables = map[string]string{
 	"one": "", "numbers": "", "numbers_mt": "", "zeros": "", "zeros_mt": "", "functions": "", "formats": "", "settings": "",
@@ -112,7 +112,7 @@ var openSystemTables = map[string]string{
 }
 
 // onlyOf is the filter of a system table by the read models' database. The engine takes
-// an alias for a table's name, so it also says which table it is for: on any other one it
+// an alias for a table's name, so it also names the table it is for: on any other one it
 // leaves nothing.
 func onlyOf(table, column string) string {
 	return fmt.Sprintf("_database = 'system' AND _table = '%s' AND %s = '%s'", table, column, Database)
@@ -145,7 +145,7 @@ func rowFilters(tenant string, system []string, all []relation) string {
 	return "{" + b.String() + "}"
 }
 
-// prepareReader gives the session what a reader has. The answer is only released if the
+// prepareReader gives the session what a reader has. The response is only released if the
 // tables are then still those that the filters are for.
 func (f *front) prepareReader(conn *connection, q *request, out *response) error {
 	if q.isInsert {

@@ -53,7 +53,7 @@ func TestReadersFindNoWayRound(t *testing.T) {
 			t.Errorf("%s: %d, code %q, %.200s", statement, a.status, a.code(), a.body)
 		}
 	}
-	// Rows of a part share a dictionary, which Arrow could give whole.
+	// Rows of a part share a dictionary, which Arrow could give in full.
 	for _, value := range []string{"0", "1"} {
 		for _, format := range []string{"Arrow", "ArrowStream", "Parquet", "ORC", "Native"} {
 			params := q("default_format", format, "output_format_arrow_compression_method", "none", "output_format_parquet_compression_method", "none",

@@ -173,7 +173,7 @@ func readersSee(t *testing.T, s *clickhouse.Supervised, alpha, beta string) {
 	}
 }
 
-// leaks says when an answer holds what is another tenant's, or how much that is.
+// leaks returns an error when a response holds what is another tenant's, or how much that is.
 func leaks(t *testing.T, what string, a answer) {
 	t.Helper()
 	text := a.body

@@ -17,7 +17,7 @@ var (
 	readerTableFunctions = []string{"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "primes", "values", "view", "null"}
 
 	// readerFunctions are refused wherever they stand: they read tables that they name
-	// in a text, or tell of the engine and its machine.
+	// in a text, or show the engine and its machine.
 	readerFunctions = []string{
 		"joinget", "joingetornull", "file", "hascolumnintable", "disk", "merge", "loop", "dictionary", "remote", "remotesecure", "cluster",
 		"clusterallreplicas", "url", "executable", "eval", "input", "viewexplain", "viewifpermitted", "getserversetting", "getmergetreesetting",
@@ -30,14 +30,14 @@ var (
 	// inFunctions take a table to their right.
 	inFunctions = []string{"in", "notin", "nullin", "notnullin", "globalin", "globalnotin", "globalnullin", "globalnotnullin"}
 
-	// volumes are the columns of the tables of tables that tell how much there is of
+	// volumes are the columns of the tables of tables that show how much there is of
 	// all tenants.
 	volumes = []string{
 		"total_rows", "total_bytes", "total_bytes_uncompressed", "total_marks", "lifetime_rows", "lifetime_bytes", "parts", "active_parts",
 		"data_compressed_bytes", "data_uncompressed_bytes", "marks_bytes", "statistics", "table_rows", "data_length", "index_length",
 		"max_data_length", "cardinality", "data_free", "avg_row_length", "serialization_hint",
 	}
-	// positions are the columns that every table has and that tell where its rows lie,
+	// positions are the columns that every table has and that show where its rows lie,
 	// and with that how many of others' lie before them.
 	positions = []string{
 		"_part", "_part_index", "_part_uuid", "_part_offset", "_part_starting_offset", "_part_granule_offset", "_part_data_version",
@@ -124,7 +124,7 @@ func checkReader(conn *connection, q *request, all []relation) error {
 	return nil
 }
 
-// namesTable tells whether an identifier may be a table's: in FROM, or to the right of IN,
+// namesTable reports whether an identifier may be a table's: in FROM, or to the right of IN,
 // where a table of the engine Set is read without a filter.
 func (n *node) namesTable() bool {
 	if n.kind == "TableIdentifier" {
@@ -147,7 +147,7 @@ func checkReaderFunction(n *node) error {
 	return nil
 }
 
-// deniedFunction tells whether a function, in small letters, is not for readers.
+// deniedFunction reports whether a function, in small letters, is not for readers.
 func deniedFunction(name string) bool {
 	return slices.Contains(readerFunctions, name) ||
 		slices.ContainsFunc(readerFunctionPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
@@ -158,7 +158,7 @@ func isVolumeTable(name string) bool {
 	return (database == "system" || database == "information_schema") && slices.Contains(volumeTables, table)
 }
 
-// checkVolumes refuses the columns that tell how much there is, in a statement that asks
+// checkVolumes refuses the columns that show how much there is, in a statement that asks
 // the tables of tables, and every way to name columns without naming them.
 func checkVolumes(n *node) error {
 	part := strings.ToLower(n.name[strings.LastIndexByte(n.name, '.')+1:])

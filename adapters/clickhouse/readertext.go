@@ -9,13 +9,13 @@ import "strings"
 // parser writes is looked at too; there a word is one word, however it was quoted.
 
 // checkReaderText refuses what a reader's statement must not hold, wherever it stands, and
-// says how many SELECTs there are: as many must be in the tree.
+// returns how many SELECTs there are: as many must be in the tree.
 func checkReaderText(q *request, text string) (selects int, err error) {
 	// Formats so named end with how much was read.
 	if strings.Contains(strings.ToLower(text+" FORMAT "+q.format), "withprogress") {
-		return 0, refuse(codeAccessDenied, "Not enough privileges: the format tells how much was read. (ACCESS_DENIED)")
+		return 0, refuse(codeAccessDenied, "Not enough privileges: the format shows how much was read. (ACCESS_DENIED)")
 	}
-	// PREWHERE comes before the filters: an exception in it would tell of others' rows.
+	// PREWHERE comes before the filters: an exception in it would show others' rows.
 	if strings.Contains(strings.ToLower(text), "prewhere") {
 		return 0, refuse(codeAccessDenied, "%s: Not enough privileges: PREWHERE is not for readers; WHERE is. (ACCESS_DENIED)", q.reader.Name)
 	}

@@ -53,14 +53,14 @@ type request struct {
 
 	revision    uint64 // client_protocol_version
 	knowsHello  bool   // the client is clickhouse-go, which asks for the revision first
-	blocks      bool   // compress=1: the answer in ClickHouse's compressed blocks
+	blocks      bool   // compress=1: the response in ClickHouse's compressed blocks
 	blockMethod compress.Method
 	encoding    string
 }
 
 // notSettings are query parameters of the HTTP interface itself. Those that
 // are empty words here (role, wait_end_of_query, …) are accepted and mean
-// nothing: an answer is held back only until its first part is there.
+// nothing: a response is held back only until its first part is there.
 var notSettings = []string{
 	"query", "database", "default_format", "query_id", "user", "password", "quota_key", "role",
 	"compress", "decompress", "client_protocol_version", "buffer_size", "wait_end_of_query",
@@ -245,7 +245,7 @@ func (p *patientReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// bodyError is what a body that cannot be read is answered with. The cause is
+// bodyError is the response to a body that cannot be read. The cause is
 // the sender's own doing and may hold its bytes, so it is not repeated.
 func bodyError(err error) error {
 	if e := new(Exception); errors.As(err, &e) {

@@ -17,14 +17,14 @@ import (
 
 const (
 	// What is held back before the status is sent, so that a statement that
-	// fails early is answered with the right one.
+	// fails early has the right one.
 	holdBytes  = 256 << 10
 	blockBytes = 1 << 20 // of one compressed block, uncompressed
 
 	writePatience = 60 * time.Second // for a reader to take what is written
 )
 
-// response is the answer to one request: held back at first, then streamed,
+// response is the response to one request: held back at first, then streamed,
 // compressed as the client asked.
 type response struct {
 	w       http.ResponseWriter
@@ -36,7 +36,7 @@ type response struct {
 	format string // of the output, once known
 	method compress.Method
 	blocks bool
-	// encoding compresses the whole body; blocks are compressed already. Empty: none.
+	// encoding compresses the complete body; blocks are compressed already. Empty: none.
 	encoding string
 
 	release func() error // what must still hold when the first byte goes out; may be nil
@@ -52,7 +52,7 @@ func newResponse(w http.ResponseWriter, e *engine) *response {
 	return &response{w: w, control: http.NewResponseController(w), engine: e, tag: strings.ToLower(rand.Text()[:16])}
 }
 
-// of takes what the request says about its answer.
+// of takes what the request asks for its response.
 func (o *response) of(q *request) {
 	o.id, o.format, o.blocks, o.method = q.id, q.format, q.blocks, q.blockMethod
 	if !q.blocks {
@@ -88,7 +88,7 @@ func (o *response) write(p []byte) (int, error) {
 	_ = o.control.SetWriteDeadline(time.Now().Add(writePatience))
 	n, err := o.body.Write(p)
 	if err != nil {
-		return n, fmt.Errorf("write the answer: %w", err)
+		return n, fmt.Errorf("write the response: %w", err)
 	}
 	return n, nil
 }
@@ -98,7 +98,7 @@ func (o *response) writeBlock(p []byte) error {
 		o.packer = compress.NewWriter(compress.LevelZero, o.method)
 	}
 	if err := o.packer.Compress(p); err != nil {
-		return fmt.Errorf("compress the answer: %w", err)
+		return fmt.Errorf("compress the response: %w", err)
 	}
 	_, err := o.write(o.packer.Data)
 	return err
@@ -136,7 +136,7 @@ func (o *response) start() error {
 	return err
 }
 
-// header sets what every answer has.
+// header sets what every response has.
 func (o *response) header(format string) {
 	h := o.w.Header()
 	h.Set("Content-Type", contentType(format))
@@ -175,13 +175,13 @@ func (o *response) end() error {
 	}
 	if o.closer != nil {
 		if err := o.closer.Close(); err != nil {
-			return fmt.Errorf("end the answer: %w", err)
+			return fmt.Errorf("end the response: %w", err)
 		}
 	}
 	return nil
 }
 
-// fail answers with an exception: with its status, or within the body if that
+// fail sends an exception: with its status, or within the body if that
 // is already on its way.
 func (o *response) fail(err error) {
 	e := new(Exception)
@@ -189,14 +189,14 @@ func (o *response) fail(err error) {
 		e = refuse(codeUnknown, "the front failed")
 	}
 	if o.started {
-		// If this fails too, the client is gone, and so is whom to tell.
+		// If this fails too, the client is gone, and no one is left to report to.
 		_ = o.failWithin(e)
 		return
 	}
 	o.header("TabSeparated")
 	h := o.w.Header()
 	h.Set("Content-Type", "text/plain; charset=UTF-8")
-	h.Del("Content-Length") // of an answer that is not given
+	h.Del("Content-Length") // of a response that is not sent
 	h.Del("Content-Encoding")
 	h.Del("X-ClickHouse-Summary")
 	h.Set("X-ClickHouse-Exception-Code", strconv.Itoa(e.Code))

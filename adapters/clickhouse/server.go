@@ -15,14 +15,14 @@ type ServerOptions struct {
 	Addr    string // a loopback address, such as 127.0.0.1:8123; port 0 picks one
 	Library string // the library's file; empty: LibraryPath
 	Memory  int64  // bytes for the process; 0: DefaultMemory
-	Users   Users  // who may use it, where Stdin does not say so
+	Users   Users  // who may use it, where Stdin does not hold them
 
 	// Stdin ends the server when it ends, if it is set. The parent holds the other
-	// side; it says the Users first, in one line, and then writes no more.
+	// side; it sends the Users first, in one line, and then writes no more.
 	Stdin  io.Reader
 	Logger *slog.Logger
 
-	// Ready is called once, when requests are answered. A child of [Start]
+	// Ready is called once, when requests are served. A child of [Start]
 	// must print the address as one line on stdout then ([PrintReady]).
 	Ready func(addr string)
 }
@@ -86,7 +86,7 @@ func RunServer(ctx context.Context, o ServerOptions) error {
 		return err
 	}
 	if o.Stdin != nil {
-		users, err := hearUsers(o.Stdin)
+		users, err := receiveUsers(o.Stdin)
 		if err != nil {
 			return err
 		}

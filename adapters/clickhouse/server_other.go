@@ -8,7 +8,7 @@ import (
 )
 
 // runEngine is never reached: there is no library for these systems, and
-// checkLibrary says so.
+// checkLibrary returns an error where it does not.
 func runEngine(context.Context, ServerOptions) error { return ErrNoLibrary }
 
 // hideStdin is for the library, which is not there.

@@ -62,7 +62,7 @@ func TestSessionsDoNotLeak(t *testing.T) {
 	wait.Wait()
 }
 
-// Many requests at once, each with an answer of its own.
+// Many requests at once, each with a response of its own.
 func TestManyAtOnce(t *testing.T) {
 	base := engine(t).URL()
 	var wait sync.WaitGroup

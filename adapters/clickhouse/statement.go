@@ -99,7 +99,7 @@ func dataStart(text []byte, pos int) int {
 
 // outputForms are the ways to write a reading statement so that its output
 // goes to a file: with the clause before its FORMAT, and with it at the end.
-// The engine's parser says which one is right; a column may be named format.
+// The engine's parser decides which one is right; a column may be named format.
 func outputForms(text []byte, path, defaultFormat string) (forms []string, formats []string) {
 	l := &lexer{text: text}
 	var tokens []token
@@ -142,7 +142,7 @@ func outputClause(path string) string {
 	return fmt.Sprintf(" INTO OUTFILE '%s' TRUNCATE COMPRESSION 'none' ", path)
 }
 
-// setsSession tells that a statement changes nothing but the session that it runs in.
+// setsSession reports whether a statement changes nothing but the session that it runs in.
 func setsSession(text []byte) bool {
 	l := &lexer{text: text}
 	first, ok := l.next()
@@ -161,7 +161,7 @@ func setsSession(text []byte) bool {
 	return false
 }
 
-// touchesFiles tells that a text names the clauses that read or write files,
+// touchesFiles reports whether a text names the clauses that read or write files,
 // anywhere in it, quoted or not: this must not depend on our lexer and the
 // engine's agreeing.
 func touchesFiles(text []byte) bool {

@@ -29,10 +29,10 @@ type SupervisorOptions struct {
 	Dir  string
 	Addr string // a loopback address; with port 0 the first child's choice is kept
 
-	// Readers are the users beside the writer, whose password is made by Start.
+	// Readers are the users besides the writer, whose password is made by Start.
 	Readers []Reader
 
-	// HangAfter is for how long a child that answers nothing is waited for before it is
+	// HangAfter is how long a child may leave its pings unanswered before it is
 	// killed and started again; 0: [DefaultHangAfter].
 	HangAfter time.Duration
 
@@ -40,7 +40,7 @@ type SupervisorOptions struct {
 }
 
 const (
-	readyPatience = 60 * time.Second // for a child to answer requests
+	readyPatience = 60 * time.Second // for a child to serve requests
 
 	// A child drains and stops its engine within these; then it is killed.
 	closePatience = drainPatience + 2*stopPatience + 5*time.Second
@@ -72,8 +72,8 @@ var (
 	errClosed   = errors.New("the ClickHouse engine is stopped")
 )
 
-// Start starts the engine and waits until it answers. A library that is
-// missing or does not load is an error that says how to get one, and so is
+// Start starts the engine and waits until it serves. A library that is
+// missing or does not load is an error that explains how to get one, and so is
 // every other reason for which the first child does not come up; later ones
 // are tried again for ever, with a back-off. ctx bounds the start only.
 func Start(ctx context.Context, o SupervisorOptions) (*Supervised, error) {
@@ -126,7 +126,7 @@ func (s *Supervised) URL() string {
 // Password is the writer's.
 func (s *Supervised) Password() string { return s.users.WriterPassword }
 
-// State is nil while the engine answers, else why it does not.
+// State is nil while the engine serves, else the reason.
 func (s *Supervised) State() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -240,11 +240,11 @@ func (s *Supervised) spawn(ctx context.Context) (*child, error) {
 		}
 		_, _ = io.Copy(io.Discard, stdout)
 		err := cmd.Wait()
-		c.err = fmt.Errorf("the ClickHouse engine's process ended (%w)%s", orExit(err), tail.said())
+		c.err = fmt.Errorf("the ClickHouse engine's process ended (%w)%s", orExit(err), tail.last())
 		close(c.exited)
 	}()
 
-	if err := s.users.tell(stdin); err != nil {
+	if err := s.users.send(stdin); err != nil {
 		s.kill(c)
 		return nil, errors.Join(err, c.err)
 	}
@@ -254,7 +254,7 @@ func (s *Supervised) spawn(ctx context.Context) (*child, error) {
 	case addr := <-address:
 		if err := checkLoopback(addr); err != nil {
 			s.kill(c)
-			return nil, fmt.Errorf("the ClickHouse engine's process said no address: %w", err)
+			return nil, fmt.Errorf("the ClickHouse engine's process sent no address: %w", err)
 		}
 		s.addr = addr
 		s.setState(nil, cmd.Process)
@@ -267,7 +267,7 @@ func (s *Supervised) spawn(ctx context.Context) (*child, error) {
 		err = fmt.Errorf("not ready within %s", readyPatience)
 	}
 	s.kill(c)
-	return nil, fmt.Errorf("start the ClickHouse engine: %w%s", err, tail.said())
+	return nil, fmt.Errorf("start the ClickHouse engine: %w%s", err, tail.last())
 }
 
 func orExit(err error) error {

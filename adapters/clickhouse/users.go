@@ -21,7 +21,7 @@ const Writer = "recapito"
 // Users are who may use an engine. They are the front's: the engine itself knows one
 // user only.
 type Users struct {
-	// WriterPassword is that of the user [Writer]. Empty: nobody needs a password, and
+	// WriterPassword is that of the user [Writer]. Empty: no one needs a password, and
 	// whoever does not give a reader's name may write.
 	WriterPassword string `json:"writer_password"`
 	// Readers see the rows of their tenant, and change nothing.
@@ -36,13 +36,13 @@ type Reader struct {
 }
 
 const (
-	maxUsersBytes  = 1 << 20 // of the line that tells a child its users
+	maxUsersBytes  = 1 << 20 // of the line that gives a child its users
 	maxTenantBytes = 256
 )
 
 var readerName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
 
-// Check tells what is wrong with the readers, naming none of their secrets.
+// Check returns what is wrong with the readers, naming none of their secrets.
 func (u Users) Check() error {
 	var errs []error
 	seen := map[string]bool{Writer: true}
@@ -64,20 +64,20 @@ func (u Users) Check() error {
 
 func newPassword() string { return rand.Text() + rand.Text() }
 
-// tell writes the users as the first line of a child's stdin.
-func (u Users) tell(child io.Writer) error {
+// send writes the users as the first line of a child's stdin.
+func (u Users) send(child io.Writer) error {
 	line, err := json.Marshal(u)
 	if err != nil {
 		return fmt.Errorf("encode the engine's users: %w", err)
 	}
 	if _, err := child.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("tell the engine its users: %w", err)
+		return fmt.Errorf("send the engine its users: %w", err)
 	}
 	return nil
 }
 
-// hearUsers reads what tell wrote.
-func hearUsers(stdin io.Reader) (Users, error) {
+// receiveUsers reads what send wrote.
+func receiveUsers(stdin io.Reader) (Users, error) {
 	var u Users
 	line, err := bufio.NewReader(io.LimitReader(stdin, maxUsersBytes)).ReadBytes('\n')
 	if err != nil {

@@ -11,17 +11,17 @@ import (
 	"recapito/retry"
 )
 
-// DefaultHangAfter is how long a child may answer nothing, not even /ping, which needs
+// DefaultHangAfter is how long a child may leave everything unanswered, even /ping, which needs
 // no engine and no slot. It is far more than a busy machine delays it.
 const DefaultHangAfter = 30 * time.Second
 
-// A child is asked this many times within its HangAfter; when none is answered, it
+// A child is asked this many times within its HangAfter; when none succeeds, it
 // hangs.
 const hangProbes = 3
 
-var errHangs = errors.New("the ClickHouse engine does not answer")
+var errHangs = errors.New("the ClickHouse engine does not respond")
 
-// watch asks the child again and again whether it answers, and kills one that hangs:
+// watch pings the child again and again, and kills one that hangs:
 // supervise then starts another. The function it returns ends the watch and waits for
 // its end.
 func (s *Supervised) watch(c *child) (unwatch func()) {
@@ -68,13 +68,13 @@ func ping(ctx context.Context, client *http.Client, url string) error {
 	if err != nil {
 		return fmt.Errorf("make a ping: %w", err)
 	}
-	answer, err := client.Do(r)
+	response, err := client.Do(r)
 	if err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	if _, err := io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<10)); err != nil {
-		return fmt.Errorf("read the answer to a ping: %w", err)
+	defer func() { _ = response.Body.Close() }()
+	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, 1<<10)); err != nil {
+		return fmt.Errorf("read the response to a ping: %w", err)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func written(conn *connection, text string) (string, error) {
 	return conn.texts[text], nil
 }
 
-// differBy tells that the engine reads two statements alike but for a clause, which only
+// differBy reports whether the engine reads two statements alike but for a clause, which only
 // the longer one has. What does not parse is not alike.
 func differBy(conn *connection, longer, shorter, clause string) bool {
 	long, err := written(conn, longer)

@@ -29,16 +29,16 @@ type request struct {
 	removal  *removal    // of a scavenge
 	along    *request    // to the metadata stream, placed together with this one
 	claimed  atomic.Bool // by the writer, or by an appender that gave up before that
-	answer   chan answer // room for one
+	reply    chan reply  // room for one
 }
 
-type answer struct {
+type reply struct {
 	appended event.Appended
 	err      error
 }
 
 // Append implements commands.Store. If ctx ends before the writer took the append, it
-// is withdrawn and event.ErrUnavailable answered; if it ends after that,
+// is withdrawn and Append returns event.ErrUnavailable; if it ends after that,
 // event.ErrUnknownOutcome.
 func (l *Log) Append(ctx context.Context, stream string, expected event.Expected, events []event.New) (event.Appended, error) {
 	if err := checkAppendable(stream); err != nil {
@@ -62,13 +62,13 @@ func checkExpected(expected event.Expected) error {
 	return nil
 }
 
-// submit hands a request to the writer and waits for its answer.
+// submit hands a request to the writer and waits for its reply.
 func (l *Log) submit(ctx context.Context, r *request) (event.Appended, error) {
 	if err := l.enqueue(ctx, r); err != nil {
 		return event.Appended{}, err
 	}
 	select {
-	case a := <-r.answer:
+	case a := <-r.reply:
 		r.release()
 		return a.appended, a.err
 	case <-ctx.Done():
@@ -77,7 +77,7 @@ func (l *Log) submit(ctx context.Context, r *request) (event.Appended, error) {
 		return event.Appended{}, fmt.Errorf("%w: append withdrawn before it was written: %w", event.ErrUnavailable, context.Cause(ctx))
 	}
 	select {
-	case a := <-r.answer: // both were ready
+	case a := <-r.reply: // both were ready
 		return a.appended, a.err
 	default:
 		return event.Appended{}, fmt.Errorf("%w: %w", event.ErrUnknownOutcome, context.Cause(ctx))
@@ -86,7 +86,7 @@ func (l *Log) submit(ctx context.Context, r *request) (event.Appended, error) {
 
 // requests are used again, with their memory: to allocate it anew was a fifth of what an
 // append cost.
-var requests = sync.Pool{New: func() any { return &request{answer: make(chan answer, 1)} }}
+var requests = sync.Pool{New: func() any { return &request{reply: make(chan reply, 1)} }}
 
 // keptBytes is the largest encoded append whose memory is kept for another.
 const keptBytes = 16 << 10
@@ -122,14 +122,14 @@ func (r *request) describe(last event.New) {
 	}
 }
 
-// release gives a request back that was answered. One that may still be with the writer
+// release gives a request back that has its reply. One that may still be with the writer
 // is left to the garbage collector.
 func (r *request) release() {
 	if cap(r.encoded) > keptBytes {
 		return
 	}
 	clear(r.bodies)
-	*r = request{bodies: r.bodies[:0], flags: r.flags[:0], encoded: r.encoded[:0], answer: r.answer}
+	*r = request{bodies: r.bodies[:0], flags: r.flags[:0], encoded: r.encoded[:0], reply: r.reply}
 	requests.Put(r)
 }
 

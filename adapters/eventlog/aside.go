@@ -6,7 +6,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// applyAside writes a synced batch beside the writer's: of what is derived from events,
+// applyAside writes a synced batch of its own, while the writer writes others: of what is derived from events,
 // never events. The caller has entered the log. A failure makes the log read-only, as
 // the writer's does. While appends are refused to keep the reserve it goes on: it is
 // little, or gives space back.

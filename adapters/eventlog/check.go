@@ -35,7 +35,7 @@ func (p Problem) String() string {
 	return strings.TrimSuffix(b.String(), " ") + ": " + p.What
 }
 
-// Checked says what a check has looked at.
+// Checked counts what a check has looked at.
 type Checked struct {
 	Events   uint64 `json:"events"`
 	Streams  uint64 `json:"streams"`
@@ -49,10 +49,10 @@ const maxCorruptHeld = 1 << 16
 // Check reads everything there is and holds each part against the others: every record,
 // index entry, head and link by its checksum; every index entry, head and link against
 // the record it leads to; and, unless that has shown already that none is missing, every
-// record against what should lead to it. It tells every problem, and ends with an error
+// record against what should lead to it. It reports every problem, and ends with an error
 // only if it cannot go on.
-func (i *Inspection) Check(ctx context.Context, tell func(Problem), progress Progress) (Checked, error) {
-	c := &checker{Inspection: i, ctx: ctx, tell: tell, progress: progress, total: i.entries(), held: map[event.Position]Problem{}}
+func (i *Inspection) Check(ctx context.Context, report func(Problem), progress Progress) (Checked, error) {
+	c := &checker{Inspection: i, ctx: ctx, report: report, progress: progress, total: i.entries(), held: map[event.Position]Problem{}}
 	if i.lost != nil {
 		c.found(Problem{What: i.lost.Error()})
 	}
@@ -71,7 +71,7 @@ func (i *Inspection) Check(ctx context.Context, tell func(Problem), progress Pro
 type checker struct {
 	*Inspection
 	ctx         context.Context
-	tell        func(Problem)
+	report      func(Problem)
 	progress    Progress
 	done, total uint64
 	checked     Checked
@@ -84,7 +84,7 @@ type checker struct {
 
 func (c *checker) found(p Problem) {
 	c.checked.Problems++
-	c.tell(p)
+	c.report(p)
 }
 
 // each walks a space. What hinders it is a problem.
@@ -166,7 +166,7 @@ func (c *checker) indexes() error {
 			if err != nil || !found {
 				c.found(Problem{Stream: string(stream), What: missing("its head", err)})
 			} else {
-				h, _ = decodeHead(key, value) // what is wrong with it is told of later
+				h, _ = decodeHead(key, value) // what is wrong with it is reported later
 			}
 			next = h.first // those before it were scavenged
 		}
@@ -208,7 +208,7 @@ func (c *checker) follow(stream string, r event.Revision, p event.Position) {
 	c.found(Problem{Stream: stream, Revision: &r, Position: p, What: what})
 }
 
-// rest tells of the corrupt records that no index entry named.
+// rest reports the corrupt records that no index entry named.
 func (c *checker) rest() error {
 	positions := make([]event.Position, 0, len(c.held))
 	for p := range c.held {
@@ -247,7 +247,7 @@ func (c *checker) heads() error {
 		}
 		c.limits(stream, h)
 		if _, found, err := c.log.positionAt(stream, h.next); err != nil || found {
-			c.found(Problem{Stream: stream, Revision: &h.next, What: "its index goes on after what its head says is the end"})
+			c.found(Problem{Stream: stream, Revision: &h.next, What: "its index goes on after the end that its head names"})
 		}
 		return nil
 	})
@@ -273,7 +273,7 @@ func (c *checker) limits(stream string, h head) {
 	}
 	rec, err := decodeRecord(key, value)
 	if err != nil {
-		return // told of already
+		return // reported already
 	}
 	switch limits := rec.limits(); {
 	case string(rec.stream) != metadataOf(stream):
@@ -325,9 +325,9 @@ func (c *checker) links() error {
 		last = link.Position
 		rec, found, err := c.log.standing(link.Position)
 		switch {
-		case err != nil: // the record is told of already
+		case err != nil: // the record is reported already
 			leading++
-		case !found: // scavenged; what should not have been is told of by its index entry
+		case !found: // scavenged; what should not have been is reported at its index entry
 		case string(link.Data) != fmt.Sprintf("%d@%s", rec.Revision, rec.Stream) || !slices.Contains(linkStreams(rec.Stream, rec.Type), string(name)):
 			c.found(Problem{Stream: string(name), Revision: &r, Position: link.Position, What: "a link to another event than stands there"})
 		default:
@@ -367,7 +367,7 @@ func (c *checker) unled() error {
 	return c.each(spaceEvents, func(key, value []byte) error {
 		rec, err := decodeRecord(key, value)
 		if err != nil {
-			return nil //nolint:nilerr // told of already
+			return nil //nolint:nilerr // reported already
 		}
 		stream, r := string(rec.stream), rec.revision
 		p, found, err := c.log.positionAt(stream, r)

@@ -41,7 +41,7 @@ func (l *Log) Checkpoint() (dir string, err error) {
 	return dir, nil
 }
 
-// RemoveCheckpoint removes what Checkpoint answered.
+// RemoveCheckpoint removes what Checkpoint returned.
 func (l *Log) RemoveCheckpoint(dir string) error {
 	if err := l.guard.RemoveAll(dir); err != nil {
 		return fmt.Errorf("remove a checkpoint: %w", err)
@@ -49,7 +49,7 @@ func (l *Log) RemoveCheckpoint(dir string) error {
 	return nil
 }
 
-// removeCheckpoints removes those that nobody uses any more.
+// removeCheckpoints removes those that are no longer used.
 func (l *Log) removeCheckpoints() error {
 	if err := l.guard.RemoveAll(l.guard.PathJoin(l.guard.Dir(), checkpointsName)); err != nil {
 		return fmt.Errorf("remove old checkpoints: %w", err)

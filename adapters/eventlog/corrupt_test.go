@@ -147,11 +147,11 @@ func TestCorruptHead(t *testing.T) {
 		}
 		log = openOn(t, fs)
 		if a, err := log.Append(t.Context(), stream, event.Any(), someEvents(1)); !errors.Is(err, ErrCorrupt) {
-			t.Errorf("bit flip in byte %d: append answered %+v, %v, want ErrCorrupt", i, a, err)
+			t.Errorf("bit flip in byte %d: append replied %+v, %v, want ErrCorrupt", i, a, err)
 		}
 		err := log.ReadStream(t.Context(), event.StreamRead{Stream: stream}, func(event.Recorded) error { return errors.New("shown") })
 		if !errors.Is(err, ErrCorrupt) {
-			t.Errorf("bit flip in byte %d: read answered %v, want ErrCorrupt", i, err)
+			t.Errorf("bit flip in byte %d: read replied %v, want ErrCorrupt", i, err)
 		}
 		if err := log.Close(); err != nil {
 			t.Fatal(err)

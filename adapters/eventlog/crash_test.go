@@ -51,7 +51,7 @@ type witness struct {
 // mortal begins the names of streams that are limited, deleted and scavenged.
 const mortal = "mortal-"
 
-// facts are the appends attempted: each must be there whole or not at all.
+// facts are the appends attempted: each must be there in full or not at all.
 type facts struct {
 	mu      sync.Mutex
 	appends [][]string // ids
@@ -94,7 +94,7 @@ func newLoad(log *Log, life int, tried *facts) *load {
 	return &load{log: log, life: life, tried: tried, live: newWitness()}
 }
 
-// append answers how many appends were acknowledged.
+// append returns how many appends were acknowledged.
 func (l *load) append(ctx context.Context, r *rand.Rand) (acknowledged int, err error) {
 	events := someEvents(1 + r.IntN(4))
 	if r.IntN(8) == 0 {

@@ -110,7 +110,7 @@ func makeStores(t *testing.T) []stored {
 	return stores
 }
 
-// damaged damages a copy and answers what came of it.
+// damaged damages a copy and returns what came of it.
 func (s stored) damaged(t *testing.T, rng *rand.Rand) string {
 	fs := vfs.NewMem()
 	if ok, err := vfs.Clone(s.fs, fs, "log", "log"); err != nil || !ok {

@@ -11,14 +11,14 @@ import (
 	"recapito/domain/event"
 )
 
-// verdict on a request: do it, or answer when everything up to a position is durable.
+// verdict on a request: do it, or reply when everything up to a position is durable.
 type verdict struct {
 	write    bool
 	head     head // of its stream
 	metadata head // of the metadata stream, if something is placed there too
 	original head // if its stream is a metadata stream: of the one it limits
 	undelete *request
-	answer   answer
+	reply    reply
 	upTo     event.Position
 }
 
@@ -41,14 +41,14 @@ func (w *writer) decide(b *batch, r *request) (verdict, error) {
 			return verdict{}, err
 		}
 	}
-	deleted := verdict{answer: answer{err: &event.StreamDeleted{Stream: r.stream}}, upTo: max(h.known(), v.original.known())}
+	deleted := verdict{reply: reply{err: &event.StreamDeleted{Stream: r.stream}}, upTo: max(h.known(), v.original.known())}
 	if h.tombstoned || v.original.tombstoned {
 		return deleted, nil
 	}
 	if err := w.alongside(b, r, &v); err != nil {
 		return verdict{}, err
 	}
-	wrong := verdict{answer: answer{err: wrongVersion(r, h)}, upTo: h.known()}
+	wrong := verdict{reply: reply{err: wrongVersion(r, h)}, upTo: h.known()}
 	if r.does == deletes && !h.exists() && h.limitedAt == 0 {
 		return wrong, nil // there is nothing to delete
 	}
@@ -90,7 +90,7 @@ func (w *writer) decide(b *batch, r *request) (verdict, error) {
 		}
 	}
 	appended := event.Appended{Revision: first + event.Revision(len(r.ids)) - 1, Position: last}
-	return verdict{answer: answer{appended: appended}, upTo: last}, nil
+	return verdict{reply: reply{appended: appended}, upTo: last}, nil
 }
 
 func wrongVersion(r *request, h head) error {
@@ -102,7 +102,7 @@ func wrongVersion(r *request, h head) error {
 }
 
 // seen looks for any of the request's ids among the recent events of its stream and
-// answers where its first event would then stand. An impossible place (beyond the end)
+// returns where its first event would then stand. An impossible place (beyond the end)
 // stands for ids that were seen in another order.
 func (w *writer) seen(r *request) (event.Revision, bool) {
 	for i, id := range r.ids {
@@ -118,8 +118,8 @@ func (w *writer) seen(r *request) (event.Revision, bool) {
 	return 0, false
 }
 
-// standsAt says whether an event stands at a revision of the stream, be it in the batch,
-// applied or durable, and answers its position. One that was removed stands there as
+// standsAt reports whether an event stands at a revision of the stream, be it in the batch,
+// applied or durable, and returns its position. One that was removed stands there as
 // long as it is remembered; of others nothing is known below the stream's first revision.
 func (w *writer) standsAt(b *batch, stream string, id uuid.UUID, r, first event.Revision) (bool, event.Position, error) {
 	if s := b.streams[stream]; s != nil && r >= s.first {

@@ -22,19 +22,19 @@ const (
 
 // Delete hides all events of a stream, and lets them be scavenged. The stream is as if
 // it were not there, but for its revisions: the next append goes on where it ended. What
-// is answered is the metadata event that says so. The errors are those of Append; a
+// is returned is the metadata event that records it. The errors are those of Append; a
 // stream that never was is event.ErrWrongVersion for every expectation.
 func (l *Log) Delete(ctx context.Context, stream string, expected event.Expected) (event.Appended, error) {
 	if err := checkDelete(stream, expected); err != nil {
 		return event.Appended{}, err
 	}
 	along := metadataRequest(stream, fmt.Appendf(nil, `{"$tb":%d}`, event.RevisionEnd))
-	return l.submit(ctx, &request{stream: stream, expected: expected, ids: along.ids, does: deletes, along: along, answer: make(chan answer, 1)})
+	return l.submit(ctx, &request{stream: stream, expected: expected, ids: along.ids, does: deletes, along: along, reply: make(chan reply, 1)})
 }
 
 // Tombstone ends a stream for ever, also one that never was: reads and appends, of its
-// metadata too, answer event.ErrStreamDeleted. What is answered is the event that says
-// so, at event.RevisionEnd. The errors are those of Append.
+// metadata too, return event.ErrStreamDeleted. What is returned is the event that records
+// it, at event.RevisionEnd. The errors are those of Append.
 func (l *Log) Tombstone(ctx context.Context, stream string, expected event.Expected) (event.Appended, error) {
 	if err := checkDelete(stream, expected); err != nil {
 		return event.Appended{}, err
@@ -80,7 +80,7 @@ func (w *writer) alongside(b *batch, r *request, v *verdict) (err error) {
 	}
 	switch {
 	case stream != r.stream:
-	case v.metadata.emptied(): // the scavenger took the event, since the head has all that it said
+	case v.metadata.emptied(): // the scavenger took the event, since the head has all that it held
 		data = h.limits.metadata()
 	default:
 		if data, err = w.metadataAt(b, stream, v.metadata, h.limitedAt); err != nil {
@@ -147,7 +147,7 @@ func (w *writer) placeMetadata(b *batch, r *request, metadata, original head) ev
 	return a
 }
 
-// limit sets the limits of a stream, and tells the scavenger.
+// limit sets the limits of a stream, and notes it for the scavenger.
 func (w *writer) limit(b *batch, stream string, h head, l limits, at event.Position) {
 	s := w.pending(b, stream, h)
 	s.head.limits, s.head.limitedAt = l, at

@@ -71,7 +71,7 @@ func TestDeleteAndTombstone(t *testing.T) {
 						t.Errorf("%s: position %d after %d, the last is %d", what, a.Position, before, log.Last())
 					}
 					if _, err := shows(t, log, "s"); !errors.Is(err, shown) {
-						t.Errorf("%s: then a read answers %v, want %v", what, err, shown)
+						t.Errorf("%s: then a read returns %v, want %v", what, err, shown)
 					}
 				}
 				if err := log.Close(); err != nil {
@@ -160,7 +160,7 @@ func TestTombstone(t *testing.T) {
 	receive(t, "catching up", caughtUp)
 	a := mustEnd(t, log.Tombstone, "s", event.Any())
 	if a.Revision != event.RevisionEnd || a.Position != log.Last() {
-		t.Errorf("answered %+v", a)
+		t.Errorf("replied %+v", a)
 	}
 	if err := receive(t, "end of the subscription", followed); !errors.Is(err, event.ErrStreamDeleted) {
 		t.Errorf("the subscription ended with %v", err)

@@ -30,7 +30,7 @@ type disk struct {
 	mu      sync.Mutex
 	gate    chan struct{} // syncs of the write-ahead log wait for it
 	waiting chan struct{} // receives when one does
-	broken  error         // what syncs of the write-ahead log answer
+	broken  error         // what syncs of the write-ahead log return
 }
 
 func newDisk(mem *vfs.MemFS) *disk {

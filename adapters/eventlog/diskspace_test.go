@@ -35,7 +35,7 @@ func (d *smallDisk) set(left int, syncFull bool) {
 	d.left, d.syncFull = left, syncFull
 }
 
-// take answers how many of n bytes there is room for.
+// take returns how many of n bytes there is room for.
 func (d *smallDisk) take(n int) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -172,7 +172,7 @@ func TestDiskFull(t *testing.T) {
 			}
 			image := mem.CrashClone(vfs.CrashCloneCfg{})
 			cancel()
-			if o := receive(t, "answer", held); !errors.Is(o.err, event.ErrUnknownOutcome) {
+			if o := receive(t, "reply", held); !errors.Is(o.err, event.ErrUnknownOutcome) {
 				t.Errorf("append in hand: %+v", o)
 			}
 
@@ -264,7 +264,7 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- log.Close() }()
 	receive(t, "close", closed)
-	if o := receive(t, "answer", held); !errors.Is(o.err, event.ErrUnknownOutcome) {
+	if o := receive(t, "reply", held); !errors.Is(o.err, event.ErrUnknownOutcome) {
 		t.Errorf("append in hand: %+v", o)
 	}
 	if n := len(allOf(t, openOn(t, mem.CrashClone(vfs.CrashCloneCfg{})))); n != 2 {

@@ -2,14 +2,14 @@
 // in one folder, for one process.
 //
 // Promises:
-//   - An append that returned nil is synced to disk, whole.
+//   - An append that returned nil is synced to disk in full.
 //   - Nothing that is not yet synced is shown: not to a read, a subscription, an
-//     idempotent or a wrong-version answer. Pebble itself shows a write before its sync
+//     idempotent or a wrong-version result. Pebble itself shows a write before its sync
 //     returned, so the log keeps a durable watermark, a position in $all, and everything
 //     above it does not exist for a caller.
 //   - After a failed write or sync nothing more is acknowledged: appends whose fate is
-//     open are answered with event.ErrUnknownOutcome, later ones with
-//     event.ErrUnavailable, Healthy says why, and reads go on up to the watermark. Only a
+//     open return event.ErrUnknownOutcome, later ones with
+//     event.ErrUnavailable, Healthy returns the reason, and reads go on up to the watermark. Only a
 //     new Open, which reads back what the disk really has, leaves that state.
 //   - A full disk is not a failed write: what meets it waits for space, appends are
 //     refused meanwhile (before that already, while less than a reserve is free), reads go
@@ -33,8 +33,8 @@
 //     append.
 //
 // Not promised: to notice damage to the end of the newest write-ahead log that was synced
-// within the second (guard.LookEvery) before a crash, since that cannot be told from a write
-// which the crash interrupted; to notice that the whole folder is an older state of itself;
+// within the second (guard.LookEvery) before a crash, since that cannot be distinguished from a write
+// which the crash interrupted; to notice that the folder as such is an older state of itself;
 // an order between appends in flight at the same time; recognising a repeated append with
 // Any or StreamExists once recentIDs younger events were appended.
 //
@@ -46,6 +46,6 @@
 // How appends flow: callers encode their events and queue them (append.go); one
 // goroutine takes what is queued, decides each against the stream heads, gives out
 // revisions and positions and applies all as one Pebble batch (writer.go, decide.go);
-// another waits for its sync, moves the watermark and answers, while the next batch is
+// another waits for its sync, moves the watermark and returns, while the next batch is
 // already gathering.
 package eventlog

@@ -67,7 +67,7 @@ func TestNothingShownBeforeItsSync(t *testing.T) {
 		"next":            appendAsync(t.Context(), log, "a", event.Exact(2), third),
 		"new stream":      appendAsync(t.Context(), log, "b", event.NoStream(), someEvents(1)),
 	}
-	// What is true of durable events alone is answered.
+	// The result covers durable events alone.
 	if _, err := log.Append(t.Context(), "other", event.Exact(7), someEvents(1)); !errors.Is(err, event.ErrWrongVersion) {
 		t.Errorf("wrong version of another stream: %v", err)
 	}
@@ -90,18 +90,18 @@ func TestNothingShownBeforeItsSync(t *testing.T) {
 		t.Errorf("$all backwards shows %d events before the sync, want 2 (%v)", backwards, err)
 	}
 	image := d.mem.CrashClone(vfs.CrashCloneCfg{})
-	// Time for a wrong answer to arrive; a right one never does while the sync is held.
+	// Time for a wrong reply to arrive; a right one never does while the sync is held.
 	select {
 	case e := <-shown:
 		t.Errorf("subscription shows %s@%d before the sync", e.Stream, e.Revision)
 	case o := <-held:
-		t.Errorf("append answered before its sync: %+v", o)
+		t.Errorf("append replied before its sync: %+v", o)
 	case <-time.After(100 * time.Millisecond):
 	}
 	for name, c := range pending {
 		select {
 		case o := <-c:
-			t.Errorf("%s answered before the sync it depends on: %+v", name, o)
+			t.Errorf("%s replied before the sync it depends on: %+v", name, o)
 		default:
 		}
 	}
@@ -110,7 +110,7 @@ func TestNothingShownBeforeItsSync(t *testing.T) {
 	}
 
 	release()
-	b := receive(t, "answer", held)
+	b := receive(t, "reply", held)
 	if b.err != nil || b.appended.Revision != 2 {
 		t.Errorf("append after its sync: %+v", b)
 	}
@@ -170,7 +170,7 @@ func TestRecoveredEventsAreDurable(t *testing.T) {
 		t.Errorf("%d events shown, %d left after a crash", len(shown), n)
 	}
 	release()
-	receive(t, "answer", held)
+	receive(t, "reply", held)
 }
 
 // unlocked stands for a killed process, whose lock the system has released.
@@ -198,7 +198,7 @@ func TestFailedSync(t *testing.T) {
 	d.breakWith(brokenSync)
 	release()
 
-	if o := receive(t, "answer", inFlight); !errors.Is(o.err, event.ErrUnknownOutcome) {
+	if o := receive(t, "reply", inFlight); !errors.Is(o.err, event.ErrUnknownOutcome) {
 		t.Errorf("append whose sync failed: %+v, want event.ErrUnknownOutcome", o)
 	}
 	for name, c := range map[string]<-chan outcome{"wrong version on top": wrong, "other stream": after} {
@@ -243,12 +243,12 @@ func TestContextEndsInFlight(t *testing.T) {
 	held := appendAsync(ctx, log, "a", event.NoStream(), events)
 	receive(t, "held sync", d.waiting)
 	cancel()
-	if o := receive(t, "answer", held); !errors.Is(o.err, event.ErrUnknownOutcome) || !errors.Is(o.err, context.Canceled) {
+	if o := receive(t, "reply", held); !errors.Is(o.err, event.ErrUnknownOutcome) || !errors.Is(o.err, context.Canceled) {
 		t.Errorf("ended in flight: %+v", o)
 	}
 	repeated := appendAsync(t.Context(), log, "a", event.NoStream(), events)
 	release()
-	if o := receive(t, "answer", repeated); o.err != nil || o.appended.Revision != 0 {
+	if o := receive(t, "reply", repeated); o.err != nil || o.appended.Revision != 0 {
 		t.Errorf("repeated: %+v", o)
 	}
 	if n := len(allOf(t, log)); n != 1 {
@@ -256,7 +256,7 @@ func TestContextEndsInFlight(t *testing.T) {
 	}
 }
 
-// TestCloseFinishesWhatItTook: appends accepted before Close are answered as written.
+// TestCloseFinishesWhatItTook: appends accepted before Close return as written.
 func TestCloseFinishesWhatItTook(t *testing.T) {
 	d := newDisk(vfs.NewCrashableMem())
 	log := openOn(t, d)
@@ -277,7 +277,7 @@ func TestCloseFinishesWhatItTook(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	release()
-	if o := receive(t, "answer", held); o.err != nil {
+	if o := receive(t, "reply", held); o.err != nil {
 		t.Errorf("append taken before Close: %v", o.err)
 	}
 	if err := receive(t, "close", closed); err != nil {

@@ -29,7 +29,7 @@ type head struct {
 //
 //	next 8 | last 8 | checksum 4
 //
-// and, if there is more to say,
+// and, if there is more to record,
 //
 //	next 8 | last 8 | first 8 | limited at 8 | $maxCount 8 | $maxAge 8 (ns) | $tb 8 | flags 1 | checksum 4
 const (
@@ -39,10 +39,10 @@ const (
 
 const headTombstoned = 1 << 0
 
-// exists says whether the stream ever had an event of its own.
+// exists reports whether the stream ever had an event of its own.
 func (h head) exists() bool { return h.next > 0 }
 
-// emptied says whether all events that the stream had were removed.
+// emptied reports whether all events that the stream had were removed.
 func (h head) emptied() bool { return h.first == h.next }
 
 // known is the position up to which all must be durable for the head to be so.

@@ -18,13 +18,13 @@ type Imported struct {
 	// Position 0 means the next one; a given one must be above what is there, gaps are
 	// allowed. A zero Created means now.
 	event.Recorded
-	// AtRevision says that Revision is given and must be the stream's next; else the
+	// AtRevision: Revision is given and must be the stream's next; else the
 	// event becomes its stream's next whatever that is.
 	AtRevision bool
 	Line       int // where the source has it, for errors
 }
 
-// ImportReport says what an import did, also if it failed.
+// ImportReport is what an import did, also if it failed.
 type ImportReport struct {
 	Written, Skipped uint64         // Skipped: stood there already
 	Last             event.Position // durable
@@ -61,7 +61,7 @@ type importRun struct {
 	over *bool
 }
 
-// check says whether the writer may take the run.
+// check reports whether the writer may take the run.
 func (r *importRun) check(next event.Position) error {
 	switch {
 	case r == nil:
@@ -88,9 +88,9 @@ func (r *importRun) at(i int, now time.Time) (event.Position, time.Time) {
 	return r.positions[i], now
 }
 
-// Import writes what next answers until it answers io.EOF: the events in the order of
+// Import writes what next returns until it returns io.EOF: the events in the order of
 // $all, through the writer that appends go through, so that all of them are indexed and
-// checked alike. Nobody else should append meanwhile: an import whose positions are
+// checked alike. Nothing else should append meanwhile: an import whose positions are
 // overtaken ends.
 //
 // What stands already at its position (or, where no position is given, at its revision)
@@ -101,7 +101,7 @@ func (l *Log) Import(ctx context.Context, next func() (Imported, error)) (Import
 	stood := l.Last()
 	im := importer{log: l, stood: stood, last: stood, over: new(bool), report: ImportReport{Last: stood}}
 	err := im.run(ctx, next)
-	for len(im.flight) > 0 { // all of them: their answers come, with an error if need be
+	for len(im.flight) > 0 { // all of them: their replies come, with an error if need be
 		if failed := im.settle(); err == nil {
 			err = failed
 		}
@@ -181,7 +181,7 @@ func (im *importer) add(ctx context.Context, e Imported) error {
 			does, expected = tombstones, event.Any()
 		}
 		im.open = flight{
-			request: &request{stream: e.Stream, expected: expected, does: does, answer: make(chan answer, 1), imported: &importRun{over: im.over}},
+			request: &request{stream: e.Stream, expected: expected, does: does, reply: make(chan reply, 1), imported: &importRun{over: im.over}},
 			line:    e.Line, next: e.Revision, given: e.AtRevision,
 		}
 	}
@@ -202,7 +202,7 @@ func (im *importer) add(ctx context.Context, e Imported) error {
 	return nil
 }
 
-// continues says whether an event goes on where the open run ends.
+// continues reports whether an event goes on where the open run ends.
 func (im *importer) continues(e Imported, size int) bool {
 	f := im.open
 	return f.request != nil && f.request.stream == e.Stream && f.given == e.AtRevision && (!f.given || f.next == e.Revision) &&
@@ -229,12 +229,12 @@ func (im *importer) send(ctx context.Context) error {
 	return nil
 }
 
-// settle takes the answer to the oldest run.
+// settle takes the reply to the oldest run.
 func (im *importer) settle() error {
 	f := im.flight[0]
 	im.flight = im.flight[1:]
 	im.flying -= f.bytes
-	a := <-f.request.answer
+	a := <-f.request.reply
 	last := f.request.imported.positions[len(f.request.ids)-1]
 	switch {
 	case a.err != nil:
@@ -247,7 +247,7 @@ func (im *importer) settle() error {
 	return nil
 }
 
-// stands says whether an event was there before the import. Another one in its place is
+// stands reports whether an event was there before the import. Another one in its place is
 // an error.
 func (im *importer) stands(e Imported, id uuid.UUID) (bool, error) {
 	if im.stood == 0 || e.Position > im.stood || e.Position == 0 && !e.AtRevision {
@@ -303,7 +303,7 @@ func (l *Log) standing(p event.Position) (event.Recorded, bool, error) {
 	return rec.recorded(), true, nil
 }
 
-// isTombstone says whether an event ended its stream where it stood.
+// isTombstone reports whether an event ended its stream where it stood.
 func isTombstone(e Imported) bool {
 	return e.AtRevision && e.Revision == event.RevisionEnd && e.Type == tombstoneType
 }

@@ -24,7 +24,7 @@ func imported(stream string, r event.Revision, p event.Position) Imported {
 	}}
 }
 
-// source answers events one by one, with lines.
+// source returns events one by one, with lines.
 func source(events []Imported) func() (Imported, error) {
 	i := 0
 	return func() (Imported, error) {

@@ -110,7 +110,7 @@ func parseImportLine(line []byte) (Imported, error) {
 	return e, nil
 }
 
-// lineError says what is wrong without the words of the source.
+// lineError describes what is wrong without quoting the source.
 func lineError(err error) error {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
@@ -120,7 +120,7 @@ func lineError(err error) error {
 	case errors.As(err, &syntax):
 		return fmt.Errorf("is not JSON at byte %d", syntax.Offset)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return errors.New("is not a whole JSON object")
+		return errors.New("is not a complete JSON object")
 	}
 	return errors.New("must be a JSON object with the members that docs/eventstoredb.md lists, and no others")
 }

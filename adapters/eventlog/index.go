@@ -17,10 +17,10 @@ import (
 	"recapito/domain/event"
 )
 
-// Streams of links that nobody appends to: every event of a category, that is of the
+// Streams of links, which the store makes itself: every event of a category, that is of the
 // streams whose name begins with the same word before a '-', and every event of a type.
-// They are an index beside the log, not events in $all, and are brought up to date when
-// they are read, so that nobody pays for them who does not use them.
+// They are an index next to the log, not events in $all, and are brought up to date when
+// they are read, so that only their users pay for them.
 const (
 	categoryPrefix = "$ce-"
 	typePrefix     = "$et-"
@@ -51,7 +51,7 @@ func isLinkStream(name string) bool {
 	return strings.HasPrefix(name, categoryPrefix) || strings.HasPrefix(name, typePrefix)
 }
 
-// linkStreams answers the streams of links that an event is in. Of the store's own
+// linkStreams returns the streams of links that an event is in. Of the store's own
 // streams there is no category; links are in no stream of links.
 func linkStreams(stream, typ string) []string {
 	if typ == LinkType {
@@ -142,7 +142,7 @@ func (l *Log) readLinks(ctx context.Context, read event.StreamRead, visit func(e
 	return err
 }
 
-// linkChunk reads on from read.From, moves it, and says whether there is more.
+// linkChunk reads on from read.From, moves it, and reports whether there is more.
 func (l *Log) linkChunk(read *event.StreamRead, left int) (chunk, bool, error) {
 	var c chunk
 	if err := l.enter(); err != nil {
@@ -297,7 +297,7 @@ func decodeIndexed(value []byte) (event.Position, error) {
 	return event.Position(binary.BigEndian.Uint64(value)), nil
 }
 
-// count answers how many links a stream has.
+// count returns how many links a stream has.
 func (x *links) count(db *pebble.DB, name string) (uint64, error) {
 	if n, ok := x.counts.get(name); ok {
 		return n, nil

@@ -85,7 +85,7 @@ type faulty struct {
 	hit   atomic.Bool
 }
 
-// inject answers the fault of a call, or nil.
+// inject returns the fault of a call, or nil.
 func (f *faulty) inject(name string, sync bool) error {
 	if !strings.Contains(name, f.files) || strings.HasPrefix(f.kind, "sync ") != sync {
 		return nil
@@ -187,7 +187,7 @@ func (f *faultyFile) SyncData() error {
 // the log says that it is read-only; want of space passes; and in every case nothing
 // acknowledged or shown is lost.
 //
-// It answers what was met.
+// It returns what was met.
 func faultRun(t *testing.T, seed uint64) string {
 	rng := rand.New(rand.NewPCG(seed, 5))
 	mem := vfs.NewCrashableMem()

@@ -50,7 +50,7 @@ func Inspect(o Options) (*Inspection, error) {
 	}
 	format, found, err := i.log.get(formatKey)
 	switch {
-	case err != nil: // Check tells what is broken
+	case err != nil: // Check reports what is broken
 	case !found:
 		err = errors.New("the folder holds no event log")
 	default:
@@ -70,7 +70,7 @@ func (i *Inspection) Close() error {
 	return nil
 }
 
-// Progress is told, now and then, how many keys of about how many were looked at.
+// Progress is called, now and then, with how many keys of about how many were looked at.
 type Progress func(done, total uint64)
 
 // progressKeys is how many keys are looked at between two calls of a Progress.
@@ -93,7 +93,7 @@ func (i *Inspection) entries() uint64 {
 	return total
 }
 
-// walk visits the keys of a space that can be read, in order, and answers what kept it
+// walk visits the keys of a space that can be read, in order, and returns what kept it
 // from reading others. The bytes are the visitor's until it returns. A visitor's error
 // ends it.
 func (i *Inspection) walk(ctx context.Context, space byte, visit func(key, value []byte) error) (unreadable []error, err error) {
@@ -119,7 +119,7 @@ func after(last, from []byte) []byte {
 	return append(append([]byte(nil), last...), 0)
 }
 
-// stretch visits keys until one cannot be read, and answers the last before that.
+// stretch visits keys until one cannot be read, and returns the last before that.
 func (i *Inspection) stretch(ctx context.Context, from, end []byte, visit func(key, value []byte) error) (last []byte, broken, err error) {
 	it, err := i.log.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: end})
 	if err != nil {

@@ -56,7 +56,7 @@ func checkAppendable(stream string) error {
 	return checkStream(stream)
 }
 
-// checkEvents validates an append and answers its ids.
+// checkEvents validates an append and returns its ids.
 func checkEvents(events []event.New) ([]uuid.UUID, error) {
 	if len(events) == 0 {
 		return nil, fmt.Errorf("%w: no events", event.ErrInvalid)
@@ -80,7 +80,7 @@ func checkEvents(events []event.New) ([]uuid.UUID, error) {
 	return ids, nil
 }
 
-// checkEvent validates one event and answers its id.
+// checkEvent validates one event and returns its id.
 func checkEvent(e event.New) (uuid.UUID, error) {
 	id, err := parseID(e.ID)
 	if err != nil {

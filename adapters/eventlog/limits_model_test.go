@@ -23,7 +23,7 @@ type limitedModel struct {
 	tombstoned bool
 }
 
-// refuses answers what an expectation is refused with.
+// refuses returns the error of an expectation that does not hold.
 func (m *limitedModel) refuses(e event.Expected) error {
 	n := event.Revision(len(m.created))
 	exact, isExact := e.Exactly()

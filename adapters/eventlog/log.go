@@ -127,7 +127,7 @@ func Open(o Options) (*Log, error) {
 	return l, nil
 }
 
-// openPebble locks the folder, verifies what Pebble would not, and answers also where
+// openPebble locks the folder, verifies what Pebble would not, and returns even where
 // Pebble would not: it ends the process, or never comes back, where it cannot write its
 // manifest.
 func (l *Log) openPebble(o Options) error {
@@ -173,7 +173,7 @@ func lockFolder(o Options) (*pebble.Lock, error) {
 	return lock, nil
 }
 
-// release lets go of Pebble and the folder, unless Pebble is stuck: then it is left as
+// release closes Pebble and unlocks the folder, unless Pebble is stuck: then it is left as
 // it stands, with its files.
 func (l *Log) release() error {
 	if l.guard.IsStuck() {
@@ -249,7 +249,7 @@ func knownFormat(found []byte) error {
 }
 
 // Close ends subscriptions, finishes the appends that were accepted, and releases the
-// folder. What waits for space on a full disk is given up. Later calls answer
+// folder. What waits for space on a full disk is given up. Later calls return
 // event.ErrUnavailable; a second Close does nothing.
 func (l *Log) Close() error {
 	l.ending.Store(true)
@@ -293,8 +293,8 @@ func (l *Log) close() error {
 	return nil
 }
 
-// Healthy answers nil if the log takes appends, else an error that wraps
-// event.ErrUnavailable and says why not (*event.Refusal).
+// Healthy returns nil if the log takes appends, else an error that wraps
+// event.ErrUnavailable and the reason (*event.Refusal).
 func (l *Log) Healthy() error {
 	if l.ending.Load() {
 		return errClosed
@@ -302,7 +302,7 @@ func (l *Log) Healthy() error {
 	return l.refusal()
 }
 
-// Last answers the position up to which everything is durable; 0 if there is nothing.
+// Last returns the position up to which everything is durable; 0 if there is nothing.
 func (l *Log) Last() event.Position { return l.durable.at() }
 
 var errClosed = fmt.Errorf("%w: event log is closed", event.ErrUnavailable)
@@ -330,7 +330,7 @@ func (l *Log) fail(cause error) {
 	}
 }
 
-// readOnly answers why the log takes nothing more until it is opened anew, or nil.
+// readOnly returns why the log takes nothing more until it is opened anew, or nil.
 func (l *Log) readOnly() error {
 	if err := l.failure.Load(); err != nil {
 		return *err
@@ -338,7 +338,7 @@ func (l *Log) readOnly() error {
 	return nil
 }
 
-// refusal answers why appends are refused, for good or while the disk is full, or nil.
+// refusal returns why appends are refused, for good or while the disk is full, or nil.
 func (l *Log) refusal() error {
 	if err := l.readOnly(); err != nil {
 		return err

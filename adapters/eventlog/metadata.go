@@ -25,14 +25,14 @@ func isMetadataStream(stream string) bool { return strings.HasPrefix(stream, met
 
 func metadataOf(stream string) string { return metadataPrefix + stream }
 
-// limitedBy answers the stream whose limits are set by a stream: that of which it is the
-// metadata stream. A metadata stream's limits are fixed: what $$$$x says has no effect.
+// limitedBy returns the stream whose limits are set by a stream: that of which it is the
+// metadata stream. A metadata stream's limits are fixed: what $$$$x holds has no effect.
 func limitedBy(stream string) (string, bool) {
 	original, ok := strings.CutPrefix(stream, metadataPrefix)
 	return original, ok && !isMetadataStream(original)
 }
 
-// limits say which events of a stream are hidden, and given back in time.
+// limits determine which events of a stream are hidden, and given back in time.
 type limits struct {
 	maxCount       uint64         // events before the newest so many are; 0: no limit
 	maxAge         time.Duration  // events older than that are; 0: no limit
@@ -62,7 +62,7 @@ func (l limits) cutoff(now time.Time) time.Time {
 	return now.Add(-l.maxAge)
 }
 
-// metadata are those that set these limits and say nothing else, but for $tb.
+// metadata are those that set these limits and hold nothing else, but for $tb.
 func (l limits) metadata() []byte {
 	members := map[string]int64{}
 	if l.maxCount > 0 {
@@ -75,7 +75,7 @@ func (l limits) metadata() []byte {
 	return data
 }
 
-// onlyLimits says whether metadata say nothing that the limits they set do not hold.
+// onlyLimits reports whether metadata hold nothing but the limits they set.
 func onlyLimits(data []byte) bool {
 	var members map[string]json.RawMessage
 	if json.NewDecoder(bytes.NewReader(data)).Decode(&members) != nil {
@@ -151,7 +151,7 @@ func isACL(member json.RawMessage) bool {
 	return true
 }
 
-// withTruncateBefore answers metadata with another $tb and everything else kept; false
+// withTruncateBefore returns metadata with another $tb and everything else kept; false
 // if they are no JSON object.
 func withTruncateBefore(data []byte, r event.Revision) ([]byte, bool) {
 	var members map[string]json.RawMessage

@@ -17,7 +17,7 @@ func metadataEvent(data string) event.New {
 	return event.New{ID: uuid.NewString(), Type: metadataType, Data: []byte(data)}
 }
 
-// shows answers the revisions that a stream shows, and its error.
+// shows returns the revisions that a stream shows, and its error.
 func shows(t testing.TB, log *Log, stream string) ([]event.Revision, error) {
 	t.Helper()
 	var got []event.Revision
@@ -207,17 +207,17 @@ func TestLimitsBeforeTheirSync(t *testing.T) {
 			}
 			select {
 			case o := <-wrong:
-				t.Errorf("answered before the sync it depends on: %+v", o)
+				t.Errorf("replied before the sync it depends on: %+v", o)
 			default:
 			}
 			release()
-			if err := receive(t, "answer", held); err != nil {
+			if err := receive(t, "reply", held); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := shows(t, log, "s"); !errors.Is(err, test.then) || !cmp.Equal(got, test.after) {
 				t.Errorf("after the sync: shows %v, %v, want %v, %v", got, err, test.after, test.then)
 			}
-			if o := receive(t, "answer", wrong); o.err == nil {
+			if o := receive(t, "reply", wrong); o.err == nil {
 				t.Errorf("wrong version: %+v", o)
 			}
 		})

@@ -12,7 +12,7 @@ import (
 	"recapito/domain/event"
 )
 
-// modelStream is what a stream must hold: ids in order, and the positions answered.
+// modelStream is what a stream must hold: ids in order, and the positions returned.
 type modelStream []modelEvent
 
 type modelEvent struct {
@@ -20,8 +20,8 @@ type modelEvent struct {
 	position event.Position
 }
 
-// answer is the specification of an append at an exact revision or to no stream.
-func (s modelStream) answer(expected event.Expected, ids []string) (fits bool, repeated *event.Appended) {
+// reply is the specification of an append at an exact revision or to no stream.
+func (s modelStream) reply(expected event.Expected, ids []string) (fits bool, repeated *event.Appended) {
 	next := 0
 	if r, ok := expected.Exactly(); ok {
 		next = int(r) + 1
@@ -70,7 +70,7 @@ func TestModel(t *testing.T) {
 			for i, id := range ids {
 				events[i] = event.New{ID: id, Type: "Tested"}
 			}
-			fits, repeated := streams[name].answer(expected, ids)
+			fits, repeated := streams[name].reply(expected, ids)
 			got, err := log.Append(t.Context(), name, expected, events)
 			switch {
 			case fits:

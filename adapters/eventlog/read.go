@@ -88,7 +88,7 @@ func (l *Log) ReadStream(ctx context.Context, read event.StreamRead, visit func(
 	return err
 }
 
-// streamChunk reads on from read.From, moves it, and says whether there is more. Every
+// streamChunk reads on from read.From, moves it, and reports whether there is more. Every
 // revision from there on is there, or legitimately gone.
 func (l *Log) streamChunk(read *event.StreamRead, v *view, left int) (chunk, bool, error) {
 	var c chunk
@@ -157,7 +157,7 @@ func (l *Log) streamChunk(read *event.StreamRead, v *view, left int) (chunk, boo
 	return c, false, nil
 }
 
-// skipped answers the highest revision left out between where a read is and the next
+// skipped returns the highest revision left out between where a read is and the next
 // one it found, if any is.
 func skipped(read *event.StreamRead, found, next event.Revision) (event.Revision, bool) {
 	if read.Direction == event.Backwards { // From may be beyond the end
@@ -182,7 +182,7 @@ func (l *Log) addEvent(c *chunk, v *view, r event.Revision, p event.Position) er
 	return nil
 }
 
-// record reads the event that the index says stands there. The caller closes.
+// record reads the event at the place that the index names. The caller closes.
 func (l *Log) record(stream string, r event.Revision, p event.Position) (record, io.Closer, error) {
 	key := appendPositionKey(make([]byte, 0, positionKeySize), p)
 	value, closer, err := l.db.Get(key)
@@ -261,7 +261,7 @@ type scan struct {
 	looked int  // of every
 }
 
-// look counts an event and answers whether a mark is due after it.
+// look counts an event and reports whether a mark is due after it.
 func (s *scan) look(passed bool) bool {
 	if s.every == 0 {
 		return false
@@ -277,7 +277,7 @@ func (s *scan) look(passed bool) bool {
 	return true
 }
 
-// allChunk reads on, moves s, and says whether there is more. Going forwards without
+// allChunk reads on, moves s, and reports whether there is more. Going forwards without
 // more, s.next is after s.upTo or the limit is reached.
 func (l *Log) allChunk(s *scan) (chunk, bool, error) {
 	var c chunk

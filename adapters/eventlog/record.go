@@ -25,7 +25,7 @@ var errMissing = fmt.Errorf("%w: no record", ErrCorrupt)
 //
 //	id 16 | stream | type | data | metadata, each with its length as uvarint before it
 //
-// Flags say what the EventStoreDB protocol says of an event besides.
+// Flags hold what else the EventStoreDB protocol knows of an event.
 const (
 	recordVersion    = 1
 	recordHeaderSize = 1 + 1 + 8 + 8

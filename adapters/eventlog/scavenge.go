@@ -31,7 +31,7 @@ const (
 	lookCost        = 1 << 10
 )
 
-// ScavengeResult says what a pass did.
+// ScavengeResult is what a pass did.
 type ScavengeResult struct {
 	Streams uint64 // looked at
 	Events  uint64 // removed
@@ -43,14 +43,14 @@ var errMeanwhile = errors.New("the stream changed meanwhile")
 
 // Scavenge removes, in every stream that has limits or was deleted, the events before the
 // first one that is shown. Positions and revisions stay as they are. The last event of
-// $all always stays, since it says which position is next, and so do the head of a stream,
+// $all always stays, since it determines the next position, and so do the head of a stream,
 // its last metadata event, and $streamDeleted. Of a deleted stream of which no event is left
-// the last metadata event goes too, unless it says more than the stream's head does.
+// the last metadata event goes too, unless it holds more than the stream's head does.
 //
 // It removes a bounded number of events at a time, each time through the writer and in one
 // synced batch with the stream's new beginning, so that it may be cut short anywhere, and
 // no faster than scavengeRate. One pass runs at a time. Only what is hidden by something
-// durable is removed. A stream that is corrupt is left, and told of in the error; the
+// durable is removed. A stream that is corrupt is left as it is and named in the error; the
 // others are not.
 func (l *Log) Scavenge(ctx context.Context) (ScavengeResult, error) {
 	select {
@@ -134,7 +134,7 @@ func (s *scavenger) pass(ctx context.Context) error {
 	}
 }
 
-// limitedStreams answers some of the streams on the list.
+// limitedStreams returns some of the streams on the list.
 func (l *Log) limitedStreams(from []byte) ([]string, error) {
 	if err := l.enter(); err != nil {
 		return nil, err
@@ -193,7 +193,7 @@ func (s *scavenger) stream(ctx context.Context, stream string) error {
 	return s.remove(ctx, &removal{head: h, first: h.first, unlist: true}, stream)
 }
 
-// trim removes what can be removed of one stream and answers its head.
+// trim removes what can be removed of one stream and returns its head.
 func (s *scavenger) trim(ctx context.Context, stream string) (head, error) {
 	for {
 		m, err := s.log.removable(stream)
@@ -215,7 +215,7 @@ func (s *scavenger) trim(ctx context.Context, stream string) (head, error) {
 }
 
 func (s *scavenger) remove(ctx context.Context, m *removal, stream string) error {
-	_, err := s.log.submit(ctx, &request{stream: stream, does: removes, removal: m, answer: make(chan answer, 1)})
+	_, err := s.log.submit(ctx, &request{stream: stream, does: removes, removal: m, reply: make(chan reply, 1)})
 	return err
 }
 
@@ -241,7 +241,7 @@ type removal struct {
 	unlist bool
 }
 
-// check says whether what was to be removed still is. That the stream grew does not
+// check reports whether what was to be removed still is. That the stream grew does not
 // matter, unless it is to be taken off the list.
 func (m *removal) check(h head) error {
 	if m.unlist && h == m.head || !m.unlist && h.first == m.head.first && h.limitedAt == m.head.limitedAt && h.tombstoned == m.head.tombstoned {
@@ -304,8 +304,8 @@ func (l *Log) removable(stream string) (*removal, error) {
 	return m, nil
 }
 
-// hidden answers before which revision, and before which time, all events of a stream are
-// hidden. All that the head says is durable.
+// hidden returns before which revision, and before which time, all events of a stream are
+// hidden. All that the head records is durable.
 func (l *Log) hidden(stream string, h head, upTo event.Position) (event.Revision, time.Time, error) {
 	all := h.tombstoned || h.limits.deleted()
 	if original, ok := limitedBy(stream); ok {
@@ -331,7 +331,7 @@ func (l *Log) hidden(stream string, h head, upTo event.Position) (event.Revision
 	return h.limits.begin(h.next), h.limits.cutoff(l.now()), nil
 }
 
-// saysMore says whether the last metadata event of a metadata stream, which stands there,
+// saysMore reports whether the last metadata event of a metadata stream, which stands there,
 // has members that the head of the stream it limits does not hold.
 func (l *Log) saysMore(stream string, h head) (bool, error) {
 	if err := l.enter(); err != nil {

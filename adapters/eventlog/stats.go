@@ -14,7 +14,7 @@ import (
 	"recapito/domain/event"
 )
 
-// Stats says what a log holds and what it takes.
+// Stats is what a log holds and the room it takes.
 type Stats struct {
 	Events  uint64 `json:"events"`
 	Streams uint64 `json:"streams"` // with events that are still there, or were
@@ -144,7 +144,7 @@ func (i *Inspection) place(p event.Position, at **Place) error {
 	return err
 }
 
-// disk sums up the files, and tells the levels apart.
+// disk sums up the files, level by level.
 func (i *Inspection) disk(s *Stats) error {
 	names, err := i.fs.List(i.dir)
 	if err != nil {

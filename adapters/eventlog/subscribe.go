@@ -8,7 +8,7 @@ import (
 )
 
 // checkpointAfter is how many events a subscription looks at without one that passes
-// its filter before it says how far it is.
+// its filter before it reports how far it is.
 const checkpointAfter = 1000
 
 // Subscribe implements commands.Store. A subscriber holds no more than a chunk: one

@@ -168,7 +168,7 @@ func (l *Log) durableNext(stream string, h head, upTo event.Position) (event.Rev
 	return h.first, nil // all of them were removed, which only happens to durable ones
 }
 
-// gap says whether a reader may find no event at a revision: one that a scavenge may
+// gap reports whether a reader may find no event at a revision: one that a scavenge may
 // have removed, or that never was. Anything else is corrupt.
 func (l *Log) gap(v *view, r event.Revision) error {
 	if r < v.head.first {
@@ -185,7 +185,7 @@ func (l *Log) gap(v *view, r event.Revision) error {
 	return fmt.Errorf("%w: stream %q has no revision %d", ErrCorrupt, v.stream, r)
 }
 
-// Revisions answers the first revision of a stream that is not hidden by number and the
+// Revisions returns the first revision of a stream that is not hidden by number and the
 // last one, hidden or not; first is after last if no event is left. The errors are those
 // of ReadStream.
 func (l *Log) Revisions(ctx context.Context, stream string) (first, last event.Revision, err error) {
@@ -208,7 +208,7 @@ func (l *Log) Revisions(ctx context.Context, stream string) (first, last event.R
 	return min(max(v.begin, v.head.first), next), next - 1, nil
 }
 
-// exists answers event.ErrStreamNotFound if the stream never had a durable event, or is
+// exists returns event.ErrStreamNotFound if the stream never had a durable event, or is
 // a metadata stream that was emptied, else the revision after its last one.
 func (l *Log) exists(v *view) (event.Revision, error) {
 	if err := l.enter(); err != nil {

@@ -12,7 +12,7 @@ import (
 type watermark struct {
 	position atomic.Uint64
 	mu       sync.Mutex
-	moved    chan struct{} // nil while nobody waits
+	moved    chan struct{} // nil while no one waits
 }
 
 func (w *watermark) at() event.Position { return event.Position(w.position.Load()) }
@@ -28,7 +28,7 @@ func (w *watermark) advance(p event.Position) {
 	w.mu.Unlock()
 }
 
-// next answers a channel that is closed once the watermark is woken after this call.
+// next returns a channel that is closed once the watermark is woken after this call.
 func (w *watermark) next() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()

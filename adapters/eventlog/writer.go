@@ -47,10 +47,10 @@ type batch struct {
 	last    event.Position // the last position given out, in this batch or before
 	notes   bool           // it holds more than what is placed in streams
 	writes  bool           // set when it is committed
-	answers []settled
+	replies []settled
 	lookup  *pebble.Iterator // over the heads before this batch; nil until needed
 	synced  chan struct{}
-	settled atomic.Bool // it is being answered
+	settled atomic.Bool // its replies are being sent
 }
 
 // pendingStream is what a batch not yet applied adds to a stream.
@@ -62,10 +62,10 @@ type pendingStream struct {
 	data  []byte // of the last of them, if this is a metadata stream
 }
 
-// settled is an answer that is true once the batch is durable.
+// settled is a reply that is true once the batch is durable.
 type settled struct {
 	request *request
-	answer  answer
+	reply   reply
 	writes  bool // the batch holds its events
 }
 
@@ -151,7 +151,7 @@ func (w *writer) newBatch() *batch {
 
 // gather takes what is queued, and, as long as a batch is being synced, what comes.
 func (w *writer) gather(b *batch) {
-	for len(b.answers) < maxBatchAppends && b.size < maxBatchBytes {
+	for len(b.replies) < maxBatchAppends && b.size < maxBatchBytes {
 		if w.synced == nil {
 			select {
 			case r, ok := <-w.log.queue:
@@ -195,7 +195,7 @@ func (w *writer) settle() {
 	}
 }
 
-// lose answers the batch in flight, of whose sync Pebble will not tell any more.
+// lose gives up the batch in flight, whose sync Pebble will never report.
 func (w *writer) lose() {
 	if b := w.flight.Load(); b != nil && b.settled.CompareAndSwap(false, true) {
 		b.unknown()
@@ -208,24 +208,24 @@ func (w *writer) take(b *batch, r *request) {
 		return // its appender gave up
 	}
 	if err := w.log.refuses(r); err != nil {
-		r.answer <- answer{err: err}
+		r.reply <- reply{err: err}
 		return
 	}
 	if err := r.imported.check(w.next); err != nil {
-		r.answer <- answer{err: err}
+		r.reply <- reply{err: err}
 		return
 	}
 	v, err := w.decide(b, r)
 	r.imported.decided(v.write)
 	switch {
 	case err != nil:
-		r.answer <- answer{err: err}
+		r.reply <- reply{err: err}
 	case v.write:
-		b.answers = append(b.answers, settled{request: r, answer: answer{appended: w.perform(b, r, v)}, writes: true})
+		b.replies = append(b.replies, settled{request: r, reply: reply{appended: w.perform(b, r, v)}, writes: true})
 	case v.upTo <= w.log.durable.at():
-		r.answer <- v.answer
+		r.reply <- v.reply
 	default: // true only once what it speaks of is durable
-		b.answers = append(b.answers, settled{request: r, answer: v.answer})
+		b.replies = append(b.replies, settled{request: r, reply: v.reply})
 	}
 }
 
@@ -275,7 +275,7 @@ func (w *writer) pending(b *batch, stream string, h head) *pendingStream {
 	return s
 }
 
-// newPending answers one that begins at a head, with the memory of one used before.
+// newPending returns one that begins at a head, with the memory of one used before.
 func (w *writer) newPending(h head) *pendingStream {
 	if n := len(w.spare); n > 0 {
 		s := w.spare[n-1]
@@ -293,15 +293,15 @@ func (w *writer) commit(b *batch) {
 		b.lookup.Close()
 		b.lookup = nil
 	}
-	if len(b.answers) == 0 {
+	if len(b.replies) == 0 {
 		_ = b.pebble.Close()
 		return
 	}
 	if err := w.log.readOnly(); err != nil {
 		// What it builds upon may not be on disk. Of this batch nothing is.
 		_ = b.pebble.Close()
-		for _, s := range b.answers {
-			s.request.answer <- answer{err: err}
+		for _, s := range b.replies {
+			s.request.reply <- reply{err: err}
 		}
 		return
 	}
@@ -349,7 +349,7 @@ func (w *writer) placeStreams(b *batch) {
 	w.streams, b.streams = b.streams, nil
 }
 
-// acknowledge waits for syncs and answers.
+// acknowledge waits for syncs and replies.
 func (w *writer) acknowledge() {
 	defer close(w.log.done)
 	for b := range w.syncs {
@@ -372,25 +372,25 @@ func (w *writer) acknowledge() {
 			w.log.durable.advance(b.last)
 		}
 		close(b.synced)
-		for _, s := range b.answers {
-			s.request.answer <- s.answer
+		for _, s := range b.replies {
+			s.request.reply <- s.reply
 		}
 		_ = b.pebble.Close()
 	}
 }
 
-// unknown answers a batch whose write or sync failed: a restart may find it or not.
+// unknown replies to a batch whose write or sync failed: a restart may find it or not.
 func (b *batch) unknown() {
-	for _, s := range b.answers {
+	for _, s := range b.replies {
 		kind := event.ErrUnavailable
-		if s.writes || s.answer.err == nil {
+		if s.writes || s.reply.err == nil {
 			kind = event.ErrUnknownOutcome
 		}
-		s.request.answer <- answer{err: fmt.Errorf("%w: the event log failed to write", kind)}
+		s.request.reply <- reply{err: fmt.Errorf("%w: the event log failed to write", kind)}
 	}
 }
 
-// head answers where a stream stands, with what the batch adds to it.
+// head returns a stream's head, with what the batch adds to it.
 func (w *writer) head(b *batch, stream string) (head, error) {
 	if s := b.streams[stream]; s != nil {
 		return s.head, nil

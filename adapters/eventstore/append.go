@@ -78,7 +78,7 @@ func (s *Store) appendOnce(ctx context.Context, stream string, expected event.Ex
 	return event.Appended{Revision: event.Revision(result.NextExpectedVersion), Position: event.Position(result.CommitPosition)}, nil
 }
 
-// readOnly begins what the embedded store's server says while it takes no appends.
+// readOnly begins the embedded store's message while it takes no appends.
 const readOnly = "Server Is Read-Only: "
 
 // writable asks a server that refused an append whether it still does, by one that no
@@ -96,7 +96,7 @@ func (s *Store) writable(ctx context.Context) error {
 // never is a revision that no stream reaches.
 const never = 1 << 62
 
-// appendError tells what became of an append. What is not known to have been refused
+// appendError classifies what became of an append. What is not known to have been refused
 // may have been written.
 func appendError(stream string, expected event.Expected, err error) error {
 	var e *esdb.Error
@@ -128,17 +128,17 @@ func appendError(stream string, expected event.Expected, err error) error {
 	return fmt.Errorf("%w: %w", event.ErrUnknownOutcome, err)
 }
 
-// actual is where the official client tells the stream's revision: in its words only.
+// actual finds the stream's revision in the official client's message, the only place that has it.
 var actual = regexp.MustCompile(`but got '(no_stream|\d+)'`)
 
 func wrongVersion(stream string, expected event.Expected, e *esdb.Error) error {
-	said := actual.FindStringSubmatch(e.Error())
-	if said == nil {
+	found := actual.FindStringSubmatch(e.Error())
+	if found == nil {
 		return fmt.Errorf("%w: %w", event.ErrWrongVersion, e)
 	}
-	wrong := &event.WrongVersion{Stream: stream, Expected: expected, NoStream: said[1] == "no_stream"}
+	wrong := &event.WrongVersion{Stream: stream, Expected: expected, NoStream: found[1] == "no_stream"}
 	if !wrong.NoStream {
-		n, err := strconv.ParseUint(said[1], 10, 64)
+		n, err := strconv.ParseUint(found[1], 10, 64)
 		if err != nil {
 			return fmt.Errorf("%w: %w", event.ErrWrongVersion, e)
 		}

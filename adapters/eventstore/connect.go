@@ -16,7 +16,7 @@ import (
 )
 
 // begin runs a call of the official client in a goroutine of its own, since the client
-// does not always end with ctx, and answers where its end will be told. The call's ctx
+// does not always end with ctx, and returns a channel that receives its end. The call's ctx
 // ends with the store too. A connection found lost by the call's error is dropped.
 func (s *Store) begin(ctx context.Context, call func(ctx context.Context, c *esdb.Client) error) (<-chan error, error) {
 	if ctx.Err() != nil {
@@ -49,14 +49,14 @@ func (s *Store) begin(ctx context.Context, call func(ctx context.Context, c *esd
 	return done, nil
 }
 
-// leaderOnly asks a node of a cluster to answer only while it leads: a node that no longer
+// leaderOnly asks a node of a cluster to serve only while it leads: a node that no longer
 // does may not know what was appended last. (The official client means to ask that by
 // itself, but its header is never sent.)
 func leaderOnly(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "requires-leader", "true")
 }
 
-// ended answers a call's error, or errAbandoned if ctx ends and the call does not.
+// ended returns a call's error, or errAbandoned if ctx ends and the call does not.
 func (s *Store) ended(ctx context.Context, done <-chan error) error {
 	select {
 	case err := <-done:
@@ -74,13 +74,13 @@ func (s *Store) ended(ctx context.Context, done <-chan error) error {
 	}
 }
 
-// grace is what a call is given to notice that its context has ended: its own answer is
+// grace is what a call is given to notice that its context has ended: its own result is
 // the better one.
 const grace = 100 * time.Millisecond
 
 var errAbandoned = errors.New("the call went on when its time was over")
 
-// connect answers a connection, counted as in use.
+// connect returns a connection, counted as in use.
 func (s *Store) connect(ctx context.Context) (*connection, error) {
 	for {
 		s.mu.Lock()
@@ -94,7 +94,7 @@ func (s *Store) connect(ctx context.Context) (*connection, error) {
 			s.mu.Unlock()
 			return c, nil
 		}
-		// Whoever comes between two attempts is told at once, and does not wait.
+		// Whoever comes between two attempts gets the error at once, and does not wait.
 		if s.connecting == nil && time.Now().Before(s.again) {
 			err := s.failed
 			s.mu.Unlock()
@@ -138,7 +138,7 @@ func (s *Store) dial(attempt chan struct{}) {
 	}
 }
 
-// newClient answers a client that has found its node. The official client ends for good
+// newClient returns a client that has found its node. The official client ends for good
 // once it has looked in vain, and a call that comes then waits for ever, so one client
 // finds out whether there is a node, and the one that is used never stops looking: its
 // callers wait no longer than until there is a node again.
@@ -165,7 +165,7 @@ func (s *Store) newClient() (*esdb.Client, error) {
 	return client, nil
 }
 
-// release ends a use, and drops the connection if the error says that it is lost.
+// release ends a use, and drops the connection if the error means that it is lost.
 func (s *Store) release(c *connection, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,7 +193,7 @@ func (s *Store) drop(c *connection) {
 	}
 }
 
-// lost says whether a connection should not be used again after this error.
+// lost reports whether a connection should not be used again after this error.
 func lost(err error) bool {
 	var e *esdb.Error
 	if errors.As(err, &e) {

@@ -112,7 +112,7 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// A server that takes connections and never answers holds nobody longer than its ctx.
+// A server that takes connections and never responds holds no one longer than its ctx.
 func TestServerThatDoesNotAnswer(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

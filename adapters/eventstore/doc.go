@@ -2,20 +2,20 @@
 // client: a cluster, a single node, or `recapito eventlog serve`.
 //
 // Promises, besides those of commands.Store:
-//   - What was answered with success is durable at the server, as EventStoreDB promises
+//   - What was acknowledged is durable at the server, as EventStoreDB promises
 //     it. An append is sent again by itself only if that cannot write twice: at an exact
 //     revision or NoStream, where the server recognises its events. Otherwise a lost
-//     answer is event.ErrUnknownOutcome.
+//     outcome is event.ErrUnknownOutcome.
 //   - A call ends with its context, even where the official client would wait on: for a
-//     server that is not there, it answers event.ErrUnavailable.
+//     server that is not there, it returns event.ErrUnavailable.
 //   - An append over this store's limits is refused here, before it is sent, and the
 //     limits are those of adapters/eventlog, so that both refuse the same.
 //   - The connection is made anew, with back-off, when it was lost. A subscription
 //     outlives that, and a change of the cluster's leader: it goes on after what was
-//     handed over last. Reads are answered by the leader.
+//     handed over last. Reads go to the leader.
 //   - A Feed shares the events of $all among instances by a persistent subscription. An
 //     event that fails comes again, later and later; one that was parked for that is
-//     said in the log and replayed by itself.
+//     logged and replayed by itself.
 //
 // Not promised: reading $all with a filter spares nothing at the server, since the
 // official client sends filters for subscriptions only; they are applied here.

@@ -17,12 +17,12 @@ import (
 
 // Limits of a feed. Those of its group are in groupSettings.
 const (
-	inHand      = 512                    // events that one instance holds unacknowledged
-	ackedAtOnce = 500                    // at most, in one message
-	retryFirst  = 100 * time.Millisecond // before an event that failed is given back, doubled each time it comes
-	retryMost   = 10 * time.Second       // well below the group's message timeout, with what handling takes
-	replayEvery = 30 * time.Second       // parked events are looked for, and had come again
-	groupAnswer = 10 * time.Second       // of one question about the group
+	inHand       = 512                    // events that one instance holds unacknowledged
+	ackedAtOnce  = 500                    // at most, in one message
+	retryFirst   = 100 * time.Millisecond // before an event that failed is given back, doubled each time it comes
+	retryMost    = 10 * time.Second       // well below the group's message timeout, with what handling takes
+	replayEvery  = 30 * time.Second       // parked events are looked for, and had come again
+	groupTimeout = 10 * time.Second       // of one question about the group
 )
 
 // groupSettings are those of the groups made here. Pinned keeps a stream's events at one
@@ -51,7 +51,7 @@ type Feed struct {
 // Feed makes a feed of the store.
 func (s *Store) Feed() *Feed { return &Feed{store: s, pause: retryFirst, replay: replayEvery} }
 
-// State answers how many events were parked when that was last looked at, and why nothing
+// State returns how many events were parked when that was last looked at, and why nothing
 // comes at present, if so.
 func (f *Feed) State() (parked int, err error) {
 	if lost := f.lost.Load(); lost != nil {
@@ -83,7 +83,7 @@ func (f *Feed) Consume(ctx context.Context, group string, sub event.Subscription
 	})
 }
 
-// taken is an event of a session, and where to say what became of it.
+// taken is an event of a session, and where its outcome goes.
 type taken struct {
 	from    *esdb.PersistentSubscription
 	event   *esdb.ResolvedEvent
@@ -96,14 +96,14 @@ func (f *Feed) session(ctx context.Context, group string, sub event.Subscription
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	answers := make(chan answer, inHand)
-	var handling, answering sync.WaitGroup
-	answering.Go(func() { say(answers, f.store.logger) })
+	outcomes := make(chan outcome, inHand)
+	var handling, settling sync.WaitGroup
+	settling.Go(func() { settle(outcomes, f.store.logger) })
 	defer func() {
 		cancel()
 		handling.Wait()
-		close(answers)
-		answering.Wait()
+		close(outcomes)
+		settling.Wait()
 	}()
 	return received(ctx, f.store, func(ctx context.Context, c *esdb.Client, emit func(taken) error) error {
 		live, err := c.SubscribeToPersistentSubscriptionToAll(ctx, group, esdb.SubscribeToPersistentSubscriptionOptions{BufferSize: inHand})
@@ -125,12 +125,12 @@ func (f *Feed) session(ctx context.Context, group string, sub event.Subscription
 		}
 	}, func(t taken) error {
 		if t.event.Event == nil { // parked, and its stream was deleted since
-			answers <- answer{taken: t}
+			outcomes <- outcome{taken: t}
 			return nil
 		}
 		e := recordedEvent(t.event.Event) // one that was parked comes as what a link points to
 		if !sub.Filter.Passes(e.Stream, e.Type) {
-			answers <- answer{taken: t}
+			outcomes <- outcome{taken: t}
 			return nil
 		}
 		handling.Go(func() {
@@ -138,23 +138,23 @@ func (f *Feed) session(ctx context.Context, group string, sub event.Subscription
 			if err != nil {
 				_ = retry.Wait(ctx, retry.Policy{First: f.pause, Most: retryMost}.After(t.retries+1))
 			}
-			answers <- answer{t, err}
+			outcomes <- outcome{t, err}
 		})
 		return nil
 	})
 }
 
-// answer is what became of an event.
-type answer struct {
+// outcome is what became of an event.
+type outcome struct {
 	taken
 	err error
 }
 
-// say acknowledges what is done and gives back what is not, until answers is closed. It
-// says many at once where they wait; a subscription takes one message at a time. What
-// could not be said is lost with the subscription: the event comes again.
-func say(answers <-chan answer, log *slog.Logger) {
-	for a := range answers {
+// settle acknowledges what is done and gives back what is not, until outcomes is closed. It
+// settles many at once where they wait; a subscription takes one message at a time. What
+// could not be sent is lost with the subscription: the event comes again.
+func settle(outcomes <-chan outcome, log *slog.Logger) {
+	for a := range outcomes {
 		from, done := a.from, make([]*esdb.ResolvedEvent, 0, ackedAtOnce)
 		for more := true; more; {
 			if a.err == nil {
@@ -166,7 +166,7 @@ func say(answers <-chan answer, log *slog.Logger) {
 				break
 			}
 			select {
-			case a, more = <-answers:
+			case a, more = <-outcomes:
 			default:
 				more = false
 			}
@@ -224,9 +224,9 @@ func wrapped(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-// ask runs a call that has one answer.
+// ask runs a call that has one result.
 func (f *Feed) ask(ctx context.Context, call func(context.Context, *esdb.Client) error) error {
-	ctx, cancel := context.WithTimeout(ctx, groupAnswer)
+	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
 	defer cancel()
 	done, err := f.store.begin(ctx, call)
 	if err != nil {
@@ -235,7 +235,7 @@ func (f *Feed) ask(ctx context.Context, call func(context.Context, *esdb.Client)
 	return f.store.ended(ctx, done)
 }
 
-// replayParked has parked events come again, now and then, and says that there are some.
+// replayParked has parked events come again, now and then, and logs that there are some.
 func (f *Feed) replayParked(ctx context.Context, group string) {
 	tick := time.NewTicker(f.replay)
 	defer tick.Stop()

@@ -32,7 +32,7 @@ var notes = event.Filter{StreamPrefixes: []string{"note-"}, Types: []string{"Not
 
 func newCrew(t *testing.T) *crew { return &crew{t: t, handled: map[string][]string{}} }
 
-// join starts an instance with a client of its own; the answer stops it.
+// join starts an instance with a client of its own; the function returned stops it.
 func (c *crew) join(name, url string, sub event.Subscription) (stop func()) {
 	c.t.Helper()
 	store := dial(c.t, url)
@@ -100,7 +100,7 @@ func (c *crew) by(name string) (n int) {
 	return n
 }
 
-// write appends notes on many streams, among others' events, and answers their ids.
+// write appends notes on many streams, among others' events, and returns their ids.
 func write(t *testing.T, store commands.Store, n int) (ids []string) {
 	t.Helper()
 	for i := range n {

@@ -16,7 +16,7 @@ import (
 const readAhead = 64
 
 // received runs a call that emits items, and handles them here, in the caller's
-// goroutine. It answers handle's error, or the call's own once all items before it are
+// goroutine. It returns handle's error, or the call's own once all items before it are
 // handled.
 func received[T any](ctx context.Context, s *Store, call func(ctx context.Context, c *esdb.Client, emit func(T) error) error, handle func(T) error) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -184,7 +184,7 @@ func recordedEvent(e *esdb.RecordedEvent) event.Recorded {
 	}
 }
 
-// readError tells a caller's own errors from those of the connection.
+// readError distinguishes a caller's own errors from those of the connection.
 func readError(err error) error {
 	var e *esdb.Error
 	if errors.As(err, &e) {

@@ -104,7 +104,7 @@ func parse(raw string) (*esdb.Configuration, error) {
 	return config, nil
 }
 
-// CheckURL says whether a connection string can be used.
+// CheckURL reports whether a connection string can be used.
 func CheckURL(raw string) error {
 	_, err := parse(raw)
 	return err
@@ -138,8 +138,8 @@ func (s *Store) Close() error {
 	}
 }
 
-// State answers the position of the newest event (0 if there is none), and with it that
-// the server answers and, as far as is known, takes appends: of one that refused an append
+// State returns the position of the newest event (0 if there is none), and with it that
+// the server responds and, as far as is known, takes appends: of one that refused an append
 // as read-only it is asked again.
 func (s *Store) State(ctx context.Context) (event.Position, error) {
 	ctx, cancel := context.WithTimeout(ctx, stateTimeout)

@@ -26,7 +26,7 @@ type delivery struct {
 
 // Subscribe implements commands.Store. It outlives a lost connection and a change of the
 // cluster's leader: it is taken up again after what was handed over last, for as long as
-// ctx lasts; only what asking again cannot mend ends it. It needs a server that tells
+// ctx lasts; only what asking again cannot mend ends it. It needs a server that reports
 // when a subscription has caught up (EventStoreDB from 23.10).
 func (s *Store) Subscribe(ctx context.Context, sub event.Subscription, h event.Handler) error {
 	if sub.After != nil && *sub.After > event.PositionEnd {
@@ -54,7 +54,7 @@ func (s *Store) Subscribe(ctx context.Context, sub event.Subscription, h event.H
 	})
 }
 
-// final says that asking again would be answered the same.
+// final reports whether asking again would end the same.
 func final(err error) bool {
 	switch codeOf(err) {
 	case esdb.ErrorCodeAccessDenied, esdb.ErrorCodeUnauthenticated, esdb.ErrorCodeUnsupportedFeature:
@@ -103,7 +103,7 @@ func emitNext(next *esdb.SubscriptionEvent, emit func(delivery) error) error {
 }
 
 // serverFilter is the part of a filter that the server applies: on streams, or else on
-// types, where a prefix lets through more than it should. The whole is applied here.
+// types, where a prefix lets through more than it should. The full filter is applied here.
 func serverFilter(f event.Filter) *esdb.SubscriptionFilter {
 	switch {
 	case len(f.StreamPrefixes) > 0 && !slices.Contains(f.StreamPrefixes, ""):
@@ -121,7 +121,7 @@ type follower struct {
 	filter   event.Filter
 	at       event.Position // looked at so far, if
 	some     bool           // there is such a position
-	quiet    int            // events looked at here since something was delivered or told
+	quiet    int            // events looked at here since something was delivered or reported
 	refused  error          // of the handler
 	caughtUp func()         // called when the subscription has caught up
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // PartitionKey is the metadata key whose value decides the partition of a message:
-// equal values go to one partition. A message without it goes where its UUID says.
+// equal values go to one partition. A message without it goes where its UUID leads.
 const PartitionKey = "partition_key"
 
 const clientID = "recapito"
@@ -27,7 +27,7 @@ var oldestBroker = sarama.V2_8_0_0
 // How long closing waits for messages in hand, if not set.
 const defaultDrainTimeout = 5 * time.Second
 
-// Options say which bus to open.
+// Options name the bus to open.
 type Options struct {
 	// Brokers are the addresses (host:port) of the cluster, at least one.
 	Brokers []string
@@ -191,7 +191,7 @@ const (
 	groupSessionTimeout   = 10 * time.Second
 	groupHeartbeat        = 500 * time.Millisecond
 	groupRebalanceTimeout = 15 * time.Second // a member whose handler takes longer is put out
-	// A join is answered when the members that vanished are put out. A member that gave
+	// A join returns when the members that vanished are put out. A member that gave
 	// up waiting sooner would be one more that vanished, and the next join wait for it.
 	groupNetTimeout      = groupRebalanceTimeout + netTimeout
 	groupRetries         = 20

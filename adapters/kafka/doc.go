@@ -2,7 +2,7 @@
 // (StartEmbedded, the default) or a cluster named by its brokers. Everything else in
 // the package is the same code for both: EnsureTopics, Open, NewRouter, Generation.
 //
-// It promises that a message is delivered at least once: Publish answers nil only when
+// It promises that a message is delivered at least once: Publish returns nil only when
 // the broker has the message, and a message is delivered again until its handler
 // has acknowledged it or NewRouter has put it on the dead-letter topic. Messages of one
 // partition key arrive in the order they were published as long as nothing fails; after
@@ -12,7 +12,7 @@
 // It does not promise that a message outlives the broker's folder, its retention, or a
 // power loss: the embedded broker writes without fsync, so a killed process loses
 // nothing, a machine that loses power may. The bus can be rebuilt from the event store;
-// Generation tells that it has to be.
+// Generation shows when it must be.
 //
 // Messages carry identifiers only, never personal data, so that topics and dead
 // letters may be kept and looked at.

@@ -15,25 +15,25 @@ import (
 )
 
 // How often the embedded broker drops what is past its retention, if not set.
-const defaultHouseKeeping = time.Minute
+const defaultMaintenance = time.Minute
 
-// EmbeddedOptions says where the embedded broker lives.
+// EmbeddedOptions configures the embedded broker.
 type EmbeddedOptions struct {
 	// Dir is the broker's own folder; made if it is missing. A folder that was emptied
 	// while the broker was stopped starts anew, with another Generation.
 	Dir string
-	// Addr is the address to listen on, "127.0.0.1:0" if empty. Clients are told
+	// Addr is the address to listen on, "127.0.0.1:0" if empty. Clients are given
 	// this address, so it must be one they can reach: not a wildcard.
 	Addr   string
 	Logger *slog.Logger
-	// HouseKeeping is how often retention and compaction run; a minute if zero.
-	HouseKeeping time.Duration
+	// MaintenanceEvery is how often retention and compaction run; a minute if zero.
+	MaintenanceEvery time.Duration
 }
 
 // Embedded is a Kafka broker in this process, with its topics in a folder. It is for the
 // clients of this process, which end with it: a client of another process that is killed
 // while it joins a consumer group stays a member, and holds partitions, until the broker
-// ends (kfake times no member whose connection was lost before it was answered).
+// ends (kfake times no member whose connection was lost before its reply).
 type Embedded struct {
 	cluster *kfake.Cluster
 	lock    *os.File
@@ -57,8 +57,8 @@ func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.HouseKeeping == 0 {
-		o.HouseKeeping = defaultHouseKeeping
+	if o.MaintenanceEvery == 0 {
+		o.MaintenanceEvery = defaultMaintenance
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded kafka: %w", err)
@@ -84,13 +84,13 @@ func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 		stop:    stop,
 		done:    make(chan struct{}),
 	}
-	go e.keepHouse(keepCtx, o.HouseKeeping)
+	go e.maintain(keepCtx, o.MaintenanceEvery)
 	return e, nil
 }
 
-// keepHouse applies retention and compaction: after a restart the broker does neither
+// maintain applies retention and compaction: after a restart the broker does neither
 // by itself.
-func (e *Embedded) keepHouse(ctx context.Context, every time.Duration) {
+func (e *Embedded) maintain(ctx context.Context, every time.Duration) {
 	defer close(e.done)
 	tick := time.NewTicker(every)
 	defer tick.Stop()

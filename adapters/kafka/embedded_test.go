@@ -66,7 +66,7 @@ func TestGenerationLivesAsLongAsTheFolder(t *testing.T) {
 	dir := t.TempDir()
 	start := func() (string, bool) {
 		// Compaction runs all the time: it must not lose the record.
-		e, err := kafka.StartEmbedded(t.Context(), kafka.EmbeddedOptions{Dir: dir, HouseKeeping: time.Millisecond})
+		e, err := kafka.StartEmbedded(t.Context(), kafka.EmbeddedOptions{Dir: dir, MaintenanceEvery: time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func TestOneBrokerAFolder(t *testing.T) {
 }
 
 func TestRetentionDropsWhatIsOld(t *testing.T) {
-	e, err := kafka.StartEmbedded(t.Context(), kafka.EmbeddedOptions{Dir: t.TempDir(), HouseKeeping: 10 * time.Millisecond})
+	e, err := kafka.StartEmbedded(t.Context(), kafka.EmbeddedOptions{Dir: t.TempDir(), MaintenanceEvery: 10 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ const (
 )
 
 // Generation is the id of this bus, made with it: a bus that was wiped has another. created
-// says that this call made it.
+// reports whether this call made it.
 //
 // The id is the first record of the compacted topic. Each record has a key of its
 // own (its id), so that compaction never removes one, and if two processes write one at
@@ -101,7 +101,7 @@ func offset(ctx context.Context, client *kgo.Client, at int64) (int64, error) {
 		return 0, fmt.Errorf("list offsets: %w", err)
 	}
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		return 0, errors.New("list offsets: an answer for another partition")
+		return 0, errors.New("list offsets: a reply for another partition")
 	}
 	p := resp.Topics[0].Partitions[0]
 	if err := kerr.ErrorForCode(p.ErrorCode); err != nil {

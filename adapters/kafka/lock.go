@@ -17,7 +17,7 @@ const lockWait = 5 * time.Second
 // polling is how often a lock, or the state of a cluster, is looked at.
 var polling = retry.Policy{First: 50 * time.Millisecond, Most: 50 * time.Millisecond}
 
-// ErrLocked says that another process uses the folder.
+// ErrLocked: another process uses the folder.
 var ErrLocked = errors.New("folder is in use by another process")
 
 // lockFile takes an exclusive lock on the file, which the kernel releases when the

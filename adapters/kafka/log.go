@@ -11,7 +11,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// busLog is the log of watermill, whose "info" tells of every subscription and
+// busLog is the log of watermill, whose "info" reports every subscription and
 // reconnection: that is debug to us.
 func busLog(l *slog.Logger) watermill.LoggerAdapter {
 	return watermill.NewSlogLoggerWithLevelMapping(l, map[slog.Level]slog.Level{
@@ -19,7 +19,7 @@ func busLog(l *slog.Logger) watermill.LoggerAdapter {
 	})
 }
 
-// retryLog is the log of failed tries, which are warnings: an error is said at the end.
+// retryLog is the log of failed tries, which are warnings: an error is logged at the end.
 func retryLog(l *slog.Logger) watermill.LoggerAdapter {
 	return watermill.NewSlogLoggerWithLevelMapping(l, map[slog.Level]slog.Level{
 		slog.LevelError: slog.LevelWarn,
@@ -44,7 +44,7 @@ func newSubscriptionLog(l *slog.Logger) subscriptionLog {
 	}
 }
 
-// With keeps the one logger: what it has is said already by topic and group.
+// With keeps the one logger: its fields are there already as topic and group.
 func (l subscriptionLog) With(watermill.LogFields) watermill.LoggerAdapter { return l }
 
 func (l subscriptionLog) Error(msg string, err error, _ watermill.LogFields) {
@@ -53,7 +53,7 @@ func (l subscriptionLog) Error(msg string, err error, _ watermill.LogFields) {
 	}
 }
 
-// brokerLog is the log of the embedded broker, whose "info" tells of every request.
+// brokerLog is the log of the embedded broker, whose "info" reports every request.
 type brokerLog struct{ *slog.Logger }
 
 func (l brokerLog) Logf(level kfake.LogLevel, format string, args ...any) {

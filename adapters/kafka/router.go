@@ -36,7 +36,7 @@ type RouterOptions struct {
 	Publisher message.Publisher
 	// PoisonTopic names the dead-letter topic of a topic; DeadTopicName if nil.
 	PoisonTopic func(topic string) string
-	// Redeliver tells of an error that it is not the message's fault (the store is
+	// Redeliver marks an error that is not the message's fault (the store is
 	// down): the message then is not dead-lettered but delivered again, and holds its
 	// partition meanwhile. Nil: no error is.
 	Redeliver func(error) bool
@@ -179,8 +179,8 @@ func cut(s string, n int) string {
 }
 
 // namePanic makes of a recovered panic an error that can be shown: the value that
-// was thrown may hold anything, so only errors are quoted, and of others the type is
-// told. The stack goes to the log.
+// was thrown may hold anything, so only errors are quoted, and of others the type
+// alone. The stack goes to the log.
 func namePanic(l *slog.Logger) message.HandlerMiddleware {
 	return func(h message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {

@@ -138,7 +138,7 @@ func ensureTopics(ctx context.Context, client *kgo.Client, topics []Topic) error
 	return awaitLeaders(ctx, client, topics)
 }
 
-// awaitLeaders waits until the topics can be used: a cluster answers a creation before
+// awaitLeaders waits until the topics can be used: a cluster acknowledges a creation before
 // all its brokers know of it.
 func awaitLeaders(ctx context.Context, client *kgo.Client, topics []Topic) error {
 	return polling.Do(ctx, nil, func(ctx context.Context) error {

@@ -17,7 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Report says what a backup is and what it took.
+// Report is what a backup is and what it took.
 type Report struct {
 	Generation         string
 	Files, Copied      int
@@ -151,7 +151,7 @@ func (m *maker) copyAll(checkpoint string, report *Report, progress Progress) er
 	return nil
 }
 
-// keep sees that a file's content is in the folder, and says whether it was not before.
+// keep sees that a file's content is in the folder, and reports whether it was not before.
 func (m *maker) keep(path string, info os.FileInfo) (File, bool, error) {
 	f, known := m.before[info.Name()]
 	if known && f.Size == info.Size() && f.Modified.Equal(info.ModTime()) && m.has(f) {

@@ -56,7 +56,7 @@ func back(t testing.TB, log *eventlog.Log, to string) backup.Report {
 	return report
 }
 
-// restored restores a generation, checks it and answers its newest position.
+// restored restores a generation, checks it and returns its newest position.
 func restored(t testing.TB, from, generation string) event.Position {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data", "events")
@@ -79,7 +79,7 @@ func restored(t testing.TB, from, generation string) event.Position {
 	return log.Last() - 1
 }
 
-// TestUnderLoad makes generations while others append: each restores to a whole log with
+// TestUnderLoad makes generations while others append: each restores to a complete log with
 // everything that was acknowledged before it, and a later one copies what is new.
 func TestUnderLoad(t *testing.T) {
 	log, to := open(t, t.TempDir()), filepath.Join(t.TempDir(), "backups")
@@ -161,7 +161,7 @@ func TestIncremental(t *testing.T) {
 	}
 }
 
-// TestCutShort ends a backup at every file: what was there stays whole, and the next one
+// TestCutShort ends a backup at every file: what was there stays complete, and the next one
 // uses what was copied.
 func TestCutShort(t *testing.T) {
 	dir, to := t.TempDir(), filepath.Join(t.TempDir(), "backups")

@@ -6,12 +6,12 @@
 //     with the name, size and time of modification that they had in the backup before,
 //     what was found then is taken to hold; tables are never rewritten.
 //   - The folder holds several generations. One is there from when its manifest is, and
-//     whole; a backup that is cut short leaves the others as they were, and what it had
+//     complete; a backup that is cut short leaves the others as they were, and what it had
 //     copied is used by the next.
-//   - A restore verifies every byte by SHA-256, and puts the whole store where there was
+//   - A restore verifies every byte by SHA-256, and puts the complete store where there was
 //     none, or nothing.
 //
-// How it is laid out: generations/<time>.json says which files a generation has;
+// How it is laid out: generations/<time>.json lists which files a generation has;
 // files/<SHA-256> are their contents.
 package backup
 
@@ -34,7 +34,7 @@ const (
 	filesName       = "files"
 	generationsName = "generations"
 	lockName        = "LOCK"
-	temporary       = "new-" // of a file that is not whole
+	temporary       = "new-" // of a file that is not complete
 	format          = 1
 	nameLayout      = "20060102T150405.000000000Z"
 )
@@ -55,7 +55,7 @@ type File struct {
 	SHA256   string    `json:"sha256"`
 }
 
-// Progress is told how many bytes of how many are done.
+// Progress is called with how many bytes of how many are done.
 type Progress func(done, total uint64)
 
 func (g *Generation) sum() (string, error) {

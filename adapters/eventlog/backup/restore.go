@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Restore puts a generation (empty: the newest) where there is nothing yet, and answers
+// Restore puts a generation (empty: the newest) where there is nothing yet, and returns
 // its name.
 func Restore(ctx context.Context, from, generation, to string, progress Progress) (string, error) {
 	if generation == "" {

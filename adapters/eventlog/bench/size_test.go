@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// folder answers one with a log of so many streams, filled when first asked for. What
+// folder returns one with a log of so many streams, filled when first asked for. What
 // benchmarks append to it stays.
 func folder(b *testing.B, streams int) string {
 	dir := filepath.Join(scratch, fmt.Sprint(streams))
@@ -197,7 +197,7 @@ func BenchmarkReadStream(b *testing.B) {
 	}
 }
 
-// BenchmarkDisk says what an event takes: as the log was left, and when everything is
+// BenchmarkDisk measures what an event takes: as the log was left, and when everything is
 // compacted.
 func BenchmarkDisk(b *testing.B) {
 	eachSize(b, func(b *testing.B, dir string, _ int) {
@@ -223,7 +223,7 @@ func BenchmarkDisk(b *testing.B) {
 	})
 }
 
-// openedAt answers how many events a log has.
+// openedAt returns how many events a log has.
 func openedAt(b *testing.B, dir string) event.Position {
 	log, err := eventlog.Open(eventlog.Options{Dir: dir, Logger: silent})
 	if err != nil {

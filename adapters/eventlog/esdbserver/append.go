@@ -27,12 +27,12 @@ type streamsService struct {
 
 // Append takes one append: its options, then its events, then its end.
 func (s *streamsService) Append(call streams.Streams_AppendServer) error {
-	answer, err := s.append(call)
+	reply, err := s.append(call)
 	if err != nil {
 		drain(call)
-		return answered(call, s.logger, err)
+		return replied(call, s.logger, err)
 	}
-	return call.SendAndClose(answer)
+	return call.SendAndClose(reply)
 }
 
 func (s *streamsService) append(call streams.Streams_AppendServer) (*streams.AppendResp, error) {
@@ -89,7 +89,7 @@ func (s *streamsService) append(call streams.Streams_AppendServer) (*streams.App
 	}}}, nil
 }
 
-// receiveError is of a call that ended before its append was whole.
+// receiveError is of a call that ended before its append was complete.
 func receiveError(err error) error {
 	if errors.Is(err, io.EOF) {
 		return refuse(codes.InvalidArgument, "an append begins with its options")
@@ -144,7 +144,7 @@ func expectedOf(o *streams.AppendReq_Options) (event.Expected, error) {
 	return event.Expected{}, refuse(codes.InvalidArgument, "no expected revision")
 }
 
-// wrongVersion answers in the fields of today and in those that clients from before
+// wrongVersion fills the fields of today and in those that clients from before
 // 20.6.1 read.
 func wrongVersion(e *event.WrongVersion) *streams.AppendResp {
 	w := &streams.AppendResp_WrongExpectedVersion{}

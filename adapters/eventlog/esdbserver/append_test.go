@@ -153,7 +153,7 @@ func TestBatchAppend(t *testing.T) {
 		got[r.GetCorrelationId().GetString_()] = r
 	}
 	if len(got) != 7 {
-		t.Errorf("%d answers, want 7", len(got))
+		t.Errorf("%d replies, want 7", len(got))
 	}
 	for id, revision := range map[uuid.UUID]uint64{whole: 1, parted: 2} {
 		if r := got[id.String()]; r.GetSuccess() == nil || r.GetSuccess().GetCurrentRevision() != revision || r.GetSuccess().GetPosition().GetCommitPosition() == 0 {

@@ -19,7 +19,7 @@ const User = "admin"
 // authenticator lets those in who know the password.
 type authenticator struct{ password string }
 
-// open says what clients ask before they log in.
+// open lists what clients may ask before they log in.
 func open(method string) bool {
 	return strings.HasPrefix(method, "/event_store.client.server_features.") || strings.HasPrefix(method, "/event_store.client.gossip.")
 }
@@ -59,7 +59,7 @@ func (a authenticator) check(ctx context.Context, method string) error {
 	if err != nil {
 		return status.Error(codes.Unauthenticated, "malformed credentials")
 	}
-	// Of hashes, so that not even the length tells anything.
+	// Of hashes, so that not even the length leaks.
 	got, want := sha256.Sum256(raw), sha256.Sum256([]byte(User+":"+a.password))
 	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 		return status.Error(codes.Unauthenticated, "wrong user or password")

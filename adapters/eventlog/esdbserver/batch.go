@@ -28,7 +28,7 @@ const (
 	batchTimeout    = 30 * time.Second // of an append that names no deadline, or a later one
 )
 
-// BatchAppend takes many appends over one call, each in one part or several, and answers
+// BatchAppend takes many appends over one call, each in one part or several, and returns
 // each by its correlation id as it is done, in no order.
 func (s *streamsService) BatchAppend(call streams.Streams_BatchAppendServer) error {
 	ctx, cancel := context.WithCancel(call.Context())
@@ -36,16 +36,16 @@ func (s *streamsService) BatchAppend(call streams.Streams_BatchAppendServer) err
 	b := &batch{
 		service: s, ctx: ctx,
 		slots:   make(chan struct{}, batchInFlight),
-		answers: make(chan *streams.BatchAppendResp),
+		replies: make(chan *streams.BatchAppendResp),
 		idle:    make(chan func()),
 		begun:   map[uuid.UUID]*pending{},
 	}
 	sent := make(chan error, 1)
 	go func() {
 		var failed error
-		for answer := range b.answers { // goes on after a failure, so that none waits
+		for reply := range b.replies { // goes on after a failure, so that none waits
 			if failed == nil {
-				if failed = call.Send(answer); failed != nil {
+				if failed = call.Send(reply); failed != nil {
 					cancel()
 				}
 			}
@@ -58,24 +58,24 @@ func (s *streamsService) BatchAppend(call streams.Streams_BatchAppendServer) err
 	select {
 	case err = <-received: // Recv itself ends with the call
 	case <-s.stopping.Done():
-		// What was taken is still answered. The receiver ends when this call does, and
+		// What was taken still gets its reply. The receiver ends when this call does, and
 		// by then takes nothing more.
 		err = refuse(codes.Unavailable, "Server Is Not Ready")
 	}
 	b.end()
 	b.work.Wait()
-	close(b.answers)
+	close(b.replies)
 	if failed := <-sent; err == nil {
 		err = failed
 	}
-	return answered(call, s.logger, err)
+	return replied(call, s.logger, err)
 }
 
 type batch struct {
 	service *streamsService
 	ctx     context.Context
 	slots   chan struct{}
-	answers chan *streams.BatchAppendResp
+	replies chan *streams.BatchAppendResp
 	begun   map[uuid.UUID]*pending // of the receiver alone
 
 	mu     sync.Mutex // guards closed, and idle and work against it
@@ -94,7 +94,7 @@ type pending struct {
 	size     int
 }
 
-// start runs a piece of work that may answer, unless the call is ending. A worker that is
+// start runs a piece of work that may reply, unless the call is ending. A worker that is
 // there already has a stack that is large enough: to grow a new one cost a tenth of an
 // append.
 func (b *batch) start(work func()) {
@@ -138,7 +138,7 @@ func (b *batch) receive(call streams.Streams_BatchAppendServer) error {
 	}
 }
 
-// take adds a part to its append. Only what makes the whole call meaningless is an error.
+// take adds a part to its append. Only what makes the call as such meaningless is an error.
 func (b *batch) take(request *streams.BatchAppendReq) error {
 	id, err := idFromProto(request.GetCorrelationId())
 	if err != nil {
@@ -189,14 +189,14 @@ func (b *batch) take(request *streams.BatchAppendReq) error {
 	return nil
 }
 
-// refuse answers without writing.
+// refuse replies without writing.
 func (b *batch) refuse(p *pending, err error) {
-	b.start(func() { b.answer(p, nil, err) })
+	b.start(func() { b.reply(p, nil, err) })
 }
 
 func (b *batch) append(p *pending) {
 	if !p.deadline.After(b.service.now()) {
-		b.answer(p, nil, context.DeadlineExceeded) // nothing was written
+		b.reply(p, nil, context.DeadlineExceeded) // nothing was written
 		return
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, p.deadline.Sub(b.service.now()))
@@ -205,10 +205,10 @@ func (b *batch) append(p *pending) {
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && !errors.Is(err, event.ErrWrongVersion) {
 		err = context.DeadlineExceeded
 	}
-	b.answer(p, &appended, err)
+	b.reply(p, &appended, err)
 }
 
-func (b *batch) answer(p *pending, appended *event.Appended, err error) {
+func (b *batch) reply(p *pending, appended *event.Appended, err error) {
 	r := &streams.BatchAppendResp{CorrelationId: p.id, StreamIdentifier: p.options.GetStreamIdentifier()}
 	switch v := p.options.GetExpectedStreamPosition().(type) {
 	case *streams.BatchAppendReq_Options_StreamPosition:
@@ -230,10 +230,10 @@ func (b *batch) answer(p *pending, appended *event.Appended, err error) {
 			}},
 		}}
 	}
-	b.answers <- r // the sender takes until all work is done
+	b.replies <- r // the sender takes until all work is done
 }
 
-// batchError is an error with the details by which clients tell it.
+// batchError is an error with the details by which clients recognise it.
 func batchError(err error) *rpcstatus.Status {
 	var wrong *event.WrongVersion
 	var taken *event.Refusal

@@ -70,7 +70,7 @@ func exactly(n uint64) (event.Expected, error) {
 	return event.Exact(r), err
 }
 
-// end deletes or tombstones and answers the position, or the call's own error.
+// end deletes or tombstones and returns the position, or the call's own error.
 func (s *streamsService) end(ctx context.Context, operation, stream string, expected event.Expected, err error, how func(context.Context, string, event.Expected) (event.Appended, error)) (uint64, error) {
 	var appended event.Appended
 	if err == nil {
@@ -81,7 +81,7 @@ func (s *streamsService) end(ctx context.Context, operation, stream string, expe
 		err = wrongVersionOf(operation, wrong)
 	}
 	if err != nil {
-		return 0, answeredUnary(ctx, s.logger, err)
+		return 0, repliedUnary(ctx, s.logger, err)
 	}
 	return uint64(appended.Position), nil
 }
@@ -93,7 +93,7 @@ const (
 	numberStreamExists = -4
 )
 
-// wrongVersionOf is the answer of operations that have none for it in their protocol.
+// wrongVersionOf is the reply to operations that have none for it in their protocol.
 func wrongVersionOf(operation string, e *event.WrongVersion) *refusal {
 	expected, actual := strconv.Itoa(numberAny), strconv.FormatUint(uint64(e.Actual), 10)
 	exact, isExact := e.Expected.Exactly()

@@ -231,7 +231,7 @@ func TestTombstone(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", what, diff)
 		}
 	}
-	// Several in one call are answered each by itself.
+	// Each of several in one call has its own reply.
 	batch, err := f.streams.BatchAppend(f.ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -239,13 +239,13 @@ func TestTombstone(t *testing.T) {
 	if err := batch.Send(batchPart(uuid.New(), "s ü", true, 1, 1)); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := batch.Recv()
+	reply, err := batch.Recv()
 	if err != nil {
 		t.Fatal(err)
 	}
 	details := &shared.StreamDeleted{}
-	if e := answer.GetError(); e.GetMessage() != "StreamDeleted" || codes.Code(e.GetCode()) != codes.NotFound || e.GetDetails()[0].UnmarshalTo(details) != nil || string(details.GetStreamIdentifier().GetStreamName()) != "s ü" {
-		t.Errorf("batch: %v", answer)
+	if e := reply.GetError(); e.GetMessage() != "StreamDeleted" || codes.Code(e.GetCode()) != codes.NotFound || e.GetDetails()[0].UnmarshalTo(details) != nil || string(details.GetStreamIdentifier().GetStreamName()) != "s ü" {
+		t.Errorf("batch: %v", reply)
 	}
 	if _, err := f.append(optionsAny("links"), message("$>", "application/json", []byte("0@s ü"))); err != nil {
 		t.Fatal(err)

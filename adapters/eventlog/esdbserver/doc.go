@@ -6,13 +6,13 @@
 // start, end, revision or position, limits, filters by prefix and regular expression,
 // subscriptions with checkpoints and caught-up messages), Streams.Append,
 // Streams.BatchAppend, Streams.Delete, Streams.Tombstone, PersistentSubscriptions (by
-// package persistent), ServerFeatures and Gossip (one leader). Everything else answers
+// package persistent), ServerFeatures and Gossip (one leader). Every other call returns
 // UNIMPLEMENTED: projections, users. Of a stream's metadata (the stream $$name) $maxAge,
 // $maxCount and $tb take effect; $acl does not.
 //
 // Promises: what the log promises holds through the protocol. An append that was
-// answered with success is durable; nothing that is not durable is shown. A deadline
-// that passes while an append is written is answered as one whose outcome is open
+// acknowledged is durable; nothing that is not durable is shown. A deadline
+// that passes while an append is written is reported as one whose outcome is open
 // (ABORTED or DEADLINE_EXCEEDED), never as a failure.
 //
 // Without TLS and a password it listens on loopback addresses only. With a password,

@@ -16,7 +16,7 @@ import (
 	"recapito/domain/event"
 )
 
-// Trailers by which clients tell errors apart.
+// Trailers by which clients distinguish errors.
 const (
 	trailerException = "exception"
 	trailerGroup     = "group-name"
@@ -28,7 +28,7 @@ const (
 	trailerActual    = "actual-version"
 )
 
-// refusal is an error with its answer in the protocol.
+// refusal is an error with its reply in the protocol.
 type refusal struct {
 	status   *status.Status
 	trailers metadata.MD
@@ -66,8 +66,8 @@ func trailer(name string) string {
 	return name
 }
 
-// answered turns an error into the call's answer and its trailers.
-func answered(s grpc.ServerStream, logger *slog.Logger, err error) error {
+// replied turns an error into the call's reply and its trailers.
+func replied(s grpc.ServerStream, logger *slog.Logger, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -76,18 +76,18 @@ func answered(s grpc.ServerStream, logger *slog.Logger, err error) error {
 	return r.status.Err()
 }
 
-// readOnly begins what is said to an append while the log takes none. The code is not
+// readOnly begins the message to an append while the log takes none. The code is not
 // Unavailable, at which clients leave a connection that is well.
 const readOnly = "Server Is Read-Only: "
 
-// answeredUnary does the same for a call of one request and one answer.
-func answeredUnary(ctx context.Context, logger *slog.Logger, err error) error {
+// repliedUnary does the same for a call of one request and one reply.
+func repliedUnary(ctx context.Context, logger *slog.Logger, err error) error {
 	r := logged(logger, err)
 	_ = grpc.SetTrailer(ctx, r.trailers) // fails only outside of a call
 	return r.status.Err()
 }
 
-// logged is the answer to an error, which is logged if it is the server's own.
+// logged is the reply to an error, which is logged if it is the server's own.
 func logged(logger *slog.Logger, err error) *refusal {
 	r := refusalOf(err)
 	if !errors.As(err, new(*refusal)) && (r.status.Code() == codes.DataLoss || r.status.Code() == codes.Internal) {

@@ -115,7 +115,7 @@ func name(stream string) *shared.StreamIdentifier {
 	return &shared.StreamIdentifier{StreamName: []byte(stream)}
 }
 
-// append sends the messages of one append and answers its answer.
+// append sends the messages of one append and returns its reply.
 func (f *fixture) append(messages ...*streams.AppendReq) (*streams.AppendResp, error) {
 	f.t.Helper()
 	call, err := f.streams.Append(f.ctx)
@@ -123,7 +123,7 @@ func (f *fixture) append(messages ...*streams.AppendReq) (*streams.AppendResp, e
 		return nil, err
 	}
 	for _, m := range messages {
-		if err := call.Send(m); err != nil && !errors.Is(err, io.EOF) { // io.EOF: the answer is there already
+		if err := call.Send(m); err != nil && !errors.Is(err, io.EOF) { // io.EOF: the reply is there already
 			return nil, err
 		}
 	}
@@ -142,7 +142,7 @@ func message(typ, content string, data []byte) *streams.AppendReq {
 	}}}
 }
 
-// short writes what a read answered, one word a message.
+// short writes what a read replied, one word a message.
 func (f *fixture) read(o *streams.ReadReq_Options) ([]string, error) {
 	f.t.Helper()
 	call, err := f.streams.Read(f.ctx, &streams.ReadReq{Options: o})
@@ -151,19 +151,19 @@ func (f *fixture) read(o *streams.ReadReq_Options) ([]string, error) {
 	}
 	var got []string
 	for {
-		answer, err := call.Recv()
+		reply, err := call.Recv()
 		if errors.Is(err, io.EOF) {
 			return got, nil
 		}
 		if err != nil {
 			return got, err
 		}
-		got = append(got, word(answer))
+		got = append(got, word(reply))
 	}
 }
 
-func word(answer *streams.ReadResp) string {
-	switch c := answer.GetContent().(type) {
+func word(reply *streams.ReadResp) string {
+	switch c := reply.GetContent().(type) {
 	case *streams.ReadResp_Event:
 		if c.Event.GetEvent() == nil {
 			return "link to nothing"
@@ -188,19 +188,19 @@ func word(answer *streams.ReadResp) string {
 	case *streams.ReadResp_LastStreamPosition:
 		return fmt.Sprintf("last %d", c.LastStreamPosition)
 	}
-	return fmt.Sprintf("%T", answer.GetContent())
+	return fmt.Sprintf("%T", reply.GetContent())
 }
 
-// take receives n answers of a subscription.
+// take receives n replies of a subscription.
 func take(t *testing.T, call streams.Streams_ReadClient, n int) []string {
 	t.Helper()
 	var got []string
 	for range n {
-		answer, err := call.Recv()
+		reply, err := call.Recv()
 		if err != nil {
 			t.Fatalf("after %q: %v", got, err)
 		}
-		got = append(got, word(answer))
+		got = append(got, word(reply))
 	}
 	return got
 }

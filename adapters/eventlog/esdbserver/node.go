@@ -14,15 +14,15 @@ import (
 // version is that of the server whose protocol is spoken.
 const version = "24.10.0"
 
-// featuresService tells clients what they may call. Names are in lower case.
+// featuresService lists what clients may call. Names are in lower case.
 type featuresService struct {
 	serverfeatures.UnimplementedServerFeaturesServer
 }
 
 func (featuresService) GetSupportedMethods(context.Context, *shared.Empty) (*serverfeatures.SupportedMethods, error) {
-	answer := &serverfeatures.SupportedMethods{EventStoreServerVersion: version}
+	reply := &serverfeatures.SupportedMethods{EventStoreServerVersion: version}
 	add := func(service, method string, features ...string) {
-		answer.Methods = append(answer.Methods, &serverfeatures.SupportedMethod{ServiceName: service, MethodName: method, Features: features})
+		reply.Methods = append(reply.Methods, &serverfeatures.SupportedMethod{ServiceName: service, MethodName: method, Features: features})
 	}
 	const streamsService = "event_store.client.streams.streams"
 	add(streamsService, "append")
@@ -33,7 +33,7 @@ func (featuresService) GetSupportedMethods(context.Context, *shared.Empty) (*ser
 	}
 	add("event_store.client.gossip.gossip", "read")
 	add("event_store.client.server_features.serverfeatures", "getsupportedmethods")
-	return answer, nil
+	return reply, nil
 }
 
 // gossipService knows of one node, which leads.
@@ -49,11 +49,11 @@ func (g *gossipService) Read(context.Context, *shared.Empty) (*gossip.ClusterInf
 	}
 	host, portText, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, fmt.Errorf("the address to tell clients: %w", err)
+		return nil, fmt.Errorf("the address for clients: %w", err)
 	}
 	port, err := strconv.ParseUint(portText, 10, 16)
 	if err != nil {
-		return nil, fmt.Errorf("the port to tell clients: %w", err)
+		return nil, fmt.Errorf("the port for clients: %w", err)
 	}
 	return &gossip.ClusterInfo{Members: []*gossip.MemberInfo{{
 		InstanceId:   idToProto(g.server.id, true),

@@ -154,6 +154,6 @@ func TestARefusedAppendIsHeardOut(t *testing.T) {
 		}
 	}
 	if _, err := call.CloseAndRecv(); status.Code(err) != codes.PermissionDenied {
-		t.Errorf("answered %v", err)
+		t.Errorf("replied %v", err)
 	}
 }

@@ -82,7 +82,7 @@ func (s *groupsService) RestartSubsystem(ctx context.Context, _ *shared.Empty) (
 	return &shared.Empty{}, s.change(ctx, persistent.Key{}, nil, func() error { return s.groups.Restart(ctx) })
 }
 
-// GetInfo answers how a group stands.
+// GetInfo returns the state of a group.
 func (s *groupsService) GetInfo(ctx context.Context, request *subscriptions.GetInfoReq) (*subscriptions.GetInfoResp, error) {
 	o := request.GetOptions()
 	k, err := keyOf(o.GetGroupName(), o.GetStreamIdentifier(), o.GetAll())
@@ -94,7 +94,7 @@ func (s *groupsService) GetInfo(ctx context.Context, request *subscriptions.GetI
 	return &subscriptions.GetInfoResp{SubscriptionInfo: infoToProto(info)}, err
 }
 
-// List answers how the groups of a stream, or all groups, stand.
+// List returns the state of the groups of a stream, or of all groups.
 func (s *groupsService) List(ctx context.Context, request *subscriptions.ListReq) (*subscriptions.ListResp, error) {
 	var k persistent.Key
 	var err error
@@ -105,19 +105,19 @@ func (s *groupsService) List(ctx context.Context, request *subscriptions.ListReq
 	default:
 		err = refuse(codes.InvalidArgument, "list all groups, or those of a stream")
 	}
-	answer := &subscriptions.ListResp{}
+	reply := &subscriptions.ListResp{}
 	err = s.change(ctx, k, err, func() error {
 		all, err := s.groups.List(k.Stream)
 		for _, info := range all {
-			answer.Subscriptions = append(answer.Subscriptions, infoToProto(info))
+			reply.Subscriptions = append(reply.Subscriptions, infoToProto(info))
 		}
 		return err
 	})
-	return answer, err
+	return reply, err
 }
 
 // change runs a call of one request, unless its request was bad already, and turns its
-// error into the answer.
+// error into the reply.
 func (s *groupsService) change(ctx context.Context, k persistent.Key, bad error, call func() error) error {
 	err := bad
 	if err == nil {
@@ -129,7 +129,7 @@ func (s *groupsService) change(ctx context.Context, k persistent.Key, bad error,
 	if err == nil {
 		return nil
 	}
-	return answeredUnary(ctx, s.logger, groupError(k, err))
+	return repliedUnary(ctx, s.logger, groupError(k, err))
 }
 
 func (s *groupsService) ready() error {

@@ -90,7 +90,7 @@ func groupOf(stream string, buffer int) *subscriptions.ReadReq_Options {
 	return o
 }
 
-// connect answers a consumer that was confirmed.
+// connect returns a consumer that was confirmed.
 func (f *fixture) connect(stream string, buffer int) *consumer {
 	f.t.Helper()
 	c, err := f.tryConnect(groupOf(stream, buffer))
@@ -122,18 +122,18 @@ func (f *fixture) tryConnect(o *subscriptions.ReadReq_Options) (*consumer, error
 	go func() {
 		defer close(c.got)
 		for {
-			answer, err := call.Recv()
+			reply, err := call.Recv()
 			if err != nil {
 				c.ended <- err
 				return
 			}
-			c.got <- answer.GetEvent()
+			c.got <- reply.GetEvent()
 		}
 	}()
 	return c, nil
 }
 
-// next takes n events and answers them in words.
+// next takes n events and returns them as text.
 func (c *consumer) next(n int) ([]*subscriptions.ReadResp_ReadEvent, []string) {
 	c.t.Helper()
 	var events []*subscriptions.ReadResp_ReadEvent
@@ -177,7 +177,7 @@ func (c *consumer) want(words ...string) []*subscriptions.ReadResp_ReadEvent {
 	return events
 }
 
-// quiet says that nothing comes for a while.
+// quiet checks that nothing comes for a while.
 func (c *consumer) quiet() {
 	c.t.Helper()
 	select {
@@ -228,11 +228,11 @@ func (f *fixture) info(stream string) *subscriptions.SubscriptionInfo {
 	if stream == persistent.All {
 		o.StreamOption = &subscriptions.GetInfoReq_Options_All{All: &shared.Empty{}}
 	}
-	answer, err := f.groups().GetInfo(f.ctx, &subscriptions.GetInfoReq{Options: o})
+	reply, err := f.groups().GetInfo(f.ctx, &subscriptions.GetInfoReq{Options: o})
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return answer.GetSubscriptionInfo()
+	return reply.GetSubscriptionInfo()
 }
 
 func (f *fixture) eventually(what, stream string, holds func(*subscriptions.SubscriptionInfo) bool) {

@@ -17,14 +17,14 @@ import (
 	"recapito/domain/event"
 )
 
-// Read makes the caller a consumer of a group: options come first, then what it says of
+// Read makes the caller a consumer of a group: options come first, then what it reports of
 // the events it is given.
 func (s *groupsService) Read(call subscriptions.PersistentSubscriptions_ReadServer) error {
 	k, err := s.read(call)
 	if err != nil && s.stopping.Err() != nil && call.Context().Err() == nil {
 		err = event.ErrUnavailable
 	}
-	return answered(call, s.logger, groupError(k, err))
+	return replied(call, s.logger, groupError(k, err))
 }
 
 func (s *groupsService) read(call subscriptions.PersistentSubscriptions_ReadServer) (persistent.Key, error) {
@@ -57,12 +57,12 @@ func (s *groupsService) read(call subscriptions.PersistentSubscriptions_ReadServ
 	if err != nil {
 		return k, err
 	}
-	// The consumer ends when its call does, when it says no more, or when the server
+	// The consumer ends when its call does, when it sends no more, or when the server
 	// closes. The receiver ends with the call, and by then does nothing more.
 	ctx, cancel := context.WithCancelCause(call.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(s.stopping, func() { cancel(event.ErrUnavailable) })()
-	go func() { cancel(receiveAnswers(call, c)) }()
+	go func() { cancel(receiveReplies(call, c)) }()
 	structured := o.GetUuidOption().GetString_() == nil
 	for {
 		d, err := c.Next(ctx)
@@ -78,30 +78,30 @@ func (s *groupsService) read(call subscriptions.PersistentSubscriptions_ReadServ
 	}
 }
 
-// receiveAnswers passes on what a consumer says, until it says no more (io.EOF).
-func receiveAnswers(call subscriptions.PersistentSubscriptions_ReadServer, c *persistent.Consumer) error {
+// receiveReplies passes on what a consumer sends, until it sends no more (io.EOF).
+func receiveReplies(call subscriptions.PersistentSubscriptions_ReadServer, c *persistent.Consumer) error {
 	for {
 		request, err := call.Recv()
 		if err != nil {
 			return err
 		}
-		switch said := request.GetContent().(type) {
+		switch sent := request.GetContent().(type) {
 		case *subscriptions.ReadReq_Ack_:
-			ids, err := idsFromProto(said.Ack.GetIds())
+			ids, err := idsFromProto(sent.Ack.GetIds())
 			if err != nil {
 				return err
 			}
 			c.Acknowledge(ids)
 		case *subscriptions.ReadReq_Nack_:
-			ids, err := idsFromProto(said.Nack.GetIds())
+			ids, err := idsFromProto(sent.Nack.GetIds())
 			if err != nil {
 				return err
 			}
-			action, err := actionOf(said.Nack.GetAction())
+			action, err := actionOf(sent.Nack.GetAction())
 			if err != nil {
 				return err
 			}
-			c.Refuse(action, said.Nack.GetReason(), ids)
+			c.Refuse(action, sent.Nack.GetReason(), ids)
 		default:
 			return refuse(codes.InvalidArgument, "options stand once, at the beginning")
 		}
@@ -170,7 +170,7 @@ func deliveredToProto(e event.Recorded, structured bool) (*subscriptions.ReadRes
 	}, nil
 }
 
-// connectionOf says who the caller is.
+// connectionOf identifies the caller.
 func connectionOf(ctx context.Context, slots int) persistent.Connection {
 	c := persistent.Connection{Slots: slots, Username: userOf(ctx), Name: "<unknown>"}
 	if p, ok := peer.FromContext(ctx); ok {

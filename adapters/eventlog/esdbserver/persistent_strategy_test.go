@@ -39,7 +39,7 @@ func TestRoundRobinPassesOverWhoIsFull(t *testing.T) {
 // sources are what a consumer was given, by stream of the event.
 type pinnedTo map[string]*consumer
 
-// note tells whether the stream has been with that consumer only.
+// note reports whether the stream has been with that consumer only.
 func (p pinnedTo) note(t *testing.T, c *consumer, stream string) {
 	t.Helper()
 	if before, ok := p[stream]; ok && before != c {

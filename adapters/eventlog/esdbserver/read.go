@@ -29,7 +29,7 @@ func (s *streamsService) Read(request *streams.ReadReq, call streams.Streams_Rea
 	if err != nil && s.stopping.Err() != nil && call.Context().Err() == nil {
 		err = refuse(codes.Unavailable, "Server Is Not Ready")
 	}
-	return answered(call, s.logger, err)
+	return replied(call, s.logger, err)
 }
 
 // reader is one call of Read.
@@ -73,7 +73,7 @@ func (r *reader) run() error {
 	return refuse(codes.InvalidArgument, "a read is of a stream or of $all")
 }
 
-// limit is the count asked for; answers false if nothing is to be read.
+// limit returns the count asked for, and false if nothing is to be read.
 func (r *reader) limit() (int, bool) {
 	return int(min(r.options.GetCount(), math.MaxInt)), r.options.GetCount() > 0
 }
@@ -118,7 +118,7 @@ func (r *reader) readStream(o *streams.ReadReq_Options_StreamOptions, backwards 
 	return r.sendStreamPositions(read, sent, last)
 }
 
-// page is how many events EventStoreDB reads at a time: it tells where a stream begins
+// page is how many events EventStoreDB reads at a time: it determines where a stream begins
 // if none of the first page asked for is left.
 const page = 32
 
@@ -126,7 +126,7 @@ func (r *reader) sendFirst(at event.Revision) error {
 	return r.call.Send(&streams.ReadResp{Content: &streams.ReadResp_FirstStreamPosition{FirstStreamPosition: uint64(at)}})
 }
 
-// sendStreamPositions tells where the stream ends and, if nothing was there to read
+// sendStreamPositions returns where the stream ends and, if nothing was there to read
 // forwards, which revision comes next, to clients that understand it. last is of what
 // was sent: the stream may have been deleted since.
 func (r *reader) sendStreamPositions(read event.StreamRead, sent int, last event.Revision) error {

@@ -24,7 +24,7 @@ import (
 )
 
 // Limits of a connection. A message may be larger than an append (eventlog's limits),
-// so that one that is too large gets the protocol's answer.
+// so that one that is too large gets the protocol's reply.
 const (
 	maxMessageBytes   = 16 << 20
 	maxStreamsPerConn = 4096 // calls at a time
@@ -44,7 +44,7 @@ type Options struct {
 	// needs TLS, except on loopback addresses.
 	TLS      *tls.Config
 	Password string
-	// Advertise is the host:port told to clients that look for the leader; empty
+	// Advertise is the host:port given to clients that look for the leader; empty
 	// means the address listened on.
 	Advertise string
 
@@ -119,7 +119,7 @@ func (s *Server) grpcOptions() []grpc.ServerOption {
 // Addr is host:port as listened on.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Serve serves until Close; then it answers nil.
+// Serve serves until Close; then it returns nil.
 func (s *Server) Serve() error {
 	if err := s.grpc.Serve(s.listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve the event store: %w", err)

@@ -78,7 +78,7 @@ func TestCloseEndsSubscriptionsAndLetsAppendsFinish(t *testing.T) {
 	}
 }
 
-// A sync that does not return holds an append's answer, and nobody sees its event.
+// A sync that does not return holds an append's reply, and no one sees its event.
 func TestNothingIsShownBeforeItIsDurable(t *testing.T) {
 	var held atomic.Bool
 	release := make(chan struct{})
@@ -96,10 +96,10 @@ func TestNothingIsShownBeforeItIsDurable(t *testing.T) {
 	call := f.subscribe(&options{StreamOption: allStart})
 	take(t, call, 3)
 	held.Store(true)
-	answered := make(chan error, 1)
+	replied := make(chan error, 1)
 	go func() {
 		_, err := f.append(optionsAny("s"), message("B", "application/json", []byte(`{}`)))
-		answered <- err
+		replied <- err
 	}()
 	next := make(chan []string, 1)
 	go func() { next <- take(t, call, 1) }()
@@ -116,15 +116,15 @@ func TestNothingIsShownBeforeItIsDurable(t *testing.T) {
 			}
 		}
 		select {
-		case err := <-answered:
-			t.Fatalf("the append was answered: %v", err)
+		case err := <-replied:
+			t.Fatalf("the append was replied: %v", err)
 		case got := <-next:
 			t.Fatalf("the subscription was given %q", got)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	free()
-	if err := <-answered; err != nil {
+	if err := <-replied; err != nil {
 		t.Error(err)
 	}
 	if diff := cmp.Diff([]string{"s@1:B"}, <-next); diff != "" {

@@ -14,8 +14,8 @@
 //     Check compares them with that record before Pebble opens them, and returns ErrCorrupt.
 //
 // Not promised: to notice damage to what was synced to the newest write-ahead log within
-// LookEvery before a crash, which cannot be told from a write that the crash interrupted;
-// to notice that the complete folder is an older state of itself.
+// LookEvery before a crash, which cannot be distinguished from a write that the crash interrupted;
+// to notice that the folder as such is an older state of itself.
 //
 // How to use it: New; Check, once the folder is locked and before pebble.Open; BeginNote
 // after it; Watch. At the end Stop, then pebble's Close, then Close. A read-only tool calls

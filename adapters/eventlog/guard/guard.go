@@ -193,7 +193,7 @@ func (s *FS) Waiting() bool {
 	return s.waiting > 0
 }
 
-// Full returns nil, or an error that says how much space is missing.
+// Full returns nil, or an error that names how much space is missing.
 func (s *FS) Full() error {
 	if !s.full.Load() {
 		return nil

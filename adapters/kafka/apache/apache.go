@@ -95,8 +95,8 @@ func (b *Broker) format(ctx context.Context) error {
 	return nil
 }
 
-// Answers errs until the broker serves.
-func (b *Broker) Answers(ctx context.Context) error {
+// Ready returns an error until the broker serves.
+func (b *Broker) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	probe, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.RequestRetries(0))
@@ -127,7 +127,7 @@ func settings(client, controller, data string) string {
 	}, "\n")
 }
 
-// freeAddresses gives two that nobody listens on at the moment.
+// freeAddresses returns two that nothing listens on at the moment.
 func freeAddresses() (client, controller string, err error) {
 	first, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string) (err error) {
 	return cmd.Run()
 }
 
-// start runs the broker and waits until it answers.
+// start runs the broker and waits until it serves.
 func start(ctx context.Context, broker *apache.Broker, logPath string) (stop func() error, err error) {
 	server, err := broker.Command(ctx)
 	if err != nil {
@@ -114,8 +114,8 @@ func start(ctx context.Context, broker *apache.Broker, logPath string) (stop fun
 		return errors.Join(err, log.Close())
 	}
 	if err := await(ctx, broker, ended); err != nil {
-		said, _ := os.ReadFile(logPath)
-		return nil, errors.Join(fmt.Errorf("start Kafka: %w\n%s", err, said), stop())
+		logged, _ := os.ReadFile(logPath)
+		return nil, errors.Join(fmt.Errorf("start Kafka: %w\n%s", err, logged), stop())
 	}
 	return stop, nil
 }
@@ -125,7 +125,7 @@ func await(ctx context.Context, broker *apache.Broker, ended chan error) error {
 	defer cancel()
 	tick := time.NewTicker(pingInterval)
 	defer tick.Stop()
-	for broker.Answers(ctx) != nil {
+	for broker.Ready(ctx) != nil {
 		select {
 		case <-tick.C:
 		case err := <-ended:

@@ -21,7 +21,7 @@ const (
 	Stop
 )
 
-// Connection says who a consumer is.
+// Connection identifies a consumer.
 type Connection struct {
 	Slots                int // events it takes unacknowledged
 	From, Username, Name string
@@ -82,10 +82,10 @@ func (c *Consumer) Next(ctx context.Context) (Delivery, error) {
 	}
 }
 
-// Acknowledge says that events, named by the ids of Delivery.Event, are done with.
+// Acknowledge records that events, named by the ids of Delivery.Event, are done with.
 func (c *Consumer) Acknowledge(ids []string) { c.group.acknowledge(ids) }
 
-// Refuse says what to do with events instead.
+// Refuse gives events back, with what to do with them.
 func (c *Consumer) Refuse(action Action, reason string, ids []string) {
 	c.group.refuse(c, action, reason, ids)
 }

@@ -144,7 +144,7 @@ func crashRun(t *testing.T, seed uint64) {
 	}
 }
 
-// live appends n events while consumers work on them, and answers their ids.
+// live appends n events while consumers work on them, and returns their ids.
 func (w *world) live(n int) []string {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var working sync.WaitGroup

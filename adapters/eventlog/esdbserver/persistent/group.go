@@ -24,7 +24,7 @@ type group struct {
 
 	running context.Context // ends when the group is to end
 	stop    context.CancelFunc
-	wake    chan struct{} // for the keeper; room for one
+	wake    chan struct{} // for the background writer; room for one
 	ended   sync.WaitGroup
 	begun   time.Time
 
@@ -53,7 +53,7 @@ type group struct {
 	checkpoint       int64 // newest place written; -1 for none
 	checkpointNumber int64
 	checkpointTime   time.Time
-	watching         bool // the keeper will look when a checkpoint is due by time
+	watching         bool // the background writer will look when a checkpoint is due by time
 
 	parkedFrom int64      // first parked event that is not truncated
 	parkedEnd  int64      // after the last one
@@ -199,7 +199,7 @@ func (g *group) add(ctx context.Context, m *message) error {
 	return nil
 }
 
-// roomFor says whether the buffers take another message. A reader that was stopped goes
+// roomFor reports whether the buffers take another message. A reader that was stopped goes
 // on when there is room for a batch.
 func (g *group) roomFor(m *message) bool {
 	limit := g.settings.HistoryBufferSize
@@ -230,7 +230,7 @@ func (g *group) dispatch() {
 			m := of(e)
 			e = e.Next()
 			if other := g.byID[m.event.ID]; other != nil && other != m {
-				continue // an acknowledgement could not tell the two apart
+				continue // an acknowledgement could not distinguish the two
 			}
 			c, more := g.strategy.choose(m)
 			if c == nil && !more {
@@ -312,7 +312,7 @@ func (g *group) finish(m *message) {
 	g.room.Broadcast()
 }
 
-// acknowledge is done with messages. Whoever had a message may say so, even after it was
+// acknowledge is done with messages. A consumer that had a message may acknowledge it, even after it was
 // taken back.
 func (g *group) acknowledge(ids []string) {
 	g.mu.Lock()
@@ -368,7 +368,7 @@ func (g *group) moved() {
 	}
 }
 
-// poke has the keeper look.
+// poke wakes the background writer.
 func (g *group) poke() {
 	select {
 	case g.wake <- struct{}{}:

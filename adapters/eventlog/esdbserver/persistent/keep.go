@@ -7,7 +7,7 @@ import (
 	"recapito/retry"
 )
 
-// Limits of the keeper's writes.
+// Limits of the background writer's writes.
 const (
 	parkedBatch   = 100              // parked messages in one append
 	truncateAfter = 100              // replayed messages done with, before the rest is
@@ -16,7 +16,7 @@ const (
 	farAway       = time.Hour
 )
 
-// work is what the keeper has to write; negative numbers mean nothing.
+// work is what the background writer has to write; negative numbers mean nothing.
 type work struct {
 	parks      []*message
 	checkpoint int64
@@ -61,7 +61,7 @@ func (g *group) keep() {
 	}
 }
 
-// look takes back what timed out and answers what to write and, if that is nothing, when
+// look takes back what timed out and returns what to write and, if that is nothing, when
 // to look again. At the end of the group everything that moved is to be written.
 func (g *group) look(final bool) (work, time.Duration) {
 	g.mu.Lock()
@@ -84,7 +84,7 @@ func (g *group) look(final bool) (work, time.Duration) {
 	return w, next
 }
 
-// expire takes back messages that were sent too long ago, and answers when the next is.
+// expire takes back messages that were sent too long ago, and returns when the next is.
 func (g *group) expire(now time.Time) time.Duration {
 	timeout := g.settings.messageTimeout()
 	if timeout == 0 {
@@ -116,7 +116,7 @@ func (g *group) doneUpTo() (place, number int64) {
 	return g.lastRead, g.read
 }
 
-// checkpointDue says whether a checkpoint is due or, if it will be, when; 0 for never.
+// checkpointDue reports whether a checkpoint is due or, if it will be, when; 0 for never.
 func (g *group) checkpointDue(now time.Time) (bool, time.Duration) {
 	place, number := g.doneUpTo()
 	moved := number - g.checkpointNumber
@@ -147,7 +147,7 @@ func (g *group) truncateDue() bool {
 	return done >= truncateAfter || done > 0 && g.replayed.Len() == 0 && !g.replaying
 }
 
-// write does all the work, or says why it could not.
+// write does all the work, or returns why it could not.
 func (g *group) write(ctx context.Context, w work, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -34,9 +34,9 @@ const changeTimeout = time.Minute
 // Options of a manager. All are required.
 type Options struct {
 	Log Log
-	// Resolve reads what a link points to, and says whether it is there.
+	// Resolve reads what a link points to, and reports whether it is there.
 	Resolve func(ctx context.Context, link event.Recorded) (event.Recorded, bool, error)
-	// Compile makes a filter usable, or says by an *Invalid what is wrong with it.
+	// Compile makes a filter usable, or returns an *Invalid.
 	Compile func(Filter) (eventlog.Match, error)
 	Logger  *slog.Logger
 	Now     func() time.Time
@@ -62,7 +62,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 	return m, nil
 }
 
-// Close ends all groups and their consumers. Later calls answer event.ErrUnavailable.
+// Close ends all groups and their consumers. Later calls return event.ErrUnavailable.
 func (m *Manager) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -108,7 +108,7 @@ func (m *Manager) run(ctx context.Context, e entry) error {
 	if err == nil {
 		err = g.start(ctx, before)
 	}
-	if err != nil { // nothing of it runs, so nobody else looks at its fault
+	if err != nil { // nothing of it runs, so nothing else looks at its fault
 		err = fmt.Errorf("start the group %s: %w", e.Key(), err)
 		g.fault = err
 	}
@@ -273,7 +273,7 @@ func (m *Manager) save(ctx context.Context, user string, entries []entry) error 
 	return err
 }
 
-// group answers a running one.
+// group returns a running one.
 func (m *Manager) group(k Key) (*group, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -309,7 +309,7 @@ func (m *Manager) Replay(k Key, before int64) error {
 	return nil
 }
 
-// Info answers how a group stands.
+// Info is the state of a group.
 func (m *Manager) Info(k Key) (Info, error) {
 	g, err := m.group(k)
 	if err != nil {
@@ -318,7 +318,7 @@ func (m *Manager) Info(k Key) (Info, error) {
 	return g.info(), nil
 }
 
-// List answers how the groups of a stream stand, or all for an empty name, by name.
+// List returns the state of the groups of a stream, or of all for an empty name, by name.
 func (m *Manager) List(stream string) ([]Info, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()

@@ -94,7 +94,7 @@ func (g *group) setCaughtUp() {
 	g.caughtUp, g.fault = true, nil
 }
 
-// match is the group's filter. passed says how many events it kept away since it was
+// match is the group's filter. passed returns how many events it kept away since it was
 // last asked; what groups on $all write themselves is not counted, or they would write
 // for ever.
 func (g *group) match() (match eventlog.Match, passed func() int64, err error) {
@@ -118,7 +118,7 @@ func (g *group) match() (match eventlog.Match, passed func() int64, err error) {
 	return match, func() int64 { n := kept; kept = 0; return n }, nil
 }
 
-// ownStream says whether a group on $all writes the stream.
+// ownStream reports whether a group on $all writes the stream.
 func ownStream(stream string) bool {
 	return strings.HasPrefix(stream, ownPrefix+All+"::") && (strings.HasSuffix(stream, checkpointSuffix) || strings.HasSuffix(stream, parkedSuffix))
 }

@@ -85,7 +85,7 @@ func (s Settings) checkpointAfter() time.Duration {
 	return time.Duration(s.CheckpointAfterMS) * time.Millisecond
 }
 
-// validate answers an *Invalid. last is where $all ends.
+// validate returns an *Invalid. last is where $all ends.
 func (s Settings) validate(last int64) error {
 	switch {
 	case s.Stream == "" || s.Group == "":

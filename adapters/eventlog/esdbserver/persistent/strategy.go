@@ -11,7 +11,7 @@ import (
 type strategy interface {
 	join(*Consumer)
 	leave(*Consumer)
-	// choose answers a consumer with room; without one, whether another message might
+	// choose returns a consumer with room; without one, whether another message might
 	// find one.
 	choose(*message) (c *Consumer, more bool)
 	given(*message)
@@ -81,13 +81,13 @@ type member struct {
 }
 
 type bucket struct {
-	owner    *member // nil: of nobody
-	next     *member // takes over when nothing of the bucket is in flight; nil: nobody
+	owner    *member // nil: no one has it
+	next     *member // takes over when nothing of the bucket is in flight; nil: no one
 	inFlight int
 }
 
-// keeper is who has the bucket in the end.
-func (b *bucket) keeper() *member {
+// heir is the member that has the bucket in the end.
+func (b *bucket) heir() *member {
 	if b.next != nil {
 		return b.next
 	}
@@ -112,7 +112,7 @@ func (s *pinned) join(c *Consumer) {
 	}
 	slices.SortStableFunc(byLoad, func(a, b *bucket) int { return cmp.Compare(a.inFlight, b.inFlight) })
 	for _, b := range byLoad {
-		if from := b.keeper(); from.buckets > share {
+		if from := b.heir(); from.buckets > share {
 			from.buckets--
 			joined.buckets++
 			b.next = joined

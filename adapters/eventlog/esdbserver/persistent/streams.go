@@ -85,7 +85,7 @@ func (s *streams) bounds(ctx context.Context, stream string) (from, end int64, e
 	return min(m.TruncateBefore, end), end, nil
 }
 
-// readCheckpoint answers the newest checkpoint, empty for none.
+// readCheckpoint returns the newest checkpoint, empty for none.
 func (s *streams) readCheckpoint(ctx context.Context) (string, error) {
 	from, end, err := s.bounds(ctx, s.checkpoints())
 	if err != nil || from == end {
@@ -121,7 +121,7 @@ func (s *streams) parkedBounds(ctx context.Context) (from, end int64, err error)
 	return s.bounds(ctx, s.parked())
 }
 
-// writeParked answers the revision of the first.
+// writeParked returns the revision of the first.
 func (s *streams) writeParked(ctx context.Context, messages []*message, now time.Time) (int64, error) {
 	events := make([]event.New, len(messages))
 	for i, m := range messages {
