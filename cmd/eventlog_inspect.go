@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"recapito/adapters/eventlog"
+	"recapito/adapters/eventlog/maintenance"
 )
 
 // inspectFlags are those of verbs that look at a store that nothing runs on.
@@ -18,12 +18,12 @@ type inspectFlags struct {
 	JSON bool `name:"json" help:"JSON, for a script."`
 }
 
-func (f inspectFlags) inspect(t terminal) (*eventlog.Inspection, error) {
+func (f inspectFlags) inspect(t terminal) (*maintenance.Inspection, error) {
 	o, err := f.options(t)
 	if err != nil {
 		return nil, err
 	}
-	return eventlog.Inspect(o)
+	return maintenance.Inspect(maintenance.Options{Dir: o.Dir, FS: o.FS, Logger: o.Logger})
 }
 
 type eventlogStatsCmd struct{ inspectFlags }
@@ -49,14 +49,14 @@ func (c eventlogStatsCmd) Run(ctx context.Context, t terminal) error {
 // shownCategories is how many lines the table of categories has; --json has more.
 const shownCategories = 20
 
-func printStats(out io.Writer, s eventlog.Stats) error {
+func printStats(out io.Writer, s maintenance.Stats) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name, form string, args ...any) { _, _ = fmt.Fprintf(w, name+"\t"+form+"\n", args...) }
 	row("events", "%s", thousands(s.Events))
 	row("streams", "%s", thousands(s.Streams))
 	for _, p := range []struct {
 		name  string
-		place *eventlog.Place
+		place *maintenance.Place
 	}{{"first", s.First}, {"last", s.Last}} {
 		if p.place != nil {
 			row(p.name, "position %d, %s", p.place.Position, p.place.Created.Format(time.RFC3339Nano))
@@ -106,7 +106,7 @@ func (c eventlogCheckCmd) Run(ctx context.Context, t terminal) error {
 	}
 	bar := newProgress(t.err)
 	var printed error
-	checked, err := i.Check(ctx, func(p eventlog.Problem) {
+	checked, err := i.Check(ctx, func(p maintenance.Problem) {
 		if c.JSON {
 			printed = errors.Join(printed, printJSON(t.out, p))
 			return

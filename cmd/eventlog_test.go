@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"recapito/adapters/eventlog"
+	"recapito/adapters/eventlog/maintenance"
 )
 
 func TestEventlogOffline(t *testing.T) {
@@ -41,7 +41,7 @@ func TestEventlogOffline(t *testing.T) {
 			t.Errorf("stats print\n%s\nwithout %q", out, want)
 		}
 	}
-	var s eventlog.Stats
+	var s maintenance.Stats
 	if err := json.Unmarshal([]byte(mustVerb(t, "eventlog", "stats", "--json", "--data", dir)), &s); err != nil || s.Events != 2 || s.Last.Position != 1788 {
 		t.Errorf("stats --json: %+v, %v", s, err)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // TestChildLog: what the child logs stands in the log once, at its own level; anything
-// else is what it said, and kept for the error of its end.
+// else is logged as it is, and kept for the error of its end.
 func TestChildLog(t *testing.T) {
 	var out bytes.Buffer
 	w := &tailWriter{logger: slog.New(slog.NewTextHandler(&out, nil))}
@@ -20,7 +20,7 @@ func TestChildLog(t *testing.T) {
 			t.Fatal(n, err)
 		}
 	}
-	for _, want := range []string{`level=WARN msg=slow address=here took=7`, `said="half a line"`, `no level`} {
+	for _, want := range []string{`level=WARN msg=slow address=here took=7`, `line="half a line"`, `no level`} {
 		if strings.Count(out.String(), want) != 1 {
 			t.Errorf("%q does not stand once in\n%s", want, out.String())
 		}
@@ -29,6 +29,6 @@ func TestChildLog(t *testing.T) {
 		t.Errorf("debug, or the child's time, is logged:\n%s", out.String())
 	}
 	if got, want := w.last(), `: half a line | {"msg":"no level"} | the end`; got != want {
-		t.Errorf("said %q, want %q", got, want)
+		t.Errorf("last lines %q, want %q", got, want)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -24,12 +25,12 @@ type request struct {
 	encoded  []byte     // what the bodies point into
 	imported *importRun // nil: an append
 	does     action
-	limits   limits      // that the last event sets, if stream is a metadata stream
-	data     []byte      // of that event
-	removal  *removal    // of a scavenge
-	along    *request    // to the metadata stream, placed together with this one
-	claimed  atomic.Bool // by the writer, or by an appender that gave up before that
-	reply    chan reply  // room for one
+	limits   layout.Limits // that the last event sets, if stream is a metadata stream
+	data     []byte        // of that event
+	removal  *removal      // of a scavenge
+	along    *request      // to the metadata stream, placed together with this one
+	claimed  atomic.Bool   // by the writer, or by an appender that gave up before that
+	reply    chan reply    // room for one
 }
 
 type reply struct {
@@ -97,15 +98,15 @@ func newRequest(stream string, expected event.Expected, ids []uuid.UUID, events 
 	r.stream, r.expected, r.ids = stream, expected, ids
 	size := 0
 	for _, e := range events {
-		size += bodyBound(stream, e)
+		size += layout.BodyBound(stream, e)
 	}
 	r.encoded = slices.Grow(r.encoded[:0], size) // so that bodies stay where they are
 	for i, e := range events {
 		begin := len(r.encoded)
-		r.encoded = appendBody(r.encoded, stream, ids[i], e)
+		r.encoded = layout.AppendBody(r.encoded, stream, ids[i], e)
 		flags := byte(0)
 		if e.Binary {
-			flags = flagBinary
+			flags = layout.FlagBinary
 		}
 		r.bodies, r.flags = append(r.bodies, r.encoded[begin:]), append(r.flags, flags)
 	}
@@ -115,10 +116,10 @@ func newRequest(stream string, expected event.Expected, ids []uuid.UUID, events 
 
 // describe takes the limits from the last event, if the stream is a metadata stream.
 func (r *request) describe(last event.New) {
-	r.data, r.limits = nil, limits{}
-	if isMetadataStream(r.stream) && !last.Binary {
+	r.data, r.limits = nil, layout.Limits{}
+	if layout.IsMetadataStream(r.stream) && !last.Binary {
 		r.data = bytes.Clone(last.Data)
-		r.limits = limitsOf(r.data)
+		r.limits = layout.LimitsOf(r.data)
 	}
 }
 

@@ -14,18 +14,20 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
+	"recapito/adapters/eventlog/layout"
+	"recapito/adapters/eventlog/maintenance"
 	"recapito/domain/event"
 )
 
 // checkOf closes a log's folder's check.
-func checkOf(t testing.TB, o Options) (Checked, []string) {
+func checkOf(t testing.TB, o maintenance.Options) (maintenance.Checked, []string) {
 	t.Helper()
-	i, err := Inspect(o)
+	i, err := maintenance.Inspect(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var problems []string
-	checked, err := i.Check(context.Background(), func(p Problem) { problems = append(problems, p.String()) }, func(uint64, uint64) {})
+	checked, err := i.Check(context.Background(), func(p maintenance.Problem) { problems = append(problems, p.String()) }, func(uint64, uint64) {})
 	if err := errors.Join(err, i.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -53,16 +55,16 @@ func filled(t testing.TB, fs vfs.FS) *Log {
 
 // TestCheckFinds breaks one thing after the other, past all checksums where it can.
 func TestCheckFinds(t *testing.T) {
-	index := func(stream string, r event.Revision) []byte { return appendIndexKey(nil, stream, r) }
-	record := func(p event.Position) []byte { return appendPositionKey(nil, p) }
+	index := func(stream string, r event.Revision) []byte { return layout.AppendIndexKey(nil, stream, r) }
+	record := func(p event.Position) []byte { return layout.AppendPositionKey(nil, p) }
 	sealedIndex := func(key []byte, p event.Position) []byte {
-		v := make([]byte, indexValueSize)
-		putIndex(v, key, p)
+		v := make([]byte, layout.IndexValueSize)
+		layout.PutIndex(v, key, p)
 		return v
 	}
-	sealedHead := func(stream string, h head) []byte {
-		v := make([]byte, h.size())
-		putHead(v, appendHeadKey(nil, stream), h)
+	sealedHead := func(stream string, h layout.Head) []byte {
+		v := make([]byte, h.Size())
+		layout.PutHead(v, layout.AppendHeadKey(nil, stream), h)
 		return v
 	}
 	for name, c := range map[string]struct {
@@ -96,24 +98,24 @@ func TestCheckFinds(t *testing.T) {
 		}},
 		"an index entry beyond the head": {set: map[string][]byte{string(index("b-1", 2)): sealedIndex(index("b-1", 2), 100)}, want: []string{
 			`stream "b-1" revision 2 position 100: there stands revision 0 of stream "c"`,
-			`stream "b-1" revision 2: its index goes on after what its head says is the end`,
+			`stream "b-1" revision 2: its index goes on after the end that its head names`,
 		}},
-		"a head away":     {set: map[string][]byte{string(appendHeadKey(nil, "c")): nil}, want: []string{`stream "c": its head is missing`}},
-		"a bit of a head": {change: appendHeadKey(nil, "c"), want: []string{`stream "c": its head does not have its checksum`}},
-		"a head behind": {set: map[string][]byte{string(appendHeadKey(nil, "b-1")): sealedHead("b-1", head{next: 1, last: 4})}, want: []string{
+		"a head away":     {set: map[string][]byte{string(layout.AppendHeadKey(nil, "c")): nil}, want: []string{`stream "c": its head is missing`}},
+		"a bit of a head": {change: layout.AppendHeadKey(nil, "c"), want: []string{`stream "c": its head does not have its checksum`}},
+		"a head behind": {set: map[string][]byte{string(layout.AppendHeadKey(nil, "b-1")): sealedHead("b-1", layout.Head{Next: 1, Last: 4})}, want: []string{
 			`stream "b-1" revision 1: its index goes on after`,
 		}},
-		"a head of nothing": {set: map[string][]byte{string(appendHeadKey(nil, "x")): sealedHead("x", head{next: 1, last: 1})}, want: []string{
+		"a head of nothing": {set: map[string][]byte{string(layout.AppendHeadKey(nil, "x")): sealedHead("x", layout.Head{Next: 1, Last: 1})}, want: []string{
 			`stream "x" revision 0 position 1: the index entry of its last event is missing`,
 		}},
 		"a record of nowhere": {set: map[string][]byte{string(record(50)): {1, 2, 3}}, want: []string{
 			`position 50: the store is corrupt: checksum of the record at position 50`,
 		}},
-		"a bit of a link": {change: appendLinkKey(nil, "$ce-a", 0), want: []string{
+		"a bit of a link": {change: layout.AppendLinkKey(nil, "$ce-a", 0), want: []string{
 			"1 links to categories and types are missing, of 13",
 			`stream "$ce-a" revision 0: the store is corrupt: link 0`,
 		}},
-		"a link away":    {set: map[string][]byte{string(appendLinkKey(nil, "$ce-a", 3)): nil}, want: []string{"1 links to categories and types are missing, of 13"}},
+		"a link away":    {set: map[string][]byte{string(layout.AppendLinkKey(nil, "$ce-a", 3)): nil}, want: []string{"1 links to categories and types are missing, of 13"}},
 		"a foreign key":  {set: map[string][]byte{"zz": {1}}, want: []string{`a key that is none of the log's: "zz"`}},
 		"a foreign note": {set: map[string][]byte{"mx": {1}}, want: []string{`unknown note "x"`}},
 	} {
@@ -137,7 +139,7 @@ func TestCheckFinds(t *testing.T) {
 			if err := log.Close(); err != nil {
 				t.Fatal(err)
 			}
-			checked, problems := checkOf(t, Options{Dir: "log", FS: fs})
+			checked, problems := checkOf(t, maintenance.Options{Dir: "log", FS: fs})
 			if len(problems) != len(c.want) {
 				t.Fatalf("%d problems, want %d:\n%s", len(problems), len(c.want), strings.Join(problems, "\n"))
 			}
@@ -147,7 +149,7 @@ func TestCheckFinds(t *testing.T) {
 				}
 			}
 			if c.want == nil {
-				if diff := cmp.Diff(Checked{Events: 7, Streams: 3, Links: 13}, checked); diff != "" {
+				if diff := cmp.Diff(maintenance.Checked{Events: 7, Streams: 3, Links: 13}, checked); diff != "" {
 					t.Error(diff)
 				}
 			}
@@ -190,42 +192,57 @@ func TestCheckOfBrokenFiles(t *testing.T) {
 		if err := os.WriteFile(table, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		i, err := Inspect(Options{Dir: dir})
+		i, err := maintenance.Inspect(maintenance.Options{Dir: dir})
 		if err != nil {
 			detected++ // the file cannot be opened at all
 			continue
 		}
-		var problems []Problem
-		_, err = i.Check(t.Context(), func(p Problem) { problems = append(problems, p) }, func(uint64, uint64) {})
+		var problems []maintenance.Problem
+		_, err = i.Check(t.Context(), func(p maintenance.Problem) { problems = append(problems, p) }, func(uint64, uint64) {})
 		if err != nil {
 			t.Fatalf("byte %d: %v", at, err)
 		}
 		if len(problems) > 0 {
 			detected++
 		}
-		told := map[event.Position]bool{}
+		if err := i.Close(); err != nil {
+			t.Fatal(err)
+		}
+		reported := map[event.Position]bool{}
 		for _, p := range problems {
 			if p.Stream != "" && p.Position > 0 {
-				told[p.Position] = true
+				reported[p.Position] = true
 			}
 		}
+		db, err := pebble.Open(dir, &pebble.Options{ReadOnly: true, FormatMajorVersion: pebble.FormatNewest, Logger: noLog{},
+			EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}}})
+		if err != nil {
+			t.Fatal(err)
+		}
 		for p := event.Position(1); p <= streams*each; p++ {
-			if _, found, err := i.log.standing(p); (err != nil || !found) && !told[p] {
+			if _, found, err := (layout.Reader{DB: db}).Standing(p); (err != nil || !found) && !reported[p] {
 				t.Fatalf("byte %d: position %d cannot be read (%v), and is not among the %d problems", at, p, err, len(problems))
 			}
 		}
-		if err := i.Close(); err != nil {
+		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := os.WriteFile(table, good, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, problems := checkOf(t, Options{Dir: dir}); len(problems) > 0 {
+	if _, problems := checkOf(t, maintenance.Options{Dir: dir}); len(problems) > 0 {
 		t.Errorf("the file whole again: %q", problems)
 	}
 	t.Logf("%d of 4 flips showed", detected)
 }
+
+// noLog drops what Pebble logs.
+type noLog struct{}
+
+func (noLog) Infof(string, ...any)           {}
+func (noLog) Errorf(string, ...any)          {}
+func (noLog) Fatalf(format string, _ ...any) { panic(format) }
 
 func TestStats(t *testing.T) {
 	fs := vfs.NewMem()
@@ -233,7 +250,7 @@ func TestStats(t *testing.T) {
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	i, err := Inspect(Options{Dir: "log", FS: fs})
+	i, err := maintenance.Inspect(maintenance.Options{Dir: "log", FS: fs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +259,7 @@ func TestStats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Category{{"a", 1, 4}, {"b", 1, 2}, {"c", 1, 1}}
+	want := []maintenance.Category{{Name: "a", Streams: 1, Events: 4}, {Name: "b", Streams: 1, Events: 2}, {Name: "c", Streams: 1, Events: 1}}
 	if diff := cmp.Diff(want, s.Categories); diff != "" || s.Events != 7 || s.Streams != 3 || s.First.Position != 1 || s.Last.Position != 100 || s.DiskBytes == 0 {
 		t.Errorf("%+v\n%s", s, diff)
 	}
@@ -250,17 +267,17 @@ func TestStats(t *testing.T) {
 
 func TestInspect(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Inspect(Options{Dir: filepath.Join(dir, "nothing")}); err == nil || !strings.Contains(err.Error(), "there is no event log") {
+	if _, err := maintenance.Inspect(maintenance.Options{Dir: filepath.Join(dir, "nothing")}); err == nil || !strings.Contains(err.Error(), "there is no event log") {
 		t.Errorf("of no folder: %v", err)
 	}
-	if _, err := Inspect(Options{Dir: dir}); err == nil {
+	if _, err := maintenance.Inspect(maintenance.Options{Dir: dir}); err == nil {
 		t.Error("an empty folder is taken for a log")
 	}
 	log, err := Open(Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Inspect(Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "is another recapito running") {
+	if _, err := maintenance.Inspect(maintenance.Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "is another recapito running") {
 		t.Errorf("of an open log: %v", err)
 	}
 	if err := log.Close(); err != nil {

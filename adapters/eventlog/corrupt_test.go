@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -36,7 +37,7 @@ func TestCorruptRecord(t *testing.T) {
 	mustAppend(t, log, "notification-1", event.NoStream(), someEvents(1)...)
 	bad := mustAppend(t, log, "notification-2", event.NoStream(), someEvents(1)...)
 	mustAppend(t, log, "notification-1", event.Exact(0), someEvents(1)...)
-	key := appendPositionKey(nil, bad.Position)
+	key := layout.AppendPositionKey(nil, bad.Position)
 	value, closer, err := log.db.Get(key)
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +83,7 @@ func TestCorruptRecord(t *testing.T) {
 			if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), where) {
 				t.Errorf("%s, %s: %v, want ErrCorrupt at %s", name, read, err, where)
 			}
-			if (read == "stream" || name == fmt.Sprintf("bit flip in byte %d", size-sumSize-1)) && !strings.Contains(err.Error(), "notification-2") {
+			if (read == "stream" || name == fmt.Sprintf("bit flip in byte %d", size-layout.SumSize-1)) && !strings.Contains(err.Error(), "notification-2") {
 				t.Errorf("%s, %s: %v does not name the stream", name, read, err)
 			}
 		}
@@ -98,7 +99,7 @@ func TestCorruptIndexAndHead(t *testing.T) {
 	log := openOn(t, fs)
 	mustAppend(t, log, "a", event.NoStream(), someEvents(3)...)
 	mustAppend(t, log, "b", event.NoStream(), someEvents(1)...)
-	other, closer, err := log.db.Get(appendIndexKey(nil, "a", 2))
+	other, closer, err := log.db.Get(layout.AppendIndexKey(nil, "a", 2))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,11 +110,11 @@ func TestCorruptIndexAndHead(t *testing.T) {
 		"entry cut short":        func(v []byte) []byte { return v[:3] },
 		"no entry":               func([]byte) []byte { return nil },
 	}
-	for i := range indexValueSize {
+	for i := range layout.IndexValueSize {
 		damage[fmt.Sprintf("bit flip in byte %d", i)] = func(v []byte) []byte { v[i] ^= 1 << (i % 8); return v }
 	}
 	for name, change := range damage {
-		restore := overwrite(t, log, appendIndexKey(nil, "a", 1), change)
+		restore := overwrite(t, log, layout.AppendIndexKey(nil, "a", 1), change)
 		for _, direction := range []event.Direction{event.Forwards, event.Backwards} {
 			read := event.StreamRead{Stream: "a", Direction: direction}
 			if direction == event.Backwards {
@@ -137,11 +138,11 @@ func TestCorruptIndexAndHead(t *testing.T) {
 // refused, not put at a wrong revision; a read does not show what may be hidden.
 func TestCorruptHead(t *testing.T) {
 	fs := vfs.NewMem()
-	for i := range headValueSize {
+	for i := range layout.HeadValueSize {
 		log := openOn(t, fs) // anew, since heads are cached
 		stream := fmt.Sprintf("h-%d", i)
 		mustAppend(t, log, stream, event.NoStream(), someEvents(2)...)
-		overwrite(t, log, appendHeadKey(nil, stream), func(v []byte) []byte { v[i] ^= 1 << (i % 8); return v })
+		overwrite(t, log, layout.AppendHeadKey(nil, stream), func(v []byte) []byte { v[i] ^= 1 << (i % 8); return v })
 		if err := log.Close(); err != nil {
 			t.Fatal(err)
 		}

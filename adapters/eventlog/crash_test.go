@@ -13,6 +13,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"recapito/adapters/eventlog/layout"
+	"recapito/adapters/eventlog/maintenance"
 	"recapito/domain/event"
 )
 
@@ -77,7 +79,7 @@ func crashRun(t *testing.T, seed uint64) {
 	if err := last.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, problems := checkOf(t, Options{Dir: "log", FS: fs, Logger: quiet()}); len(problems) > 0 {
+	if _, problems := checkOf(t, maintenance.Options{Dir: "log", FS: fs, Logger: quiet()}); len(problems) > 0 {
 		t.Errorf("%q", problems)
 	}
 }
@@ -124,8 +126,8 @@ func (l *load) limit(ctx context.Context, r *rand.Rand) error {
 	switch r.IntN(8) {
 	case 0:
 		metadata := someEvents(1)
-		metadata[0].Type, metadata[0].Data = metadataType, fmt.Appendf(nil, `{"$maxCount":%d}`, 1+r.IntN(4))
-		_, err = l.log.Append(ctx, metadataOf(stream), event.Any(), metadata)
+		metadata[0].Type, metadata[0].Data = layout.MetadataType, fmt.Appendf(nil, `{"$maxCount":%d}`, 1+r.IntN(4))
+		_, err = l.log.Append(ctx, layout.MetadataOf(stream), event.Any(), metadata)
 	case 1:
 		_, err = l.log.Delete(ctx, stream, event.Any())
 	case 2:

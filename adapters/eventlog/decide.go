@@ -8,15 +8,16 @@ import (
 	"github.com/google/uuid"
 
 	"recapito/adapters/eventlog/guard"
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
 // verdict on a request: do it, or reply when everything up to a position is durable.
 type verdict struct {
 	write    bool
-	head     head // of its stream
-	metadata head // of the metadata stream, if something is placed there too
-	original head // if its stream is a metadata stream: of the one it limits
+	head     layout.Head // of its stream
+	metadata layout.Head // of the metadata stream, if something is placed there too
+	original layout.Head // if its stream is a metadata stream: of the one it limits
 	undelete *request
 	reply    reply
 	upTo     event.Position
@@ -36,34 +37,34 @@ func (w *writer) decide(b *batch, r *request) (verdict, error) {
 	if r.does == removes {
 		return v, r.removal.check(h)
 	}
-	if original, ok := limitedBy(r.stream); ok {
+	if original, ok := layout.LimitedBy(r.stream); ok {
 		if v.original, err = w.head(b, original); err != nil {
 			return verdict{}, err
 		}
 	}
-	deleted := verdict{reply: reply{err: &event.StreamDeleted{Stream: r.stream}}, upTo: max(h.known(), v.original.known())}
-	if h.tombstoned || v.original.tombstoned {
+	deleted := verdict{reply: reply{err: &event.StreamDeleted{Stream: r.stream}}, upTo: max(h.Known(), v.original.Known())}
+	if h.Tombstoned || v.original.Tombstoned {
 		return deleted, nil
 	}
 	if err := w.alongside(b, r, &v); err != nil {
 		return verdict{}, err
 	}
-	wrong := verdict{reply: reply{err: wrongVersion(r, h)}, upTo: h.known()}
-	if r.does == deletes && !h.exists() && h.limitedAt == 0 {
+	wrong := verdict{reply: reply{err: wrongVersion(r, h)}, upTo: h.Known()}
+	if r.does == deletes && !h.Exists() && h.LimitedAt == 0 {
 		return wrong, nil // there is nothing to delete
 	}
 	exact, isExact := r.expected.Exactly()
 	var first event.Revision // where a repetition would have its first event
 	switch {
-	case isExact && h.next == exact+1, r.expected.IsNoStream() && !h.exists():
+	case isExact && h.Next == exact+1, r.expected.IsNoStream() && !h.Exists():
 		return v, nil
 	case isExact:
 		first = exact + 1
 	case r.expected.IsNoStream():
 		first = 0
-	case r.expected.IsStreamExists() && h.limits.deleted():
+	case r.expected.IsStreamExists() && h.Limits.Deleted():
 		return deleted, nil
-	case r.expected.IsStreamExists() && !h.exists() && h.limitedAt == 0:
+	case r.expected.IsStreamExists() && !h.Exists() && h.LimitedAt == 0:
 		return wrong, nil
 	default: // any, or a stream that does exist
 		seen := false
@@ -75,15 +76,15 @@ func (w *writer) decide(b *batch, r *request) (verdict, error) {
 	for i, id := range r.ids {
 		at := first + event.Revision(i)
 		stands, position := false, event.Position(0)
-		if at >= first && at < h.next {
-			if stands, position, err = w.standsAt(b, r.stream, id, at, h.first); err != nil {
+		if at >= first && at < h.Next {
+			if stands, position, err = w.standsAt(b, r.stream, id, at, h.First); err != nil {
 				return verdict{}, err
 			}
 		}
 		switch {
 		case stands:
 			last = position
-		case i == 0 && r.expected.IsNoStream() && h.limits.deleted():
+		case i == 0 && r.expected.IsNoStream() && h.Limits.Deleted():
 			return v, nil
 		default:
 			return wrong, nil
@@ -93,10 +94,10 @@ func (w *writer) decide(b *batch, r *request) (verdict, error) {
 	return verdict{reply: reply{appended: appended}, upTo: last}, nil
 }
 
-func wrongVersion(r *request, h head) error {
-	e := &event.WrongVersion{Stream: r.stream, Expected: r.expected, NoStream: !h.exists()}
-	if h.exists() {
-		e.Actual = h.next - 1
+func wrongVersion(r *request, h layout.Head) error {
+	e := &event.WrongVersion{Stream: r.stream, Expected: r.expected, NoStream: !h.Exists()}
+	if h.Exists() {
+		e.Actual = h.Next - 1
 	}
 	return e
 }
@@ -129,7 +130,7 @@ func (w *writer) standsAt(b *batch, stream string, id uuid.UUID, r, first event.
 	if at, ok := w.recent.get(recentID{id, stream}); ok && at.revision == r {
 		return true, at.position, nil
 	}
-	key := appendIndexKey(w.key[:0], stream, r)
+	key := layout.AppendIndexKey(w.key[:0], stream, r)
 	value, closer, err := w.log.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) && r < first {
 		return false, 0, nil
@@ -137,7 +138,7 @@ func (w *writer) standsAt(b *batch, stream string, id uuid.UUID, r, first event.
 	if err != nil {
 		return false, 0, fmt.Errorf("find event %d of stream %q: %w", r, stream, guard.Damage(err))
 	}
-	position, err := decodeIndex(key, value)
+	position, err := layout.DecodeIndex(key, value)
 	_ = closer.Close()
 	if err != nil {
 		return false, 0, err
@@ -147,5 +148,5 @@ func (w *writer) standsAt(b *batch, stream string, id uuid.UUID, r, first event.
 		return false, 0, err
 	}
 	defer closer.Close()
-	return rec.id == id, position, nil
+	return rec.Id == id, position, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -40,7 +41,7 @@ func (l *Log) Tombstone(ctx context.Context, stream string, expected event.Expec
 		return event.Appended{}, err
 	}
 	id := uuid.New()
-	r := newRequest(stream, expected, []uuid.UUID{id}, []event.New{{ID: id.String(), Type: tombstoneType, Binary: true}})
+	r := newRequest(stream, expected, []uuid.UUID{id}, []event.New{{ID: id.String(), Type: layout.TombstoneType, Binary: true}})
 	r.does = tombstones
 	return l.submit(ctx, r)
 }
@@ -55,7 +56,7 @@ func checkDelete(stream string, expected event.Expected) error {
 // metadataRequest encodes a metadata event of a stream. It decides nothing by itself.
 func metadataRequest(stream string, data []byte) *request {
 	id := uuid.New()
-	return newRequest(metadataOf(stream), event.Any(), []uuid.UUID{id}, []event.New{{ID: id.String(), Type: metadataType, Data: data}})
+	return newRequest(layout.MetadataOf(stream), event.Any(), []uuid.UUID{id}, []event.New{{ID: id.String(), Type: layout.MetadataType, Data: data}})
 }
 
 // alongside reads what must be known to write the metadata that go along with a request:
@@ -63,15 +64,15 @@ func metadataRequest(stream string, data []byte) *request {
 // metadata, brings the stream back.
 func (w *writer) alongside(b *batch, r *request, v *verdict) (err error) {
 	stream, h, data := r.stream, v.head, r.data
-	if original, ok := limitedBy(r.stream); ok && r.does == appends {
+	if original, ok := layout.LimitedBy(r.stream); ok && r.does == appends {
 		stream, h = original, v.original
 	}
-	back := r.does == appends && r.imported == nil && h.limits.deleted() && !isMetadataStream(stream)
+	back := r.does == appends && r.imported == nil && h.Limits.Deleted() && !layout.IsMetadataStream(stream)
 	if !back && r.does != deletes {
 		return nil
 	}
 	if stream == r.stream {
-		if v.metadata, err = w.head(b, metadataOf(stream)); err != nil {
+		if v.metadata, err = w.head(b, layout.MetadataOf(stream)); err != nil {
 			return err
 		}
 	}
@@ -80,31 +81,31 @@ func (w *writer) alongside(b *batch, r *request, v *verdict) (err error) {
 	}
 	switch {
 	case stream != r.stream:
-	case v.metadata.emptied(): // the scavenger took the event, since the head has all that it held
-		data = h.limits.metadata()
+	case v.metadata.Emptied(): // the scavenger took the event, since the head has all that it held
+		data = h.Limits.Metadata()
 	default:
-		if data, err = w.metadataAt(b, stream, v.metadata, h.limitedAt); err != nil {
+		if data, err = w.metadataAt(b, stream, v.metadata, h.LimitedAt); err != nil {
 			return err
 		}
 	}
-	if changed, ok := withTruncateBefore(data, h.next); ok {
+	if changed, ok := layout.WithTruncateBefore(data, h.Next); ok {
 		v.undelete = metadataRequest(stream, changed)
 	}
 	return nil
 }
 
 // metadataAt reads the metadata event that stands at a position.
-func (w *writer) metadataAt(b *batch, stream string, h head, p event.Position) ([]byte, error) {
-	metadata := metadataOf(stream)
+func (w *writer) metadataAt(b *batch, stream string, h layout.Head, p event.Position) ([]byte, error) {
+	metadata := layout.MetadataOf(stream)
 	if s := b.streams[metadata]; s != nil && len(s.at) > 0 && s.at[len(s.at)-1] == p {
 		return s.data, nil
 	}
-	rec, closer, err := w.log.record(metadata, h.next-1, p)
+	rec, closer, err := w.log.record(metadata, h.Next-1, p)
 	if err != nil {
 		return nil, err
 	}
 	defer closer.Close()
-	return append([]byte(nil), rec.data...), nil
+	return append([]byte(nil), rec.Data...), nil
 }
 
 // perform writes what was decided. What it places besides the request itself comes after
@@ -122,7 +123,7 @@ func (w *writer) perform(b *batch, r *request, v verdict) event.Appended {
 	default:
 		appended = w.place(b, r, v.head)
 	}
-	if original, ok := limitedBy(r.stream); ok {
+	if original, ok := layout.LimitedBy(r.stream); ok {
 		w.pending(b, r.stream, v.head).data = r.data
 		w.limit(b, original, v.original, r.limits, appended.Position)
 		if v.undelete != nil {
@@ -130,50 +131,50 @@ func (w *writer) perform(b *batch, r *request, v verdict) event.Appended {
 		}
 	} else if v.undelete != nil {
 		w.placeMetadata(b, v.undelete, v.metadata, v.head)
-	} else if isMetadataStream(r.stream) {
-		w.list(b, strings.TrimPrefix(r.stream, metadataPrefix))
+	} else if layout.IsMetadataStream(r.stream) {
+		w.list(b, strings.TrimPrefix(r.stream, layout.MetadataPrefix))
 	}
 	return appended
 }
 
 // placeMetadata places a metadata event; metadata and original are the heads of the
 // metadata stream and of the one it limits, as they were before the batch.
-func (w *writer) placeMetadata(b *batch, r *request, metadata, original head) event.Appended {
+func (w *writer) placeMetadata(b *batch, r *request, metadata, original layout.Head) event.Appended {
 	a := w.place(b, r, metadata)
 	w.pending(b, r.stream, metadata).data = r.data
-	if stream, ok := limitedBy(r.stream); ok {
+	if stream, ok := layout.LimitedBy(r.stream); ok {
 		w.limit(b, stream, original, r.limits, a.Position)
 	}
 	return a
 }
 
 // limit sets the limits of a stream, and notes it for the scavenger.
-func (w *writer) limit(b *batch, stream string, h head, l limits, at event.Position) {
+func (w *writer) limit(b *batch, stream string, h layout.Head, l layout.Limits, at event.Position) {
 	s := w.pending(b, stream, h)
-	s.head.limits, s.head.limitedAt = l, at
+	s.head.Limits, s.head.LimitedAt = l, at
 	w.list(b, stream)
 }
 
 // list notes that a scavenge may find something to do.
 func (w *writer) list(b *batch, stream string) {
 	b.notes = true
-	key := appendLimitedKey(w.key[:0], stream)
-	op := b.pebble.SetDeferred(len(key), sumSize)
+	key := layout.AppendLimitedKey(w.key[:0], stream)
+	op := b.pebble.SetDeferred(len(key), layout.SumSize)
 	copy(op.Key, key)
-	seal(key, op.Value)
+	layout.Seal(key, op.Value)
 	_ = op.Finish()
 }
 
 // bury places a stream's last event.
-func (w *writer) bury(b *batch, r *request, h head) event.Appended {
+func (w *writer) bury(b *batch, r *request, h layout.Head) event.Appended {
 	s := w.pending(b, r.stream, h)
 	created := b.created
 	if r.imported != nil {
 		w.next, created = r.imported.at(0, created)
 	}
 	w.put(b, event.RevisionEnd, r.flags[0], created, r.bodies[0])
-	b.index(appendIndexKey(w.key[:0], r.stream, event.RevisionEnd), w.next)
-	s.head.last, s.head.tombstoned = w.next, true
+	b.index(layout.AppendIndexKey(w.key[:0], r.stream, event.RevisionEnd), w.next)
+	s.head.Last, s.head.Tombstoned = w.next, true
 	b.last = w.next
 	w.next++
 	w.list(b, r.stream)

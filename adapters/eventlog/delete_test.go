@@ -8,6 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
+	"recapito/adapters/eventlog/layout"
+	"recapito/adapters/eventlog/maintenance"
 	"recapito/domain/event"
 )
 
@@ -179,7 +181,7 @@ func TestTombstone(t *testing.T) {
 			}
 		}
 		all := allOf(t, log)
-		if e := all[len(all)-1]; len(all) != 4 || e.Type != tombstoneType || e.Stream != "s" || e.Revision != event.RevisionEnd || !e.Binary {
+		if e := all[len(all)-1]; len(all) != 4 || e.Type != layout.TombstoneType || e.Stream != "s" || e.Revision != event.RevisionEnd || !e.Binary {
 			t.Errorf("last of $all: %+v", e)
 		}
 		if err := log.Close(); err != nil {
@@ -212,21 +214,21 @@ func TestCheckOfLimitedStreams(t *testing.T) {
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if checked, problems := checkOf(t, Options{Dir: "log", FS: fs}); len(problems) > 0 || checked.Events != 21 {
+	if checked, problems := checkOf(t, maintenance.Options{Dir: "log", FS: fs}); len(problems) > 0 || checked.Events != 21 {
 		t.Errorf("%+v: %q", checked, problems)
 	}
 	log = openOn(t, fs)
-	key := appendHeadKey(nil, "limited")
+	key := layout.AppendHeadKey(nil, "limited")
 	overwrite(t, log, key, func(v []byte) []byte {
-		h, _ := decodeHead(key, v)
-		h.limits.maxCount = 1
-		putHead(v, key, h)
+		h, _ := layout.DecodeHead(key, v)
+		h.Limits.MaxCount = 1
+		layout.PutHead(v, key, h)
 		return v
 	})
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, problems := checkOf(t, Options{Dir: "log", FS: fs}); len(problems) != 1 {
+	if _, problems := checkOf(t, maintenance.Options{Dir: "log", FS: fs}); len(problems) != 1 {
 		t.Errorf("a head with other limits: %q", problems)
 	}
 }

@@ -38,9 +38,9 @@
 // an order between appends in flight at the same time; recognising a repeated append with
 // Any or StreamExists once recentIDs younger events were appended.
 //
-// How it is laid out (key.go, record.go): every event is one record under its position;
+// How it is laid out (layout/): every event is one record under its position;
 // an index leads from stream and revision to the position; a head for each stream
-// (head.go) holds its next revision and its limits. Positions are dense and start at 1
+// holds its next revision and its limits. Positions are dense and start at 1
 // here, but readers must not count on that: an import may set them, a scavenge leaves gaps.
 //
 // How appends flow: callers encode their events and queue them (append.go); one

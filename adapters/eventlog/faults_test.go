@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"recapito/adapters/eventlog/guard"
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -48,7 +49,7 @@ func TestNothingShownBeforeItsSync(t *testing.T) {
 	// Pebble itself shows it, a moment after its sync began: without the watermark it
 	// would be seen.
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		_, closer, err := log.db.Get(appendPositionKey(nil, before+1))
+		_, closer, err := log.db.Get(layout.AppendPositionKey(nil, before+1))
 		if err == nil {
 			_ = closer.Close()
 			break

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -188,12 +189,12 @@ func (im *importer) add(ctx context.Context, e Imported) error {
 	im.last = e.Position
 	r, flags := im.open.request, byte(0)
 	if e.Binary {
-		flags = flagBinary
+		flags = layout.FlagBinary
 	}
 	r.ids = append(r.ids, id)
 	r.flags = append(r.flags, flags)
 	written := event.New{Type: e.Type, Data: e.Data, Metadata: e.Metadata, Binary: e.Binary}
-	r.bodies = append(r.bodies, encodeBody(e.Stream, id, written))
+	r.bodies = append(r.bodies, layout.EncodeBody(e.Stream, id, written))
 	r.describe(written)
 	r.imported.positions = append(r.imported.positions, e.Position)
 	r.imported.created = append(r.imported.created, e.Created)
@@ -259,13 +260,13 @@ func (im *importer) stands(e Imported, id uuid.UUID) (bool, error) {
 	defer im.log.leave()
 	at := e.Position
 	if at == 0 {
-		p, found, err := im.log.positionAt(e.Stream, e.Revision)
+		p, found, err := im.log.stored.PositionAt(e.Stream, e.Revision)
 		if err != nil || !found {
 			return false, err
 		}
 		at = p
 	}
-	rec, found, err := im.log.standing(at)
+	rec, found, err := im.log.stored.Standing(at)
 	if err != nil {
 		return false, err
 	}
@@ -278,34 +279,9 @@ func (im *importer) stands(e Imported, id uuid.UUID) (bool, error) {
 	return false, fmt.Errorf("position: %d is not above the store's last, %d, and this event does not stand there", e.Position, im.stood)
 }
 
-// positionAt looks an event up in its stream's index.
-func (l *Log) positionAt(stream string, r event.Revision) (event.Position, bool, error) {
-	key := appendIndexKey(nil, stream, r)
-	value, found, err := l.get(key)
-	if err != nil || !found {
-		return 0, false, err
-	}
-	p, err := decodeIndex(key, value)
-	return p, err == nil, err
-}
-
-// standing reads the event at a position, if there is one.
-func (l *Log) standing(p event.Position) (event.Recorded, bool, error) {
-	key := appendPositionKey(nil, p)
-	value, found, err := l.get(key)
-	if err != nil || !found {
-		return event.Recorded{}, false, err
-	}
-	rec, err := decodeRecord(key, value)
-	if err != nil {
-		return event.Recorded{}, false, l.nameCorrupt(rec, err)
-	}
-	return rec.recorded(), true, nil
-}
-
 // isTombstone reports whether an event ended its stream where it stood.
 func isTombstone(e Imported) bool {
-	return e.AtRevision && e.Revision == event.RevisionEnd && e.Type == tombstoneType
+	return e.AtRevision && e.Revision == event.RevisionEnd && e.Type == layout.TombstoneType
 }
 
 // checkImported validates an event; the error names the field.

@@ -42,8 +42,8 @@ func TestImportLines(t *testing.T) {
 
 func TestImportLinesRefusals(t *testing.T) {
 	for line, want := range map[string]string{
-		``:                             "not a whole JSON object",
-		`{`:                            "not a whole JSON object",
+		``:                             "not a complete JSON object",
+		`{`:                            "not a complete JSON object",
 		`{"stream":}`:                  "is not JSON at byte",
 		`[]`:                           "must be a JSON object",
 		`{"secret":1}`:                 "and no others",

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -35,7 +36,7 @@ func TestLinksOfCategoriesAndTypes(t *testing.T) {
 	log := openOn(t, fs)
 	for _, e := range []struct{ stream, typ string }{
 		{"order-1", "Placed"}, {"order-2", "Placed"}, {"user-a-b", "Named"}, {"order-1", "Paid"},
-		{"nodash", "Placed"}, {"-none", "Placed"}, {"$mark-1", "Marked"}, {"order-2", LinkType},
+		{"nodash", "Placed"}, {"-none", "Placed"}, {"$mark-1", "Marked"}, {"order-2", layout.LinkType},
 	} {
 		mustAppend(t, log, e.stream, event.Any(), ofType(e.typ))
 	}
@@ -51,7 +52,7 @@ func TestLinksOfCategoriesAndTypes(t *testing.T) {
 		{event.StreamRead{Stream: "$ce-user"}, []string{"0:0@user-a-b"}},
 		{event.StreamRead{Stream: "$et-Placed"}, []string{"0:0@order-1", "1:0@order-2", "2:0@nodash", "3:0@-none"}},
 		{event.StreamRead{Stream: "$et-Marked"}, []string{"0:0@$mark-1"}},
-		{event.StreamRead{Stream: "$et-" + LinkType}, nil},
+		{event.StreamRead{Stream: "$et-" + layout.LinkType}, nil},
 		{event.StreamRead{Stream: "$ce-"}, nil},
 		{event.StreamRead{Stream: "$ce-$mark"}, nil},
 	} {
@@ -138,7 +139,7 @@ func TestCorruptLink(t *testing.T) {
 	log := openOn(t, vfs.NewMem())
 	mustAppend(t, log, "order-1", event.Any(), ofType("Placed"), ofType("Paid"))
 	points(t, log, event.StreamRead{Stream: "$ce-order"})
-	restore := overwrite(t, log, appendLinkKey(nil, "$ce-order", 1), func(v []byte) []byte { v[3] ^= 1; return v })
+	restore := overwrite(t, log, layout.AppendLinkKey(nil, "$ce-order", 1), func(v []byte) []byte { v[3] ^= 1; return v })
 	err := log.ReadStream(t.Context(), event.StreamRead{Stream: "$ce-order"}, func(event.Recorded) error { return nil })
 	if !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a damaged link: %v", err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -38,9 +39,9 @@ func checkStream(stream string) error {
 	switch {
 	case stream == "":
 		return fmt.Errorf("%w: empty stream name", event.ErrInvalid)
-	case stream == metadataPrefix:
+	case stream == layout.MetadataPrefix:
 		return fmt.Errorf("%w: %q is the metadata stream of nothing", event.ErrInvalid, stream)
-	case len(strings.TrimPrefix(stream, metadataPrefix)) > MaxStreamBytes:
+	case len(strings.TrimPrefix(stream, layout.MetadataPrefix)) > MaxStreamBytes:
 		return fmt.Errorf("%w: stream name of %d bytes, at most %d", event.ErrInvalid, len(stream), MaxStreamBytes)
 	case strings.IndexByte(stream, 0) >= 0 || !utf8.ValidString(stream):
 		return fmt.Errorf("%w: stream name is not UTF-8 without NUL", event.ErrInvalid)
@@ -50,8 +51,8 @@ func checkStream(stream string) error {
 
 // checkAppendable refuses, besides, the streams that the store makes by itself.
 func checkAppendable(stream string) error {
-	if isLinkStream(stream) {
-		return fmt.Errorf("%w: streams %s… and %s… are made by the store", event.ErrInvalid, categoryPrefix, typePrefix)
+	if layout.IsLinkStream(stream) {
+		return fmt.Errorf("%w: streams %s… and %s… are made by the store", event.ErrInvalid, layout.CategoryPrefix, layout.TypePrefix)
 	}
 	return checkStream(stream)
 }

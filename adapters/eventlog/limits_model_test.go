@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"recapito/adapters/eventlog/layout"
+	"recapito/adapters/eventlog/maintenance"
 	"recapito/domain/event"
 )
 
@@ -19,7 +21,7 @@ import (
 type limitedModel struct {
 	created    []time.Time // of its events
 	described  bool
-	limits     limits
+	limits     layout.Limits
 	tombstoned bool
 }
 
@@ -28,25 +30,25 @@ func (m *limitedModel) refuses(e event.Expected) error {
 	n := event.Revision(len(m.created))
 	exact, isExact := e.Exactly()
 	switch {
-	case m.tombstoned, e.IsStreamExists() && m.limits.deleted():
+	case m.tombstoned, e.IsStreamExists() && m.limits.Deleted():
 		return event.ErrStreamDeleted
-	case e.IsNoStream() && n > 0 && !m.limits.deleted(), isExact && exact+1 != n, e.IsStreamExists() && n == 0 && !m.described:
+	case e.IsNoStream() && n > 0 && !m.limits.Deleted(), isExact && exact+1 != n, e.IsStreamExists() && n == 0 && !m.described:
 		return event.ErrWrongVersion
 	}
 	return nil
 }
 
-func (m *limitedModel) describe(l limits) {
+func (m *limitedModel) describe(l layout.Limits) {
 	m.described = true
-	if m.limits.deleted() { // any metadata bring it back
-		l.truncateBefore = event.Revision(len(m.created))
+	if m.limits.Deleted() { // any metadata bring it back
+		l.TruncateBefore = event.Revision(len(m.created))
 	}
 	m.limits = l
 }
 
 func (m *limitedModel) append(n int, at time.Time) {
-	if m.limits.deleted() {
-		m.limits.truncateBefore = event.Revision(len(m.created))
+	if m.limits.Deleted() {
+		m.limits.TruncateBefore = event.Revision(len(m.created))
 	}
 	for range n {
 		m.created = append(m.created, at)
@@ -57,12 +59,12 @@ func (m *limitedModel) shows(now time.Time) (got []event.Revision, err error) {
 	switch {
 	case m.tombstoned:
 		return nil, event.ErrStreamDeleted
-	case len(m.created) == 0, m.limits.deleted():
+	case len(m.created) == 0, m.limits.Deleted():
 		return nil, event.ErrStreamNotFound
 	}
 	for i, at := range m.created {
 		r := event.Revision(i)
-		if r >= m.limits.begin(event.Revision(len(m.created))) && (m.limits.maxAge == 0 || now.Sub(at) <= m.limits.maxAge) {
+		if r >= m.limits.Begin(event.Revision(len(m.created))) && (m.limits.MaxAge == 0 || now.Sub(at) <= m.limits.MaxAge) {
 			got = append(got, r)
 		}
 	}
@@ -101,24 +103,24 @@ func TestLimitsModel(t *testing.T) {
 				}
 				_, err = log.Append(context.Background(), name, expected, someEvents(n))
 			case step < 12:
-				l := limits{
-					maxCount:       uint64(rapid.IntRange(0, 4).Draw(rt, "$maxCount")),
-					maxAge:         time.Duration(rapid.IntRange(0, 3).Draw(rt, "$maxAge")) * time.Minute,
-					truncateBefore: event.Revision(rapid.IntRange(0, len(m.created)+1).Draw(rt, "$tb")),
+				l := layout.Limits{
+					MaxCount:       uint64(rapid.IntRange(0, 4).Draw(rt, "$maxCount")),
+					MaxAge:         time.Duration(rapid.IntRange(0, 3).Draw(rt, "$maxAge")) * time.Minute,
+					TruncateBefore: event.Revision(rapid.IntRange(0, len(m.created)+1).Draw(rt, "$tb")),
 				}
 				if m.tombstoned {
 					want = event.ErrStreamDeleted
 				} else {
 					m.describe(l)
 				}
-				data := fmt.Sprintf(`{"$maxCount":%d,"$maxAge":%d,"$tb":%d}`, l.maxCount, int(l.maxAge.Seconds()), l.truncateBefore)
+				data := fmt.Sprintf(`{"$maxCount":%d,"$maxAge":%d,"$tb":%d}`, l.MaxCount, int(l.MaxAge.Seconds()), l.TruncateBefore)
 				_, err = log.Append(context.Background(), "$$"+name, event.Any(), []event.New{metadataEvent(data)})
 			case step < 14:
 				if want = m.refuses(expected); want == nil && len(m.created) == 0 && !m.described {
 					want = event.ErrWrongVersion
 				}
 				if want == nil {
-					m.described, m.limits = true, limits{truncateBefore: event.RevisionEnd}
+					m.described, m.limits = true, layout.Limits{TruncateBefore: event.RevisionEnd}
 				}
 				_, err = log.Delete(context.Background(), name, expected)
 			case step < 15:
@@ -168,18 +170,18 @@ func TestLimitsModel(t *testing.T) {
 		if err := log.Close(); err != nil {
 			rt.Fatal(err)
 		}
-		if _, problems := checkOf(t, Options{Dir: "log", FS: fs}); len(problems) > 0 {
+		if _, problems := checkOf(t, maintenance.Options{Dir: "log", FS: fs}); len(problems) > 0 {
 			rt.Fatalf("%q", problems)
 		}
 	})
 }
 
 func (l *Log) firstOf(t *rapid.T, stream string) event.Revision {
-	h, err := l.head(stream)
+	h, err := l.stored.Head(stream)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h.first
+	return h.First
 }
 
 // TestCrashWhileScavenging loses power while appends, deletions and scavenges go on: what
@@ -239,7 +241,7 @@ func TestCrashWhileScavenging(t *testing.T) {
 		if err := log.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, problems := checkOf(t, Options{Dir: "log", FS: image}); len(problems) > 0 {
+		if _, problems := checkOf(t, maintenance.Options{Dir: "log", FS: image}); len(problems) > 0 {
 			t.Errorf("seed %d: %q", seed, problems)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"recapito/adapters/eventlog/guard"
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -53,6 +54,7 @@ type Options struct {
 // Log is an open event log. It implements commands.Store and is safe for use by many
 // goroutines.
 type Log struct {
+	stored  layout.Reader // looks single things up in db
 	db      *pebble.DB
 	guard   *guard.FS
 	lock    io.Closer // of the folder; nil if Pebble has it
@@ -133,7 +135,7 @@ func Open(o Options) (*Log, error) {
 func (l *Log) openPebble(o Options) error {
 	po := pebbleOptions(o, l)
 	if _, err := o.FS.Stat(o.Dir); err == nil { // else Pebble makes it, and syncs its parents
-		lock, err := lockFolder(o)
+		lock, err := guard.Lock(o.FS, o.Dir)
 		if err != nil {
 			return err
 		}
@@ -158,19 +160,11 @@ func (l *Log) openPebble(o Options) error {
 	}()
 	select {
 	case done := <-opened:
-		l.db = done.db
+		l.db, l.stored = done.db, layout.Reader{DB: done.db}
 		return done.err
 	case <-l.guard.Stuck():
 		return l.readOnly()
 	}
-}
-
-func lockFolder(o Options) (*pebble.Lock, error) {
-	lock, err := pebble.LockDirectory(o.Dir, o.FS)
-	if err != nil {
-		return nil, fmt.Errorf("is another recapito running on this folder? It is locked: %w", err)
-	}
-	return lock, nil
 }
 
 // release closes Pebble and unlocks the folder, unless Pebble is stuck: then it is left as
@@ -216,11 +210,11 @@ func (l *Log) start(o Options) (*writer, error) {
 }
 
 func (l *Log) checkFormat() error {
-	value, closer, err := l.db.Get(formatKey)
+	value, closer, err := l.db.Get(layout.FormatKey)
 	switch {
 	case err == nil:
 		defer closer.Close()
-		return knownFormat(value)
+		return layout.KnownFormat(value)
 	case !errors.Is(err, pebble.ErrNotFound):
 		return fmt.Errorf("read the format: %w", err)
 	}
@@ -235,15 +229,8 @@ func (l *Log) checkFormat() error {
 	if foreign {
 		return errors.New("the folder holds a Pebble database that is not an event log")
 	}
-	if err := l.db.Set(formatKey, []byte(format), pebble.Sync); err != nil {
+	if err := l.db.Set(layout.FormatKey, []byte(layout.Format), pebble.Sync); err != nil {
 		return fmt.Errorf("write the format: %w", err)
-	}
-	return nil
-}
-
-func knownFormat(found []byte) error {
-	if string(found) != format {
-		return fmt.Errorf("the folder has format %.40q, this program knows %q", found, format)
 	}
 	return nil
 }

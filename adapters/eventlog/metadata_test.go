@@ -10,11 +10,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
 func metadataEvent(data string) event.New {
-	return event.New{ID: uuid.NewString(), Type: metadataType, Data: []byte(data)}
+	return event.New{ID: uuid.NewString(), Type: layout.MetadataType, Data: []byte(data)}
 }
 
 // shows returns the revisions that a stream shows, and its error.
@@ -31,57 +32,57 @@ func shows(t testing.TB, log *Log, stream string) ([]event.Revision, error) {
 func TestLimitsOf(t *testing.T) {
 	tests := []struct {
 		metadata string
-		want     limits
+		want     layout.Limits
 	}{
-		{`{}`, limits{}},
-		{`{"$maxCount":3,"$maxAge":60,"$tb":7}`, limits{3, time.Minute, 7}},
-		{`{"$tb":9223372036854775807}`, limits{truncateBefore: event.RevisionEnd}},
-		{`{"$tb":9223372036854775808}`, limits{}},
-		{`{"$maxCount":0,"$maxAge":-5,"$tb":-1}`, limits{}},
-		{`{"$maxCount":2.5}`, limits{}},
-		{`{"$maxCount":2,"$maxAge":"1"}`, limits{}},
-		{`{"$maxCount":2,"$maxAge":null}`, limits{}},
-		{`{"$maxCount":2,"$cacheControl":true}`, limits{}},
-		{`{"$maxCount":2,"$tmp":1}`, limits{}},
-		{`{"$maxCount":2,"$tmp":true,"$cacheControl":4,"mine":{"a":[null]}}`, limits{maxCount: 2}},
-		{`{"$maxCount":2,"$acl":{"$r":"a","$w":["a","b"],"$mr":[]}}`, limits{maxCount: 2}},
-		{`{"$maxCount":2,"$acl":null}`, limits{}},
-		{`{"$maxCount":2,"$acl":{"$r":5}}`, limits{}},
-		{`{"$maxCount":2,"$acl":{"$r":["a",1]}}`, limits{}},
-		{`{"$maxCount":2,"$acl":{"who":"a"}}`, limits{}},
-		{`{"$maxAge":9223372036854775807}`, limits{maxAge: 9223372036 * time.Second}},
-		{`[]`, limits{}}, {`null`, limits{}}, {`{"$maxCount":2`, limits{}}, {``, limits{}},
+		{`{}`, layout.Limits{}},
+		{`{"$maxCount":3,"$maxAge":60,"$tb":7}`, layout.Limits{MaxCount: 3, MaxAge: time.Minute, TruncateBefore: 7}},
+		{`{"$tb":9223372036854775807}`, layout.Limits{TruncateBefore: event.RevisionEnd}},
+		{`{"$tb":9223372036854775808}`, layout.Limits{}},
+		{`{"$maxCount":0,"$maxAge":-5,"$tb":-1}`, layout.Limits{}},
+		{`{"$maxCount":2.5}`, layout.Limits{}},
+		{`{"$maxCount":2,"$maxAge":"1"}`, layout.Limits{}},
+		{`{"$maxCount":2,"$maxAge":null}`, layout.Limits{}},
+		{`{"$maxCount":2,"$cacheControl":true}`, layout.Limits{}},
+		{`{"$maxCount":2,"$tmp":1}`, layout.Limits{}},
+		{`{"$maxCount":2,"$tmp":true,"$cacheControl":4,"mine":{"a":[null]}}`, layout.Limits{MaxCount: 2}},
+		{`{"$maxCount":2,"$acl":{"$r":"a","$w":["a","b"],"$mr":[]}}`, layout.Limits{MaxCount: 2}},
+		{`{"$maxCount":2,"$acl":null}`, layout.Limits{}},
+		{`{"$maxCount":2,"$acl":{"$r":5}}`, layout.Limits{}},
+		{`{"$maxCount":2,"$acl":{"$r":["a",1]}}`, layout.Limits{}},
+		{`{"$maxCount":2,"$acl":{"who":"a"}}`, layout.Limits{}},
+		{`{"$maxAge":9223372036854775807}`, layout.Limits{MaxAge: 9223372036 * time.Second}},
+		{`[]`, layout.Limits{}}, {`null`, layout.Limits{}}, {`{"$maxCount":2`, layout.Limits{}}, {``, layout.Limits{}},
 	}
 	for _, test := range tests {
-		if diff := cmp.Diff(test.want, limitsOf([]byte(test.metadata)), cmp.AllowUnexported(limits{})); diff != "" {
+		if diff := cmp.Diff(test.want, layout.LimitsOf([]byte(test.metadata))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.metadata, diff)
 		}
 	}
 }
 
 func TestHeadIsStored(t *testing.T) {
-	heads := []head{
-		{next: 3, last: 9},
-		{next: 3, last: 9, first: 2},
-		{limitedAt: 4},
-		{next: 3, last: 9, first: 1, limits: limits{5, time.Hour, event.RevisionEnd}, limitedAt: 8, tombstoned: true},
+	heads := []layout.Head{
+		{Next: 3, Last: 9},
+		{Next: 3, Last: 9, First: 2},
+		{LimitedAt: 4},
+		{Next: 3, Last: 9, First: 1, Limits: layout.Limits{MaxCount: 5, MaxAge: time.Hour, TruncateBefore: event.RevisionEnd}, LimitedAt: 8, Tombstoned: true},
 	}
 	for _, h := range heads {
-		key := appendHeadKey(nil, "s")
-		value := make([]byte, h.size())
-		putHead(value, key, h)
-		if got, err := decodeHead(key, value); err != nil || got != h {
+		key := layout.AppendHeadKey(nil, "s")
+		value := make([]byte, h.Size())
+		layout.PutHead(value, key, h)
+		if got, err := layout.DecodeHead(key, value); err != nil || got != h {
 			t.Errorf("%+v comes back as %+v, %v", h, got, err)
 		}
 		for i := range value {
 			value[i] ^= 1
-			if got, err := decodeHead(key, value); !errors.Is(err, ErrCorrupt) {
+			if got, err := layout.DecodeHead(key, value); !errors.Is(err, ErrCorrupt) {
 				t.Errorf("%+v with byte %d flipped: %+v, %v", h, i, got, err)
 			}
 			value[i] ^= 1
 		}
 	}
-	if n := (head{next: 3, last: 9}).size(); n != 20 {
+	if n := (layout.Head{Next: 3, Last: 9}).Size(); n != 20 {
 		t.Errorf("a stream without limits has a head of %d bytes", n)
 	}
 }

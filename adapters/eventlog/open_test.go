@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -33,7 +34,7 @@ func TestFolderIsLocked(t *testing.T) {
 
 func TestOtherFormatIsRefused(t *testing.T) {
 	for name, set := range map[string][2]string{
-		"a later format": {string(formatKey), "recapito-eventlog-2"},
+		"a later format": {string(layout.FormatKey), "recapito-eventlog-2"},
 		"a foreign key":  {"x", "y"},
 	} {
 		fs := vfs.NewMem()

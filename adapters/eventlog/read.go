@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"recapito/adapters/eventlog/guard"
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -31,9 +32,9 @@ func (c *chunk) full() bool {
 	return len(c.events) >= chunkEvents || c.bytes >= chunkBytes || c.scanned >= chunkScanned
 }
 
-func (c *chunk) add(rec *record) {
-	c.events = append(c.events, rec.recorded())
-	c.bytes += len(rec.stored)
+func (c *chunk) add(rec *layout.Record) {
+	c.events = append(c.events, rec.Recorded())
+	c.bytes += len(rec.Stored)
 }
 
 // ReadStream implements commands.Store. It ends with what was durable when it began.
@@ -44,7 +45,7 @@ func (l *Log) ReadStream(ctx context.Context, read event.StreamRead, visit func(
 	if read.Limit < 0 || read.From > event.RevisionEnd {
 		return fmt.Errorf("%w: limit %d, from revision %d", event.ErrInvalid, read.Limit, read.From)
 	}
-	if isLinkStream(read.Stream) {
+	if layout.IsLinkStream(read.Stream) {
 		return l.readLinks(ctx, read, visit)
 	}
 	v, err := l.view(read.Stream, l.durable.at())
@@ -53,8 +54,8 @@ func (l *Log) ReadStream(ctx context.Context, read event.StreamRead, visit func(
 	}
 	if read.Direction == event.Forwards {
 		read.From = max(read.From, v.begin)
-	} else if v.head.exists() && v.head.last <= v.upTo {
-		read.From = min(read.From, v.head.next-1)
+	} else if v.head.Exists() && v.head.Last <= v.upTo {
+		read.From = min(read.From, v.head.Next-1)
 	}
 	left := read.Limit
 	found := false
@@ -97,8 +98,8 @@ func (l *Log) streamChunk(read *event.StreamRead, v *view, left int) (chunk, boo
 	}
 	defer l.leave()
 	it, err := l.db.NewIter(&pebble.IterOptions{
-		LowerBound: appendIndexKey(nil, read.Stream, v.begin),
-		UpperBound: appendIndexEnd(nil, read.Stream),
+		LowerBound: layout.AppendIndexKey(nil, read.Stream, v.begin),
+		UpperBound: layout.AppendIndexEnd(nil, read.Stream),
 	})
 	if err != nil {
 		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, guard.Damage(err))
@@ -107,14 +108,14 @@ func (l *Log) streamChunk(read *event.StreamRead, v *view, left int) (chunk, boo
 	backwards := read.Direction == event.Backwards
 	step, valid := it.Next, false
 	if backwards {
-		step, valid = it.Prev, it.SeekLT(appendIndexKey(nil, read.Stream, read.From+1))
+		step, valid = it.Prev, it.SeekLT(layout.AppendIndexKey(nil, read.Stream, read.From+1))
 	} else {
-		valid = it.SeekGE(appendIndexKey(nil, read.Stream, read.From))
+		valid = it.SeekGE(layout.AppendIndexKey(nil, read.Stream, read.From))
 	}
 	for ; valid; valid = step() {
 		c.scanned++
-		r := revisionOf(it.Key())
-		position, err := decodeIndex(it.Key(), it.Value())
+		r := layout.RevisionOf(it.Key())
+		position, err := layout.DecodeIndex(it.Key(), it.Value())
 		if err != nil {
 			return c, false, err
 		}
@@ -125,7 +126,7 @@ func (l *Log) streamChunk(read *event.StreamRead, v *view, left int) (chunk, boo
 			read.From = r - 1
 			continue
 		}
-		if missing, is := skipped(read, r, v.head.next); is {
+		if missing, is := skipped(read, r, v.head.Next); is {
 			if err := l.gap(v, missing); err != nil {
 				return c, false, err
 			}
@@ -149,10 +150,10 @@ func (l *Log) streamChunk(read *event.StreamRead, v *view, left int) (chunk, boo
 		return c, false, fmt.Errorf("read stream %q: %w", read.Stream, guard.Damage(err))
 	}
 	switch {
-	case backwards && v.begin <= read.From && read.From < v.head.next && v.head.last <= v.upTo:
+	case backwards && v.begin <= read.From && read.From < v.head.Next && v.head.Last <= v.upTo:
 		return c, false, l.gap(v, read.From)
-	case !backwards && read.From < v.head.next && v.head.last <= v.upTo:
-		return c, false, l.gap(v, v.head.next-1)
+	case !backwards && read.From < v.head.Next && v.head.Last <= v.upTo:
+		return c, false, l.gap(v, v.head.Next-1)
 	}
 	return c, false, nil
 }
@@ -176,44 +177,37 @@ func (l *Log) addEvent(c *chunk, v *view, r event.Revision, p event.Position) er
 		return err
 	}
 	defer closer.Close()
-	if !rec.created.Before(v.cutoff) {
+	if !rec.Created.Before(v.cutoff) {
 		c.add(&rec)
 	}
 	return nil
 }
 
+// ErrCorrupt is wrapped by every error about bytes that are not as they were written.
+var ErrCorrupt = guard.ErrCorrupt
+
+// errMissing: the index leads to no record.
+var errMissing = fmt.Errorf("%w: no record", ErrCorrupt)
+
 // record reads the event at the place that the index names. The caller closes.
-func (l *Log) record(stream string, r event.Revision, p event.Position) (record, io.Closer, error) {
-	key := appendPositionKey(make([]byte, 0, positionKeySize), p)
+func (l *Log) record(stream string, r event.Revision, p event.Position) (layout.Record, io.Closer, error) {
+	key := layout.AppendPositionKey(make([]byte, 0, layout.PositionKeySize), p)
 	value, closer, err := l.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return record{}, nil, fmt.Errorf("%w: event %d of stream %q is missing at position %d", errMissing, r, stream, p)
+		return layout.Record{}, nil, fmt.Errorf("%w: event %d of stream %q is missing at position %d", errMissing, r, stream, p)
 	}
 	if err != nil {
-		return record{}, nil, fmt.Errorf("read event %d of stream %q at position %d: %w", r, stream, p, guard.Damage(err))
+		return layout.Record{}, nil, fmt.Errorf("read event %d of stream %q at position %d: %w", r, stream, p, guard.Damage(err))
 	}
-	rec, err := decodeRecord(key, value)
-	if err == nil && (string(rec.stream) != stream || rec.revision != r) {
+	rec, err := layout.DecodeRecord(key, value)
+	if err == nil && (string(rec.Stream) != stream || rec.Revision != r) {
 		err = fmt.Errorf("%w: another event stands at position %d", ErrCorrupt, p)
 	}
 	if err != nil {
 		_ = closer.Close()
-		return record{}, nil, fmt.Errorf("event %d of stream %q at position %d: %w", r, stream, p, err)
+		return layout.Record{}, nil, fmt.Errorf("event %d of stream %q at position %d: %w", r, stream, p, err)
 	}
 	return rec, closer, nil
-}
-
-// get copies a value out of the store. The log is kept open by the caller.
-func (l *Log) get(key []byte) (value []byte, found bool, err error) {
-	stored, closer, err := l.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("look up a key: %w", guard.Damage(err))
-	}
-	defer closer.Close()
-	return append([]byte(nil), stored...), true, nil
 }
 
 // ReadAll implements commands.Store. It ends with what was durable when it began.
@@ -285,9 +279,9 @@ func (l *Log) allChunk(s *scan) (chunk, bool, error) {
 		return c, false, err
 	}
 	defer l.leave()
-	bounds := &pebble.IterOptions{LowerBound: appendPositionKey(nil, s.next), UpperBound: appendPositionKey(nil, s.upTo+1)}
+	bounds := &pebble.IterOptions{LowerBound: layout.AppendPositionKey(nil, s.next), UpperBound: layout.AppendPositionKey(nil, s.upTo+1)}
 	if s.backwards {
-		bounds.LowerBound, bounds.UpperBound = []byte{spaceEvents}, appendPositionKey(nil, s.next)
+		bounds.LowerBound, bounds.UpperBound = []byte{layout.SpaceEvents}, layout.AppendPositionKey(nil, s.next)
 	} else if s.next > s.upTo {
 		return c, false, nil
 	}
@@ -306,20 +300,20 @@ func (l *Log) allChunk(s *scan) (chunk, bool, error) {
 		c.scanned++
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return c, false, fmt.Errorf("read position %d: %w", positionOf(it.Key()), guard.Damage(err))
+			return c, false, fmt.Errorf("read position %d: %w", layout.PositionOf(it.Key()), guard.Damage(err))
 		}
-		rec, err := decodeRecord(it.Key(), value)
+		rec, err := layout.DecodeRecord(it.Key(), value)
 		if err != nil {
-			return c, false, l.nameCorrupt(rec, err)
+			return c, false, l.stored.NameCorrupt(rec, err)
 		}
 		if s.backwards {
-			s.next = rec.position
+			s.next = rec.Position
 		} else {
-			s.next = rec.position + 1
+			s.next = rec.Position + 1
 		}
 		passes := true
 		if s.match != nil {
-			if passes, err = s.match(string(rec.stream), string(rec.typ)); err != nil {
+			if passes, err = s.match(string(rec.Stream), string(rec.Typ)); err != nil {
 				return c, false, err
 			}
 		}
@@ -332,7 +326,7 @@ func (l *Log) allChunk(s *scan) (chunk, bool, error) {
 			}
 		}
 		if s.look(passes) {
-			c.marks = append(c.marks, mark{events: len(c.events), position: rec.position})
+			c.marks = append(c.marks, mark{events: len(c.events), position: rec.Position})
 		}
 		if c.full() {
 			return c, true, nil
@@ -345,21 +339,4 @@ func (l *Log) allChunk(s *scan) (chunk, bool, error) {
 		s.next = s.upTo + 1
 	}
 	return c, false, nil
-}
-
-// nameCorrupt adds the stream and revision to an error, if the index confirms what is
-// still readable of them.
-func (l *Log) nameCorrupt(rec record, err error) error {
-	stream, r := string(rec.stream), rec.revision
-	if checkStream(stream) == nil {
-		key := appendIndexKey(nil, stream, r)
-		value, closer, getErr := l.db.Get(key)
-		if getErr == nil {
-			defer closer.Close()
-			if p, indexErr := decodeIndex(key, value); indexErr == nil && p == rec.position {
-				return fmt.Errorf("event %d of stream %q at position %d: %w", r, stream, p, err)
-			}
-		}
-	}
-	return fmt.Errorf("position %d, stream unknown: %w", rec.position, err)
 }

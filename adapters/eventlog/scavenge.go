@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"recapito/adapters/eventlog/guard"
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 	"recapito/retry"
 )
@@ -109,7 +110,7 @@ const maxScavengeErrors = 8
 // pass goes through the list of streams.
 func (s *scavenger) pass(ctx context.Context) error {
 	var errs []error
-	after := []byte{spaceLimited}
+	after := []byte{layout.SpaceLimited}
 	for {
 		streams, err := s.log.limitedStreams(after)
 		if err != nil {
@@ -130,7 +131,7 @@ func (s *scavenger) pass(ctx context.Context) error {
 				errs = append(errs, err)
 			}
 		}
-		after = append(appendLimitedKey(nil, streams[len(streams)-1]), 0)
+		after = append(layout.AppendLimitedKey(nil, streams[len(streams)-1]), 0)
 	}
 }
 
@@ -140,7 +141,7 @@ func (l *Log) limitedStreams(from []byte) ([]string, error) {
 		return nil, err
 	}
 	defer l.leave()
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: []byte{spaceLimited + 1}})
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: []byte{layout.SpaceLimited + 1}})
 	if err != nil {
 		return nil, fmt.Errorf("list the streams with limits: %w", guard.Damage(err))
 	}
@@ -162,19 +163,19 @@ func (s *scavenger) stream(ctx context.Context, stream string) error {
 	if err != nil {
 		return err
 	}
-	metadata, err := s.trim(ctx, metadataOf(stream)) // after it: how much may go depends on it
+	metadata, err := s.trim(ctx, layout.MetadataOf(stream)) // after it: how much may go depends on it
 	if err != nil {
 		return err
 	}
-	left := metadata.next - metadata.first // of the metadata stream
+	left := metadata.Next - metadata.First // of the metadata stream
 	switch {
-	case h.tombstoned:
-		left += h.next - h.first
-	case metadata.tombstoned: // and the limits gone with it
-	case h.limits.deleted():
-		left += h.next - h.first
-		if left == 1 && h.emptied() {
-			stays, err := s.log.saysMore(metadataOf(stream), metadata)
+	case h.Tombstoned:
+		left += h.Next - h.First
+	case metadata.Tombstoned: // and the limits gone with it
+	case h.Limits.Deleted():
+		left += h.Next - h.First
+		if left == 1 && h.Emptied() {
+			stays, err := s.log.saysMore(layout.MetadataOf(stream), metadata)
 			if err != nil {
 				return err
 			}
@@ -182,7 +183,7 @@ func (s *scavenger) stream(ctx context.Context, stream string) error {
 				left = 0
 			}
 		}
-	case h.limits == limits{}:
+	case h.Limits == layout.Limits{}:
 		left -= min(left, 1)
 	default:
 		return nil
@@ -190,24 +191,24 @@ func (s *scavenger) stream(ctx context.Context, stream string) error {
 	if left > 0 {
 		return nil
 	}
-	return s.remove(ctx, &removal{head: h, first: h.first, unlist: true}, stream)
+	return s.remove(ctx, &removal{head: h, first: h.First, unlist: true}, stream)
 }
 
 // trim removes what can be removed of one stream and returns its head.
-func (s *scavenger) trim(ctx context.Context, stream string) (head, error) {
+func (s *scavenger) trim(ctx context.Context, stream string) (layout.Head, error) {
 	for {
 		m, err := s.log.removable(stream)
 		if err != nil {
-			return head{}, err
+			return layout.Head{}, err
 		}
 		if err := s.pace(ctx, m.bytes+lookCost); err != nil {
-			return head{}, err
+			return layout.Head{}, err
 		}
 		if len(m.places) == 0 {
 			return m.head, nil
 		}
 		if err := s.remove(ctx, m, stream); err != nil {
-			return head{}, err
+			return layout.Head{}, err
 		}
 		s.result.Events += uint64(len(m.places))
 		s.result.Bytes += m.bytes
@@ -234,7 +235,7 @@ func (s *scavenger) pace(ctx context.Context, bytes uint64) error {
 
 // removal is what is to be removed of a stream.
 type removal struct {
-	head   head // as it must still be
+	head   layout.Head // as it must still be
 	first  event.Revision
 	places []place // of all events from the head's first to this first
 	bytes  uint64
@@ -243,8 +244,8 @@ type removal struct {
 
 // check reports whether what was to be removed still is. That the stream grew does not
 // matter, unless it is to be taken off the list.
-func (m *removal) check(h head) error {
-	if m.unlist && h == m.head || !m.unlist && h.first == m.head.first && h.limitedAt == m.head.limitedAt && h.tombstoned == m.head.tombstoned {
+func (m *removal) check(h layout.Head) error {
+	if m.unlist && h == m.head || !m.unlist && h.First == m.head.First && h.LimitedAt == m.head.LimitedAt && h.Tombstoned == m.head.Tombstoned {
 		return nil
 	}
 	return errMeanwhile
@@ -257,26 +258,26 @@ func (l *Log) removable(stream string) (*removal, error) {
 	}
 	defer l.leave()
 	upTo := l.durable.at()
-	h, err := l.head(stream)
+	h, err := l.stored.Head(stream)
 	if err != nil {
 		return nil, err
 	}
-	m := &removal{head: h, first: h.first}
-	if h.known() > upTo {
+	m := &removal{head: h, first: h.First}
+	if h.Known() > upTo {
 		return m, nil // next time
 	}
 	end, cutoff, err := l.hidden(stream, h, upTo)
 	if err != nil {
 		return nil, err
 	}
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: appendIndexKey(nil, stream, h.first), UpperBound: appendIndexKey(nil, stream, h.next)})
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: layout.AppendIndexKey(nil, stream, h.First), UpperBound: layout.AppendIndexKey(nil, stream, h.Next)})
 	if err != nil {
 		return nil, fmt.Errorf("scavenge stream %q: %w", stream, guard.Damage(err))
 	}
 	defer it.Close()
 	for valid := it.First(); valid && len(m.places) < scavengeEvents && m.bytes < scavengeBytes; valid = it.Next() {
-		at := place{revision: revisionOf(it.Key())}
-		if at.position, err = decodeIndex(it.Key(), it.Value()); err != nil {
+		at := place{revision: layout.RevisionOf(it.Key())}
+		if at.position, err = layout.DecodeIndex(it.Key(), it.Value()); err != nil {
 			return nil, err
 		}
 		if at.revision >= end && cutoff.IsZero() || at.position >= upTo {
@@ -289,7 +290,7 @@ func (l *Log) removable(stream string) (*removal, error) {
 		if err != nil {
 			return nil, err
 		}
-		size, created := len(rec.stored), rec.created
+		size, created := len(rec.Stored), rec.Created
 		_ = closer.Close()
 		if at.revision >= end && !created.Before(cutoff) {
 			return m, nil
@@ -306,15 +307,15 @@ func (l *Log) removable(stream string) (*removal, error) {
 
 // hidden returns before which revision, and before which time, all events of a stream are
 // hidden. All that the head records is durable.
-func (l *Log) hidden(stream string, h head, upTo event.Position) (event.Revision, time.Time, error) {
-	all := h.tombstoned || h.limits.deleted()
-	if original, ok := limitedBy(stream); ok {
-		o, err := l.head(original)
+func (l *Log) hidden(stream string, h layout.Head, upTo event.Position) (event.Revision, time.Time, error) {
+	all := h.Tombstoned || h.Limits.Deleted()
+	if original, ok := layout.LimitedBy(stream); ok {
+		o, err := l.stored.Head(original)
 		if err != nil {
 			return 0, time.Time{}, err
 		}
-		all = all || o.tombstoned && o.last <= upTo
-		if !all && !h.emptied() && o.limits.deleted() && o.emptied() && o.limitedAt == h.last && o.known() <= upTo {
+		all = all || o.Tombstoned && o.Last <= upTo
+		if !all && !h.Emptied() && o.Limits.Deleted() && o.Emptied() && o.LimitedAt == h.Last && o.Known() <= upTo {
 			more, err := l.sayMore(stream, h)
 			if err != nil {
 				return 0, time.Time{}, err
@@ -324,16 +325,16 @@ func (l *Log) hidden(stream string, h head, upTo event.Position) (event.Revision
 	}
 	switch {
 	case all:
-		return h.next, time.Time{}, nil
-	case isMetadataStream(stream):
-		return ofMetadataStream.begin(h.next), time.Time{}, nil
+		return h.Next, time.Time{}, nil
+	case layout.IsMetadataStream(stream):
+		return layout.OfMetadataStream.Begin(h.Next), time.Time{}, nil
 	}
-	return h.limits.begin(h.next), h.limits.cutoff(l.now()), nil
+	return h.Limits.Begin(h.Next), h.Limits.Cutoff(l.now()), nil
 }
 
 // saysMore reports whether the last metadata event of a metadata stream, which stands there,
 // has members that the head of the stream it limits does not hold.
-func (l *Log) saysMore(stream string, h head) (bool, error) {
+func (l *Log) saysMore(stream string, h layout.Head) (bool, error) {
 	if err := l.enter(); err != nil {
 		return false, err
 	}
@@ -342,26 +343,26 @@ func (l *Log) saysMore(stream string, h head) (bool, error) {
 }
 
 // sayMore is saysMore for who keeps the log open.
-func (l *Log) sayMore(stream string, h head) (bool, error) {
-	rec, closer, err := l.record(stream, h.next-1, h.last)
+func (l *Log) sayMore(stream string, h layout.Head) (bool, error) {
+	rec, closer, err := l.record(stream, h.Next-1, h.Last)
 	if err != nil {
 		return false, err
 	}
 	defer closer.Close()
-	return !onlyLimits(rec.data), nil
+	return !layout.OnlyLimits(rec.Data), nil
 }
 
 // remove takes events away, and moves the stream's beginning.
-func (w *writer) remove(b *batch, r *request, h head) {
+func (w *writer) remove(b *batch, r *request, h layout.Head) {
 	b.notes = true
 	for _, at := range r.removal.places {
-		_ = b.pebble.Delete(appendPositionKey(w.key[:0], at.position), nil) // a batch takes anything
-		_ = b.pebble.Delete(appendIndexKey(w.key[:0], r.stream, at.revision), nil)
+		_ = b.pebble.Delete(layout.AppendPositionKey(w.key[:0], at.position), nil) // a batch takes anything
+		_ = b.pebble.Delete(layout.AppendIndexKey(w.key[:0], r.stream, at.revision), nil)
 	}
 	if r.removal.unlist {
-		_ = b.pebble.Delete(appendLimitedKey(w.key[:0], r.stream), nil)
+		_ = b.pebble.Delete(layout.AppendLimitedKey(w.key[:0], r.stream), nil)
 	}
-	if r.removal.first > h.first {
-		w.pending(b, r.stream, h).head.first = r.removal.first
+	if r.removal.first > h.First {
+		w.pending(b, r.stream, h).head.First = r.removal.first
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"recapito/adapters/eventlog/guard"
+	"recapito/adapters/eventlog/layout"
+	"recapito/adapters/eventlog/maintenance"
 	"recapito/domain/event"
 )
 
@@ -32,7 +34,7 @@ func left(t testing.TB, log *Log) []string {
 	t.Helper()
 	var got []string
 	for _, e := range allOf(t, log) {
-		if e.Type == tombstoneType {
+		if e.Type == layout.TombstoneType {
 			got = append(got, e.Stream+"@end")
 			continue
 		}
@@ -111,7 +113,7 @@ func TestScavenge(t *testing.T) {
 				if err := log.Close(); err != nil {
 					t.Fatal(err)
 				}
-				if _, problems := checkOf(t, Options{Dir: "log", FS: fs}); len(problems) > 0 {
+				if _, problems := checkOf(t, maintenance.Options{Dir: "log", FS: fs}); len(problems) > 0 {
 					t.Errorf("round %d: %q", round, problems)
 				}
 				log = open()
@@ -216,7 +218,7 @@ func TestReadersMeetAScavenge(t *testing.T) {
 		t.Errorf("shows %d events, %v", len(got), err)
 	}
 	// What is missing beyond that is still an error.
-	key := appendPositionKey(nil, event.Position(n))
+	key := layout.AppendPositionKey(nil, event.Position(n))
 	overwrite(t, log, key, func([]byte) []byte { return nil })
 	if err := log.db.Delete(key, nil); err != nil {
 		t.Fatal(err)
@@ -224,7 +226,7 @@ func TestReadersMeetAScavenge(t *testing.T) {
 	if _, err := shows(t, log, "s"); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a record away: %v", err)
 	}
-	if err := log.db.Delete(appendIndexKey(nil, "s", n-1), nil); err != nil {
+	if err := log.db.Delete(layout.AppendIndexKey(nil, "s", n-1), nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range []event.Direction{event.Forwards, event.Backwards} {
@@ -312,7 +314,7 @@ func TestScavengeTakesMetadata(t *testing.T) {
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, problems := checkOf(t, Options{Dir: "log", FS: fs}); len(problems) > 0 {
+	if _, problems := checkOf(t, maintenance.Options{Dir: "log", FS: fs}); len(problems) > 0 {
 		t.Errorf("%q", problems)
 	}
 	log = openOn(t, fs)

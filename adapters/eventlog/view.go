@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"recapito/adapters/eventlog/guard"
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -16,7 +17,7 @@ import (
 type view struct {
 	stream string
 	upTo   event.Position
-	head   head           // may be ahead of upTo
+	head   layout.Head    // may be ahead of upTo
 	begin  event.Revision // those before it are hidden
 	cutoff time.Time      // those created before it are hidden; zero: none is
 }
@@ -30,36 +31,36 @@ func (l *Log) view(stream string, upTo event.Position) (view, error) {
 		return v, err
 	}
 	defer l.leave()
-	if original, ok := limitedBy(stream); ok {
-		h, err := l.head(original)
+	if original, ok := layout.LimitedBy(stream); ok {
+		h, err := l.stored.Head(original)
 		if err != nil {
 			return v, err
 		}
-		if h.tombstoned && l.isDurable(h.last) {
+		if h.Tombstoned && l.isDurable(h.Last) {
 			return v, &event.StreamDeleted{Stream: stream}
 		}
 	}
 	var err error
-	if v.head, err = l.head(stream); err != nil {
+	if v.head, err = l.stored.Head(stream); err != nil {
 		return v, err
 	}
-	if v.head.tombstoned && l.isDurable(v.head.last) {
+	if v.head.Tombstoned && l.isDurable(v.head.Last) {
 		return v, &event.StreamDeleted{Stream: stream}
 	}
 	limits, err := l.durableLimits(stream, v.head, upTo)
 	if err != nil {
 		return v, err
 	}
-	if limits.deleted() {
+	if limits.Deleted() {
 		return v, fmt.Errorf("%w: %q", event.ErrStreamNotFound, stream)
 	}
-	v.begin, v.cutoff = limits.truncateBefore, limits.cutoff(l.now())
-	if limits.maxCount > 0 {
+	v.begin, v.cutoff = limits.TruncateBefore, limits.Cutoff(l.now())
+	if limits.MaxCount > 0 {
 		next, err := l.durableNext(stream, v.head, upTo)
 		if err != nil {
 			return v, err
 		}
-		v.begin = limits.begin(next)
+		v.begin = limits.Begin(next)
 	}
 	return v, nil
 }
@@ -68,25 +69,25 @@ func (l *Log) isDurable(p event.Position) bool { return p <= l.durable.at() }
 
 // durableLimits are those of the head, if its metadata event is durable, else those
 // that were in force before.
-func (l *Log) durableLimits(stream string, h head, upTo event.Position) (limits, error) {
-	if isMetadataStream(stream) {
-		return ofMetadataStream, nil
+func (l *Log) durableLimits(stream string, h layout.Head, upTo event.Position) (layout.Limits, error) {
+	if layout.IsMetadataStream(stream) {
+		return layout.OfMetadataStream, nil
 	}
-	if l.isDurable(h.limitedAt) {
-		return h.limits, nil
+	if l.isDurable(h.LimitedAt) {
+		return h.Limits, nil
 	}
-	metadata := metadataOf(stream)
+	metadata := layout.MetadataOf(stream)
 	var missed place
 	for {
 		before, found, err := l.lastUpTo(metadata, upTo)
 		if err != nil {
-			return limits{}, err
+			return layout.Limits{}, err
 		}
 		now := l.durable.at()
 		switch {
 		case found:
-		case h.limitedAt <= now: // meanwhile, and those before it were scavenged
-			return h.limits, nil
+		case h.LimitedAt <= now: // meanwhile, and those before it were scavenged
+			return h.Limits, nil
 		case upTo < now:
 			upTo = now
 			continue
@@ -95,8 +96,8 @@ func (l *Log) durableLimits(stream string, h head, upTo event.Position) (limits,
 		}
 		rec, closer, err := l.record(metadata, before.revision, before.position)
 		if errors.Is(err, errMissing) {
-			if l.isDurable(h.limitedAt) {
-				return h.limits, nil
+			if l.isDurable(h.LimitedAt) {
+				return h.Limits, nil
 			}
 			if before != missed { // scavenged since the index was read
 				missed = before
@@ -104,22 +105,22 @@ func (l *Log) durableLimits(stream string, h head, upTo event.Position) (limits,
 			}
 		}
 		if err != nil {
-			return limits{}, err
+			return layout.Limits{}, err
 		}
 		defer closer.Close()
-		return rec.limits(), nil
+		return rec.Limits(), nil
 	}
 }
 
 // limitsGone are the limits in force where no metadata event is durable: none, unless
 // there was one and a scavenge took the last of them, which it does if the stream is
 // deleted.
-func (l *Log) limitsGone(metadata string) (limits, error) {
-	h, err := l.head(metadata)
-	if err != nil || h.first == 0 {
-		return limits{}, err
+func (l *Log) limitsGone(metadata string) (layout.Limits, error) {
+	h, err := l.stored.Head(metadata)
+	if err != nil || h.First == 0 {
+		return layout.Limits{}, err
 	}
-	return limits{truncateBefore: event.RevisionEnd}, nil
+	return layout.Limits{TruncateBefore: event.RevisionEnd}, nil
 }
 
 // place is where an event stands.
@@ -131,20 +132,20 @@ type place struct {
 // lastUpTo finds a stream's last event at or before a position, by the index.
 func (l *Log) lastUpTo(stream string, upTo event.Position) (place, bool, error) {
 	it, err := l.db.NewIter(&pebble.IterOptions{
-		LowerBound: appendIndexKey(nil, stream, 0),
-		UpperBound: appendIndexKey(nil, stream, event.RevisionEnd), // $streamDeleted is no event of it
+		LowerBound: layout.AppendIndexKey(nil, stream, 0),
+		UpperBound: layout.AppendIndexKey(nil, stream, event.RevisionEnd), // $streamDeleted is no event of it
 	})
 	if err != nil {
 		return place{}, false, fmt.Errorf("find the last event of stream %q: %w", stream, guard.Damage(err))
 	}
 	defer it.Close()
 	for valid := it.Last(); valid; valid = it.Prev() {
-		p, err := decodeIndex(it.Key(), it.Value())
+		p, err := layout.DecodeIndex(it.Key(), it.Value())
 		if err != nil {
 			return place{}, false, err
 		}
 		if p <= upTo {
-			return place{revisionOf(it.Key()), p}, true, nil
+			return place{layout.RevisionOf(it.Key()), p}, true, nil
 		}
 	}
 	if err := it.Error(); err != nil {
@@ -154,9 +155,9 @@ func (l *Log) lastUpTo(stream string, upTo event.Position) (place, bool, error) 
 }
 
 // durableNext is the revision after the last durable event; 0 if there never was one.
-func (l *Log) durableNext(stream string, h head, upTo event.Position) (event.Revision, error) {
-	if h.last <= upTo {
-		return h.next, nil
+func (l *Log) durableNext(stream string, h layout.Head, upTo event.Position) (event.Revision, error) {
+	if h.Last <= upTo {
+		return h.Next, nil
 	}
 	last, found, err := l.lastUpTo(stream, upTo)
 	if err != nil {
@@ -165,21 +166,21 @@ func (l *Log) durableNext(stream string, h head, upTo event.Position) (event.Rev
 	if found {
 		return last.revision + 1, nil
 	}
-	return h.first, nil // all of them were removed, which only happens to durable ones
+	return h.First, nil // all of them were removed, which only happens to durable ones
 }
 
 // gap reports whether a reader may find no event at a revision: one that a scavenge may
 // have removed, or that never was. Anything else is corrupt.
 func (l *Log) gap(v *view, r event.Revision) error {
-	if r < v.head.first {
+	if r < v.head.First {
 		return nil
 	}
-	h, err := l.head(v.stream) // a scavenge may have been faster than this reader
+	h, err := l.stored.Head(v.stream) // a scavenge may have been faster than this reader
 	if err != nil {
 		return err
 	}
-	v.head.first = h.first
-	if r < h.first {
+	v.head.First = h.First
+	if r < h.First {
 		return nil
 	}
 	return fmt.Errorf("%w: stream %q has no revision %d", ErrCorrupt, v.stream, r)
@@ -192,7 +193,7 @@ func (l *Log) Revisions(ctx context.Context, stream string) (first, last event.R
 	if err := checkStream(stream); err != nil {
 		return 0, 0, err
 	}
-	if isLinkStream(stream) {
+	if layout.IsLinkStream(stream) {
 		newest := event.StreamRead{Stream: stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}
 		err := l.readLinks(ctx, newest, func(e event.Recorded) error { last = e.Revision; return nil })
 		return 0, last, err
@@ -205,7 +206,7 @@ func (l *Log) Revisions(ctx context.Context, stream string) (first, last event.R
 	if err != nil {
 		return 0, 0, err
 	}
-	return min(max(v.begin, v.head.first), next), next - 1, nil
+	return min(max(v.begin, v.head.First), next), next - 1, nil
 }
 
 // exists returns event.ErrStreamNotFound if the stream never had a durable event, or is
@@ -216,7 +217,7 @@ func (l *Log) exists(v *view) (event.Revision, error) {
 	}
 	defer l.leave()
 	next, err := l.durableNext(v.stream, v.head, v.upTo)
-	if err == nil && (next == 0 || isMetadataStream(v.stream) && next == v.head.first) {
+	if err == nil && (next == 0 || layout.IsMetadataStream(v.stream) && next == v.head.First) {
 		err = fmt.Errorf("%w: %q", event.ErrStreamNotFound, v.stream)
 	}
 	return next, err

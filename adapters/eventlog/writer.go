@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"recapito/adapters/eventlog/guard"
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -20,16 +21,16 @@ import (
 type writer struct {
 	log     *Log
 	now     func() time.Time
-	next    event.Position                   // to give out
-	heads   *generations[string, head]       // of applied batches
-	recent  *generations[recentID, place]    // for appends without an exact revision
-	synced  chan struct{}                    // closed once the batch in flight is; nil if none is
-	flight  atomic.Pointer[batch]            // the one in flight, or the last one that was
-	syncs   chan *batch                      // to the acknowledging goroutine
-	names   []string                         // scratch
-	streams map[string]*pendingStream        // of the last batch, empty, to be used again
-	spare   []*pendingStream                 // to be used again
-	key     [1 + MaxStreamBytes + 1 + 8]byte // scratch
+	next    event.Position                    // to give out
+	heads   *generations[string, layout.Head] // of applied batches
+	recent  *generations[recentID, place]     // for appends without an exact revision
+	synced  chan struct{}                     // closed once the batch in flight is; nil if none is
+	flight  atomic.Pointer[batch]             // the one in flight, or the last one that was
+	syncs   chan *batch                       // to the acknowledging goroutine
+	names   []string                          // scratch
+	streams map[string]*pendingStream         // of the last batch, empty, to be used again
+	spare   []*pendingStream                  // to be used again
+	key     [1 + MaxStreamBytes + 1 + 8]byte  // scratch
 }
 
 // recentID is an event lately appended. Ids need not differ from stream to stream.
@@ -55,7 +56,7 @@ type batch struct {
 
 // pendingStream is what a batch not yet applied adds to a stream.
 type pendingStream struct {
-	head  head
+	head  layout.Head
 	first event.Revision // of ids[0]
 	ids   []uuid.UUID
 	at    []event.Position
@@ -73,7 +74,7 @@ func newWriter(l *Log, now func() time.Time) *writer {
 	return &writer{
 		log:    l,
 		now:    now,
-		heads:  newGenerations[string, head](cachedHeads),
+		heads:  newGenerations[string, layout.Head](cachedHeads),
 		recent: newGenerations[recentID, place](recentIDs),
 		syncs:  make(chan *batch, 1),
 	}
@@ -81,17 +82,17 @@ func newWriter(l *Log, now func() time.Time) *writer {
 
 // recover finds the last position and reads back the youngest ids.
 func (w *writer) recover() (event.Position, error) {
-	it, err := w.log.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceEvents}, UpperBound: []byte{spaceEvents + 1}})
+	it, err := w.log.db.NewIter(&pebble.IterOptions{LowerBound: []byte{layout.SpaceEvents}, UpperBound: []byte{layout.SpaceEvents + 1}})
 	if err != nil {
 		return 0, fmt.Errorf("find the last event: %w", guard.Damage(err))
 	}
 	defer it.Close()
 	var last event.Position
 	if it.Last() {
-		last = positionOf(it.Key())
+		last = layout.PositionOf(it.Key())
 	}
 	// The oldest of the youngest first, so that the cache forgets it first.
-	var records []record
+	var records []layout.Record
 	for n := 0; it.Valid() && n < recentIDsAtOpen; n++ {
 		value, err := it.ValueAndErr()
 		if err != nil {
@@ -99,8 +100,8 @@ func (w *writer) recover() (event.Position, error) {
 		}
 		// A corrupt record is reported to those who read it; here it is only not
 		// remembered.
-		if rec, err := decodeRecord(it.Key(), value); err == nil {
-			records = append(records, record{id: rec.id, stream: append([]byte(nil), rec.stream...), revision: rec.revision, position: rec.position})
+		if rec, err := layout.DecodeRecord(it.Key(), value); err == nil {
+			records = append(records, layout.Record{Id: rec.Id, Stream: append([]byte(nil), rec.Stream...), Revision: rec.Revision, Position: rec.Position})
 		}
 		it.Prev()
 	}
@@ -108,7 +109,7 @@ func (w *writer) recover() (event.Position, error) {
 		return 0, fmt.Errorf("find the last event: %w", guard.Damage(err))
 	}
 	for i := len(records) - 1; i >= 0; i-- {
-		w.recent.put(recentID{records[i].id, string(records[i].stream)}, place{records[i].revision, records[i].position})
+		w.recent.put(recentID{records[i].Id, string(records[i].Stream)}, place{records[i].Revision, records[i].Position})
 	}
 	w.next = last + 1
 	return last, nil
@@ -230,43 +231,43 @@ func (w *writer) take(b *batch, r *request) {
 }
 
 // place gives out revisions and positions.
-func (w *writer) place(b *batch, r *request, h head) event.Appended {
+func (w *writer) place(b *batch, r *request, h layout.Head) event.Appended {
 	s := w.pending(b, r.stream, h)
 	for i, body := range r.bodies {
 		created := b.created
 		if r.imported != nil {
 			w.next, created = r.imported.at(i, created)
 		}
-		w.put(b, s.head.next, r.flags[i], created, body)
+		w.put(b, s.head.Next, r.flags[i], created, body)
 		s.ids, s.at = append(s.ids, r.ids[i]), append(s.at, w.next)
-		w.recent.put(recentID{r.ids[i], r.stream}, place{s.head.next, w.next})
-		s.head.next, s.head.last = s.head.next+1, w.next
+		w.recent.put(recentID{r.ids[i], r.stream}, place{s.head.Next, w.next})
+		s.head.Next, s.head.Last = s.head.Next+1, w.next
 		w.next++
 	}
-	b.last = s.head.last
-	return event.Appended{Revision: s.head.next - 1, Position: s.head.last}
+	b.last = s.head.Last
+	return event.Appended{Revision: s.head.Next - 1, Position: s.head.Last}
 }
 
 // put writes an event at the next position.
 func (w *writer) put(b *batch, r event.Revision, flags byte, created time.Time, body []byte) {
-	key := appendPositionKey(w.key[:0], w.next)
-	op := b.pebble.SetDeferred(len(key), recordSize(body))
+	key := layout.AppendPositionKey(w.key[:0], w.next)
+	op := b.pebble.SetDeferred(len(key), layout.RecordSize(body))
 	copy(op.Key, key)
-	putRecord(op.Value, key, flags, r, created, body)
+	layout.PutRecord(op.Value, key, flags, r, created, body)
 	_ = op.Finish()
-	b.size += recordSize(body)
+	b.size += layout.RecordSize(body)
 }
 
 // index leads from a revision to a position.
 func (b *batch) index(key []byte, p event.Position) {
-	op := b.pebble.SetDeferred(len(key), indexValueSize)
+	op := b.pebble.SetDeferred(len(key), layout.IndexValueSize)
 	copy(op.Key, key)
-	putIndex(op.Value, key, p)
+	layout.PutIndex(op.Value, key, p)
 	_ = op.Finish()
 }
 
 // pending is what the batch adds to a stream that stands at h, or already does in it.
-func (w *writer) pending(b *batch, stream string, h head) *pendingStream {
+func (w *writer) pending(b *batch, stream string, h layout.Head) *pendingStream {
 	s := b.streams[stream]
 	if s == nil {
 		s = w.newPending(h)
@@ -276,14 +277,14 @@ func (w *writer) pending(b *batch, stream string, h head) *pendingStream {
 }
 
 // newPending returns one that begins at a head, with the memory of one used before.
-func (w *writer) newPending(h head) *pendingStream {
+func (w *writer) newPending(h layout.Head) *pendingStream {
 	if n := len(w.spare); n > 0 {
 		s := w.spare[n-1]
 		w.spare = w.spare[:n-1]
-		s.head, s.first = h, h.next
+		s.head, s.first = h, h.Next
 		return s
 	}
-	return &pendingStream{head: h, first: h.next}
+	return &pendingStream{head: h, first: h.Next}
 }
 
 // commit applies the batch and hands it to the acknowledging goroutine. No other batch
@@ -327,17 +328,17 @@ func (w *writer) placeStreams(b *batch) {
 	w.names = slices.AppendSeq(w.names[:0], maps.Keys(b.streams))
 	slices.Sort(w.names)
 	for _, stream := range w.names {
-		key, h := appendHeadKey(w.key[:0], stream), b.streams[stream].head
-		op := b.pebble.SetDeferred(len(key), h.size())
+		key, h := layout.AppendHeadKey(w.key[:0], stream), b.streams[stream].head
+		op := b.pebble.SetDeferred(len(key), h.Size())
 		copy(op.Key, key)
-		putHead(op.Value, key, h)
+		layout.PutHead(op.Value, key, h)
 		_ = op.Finish()
 		w.heads.put(stream, h)
 	}
 	for _, stream := range w.names {
 		s := b.streams[stream]
 		for i, position := range s.at {
-			b.index(appendIndexKey(w.key[:0], stream, s.first+event.Revision(i)), position)
+			b.index(layout.AppendIndexKey(w.key[:0], stream, s.first+event.Revision(i)), position)
 		}
 		*s = pendingStream{ids: s.ids[:0], at: s.at[:0]}
 		if len(w.spare) < maxBatchAppends {
@@ -391,33 +392,33 @@ func (b *batch) unknown() {
 }
 
 // head returns a stream's head, with what the batch adds to it.
-func (w *writer) head(b *batch, stream string) (head, error) {
+func (w *writer) head(b *batch, stream string) (layout.Head, error) {
 	if s := b.streams[stream]; s != nil {
 		return s.head, nil
 	}
 	if h, ok := w.heads.get(stream); ok {
 		return h, nil
 	}
-	key := appendHeadKey(w.key[:0], stream)
+	key := layout.AppendHeadKey(w.key[:0], stream)
 	if b.lookup == nil {
 		// Get would not use the filters of the last level, where most of the heads are.
-		it, err := w.log.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceHeads}, UpperBound: []byte{spaceHeads + 1}, UseL6Filters: true})
+		it, err := w.log.db.NewIter(&pebble.IterOptions{LowerBound: []byte{layout.SpaceHeads}, UpperBound: []byte{layout.SpaceHeads + 1}, UseL6Filters: true})
 		if err != nil {
-			return head{}, fmt.Errorf("read head of stream %q: %w", stream, guard.Damage(err))
+			return layout.Head{}, fmt.Errorf("read head of stream %q: %w", stream, guard.Damage(err))
 		}
 		b.lookup = it
 	}
 	if !b.lookup.SeekPrefixGE(key) {
 		if err := b.lookup.Error(); err != nil {
-			return head{}, fmt.Errorf("read head of stream %q: %w", stream, guard.Damage(err))
+			return layout.Head{}, fmt.Errorf("read head of stream %q: %w", stream, guard.Damage(err))
 		}
-		return head{}, nil
+		return layout.Head{}, nil
 	}
 	value, err := b.lookup.ValueAndErr()
 	if err != nil {
-		return head{}, fmt.Errorf("read head of stream %q: %w", stream, guard.Damage(err))
+		return layout.Head{}, fmt.Errorf("read head of stream %q: %w", stream, guard.Damage(err))
 	}
-	h, err := decodeHead(key, value)
+	h, err := layout.DecodeHead(key, value)
 	if err == nil {
 		w.heads.put(stream, h)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"recapito/adapters/eventlog"
 	"recapito/adapters/eventlog/backup"
+	"recapito/adapters/eventlog/maintenance"
 	"recapito/domain/event"
 )
 
@@ -63,11 +64,11 @@ func restored(t testing.TB, from, generation string) event.Position {
 	if name, err := backup.Restore(t.Context(), from, generation, dir, quiet); err != nil || generation != "" && name != generation {
 		t.Fatalf("restored %s: %v", name, err)
 	}
-	i, err := eventlog.Inspect(eventlog.Options{Dir: dir})
+	i, err := maintenance.Inspect(maintenance.Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = i.Check(t.Context(), func(p eventlog.Problem) { t.Errorf("generation %s: %s", generation, p) }, quiet)
+	_, err = i.Check(t.Context(), func(p maintenance.Problem) { t.Errorf("generation %s: %s", generation, p) }, quiet)
 	if err := errors.Join(err, i.Close()); err != nil {
 		t.Fatal(err)
 	}

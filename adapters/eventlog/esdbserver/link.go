@@ -10,7 +10,7 @@ import (
 	"recapito/domain/event"
 )
 
-// resolve reads what a link (eventlog.LinkType) points to. A link to nothing, to what is
+// resolve reads what a link (layout.LinkType) points to. A link to nothing, to what is
 // hidden or gone, or one that is malformed, is given out without its target, as
 // EventStoreDB does.
 func (r *reader) resolve(link event.Recorded) (event.Recorded, bool, error) {

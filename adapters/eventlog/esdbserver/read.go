@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"recapito/adapters/eventlog"
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -295,7 +296,7 @@ func (r *reader) readEvent(e event.Recorded) (*streams.ReadResp_ReadEvent, error
 		Event:    recorded,
 		Position: &streams.ReadResp_ReadEvent_CommitPosition{CommitPosition: uint64(e.Position)},
 	}
-	if !r.options.GetResolveLinks() || e.Type != eventlog.LinkType {
+	if !r.options.GetResolveLinks() || e.Type != layout.LinkType {
 		return message, nil
 	}
 	message.Link, message.Event = recorded, nil

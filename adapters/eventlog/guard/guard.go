@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"recapito/retry"
@@ -251,4 +252,13 @@ func (s *FS) IsStuck() bool {
 	default:
 		return false
 	}
+}
+
+// Lock locks a database's folder for this process.
+func Lock(fs vfs.FS, dir string) (*pebble.Lock, error) {
+	lock, err := pebble.LockDirectory(dir, fs)
+	if err != nil {
+		return nil, fmt.Errorf("is another recapito running on this folder? It is locked: %w", err)
+	}
+	return lock, nil
 }

@@ -5,7 +5,7 @@ import (
 	"context"
 	"time"
 
-	"recapito/adapters/eventlog"
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -70,7 +70,7 @@ func (c *Consumer) Next(ctx context.Context) (Delivery, error) {
 			m := of(e)
 			c.queue.Remove(e)
 			m.queued, m.seen = nil, true
-			link := m.event.Type == eventlog.LinkType && (m.replayed || c.group.settings.ResolveLinks)
+			link := m.event.Type == layout.LinkType && (m.replayed || c.group.settings.ResolveLinks)
 			return Delivery{Event: m.event, Target: m.target, Link: link, Retries: m.retries}, nil
 		}
 		c.group.mu.Unlock()

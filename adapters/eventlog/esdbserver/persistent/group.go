@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"recapito/adapters/eventlog"
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -383,7 +383,7 @@ func (g *group) message(ctx context.Context, e event.Recorded) (*message, error)
 		at = int64(e.Position)
 	}
 	m := &message{event: e, at: at}
-	if !g.settings.ResolveLinks || e.Type != eventlog.LinkType {
+	if !g.settings.ResolveLinks || e.Type != layout.LinkType {
 		return m, nil
 	}
 	return m, g.resolve(ctx, m)

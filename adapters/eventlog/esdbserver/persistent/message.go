@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"recapito/adapters/eventlog"
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -56,7 +56,7 @@ func (m *message) subject() *event.Recorded {
 // source is the stream that the event comes from, also behind a link to nothing.
 func (m *message) source() string {
 	s := m.subject()
-	if s.Type == eventlog.LinkType {
+	if s.Type == layout.LinkType {
 		if _, stream, ok := strings.Cut(string(s.Data), "@"); ok {
 			return stream
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"recapito/adapters/eventlog"
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 	"recapito/retry"
 )
@@ -153,7 +154,7 @@ func (g *group) readParked(end int64) {
 			}
 			found, next = true, int64(e.Revision)+1
 			m := &message{event: e, at: int64(e.Revision), replayed: true}
-			if e.Type == eventlog.LinkType {
+			if e.Type == layout.LinkType {
 				if err := g.resolve(g.running, m); err != nil {
 					return err
 				}

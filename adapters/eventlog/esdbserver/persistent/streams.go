@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"recapito/adapters/eventlog"
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -135,13 +135,13 @@ func (s *streams) writeParked(ctx context.Context, messages []*message, now time
 		}
 		subject := m.subject()
 		to := fmt.Appendf(nil, "%d@%s", subject.Revision, subject.Stream)
-		if subject.Type == eventlog.LinkType {
+		if subject.Type == layout.LinkType {
 			to = subject.Data // a link to nothing is kept as it is
 		}
 		if m.parkID == "" {
 			m.parkID = uuid.NewString()
 		}
-		events[i] = event.New{ID: m.parkID, Type: eventlog.LinkType, Data: to, Metadata: why, Binary: true}
+		events[i] = event.New{ID: m.parkID, Type: layout.LinkType, Data: to, Metadata: why, Binary: true}
 	}
 	appended, err := s.log.Append(ctx, s.parked(), event.Any(), events)
 	return int64(appended.Revision) - int64(len(events)) + 1, err

@@ -1,4 +1,4 @@
-package eventlog
+package maintenance
 
 import (
 	"context"
@@ -12,16 +12,25 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"recapito/adapters/eventlog/guard"
+	"recapito/adapters/eventlog/layout"
 )
 
 // Inspection looks at a log that nothing runs on, and writes nothing.
 type Inspection struct {
-	log     *Log // without a writer
+	db      *pebble.DB
+	stored  layout.Reader // of db
 	fs      vfs.FS
 	dir     string
 	lock    io.Closer
 	lost    error           // of what was synced something is missing
 	corrupt map[string]bool // files
+}
+
+// Options of an inspection. Only Dir is required.
+type Options struct {
+	Dir    string
+	FS     vfs.FS       // nil means the operating system's
+	Logger *slog.Logger // nil means slog.Default
 }
 
 // Inspect opens a folder for reading alone. Another process that has it open is an error.
@@ -32,29 +41,27 @@ func Inspect(o Options) (*Inspection, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	i := &Inspection{log: &Log{logger: o.Logger}, fs: o.FS, dir: o.Dir, corrupt: map[string]bool{}}
-	po := pebbleOptions(o, i.log)
-	po.ReadOnly = true
-	po.EventListener.DataCorruption = func(info pebble.DataCorruptionInfo) { i.corrupt[info.Path] = true }
+	i := &Inspection{fs: o.FS, dir: o.Dir, corrupt: map[string]bool{}}
 	if _, err := o.FS.Stat(o.Dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no event log in %s", o.Dir)
 	}
-	lock, err := lockFolder(o)
+	lock, err := guard.Lock(o.FS, o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open event log in %s: %w", o.Dir, err)
 	}
-	i.lock, po.Lock = lock, lock
+	i.lock = lock
 	i.lost = guard.Verify(o.FS, o.Dir)
-	if i.log.db, err = pebble.Open(o.Dir, po); err != nil {
+	if i.db, err = pebble.Open(o.Dir, i.options(lock, o.Logger)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, errors.Join(i.lost, err)), lock.Close())
 	}
-	format, found, err := i.log.get(formatKey)
+	i.stored = layout.Reader{DB: i.db}
+	format, found, err := i.stored.Get(layout.FormatKey)
 	switch {
 	case err != nil: // Check reports what is broken
 	case !found:
 		err = errors.New("the folder holds no event log")
 	default:
-		err = knownFormat(format)
+		err = layout.KnownFormat(format)
 	}
 	if err != nil && !errors.Is(err, pebble.ErrCorruption) {
 		return nil, errors.Join(fmt.Errorf("open event log in %s: %w", o.Dir, err), i.Close())
@@ -62,9 +69,33 @@ func Inspect(o Options) (*Inspection, error) {
 	return i, nil
 }
 
+// options are Pebble's, to read alone. A corrupt file is recorded, not an end.
+func (i *Inspection) options(lock *pebble.Lock, logger *slog.Logger) *pebble.Options {
+	return &pebble.Options{
+		FS: i.fs, Lock: lock, ReadOnly: true, Logger: pebbleLogger{logger}, FormatMajorVersion: pebble.FormatNewest,
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { logger.Warn("event log: background work failed", "error", err) },
+			DataCorruption:  func(info pebble.DataCorruptionInfo) { i.corrupt[info.Path] = true },
+		},
+	}
+}
+
+// pebbleLogger logs Pebble's errors and drops the rest.
+type pebbleLogger struct{ logger *slog.Logger }
+
+func (pebbleLogger) Infof(string, ...any) {}
+
+func (p pebbleLogger) Errorf(format string, args ...any) {
+	p.logger.Error("event log: pebble", "message", fmt.Sprintf(format, args...))
+}
+
+func (p pebbleLogger) Fatalf(format string, args ...any) {
+	panic("event log: pebble cannot go on: " + fmt.Sprintf(format, args...))
+}
+
 // Close releases the folder.
 func (i *Inspection) Close() error {
-	if err := errors.Join(i.log.db.Close(), i.lock.Close()); err != nil {
+	if err := errors.Join(i.db.Close(), i.lock.Close()); err != nil {
 		return fmt.Errorf("close event log: %w", err)
 	}
 	return nil
@@ -78,7 +109,7 @@ const progressKeys = 1 << 12
 
 // entries is about how many keys there are, older versions of them included.
 func (i *Inspection) entries() uint64 {
-	levels, err := i.log.db.SSTables(pebble.WithProperties())
+	levels, err := i.db.SSTables(pebble.WithProperties())
 	if err != nil {
 		return 0
 	}
@@ -121,7 +152,7 @@ func after(last, from []byte) []byte {
 
 // stretch visits keys until one cannot be read, and returns the last before that.
 func (i *Inspection) stretch(ctx context.Context, from, end []byte, visit func(key, value []byte) error) (last []byte, broken, err error) {
-	it, err := i.log.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: end})
+	it, err := i.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: end})
 	if err != nil {
 		return nil, nil, fmt.Errorf("look at the keys: %w", err)
 	}
@@ -147,7 +178,7 @@ func (i *Inspection) stretch(ctx context.Context, from, end []byte, visit func(k
 // close behind the unreadable as it gets. Nil: there is none before end.
 func (i *Inspection) readable(from, end []byte) ([]byte, error) {
 	ok := func(key []byte) (bool, error) {
-		it, err := i.log.db.NewIter(&pebble.IterOptions{LowerBound: key, UpperBound: end})
+		it, err := i.db.NewIter(&pebble.IterOptions{LowerBound: key, UpperBound: end})
 		if err != nil {
 			return false, fmt.Errorf("look for readable keys: %w", err)
 		}

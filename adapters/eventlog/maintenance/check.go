@@ -1,4 +1,4 @@
-package eventlog
+package maintenance
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -104,14 +105,14 @@ func (c *checker) each(space byte, visit func(key, value []byte) error) error {
 // notes checks the log's own notes.
 func (c *checker) notes() error {
 	c.indexed = 1
-	return c.each(spaceMeta, func(key, value []byte) error {
+	return c.each(layout.SpaceMeta, func(key, value []byte) error {
 		switch {
-		case bytes.Equal(key, formatKey):
-			if err := knownFormat(value); err != nil {
+		case bytes.Equal(key, layout.FormatKey):
+			if err := layout.KnownFormat(value); err != nil {
 				c.found(Problem{What: err.Error()})
 			}
-		case bytes.Equal(key, indexedKey):
-			next, err := decodeIndexed(value)
+		case bytes.Equal(key, layout.IndexedKey):
+			next, err := layout.DecodeIndexed(value)
 			if err != nil {
 				c.found(Problem{What: err.Error()})
 				return nil
@@ -126,20 +127,20 @@ func (c *checker) notes() error {
 
 // records checks every record by itself.
 func (c *checker) records() error {
-	return c.each(spaceEvents, func(key, value []byte) error {
-		rec, err := decodeRecord(key, value)
+	return c.each(layout.SpaceEvents, func(key, value []byte) error {
+		rec, err := layout.DecodeRecord(key, value)
 		if err != nil {
-			p := Problem{Position: rec.position, What: err.Error()}
+			p := Problem{Position: rec.Position, What: err.Error()}
 			if len(c.held) < maxCorruptHeld {
-				c.held[rec.position] = p
+				c.held[rec.Position] = p
 			} else {
 				c.found(p)
 			}
 			return nil
 		}
 		c.checked.Events++
-		if rec.position < c.indexed {
-			c.linked += uint64(len(linkStreams(string(rec.stream), string(rec.typ))))
+		if rec.Position < c.indexed {
+			c.linked += uint64(len(layout.LinkStreams(string(rec.Stream), string(rec.Typ))))
 		}
 		return nil
 	})
@@ -150,34 +151,34 @@ func (c *checker) indexes() error {
 	var stream []byte
 	var next event.Revision
 	var last event.Position
-	var h head
-	return c.each(spaceStreams, func(key, value []byte) error {
-		name, r, ok := splitName(key)
+	var h layout.Head
+	return c.each(layout.SpaceStreams, func(key, value []byte) error {
+		name, r, ok := layout.SplitName(key)
 		if !ok {
 			c.found(Problem{What: fmt.Sprintf("an index entry's key is not one: %q", key)})
 			return nil
 		}
 		begins := !bytes.Equal(name, stream)
 		if begins {
-			stream, last, h = append(stream[:0], name...), 0, head{}
+			stream, last, h = append(stream[:0], name...), 0, layout.Head{}
 			c.checked.Streams++
-			key := appendHeadKey(nil, string(stream))
-			value, found, err := c.log.get(key)
+			key := layout.AppendHeadKey(nil, string(stream))
+			value, found, err := c.stored.Get(key)
 			if err != nil || !found {
 				c.found(Problem{Stream: string(stream), What: missing("its head", err)})
 			} else {
-				h, _ = decodeHead(key, value) // what is wrong with it is reported later
+				h, _ = layout.DecodeHead(key, value) // what is wrong with it is reported later
 			}
-			next = h.first // those before it were scavenged
+			next = h.First // those before it were scavenged
 		}
 		c.entries++
-		p, err := decodeIndex(key, value)
+		p, err := layout.DecodeIndex(key, value)
 		if err != nil {
 			c.found(Problem{Stream: string(stream), Revision: &r, What: err.Error()})
 			next = r + 1
 			return nil
 		}
-		if ends := h.tombstoned && r == event.RevisionEnd && next == h.next; r != next && !ends {
+		if ends := h.Tombstoned && r == event.RevisionEnd && next == h.Next; r != next && !ends {
 			c.found(Problem{Stream: string(stream), Revision: &next, What: fmt.Sprintf("no index entry; the next is of revision %d", r)})
 		}
 		if p <= last {
@@ -191,15 +192,15 @@ func (c *checker) indexes() error {
 
 // follow holds an index entry against the record it leads to.
 func (c *checker) follow(stream string, r event.Revision, p event.Position) {
-	key := appendPositionKey(nil, p)
-	value, found, err := c.log.get(key)
+	key := layout.AppendPositionKey(nil, p)
+	value, found, err := c.stored.Get(key)
 	what := missing("its record", err)
 	if err == nil && found {
-		switch rec, err := decodeRecord(key, value); {
+		switch rec, err := layout.DecodeRecord(key, value); {
 		case err != nil:
 			what = err.Error()
-		case string(rec.stream) != stream || rec.revision != r:
-			what = fmt.Sprintf("there stands revision %d of stream %q", rec.revision, rec.stream)
+		case string(rec.Stream) != stream || rec.Revision != r:
+			what = fmt.Sprintf("there stands revision %d of stream %q", rec.Revision, rec.Stream)
 		default:
 			return
 		}
@@ -224,30 +225,30 @@ func (c *checker) rest() error {
 // heads holds every head against the end of its stream's index.
 func (c *checker) heads() error {
 	streams := uint64(0)
-	err := c.each(spaceHeads, func(key, value []byte) error {
+	err := c.each(layout.SpaceHeads, func(key, value []byte) error {
 		streams++
 		stream := string(key[1:])
-		h, err := decodeHead(key, value)
+		h, err := layout.DecodeHead(key, value)
 		if err != nil {
 			c.found(Problem{Stream: stream, What: "its head does not have its checksum"})
 			return nil
 		}
-		r := h.next - 1
-		if h.tombstoned {
+		r := h.Next - 1
+		if h.Tombstoned {
 			r = event.RevisionEnd
 		}
-		if h.tombstoned || h.first < h.next || h.known() == 0 { // else it has no event, or none any more
-			last, found, err := c.log.positionAt(stream, r)
+		if h.Tombstoned || h.First < h.Next || h.Known() == 0 { // else it has no event, or none any more
+			last, found, err := c.stored.PositionAt(stream, r)
 			switch {
 			case err != nil || !found:
-				c.found(Problem{Stream: stream, Revision: &r, Position: h.last, What: missing("the index entry of its last event", err)})
-			case last != h.last:
-				c.found(Problem{Stream: stream, Position: h.last, What: fmt.Sprintf("its head names this position as its last, the index %d", last)})
+				c.found(Problem{Stream: stream, Revision: &r, Position: h.Last, What: missing("the index entry of its last event", err)})
+			case last != h.Last:
+				c.found(Problem{Stream: stream, Position: h.Last, What: fmt.Sprintf("its head names this position as its last, the index %d", last)})
 			}
 		}
 		c.limits(stream, h)
-		if _, found, err := c.log.positionAt(stream, h.next); err != nil || found {
-			c.found(Problem{Stream: stream, Revision: &h.next, What: "its index goes on after the end that its head names"})
+		if _, found, err := c.stored.PositionAt(stream, h.Next); err != nil || found {
+			c.found(Problem{Stream: stream, Revision: &h.Next, What: "its index goes on after the end that its head names"})
 		}
 		return nil
 	})
@@ -255,38 +256,38 @@ func (c *checker) heads() error {
 }
 
 // limits holds a head against the metadata that set its limits.
-func (c *checker) limits(stream string, h head) {
-	if h.limitedAt == 0 || h.tombstoned { // then the metadata are scavenged too
+func (c *checker) limits(stream string, h layout.Head) {
+	if h.LimitedAt == 0 || h.Tombstoned { // then the metadata are scavenged too
 		return
 	}
-	key := appendPositionKey(nil, h.limitedAt)
-	value, found, err := c.log.get(key)
-	if err == nil && !found && h.limits.deleted() {
-		m, err := c.log.head(metadataOf(stream))
-		if err == nil && m.emptied() && m.last == h.limitedAt {
+	key := layout.AppendPositionKey(nil, h.LimitedAt)
+	value, found, err := c.stored.Get(key)
+	if err == nil && !found && h.Limits.Deleted() {
+		m, err := c.stored.Head(layout.MetadataOf(stream))
+		if err == nil && m.Emptied() && m.Last == h.LimitedAt {
 			return // scavenged; an import may have added to the stream since
 		}
 	}
 	if err != nil || !found {
-		c.found(Problem{Stream: stream, Position: h.limitedAt, What: missing("the metadata event that its head names", err)})
+		c.found(Problem{Stream: stream, Position: h.LimitedAt, What: missing("the metadata event that its head names", err)})
 		return
 	}
-	rec, err := decodeRecord(key, value)
+	rec, err := layout.DecodeRecord(key, value)
 	if err != nil {
 		return // reported already
 	}
-	switch limits := rec.limits(); {
-	case string(rec.stream) != metadataOf(stream):
-		c.found(Problem{Stream: stream, Position: h.limitedAt, What: fmt.Sprintf("its head names this position as its metadata's, there stands an event of stream %q", rec.stream)})
-	case rec.revision != event.RevisionEnd && limits != h.limits:
-		c.found(Problem{Stream: stream, Position: h.limitedAt, What: "its head does not have the limits that this metadata event sets"})
+	switch limits := rec.Limits(); {
+	case string(rec.Stream) != layout.MetadataOf(stream):
+		c.found(Problem{Stream: stream, Position: h.LimitedAt, What: fmt.Sprintf("its head names this position as its metadata's, there stands an event of stream %q", rec.Stream)})
+	case rec.Revision != event.RevisionEnd && limits != h.Limits:
+		c.found(Problem{Stream: stream, Position: h.LimitedAt, What: "its head does not have the limits that this metadata event sets"})
 	}
 }
 
 // limited looks at the scavenger's notes.
 func (c *checker) limited() error {
-	return c.each(spaceLimited, func(key, value []byte) error {
-		if !sealed(key, value) {
+	return c.each(layout.SpaceLimited, func(key, value []byte) error {
+		if !layout.Sealed(key, value) {
 			c.found(Problem{Stream: string(key[1:]), What: "the scavenger's note of it does not have its checksum"})
 		}
 		return nil
@@ -299,9 +300,9 @@ func (c *checker) links() error {
 	var next uint64
 	var last event.Position
 	leading := uint64(0)
-	err := c.each(spaceLinks, func(key, value []byte) error {
+	err := c.each(layout.SpaceLinks, func(key, value []byte) error {
 		c.checked.Links++
-		of, r, ok := splitName(key)
+		of, r, ok := layout.SplitName(key)
 		if !ok {
 			c.found(Problem{What: fmt.Sprintf("a link's key is not one: %q", key)})
 			return nil
@@ -314,7 +315,7 @@ func (c *checker) links() error {
 			c.found(Problem{Stream: string(name), Revision: &gap, What: fmt.Sprintf("no such link; the next is %d", r)})
 		}
 		next = uint64(r) + 1
-		link, err := decodeLink(string(name), key, value)
+		link, err := layout.DecodeLink(string(name), key, value)
 		if err != nil {
 			c.found(Problem{Stream: string(name), Revision: &r, What: err.Error()})
 			return nil
@@ -323,12 +324,12 @@ func (c *checker) links() error {
 			c.found(Problem{Stream: string(name), Revision: &r, Position: link.Position, What: "a link out of order, or to what is not indexed yet"})
 		}
 		last = link.Position
-		rec, found, err := c.log.standing(link.Position)
+		rec, found, err := c.stored.Standing(link.Position)
 		switch {
 		case err != nil: // the record is reported already
 			leading++
 		case !found: // scavenged; what should not have been is reported at its index entry
-		case string(link.Data) != fmt.Sprintf("%d@%s", rec.Revision, rec.Stream) || !slices.Contains(linkStreams(rec.Stream, rec.Type), string(name)):
+		case string(link.Data) != fmt.Sprintf("%d@%s", rec.Revision, rec.Stream) || !slices.Contains(layout.LinkStreams(rec.Stream, rec.Type), string(name)):
 			c.found(Problem{Stream: string(name), Revision: &r, Position: link.Position, What: "a link to another event than stands there"})
 		default:
 			leading++
@@ -344,7 +345,7 @@ func (c *checker) links() error {
 // strangers looks for keys of no space.
 func (c *checker) strangers() error {
 	for space := range 256 {
-		if strings.IndexByte(spaces, byte(space)) >= 0 {
+		if strings.IndexByte(layout.Spaces, byte(space)) >= 0 {
 			continue
 		}
 		err := c.each(byte(space), func(key, _ []byte) error {
@@ -364,18 +365,18 @@ func (c *checker) unled() error {
 	if c.checked.Problems == 0 && c.entries == c.checked.Events {
 		return nil
 	}
-	return c.each(spaceEvents, func(key, value []byte) error {
-		rec, err := decodeRecord(key, value)
+	return c.each(layout.SpaceEvents, func(key, value []byte) error {
+		rec, err := layout.DecodeRecord(key, value)
 		if err != nil {
 			return nil //nolint:nilerr // reported already
 		}
-		stream, r := string(rec.stream), rec.revision
-		p, found, err := c.log.positionAt(stream, r)
+		stream, r := string(rec.Stream), rec.Revision
+		p, found, err := c.stored.PositionAt(stream, r)
 		switch {
 		case err != nil || !found:
-			c.found(Problem{Stream: stream, Revision: &r, Position: rec.position, What: missing("its index entry", err)})
-		case p != rec.position:
-			c.found(Problem{Stream: stream, Revision: &r, Position: rec.position, What: fmt.Sprintf("its index entry leads to position %d", p)})
+			c.found(Problem{Stream: stream, Revision: &r, Position: rec.Position, What: missing("its index entry", err)})
+		case p != rec.Position:
+			c.found(Problem{Stream: stream, Revision: &r, Position: rec.Position, What: fmt.Sprintf("its index entry leads to position %d", p)})
 		}
 		return nil
 	})

@@ -1,4 +1,4 @@
-package eventlog
+package maintenance
 
 import (
 	"cmp"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"recapito/adapters/eventlog/layout"
 	"recapito/domain/event"
 )
 
@@ -62,10 +63,10 @@ func (i *Inspection) Stats(ctx context.Context, progress Progress) (Stats, error
 		}
 	}
 	var last event.Position
-	err := i.keys(ctx, spaceEvents, func(key []byte) error {
+	err := i.keys(ctx, layout.SpaceEvents, func(key []byte) error {
 		count()
 		s.Events++
-		last = positionOf(key)
+		last = layout.PositionOf(key)
 		if s.Events == 1 {
 			return i.place(last, &s.First)
 		}
@@ -78,10 +79,10 @@ func (i *Inspection) Stats(ctx context.Context, progress Progress) (Stats, error
 		return s, fmt.Errorf("count the events: %w", err)
 	}
 	categories := map[string]*Category{}
-	unreadable, err := i.walk(ctx, spaceHeads, func(key, value []byte) error {
+	unreadable, err := i.walk(ctx, layout.SpaceHeads, func(key, value []byte) error {
 		count()
-		h, err := decodeHead(key, value)
-		if err != nil || !h.exists() {
+		h, err := layout.DecodeHead(key, value)
+		if err != nil || !h.Exists() {
 			return err
 		}
 		s.Streams++
@@ -97,7 +98,7 @@ func (i *Inspection) Stats(ctx context.Context, progress Progress) (Stats, error
 			}
 		}
 		c.Streams++
-		c.Events += uint64(h.next)
+		c.Events += uint64(h.Next)
 		return nil
 	})
 	if err = errors.Join(append(unreadable, err)...); err != nil {
@@ -115,7 +116,7 @@ func (i *Inspection) Stats(ctx context.Context, progress Progress) (Stats, error
 
 // keys visits the keys of a space without reading values.
 func (i *Inspection) keys(ctx context.Context, space byte, visit func(key []byte) error) error {
-	it, err := i.log.db.NewIter(&pebble.IterOptions{LowerBound: []byte{space}, UpperBound: []byte{space + 1}})
+	it, err := i.db.NewIter(&pebble.IterOptions{LowerBound: []byte{space}, UpperBound: []byte{space + 1}})
 	if err != nil {
 		return fmt.Errorf("look at the keys: %w", err)
 	}
@@ -139,7 +140,7 @@ func categoryOf(stream string) string {
 }
 
 func (i *Inspection) place(p event.Position, at **Place) error {
-	e, _, err := i.log.standing(p)
+	e, _, err := i.stored.Standing(p)
 	*at = &Place{Position: p, Created: e.Created}
 	return err
 }
@@ -164,7 +165,7 @@ func (i *Inspection) disk(s *Stats) error {
 	if s.Events > 0 {
 		s.EventBytes = float64(s.DiskBytes) / float64(s.Events)
 	}
-	for n, l := range i.log.db.Metrics().Levels {
+	for n, l := range i.db.Metrics().Levels {
 		if l.TablesCount > 0 {
 			s.Levels = append(s.Levels, Level{Level: n, Tables: uint64(l.TablesCount), Bytes: uint64(l.TablesSize)})
 		}
