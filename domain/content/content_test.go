@@ -93,6 +93,8 @@ func TestRefusedDocuments(t *testing.T) {
 		{"no body", content.Email, map[string]string{"subject": secret}, nil, "text or html is required"},
 		{"too long", content.Email, map[string]string{"subject": strings.Repeat("a", content.MaxSubjectBytes+1), "text": secret}, nil, "at most 500"},
 		{"not UTF-8", content.SMS, map[string]string{"text": "\xff"}, nil, "must be UTF-8"},
+		{"no JSON", content.REST, map[string]string{"body": secret}, nil, "body must be JSON"},
+		{"no media type", content.REST, map[string]string{"body": "{}", "media_type": secret}, nil, "media_type must be a media type"},
 		{"attachments", content.SMS, map[string]string{"text": secret}, []content.Attachment{{Name: "a", MediaType: "b"}}, "at most 0"},
 		{"large attachment", content.Email, map[string]string{"subject": "a", "text": "b"},
 			[]content.Attachment{{Name: "a", MediaType: "b", Data: make([]byte, content.MaxAttachmentsBytes+1)}}, "attachments have"},
@@ -105,6 +107,14 @@ func TestRefusedDocuments(t *testing.T) {
 		}
 		if err != nil && strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: the error holds the value", c.name)
+		}
+	}
+}
+
+func TestABodyThatIsNotJSONHasItsMediaType(t *testing.T) {
+	for _, mediaType := range []string{"text/plain", "application/xml; charset=utf-8", `text/xml;charset="utf-8"`} {
+		if _, err := content.REST.New(map[string]string{"body": "<a>", "media_type": mediaType}, nil); err != nil {
+			t.Errorf("%s: %v", mediaType, err)
 		}
 	}
 }

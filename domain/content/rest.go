@@ -1,7 +1,16 @@
 package content
 
+import (
+	"encoding/json"
+	"errors"
+	"regexp"
+)
+
 // MaxRESTBodyBytes bounds the body of a call.
 const MaxRESTBodyBytes = 1 << 20
+
+// validMediaType is a type, a subtype and parameters (RFC 9110, section 8.3.1).
+var validMediaType = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*;[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+=(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+|\"[^\"\\\\\r\n]*\"))*$")
 
 // REST is the content of a call to a custom HTTP service. How values are escaped in
 // the body follows from its media type.
@@ -16,5 +25,16 @@ var REST = Kind{
 			return m.Format
 		}
 		return formatOfMediaType(constants["media_type"])
+	},
+	Check: func(d Document) error {
+		mediaType, body := d.Member("media_type"), d.Member("body")
+		var problems []error
+		if mediaType != "" && !validMediaType.MatchString(mediaType) {
+			problems = append(problems, &MemberError{"media_type", "must be a media type, such as application/json"})
+		}
+		if formatOfMediaType(mediaType) == JSON && !json.Valid([]byte(body)) {
+			problems = append(problems, &MemberError{"body", "must be JSON, because of its media type"})
+		}
+		return errors.Join(problems...)
 	},
 }

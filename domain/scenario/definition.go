@@ -15,9 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/osteele/liquid"
-
 	"recapito/domain/notification"
+	"recapito/domain/template"
 )
 
 // Limits of a definition. Where definitions come from a file, its size is bounded too.
@@ -78,7 +77,7 @@ type Definition struct {
 	Sender      string // "" leaves it to the route
 	Text        string // a template over the fields
 
-	compiled *liquid.Template // nil until Compile
+	compiled *template.Template // nil until Compile
 }
 
 // Problem is one broken rule of a definition.
@@ -166,7 +165,7 @@ func (d Definition) checkFieldDefinitions(report func(path, rule string, args ..
 		switch {
 		case !validFieldName.MatchString(f.Name) || len(f.Name) > MaxNameLength:
 			report(path+".name", "must be lower-case letters, digits and _, begin with a letter, and have at most %d characters", MaxNameLength)
-		case reserved[f.Name]:
+		case template.Reserved(f.Name):
 			report(path+".name", "%q is a word of the template language", f.Name)
 		case seen[f.Name]:
 			report(path+".name", "%q is defined twice", f.Name)
