@@ -154,6 +154,20 @@ func Drop(ctx context.Context, conn driver.Conn, name string) error {
 	return nil
 }
 
+// RunningQueries returns the ids of the queries that run on the server now, but this one. A
+// query is among them from before it resolves its tables until it has ended.
+func RunningQueries(ctx context.Context, conn driver.Conn) ([]string, error) {
+	rows, err := conn.Query(ctx, "SELECT query_id FROM system.processes WHERE query_id != queryID()")
+	if err != nil {
+		return nil, fmt.Errorf("asking which queries run: %w", err)
+	}
+	all, err := scanStrings(rows)
+	if err != nil {
+		return nil, fmt.Errorf("asking which queries run: %w", err)
+	}
+	return all, nil
+}
+
 // unknownTable is ClickHouse's code of a table that is not there.
 const unknownTable = 60
 

@@ -14,9 +14,9 @@ import (
 const (
 	maxBatchBytes = 16 << 20
 	// batchInterval is the least time between two batches that are not full: the first
-	// event after a pause goes at once, those that follow share the next batch. After a
-	// batch of someBatch or of busyBatch events it is longer: every table is written to by
-	// itself, and few large batches leave the machine to the work.
+	// event after a pause is written at once, and those that follow share the next batch.
+	// After a batch of someBatch or busyBatch events the interval is longer: every table has
+	// its own inserts, and few large ones cost less.
 	batchInterval = 200 * time.Millisecond
 	someInterval  = 500 * time.Millisecond
 	someBatch     = 10
@@ -27,7 +27,7 @@ const (
 	catchUpWait = time.Second
 )
 
-// pauseAfter answers how long after the beginning of a batch the next one begins.
+// pauseAfter returns how long after the beginning of a batch the next one begins.
 func pauseAfter(events int) time.Duration {
 	switch {
 	case events >= busyBatch:
@@ -38,8 +38,8 @@ func pauseAfter(events int) time.Duration {
 	return batchInterval
 }
 
-// batcher gathers a subscription's events into batches: one being gathered here while
-// the one before is being written. It holds at most one batch; add waits for room.
+// batcher gathers a subscription's events into batches: one is gathered here while
+// the one before is written. It holds at most one batch; add waits for room.
 type batcher struct {
 	now   func() time.Time
 	limit int
@@ -49,16 +49,16 @@ type batcher struct {
 	events   []projections.LedgerEvent
 	bytes    int
 	nextSeq  uint64
-	oldest   time.Time // when the first of events came
-	since    time.Time // when the store took it
+	oldest   time.Time // when the first of events arrived here
+	since    time.Time // when it was stored
 	last     event.Position
 	caughtUp bool
-	told     bool // that it caught up
+	reported bool // a batch with caughtUp was taken
 	wake     chan struct{}
 	room     chan struct{}
 }
 
-// newBatcher gathers what follows done.
+// newBatcher returns a batcher of the events that follow done.
 func newBatcher(now func() time.Time, limit int, span uint64, done checkpoint.Done) *batcher {
 	return &batcher{
 		now: now, limit: limit, span: span, nextSeq: done.Events, last: done.Position,
@@ -69,8 +69,8 @@ func newBatcher(now func() time.Time, limit int, span uint64, done checkpoint.Do
 // batch is a run of ledger events to be written together.
 type batch struct {
 	events []projections.LedgerEvent
-	since  time.Time // when the store took the first of them
-	// caughtUp: when it was taken there was nothing behind it.
+	since  time.Time // when the first of them was stored
+	// caughtUp: when the batch was taken, no event followed it.
 	caughtUp bool
 }
 
@@ -114,16 +114,16 @@ func (b *batcher) wentLive() {
 	notify(b.wake)
 }
 
-// take waits for a batch, not before the time given unless it is full. Once, when the
-// past has been read and there is nothing to write, it answers an empty batch that has
-// caught up.
+// take waits for a batch, which is not due before the time given unless it is full. When
+// the past has been read and there is nothing to write, take returns an empty batch with
+// caughtUp, once.
 func (b *batcher) take(ctx context.Context, notBefore time.Time) (batch, error) {
 	for {
 		b.mu.Lock()
 		due := b.now() // at once
 		switch {
 		case b.full():
-		case len(b.events) == 0 && b.caughtUp && !b.told:
+		case len(b.events) == 0 && b.caughtUp && !b.reported:
 		case len(b.events) == 0:
 			due = time.Time{} // not before an event comes
 		case b.caughtUp && !notBefore.IsZero():
@@ -135,7 +135,7 @@ func (b *batcher) take(ctx context.Context, notBefore time.Time) (batch, error) 
 		wait := due.Sub(b.now())
 		if wait <= 0 && !due.IsZero() {
 			taken := batch{events: b.events, since: b.since, caughtUp: b.caughtUp && !b.full()}
-			b.told = b.told || taken.caughtUp
+			b.reported = b.reported || taken.caughtUp
 			// The next one will be about as large.
 			b.events, b.bytes = make([]projections.LedgerEvent, 0, len(taken.events)), 0
 			b.mu.Unlock()
@@ -165,22 +165,22 @@ func (b *batcher) wait(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// waiting answers how many events are gathered, and when the store took the first.
+// waiting returns how many events are gathered, and when the first was stored.
 func (b *batcher) waiting() (int, time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.events), b.since
 }
 
-// reached answers how many ledger events there are up to the last one added, and whether
-// it takes more.
+// reached returns how many ledger events there are up to the last one added, and whether
+// there is room for more.
 func (b *batcher) reached() (checkpoint.Done, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return checkpoint.Done{Events: b.nextSeq, Position: b.last}, !b.full()
 }
 
-// notify leaves a word for one waiter; one word is enough.
+// notify wakes one waiter, now or when it next waits.
 func notify(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -13,8 +13,8 @@ import (
 	"recapito/domain/event"
 )
 
-// checkpoints is a projection's checkpoint: what its newest event says, and how far the
-// tables have got since. It is written by one session at a time.
+// checkpoints holds a projection's checkpoint: the state in its newest event, and how far
+// the tables are since. One session at a time writes it.
 type checkpoints struct {
 	store  CheckpointStore
 	codec  *event.Codec // of checkpoint events
@@ -24,7 +24,7 @@ type checkpoints struct {
 	state    checkpoint.ProjectionCheckpointed
 	expected event.Expected
 	notes    uint64        // changes in memory so far
-	noted    uint64        // of them, those that are durable
+	noted    uint64        // how many of them are durable
 	moves    chan struct{} // closed when the state changes
 }
 
@@ -49,53 +49,53 @@ func NewestCheckpoint(ctx context.Context, store CheckpointStore, projection str
 	return state, err
 }
 
-// watch answers the state, and a channel that is closed when it is another.
-func (b *checkpoints) watch() (checkpoint.ProjectionCheckpointed, <-chan struct{}) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return clone(b.state), b.moves
+// watch returns the state, and a channel that is closed when the state changes.
+func (c *checkpoints) watch() (checkpoint.ProjectionCheckpointed, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return clone(c.state), c.moves
 }
 
-// wake has who watches look again.
-func (b *checkpoints) wake() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.tell()
+// wake closes the channel of every watch.
+func (c *checkpoints) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wakeAll()
 }
 
-// tell wakes who watches; with mu held.
-func (b *checkpoints) tell() {
-	close(b.moves)
-	b.moves = make(chan struct{})
+// wakeAll does what wake does. The caller holds mu.
+func (c *checkpoints) wakeAll() {
+	close(c.moves)
+	c.moves = make(chan struct{})
 }
 
 // load reads the newest checkpoint; false if there is none.
-func (b *checkpoints) load(ctx context.Context) (bool, error) {
-	state, expected, err := b.newest(ctx)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.state, b.expected, b.noted = state, expected, b.notes
-	b.tell()
+func (c *checkpoints) load(ctx context.Context) (bool, error) {
+	state, expected, err := c.newest(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state, c.expected, c.noted = state, expected, c.notes
+	c.wakeAll()
 	return !expected.IsNoStream(), err
 }
 
-// moved says whether another instance has written the checkpoint since it was loaded or
-// saved here, and what it says now.
-func (b *checkpoints) moved(ctx context.Context) (checkpoint.ProjectionCheckpointed, bool, error) {
-	state, expected, err := b.newest(ctx)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return state, expected != b.expected, err
+// moved reads the newest checkpoint, and whether another instance has written it since it
+// was loaded or saved here.
+func (c *checkpoints) moved(ctx context.Context) (checkpoint.ProjectionCheckpointed, bool, error) {
+	state, expected, err := c.newest(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return state, expected != c.expected, err
 }
 
 // newest reads the newest checkpoint, and the revision to expect of the next.
-func (b *checkpoints) newest(ctx context.Context) (state checkpoint.ProjectionCheckpointed, expected event.Expected, err error) {
+func (c *checkpoints) newest(ctx context.Context) (state checkpoint.ProjectionCheckpointed, expected event.Expected, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
 	defer cancel()
 	expected = event.NoStream()
-	newest := event.StreamRead{Stream: b.stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}
-	err = b.store.ReadStream(ctx, newest, func(r event.Recorded) error {
-		decoded, err := b.codec.Decode(ctx, nil, "", r)
+	newest := event.StreamRead{Stream: c.stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}
+	err = c.store.ReadStream(ctx, newest, func(r event.Recorded) error {
+		decoded, err := c.codec.Decode(ctx, nil, "", r)
 		if err != nil {
 			return err
 		}
@@ -112,76 +112,76 @@ func (b *checkpoints) newest(ctx context.Context) (state checkpoint.ProjectionCh
 	return state, expected, nil
 }
 
-// save changes the state and makes it durable, or neither. An error of change is
-// answered as it is; after any other the session is over: what is durable must be
+// save changes the state and makes it durable, or does neither. It returns an error of
+// change as it is. After any other error the session is over: the durable state must be
 // loaded again.
-func (b *checkpoints) save(ctx context.Context, change func(*checkpoint.ProjectionCheckpointed) error) error {
+func (c *checkpoints) save(ctx context.Context, change func(*checkpoint.ProjectionCheckpointed) error) error {
 	ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
 	defer cancel()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	next := clone(b.state)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := clone(c.state)
 	if err := change(&next); err != nil {
 		return err
 	}
-	name, data, err := b.codec.Encode(ctx, nil, "", b.stream, next)
+	name, data, err := c.codec.Encode(ctx, nil, "", c.stream, next)
 	if err != nil {
 		return fmt.Errorf("encoding the checkpoint: %w", err)
 	}
-	if b.expected.IsNoStream() {
-		metadata, limits := checkpoint.Limits(b.stream, uuid.NewString())
-		if _, err := b.store.Append(ctx, metadata, event.NoStream(), []event.New{limits}); err != nil && !errors.Is(err, event.ErrWrongVersion) {
+	if c.expected.IsNoStream() {
+		metadata, limits := checkpoint.Limits(c.stream, uuid.NewString())
+		if _, err := c.store.Append(ctx, metadata, event.NoStream(), []event.New{limits}); err != nil && !errors.Is(err, event.ErrWrongVersion) {
 			return fmt.Errorf("limiting the checkpoint's stream: %w", err)
 		}
 	}
 	e := event.New{ID: event.IDs(uuid.NewString(), 1)[0], Type: name, Data: data}
-	appended, err := b.store.Append(ctx, b.stream, b.expected, []event.New{e})
+	appended, err := c.store.Append(ctx, c.stream, c.expected, []event.New{e})
 	if err != nil {
 		return fmt.Errorf("saving the checkpoint: %w", err)
 	}
-	b.state, b.expected, b.noted = next, event.Exact(appended.Revision), b.notes
-	b.tell()
+	c.state, c.expected, c.noted = next, event.Exact(appended.Revision), c.notes
+	c.wakeAll()
 	return nil
 }
 
 // note changes the state in memory; the next save makes it durable.
-func (b *checkpoints) note(change func(*checkpoint.ProjectionCheckpointed)) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.notes++
-	change(&b.state)
-	b.tell()
+func (c *checkpoints) note(change func(*checkpoint.ProjectionCheckpointed)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.notes++
+	change(&c.state)
+	c.wakeAll()
 }
 
-// unsaved answers how often the state was changed in memory, and whether it has been
-// since it was made durable.
-func (b *checkpoints) unsaved() (uint64, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.notes, b.notes != b.noted
+// unsaved returns how often the state was changed in memory, and whether some of these
+// changes are not durable.
+func (c *checkpoints) unsaved() (uint64, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.notes, c.notes != c.noted
 }
 
-// revision answers a mark that moves when the checkpoint does.
-func (b *checkpoints) revision() uint64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if r, ok := b.expected.Exactly(); ok {
+// revision returns a number that grows whenever the checkpoint is written.
+func (c *checkpoints) revision() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r, ok := c.expected.Exactly(); ok {
 		return uint64(r) + 1
 	}
 	return 0
 }
 
-func (b *checkpoints) get() checkpoint.ProjectionCheckpointed {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return clone(b.state)
+func (c *checkpoints) get() checkpoint.ProjectionCheckpointed {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return clone(c.state)
 }
 
 func clone(s checkpoint.ProjectionCheckpointed) checkpoint.ProjectionCheckpointed {
 	s.Live = cloneTable(s.Live)
 	if s.Building != nil {
-		b := cloneTable(*s.Building)
-		s.Building = &b
+		c := cloneTable(*s.Building)
+		s.Building = &c
 	}
 	s.Retired = slices.Clone(s.Retired)
 	return s

@@ -13,21 +13,21 @@ import (
 )
 
 const (
-	// completeEvery is how often it is written how far every projection is.
+	// completeEvery is how often completeness is written.
 	completeEvery = 10 * time.Second
-	// completeWait is how long that waits for projections that are just behind.
+	// completeWait is how long a write waits for projections that are just behind.
 	completeWait    = 2 * time.Second
 	completeTimeout = 5 * time.Second
-	// maxProofs is how many places a projection that is far behind is watched for.
+	// maxProofs is how many places are remembered for a projection that is far behind.
 	maxProofs = 64
 )
 
-// errEmptied ends the sessions of a projection whose read models are not there any more.
-var errEmptied = errors.New("the read models have lost the projection's table, or do not answer")
+// errEmptied ends the session of a projection whose read models are gone.
+var errEmptied = errors.New("the read models have lost the projection's table, or do not respond")
 
-// completeness writes to the read models, now and then, until when each projection that
-// is kept here is complete. By that an idle instance notices, too, that they are down or
-// have been emptied. It appends nothing to the event store.
+// completeness writes to the read models, every completeEvery, until when each projection
+// that is followed here is complete. An idle instance also notices by it that they are down
+// or have been emptied. It appends nothing to the event store.
 type completeness struct {
 	source    Source
 	target    Target
@@ -41,11 +41,11 @@ type completeness struct {
 // completed is what is known of one projection.
 type completed struct {
 	readmodels.Completeness
-	table  string // the live one of then
+	table  string // the live table when it was last noted
 	proofs []proof
 }
 
-// proof: a table that holds what the ledger held at position is complete until then.
+// proof: a table that holds the ledger up to position is complete until at.
 type proof struct {
 	at       time.Time
 	position event.Position
@@ -65,15 +65,15 @@ func (c *completeness) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil && !c.failing:
-			c.log.Warn("it cannot be written how far the projections are", "error", err)
+			c.log.Warn("writing how far the projections are failed, will be tried again", "error", err)
 		case err == nil && c.failing:
-			c.log.Info("it is written again how far the projections are")
+			c.log.Info("writing how far the projections are works again")
 		}
 		c.failing = err != nil
 	}
 }
 
-// look proves what can be proven, and writes it.
+// look adds a proof for now, and writes what is proven.
 func (c *completeness) look(ctx context.Context) error {
 	if err := c.recall(ctx); err != nil {
 		return err
@@ -88,36 +88,37 @@ func (c *completeness) look(ctx context.Context) error {
 	}
 	waiting, cancel := context.WithTimeout(ctx, completeWait)
 	defer cancel()
-	for _, k := range c.followers {
-		kept := c.known[k.name()]
-		if k.State().Phase == Standby {
-			kept.table, kept.proofs = "", nil // its follower tells
+	for _, f := range c.followers {
+		kept := c.known[f.name()]
+		if f.State().Phase == Standby {
+			kept.table, kept.proofs = "", nil // the instance that follows it writes it
 			continue
 		}
 		kept.add(proof{at, newest.Position})
-		_ = k.passed(waiting, upTo(newest.Position))
+		_ = f.passed(waiting, upTo(newest.Position))
 	}
 	ctx, cancel = context.WithTimeout(ctx, completeTimeout)
 	defer cancel()
 	if err := c.write(ctx); err != nil {
-		for _, k := range c.followers {
-			k.openAnew()
+		for _, f := range c.followers {
+			f.openAnew()
 		}
 		return err
 	}
 	return nil
 }
 
-// write tells of every projection kept here whose table is there. One whose table is not
-// is opened anew.
+// write writes a row of each projection that is followed here. A projection whose table
+// is gone is opened anew.
 func (c *completeness) write(ctx context.Context) error {
 	generation, err := c.target.Generation(ctx)
 	if err != nil {
 		return err
 	}
 	var rows []readmodels.Completeness
-	for _, k := range c.followers {
-		checkpoints, phase := k.checkpoints.get(), k.State().Phase
+	var followed []*follower
+	for _, f := range c.followers {
+		checkpoints, phase := f.checkpoints.get(), f.State().Phase
 		if phase == Standby || phase == Starting || checkpoints.Live.Name == "" {
 			continue
 		}
@@ -126,22 +127,29 @@ func (c *completeness) write(ctx context.Context) error {
 			return err
 		}
 		if !there || generation != checkpoints.Generation {
-			k.openAnew()
+			f.openAnew()
 			continue
 		}
-		kept := c.known[k.name()]
+		kept := c.known[f.name()]
 		if kept.note(checkpoints.Live) {
 			rows = append(rows, kept.Completeness)
-			k.completeUntil(kept.Until)
+			f.completeUntil(kept.Until)
+			followed = append(followed, f)
 		}
 	}
 	if len(rows) == 0 {
 		return nil
 	}
-	return c.target.SetCompleteness(ctx, rows)
+	if err := c.target.SetCompleteness(ctx, rows); err != nil {
+		return err
+	}
+	for _, f := range followed {
+		f.wrote()
+	}
+	return nil
 }
 
-// recall reads, at the start, what was known before it.
+// recall reads, once after the start, what was written before it.
 func (c *completeness) recall(ctx context.Context) error {
 	if c.known != nil {
 		return nil
@@ -153,8 +161,8 @@ func (c *completeness) recall(ctx context.Context) error {
 		return err
 	}
 	known := map[string]*completed{}
-	for _, k := range c.followers {
-		known[k.name()] = &completed{Completeness: readmodels.Completeness{Projection: k.name()}}
+	for _, f := range c.followers {
+		known[f.name()] = &completed{Completeness: readmodels.Completeness{Projection: f.name()}}
 	}
 	for _, r := range rows {
 		if kept := known[r.Projection]; kept != nil {
@@ -166,7 +174,7 @@ func (c *completeness) recall(ctx context.Context) error {
 }
 
 func (c *completed) add(p proof) {
-	if len(c.proofs) >= maxProofs { // far behind: half of them will do
+	if len(c.proofs) >= maxProofs { // far behind: every second one is enough
 		for i := range maxProofs / 2 {
 			c.proofs[i] = c.proofs[2*i]
 		}
@@ -175,12 +183,12 @@ func (c *completed) add(p proof) {
 	c.proofs = append(c.proofs, p)
 }
 
-// note takes over what the follower's table proves, and says whether there is something to
-// tell. A table that was begun anew proves nothing that the one before did.
+// note takes over what the live table proves, and returns whether there is something to
+// write. A table that was begun anew proves nothing about the one before.
 func (c *completed) note(live checkpoint.Table) bool {
 	reach := live.Done.Events
 	if live.Pending != nil {
-		reach = live.Pending.LastSeq + 1 // may be in it, and was if this is a restart
+		reach = live.Pending.LastSeq + 1 // it may be in the table
 	}
 	anew := live.Name != c.table && reach < c.Seq
 	if anew {
@@ -196,25 +204,34 @@ func (c *completed) note(live checkpoint.Table) bool {
 	return anew || !c.Until.IsZero()
 }
 
-func (k *follower) name() string { return k.projection.Name() }
+func (f *follower) name() string { return f.projection.Name() }
 
-func (k *follower) completeUntil(t time.Time) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.complete = t
+func (f *follower) completeUntil(t time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.complete = t
+}
+
+// wrote records, for the running session, that the read models took what was written.
+func (f *follower) wrote() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.writers) > 0 {
+		notify(f.worked)
+	}
 }
 
 // openAnew ends the session of a follower that writes nothing just now, and so would not
-// notice.
-func (k *follower) openAnew() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, l := range k.writers {
-		if n, _ := l.inHand(); n > 0 {
+// notice that its table is gone.
+func (f *follower) openAnew() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, w := range f.writers {
+		if n, _ := w.inHand(); n > 0 {
 			return
 		}
 	}
-	if len(k.writers) > 0 {
-		notify(k.doubt)
+	if len(f.writers) > 0 {
+		notify(f.doubt)
 	}
 }

@@ -13,19 +13,16 @@ import (
 
 	"recapito/domain/checkpoint"
 	"recapito/projections"
+	"recapito/retry"
 )
 
-// Bounds of the wait before a session is tried again; it doubles.
+// Bounds of the wait before a session is tried again.
 const (
 	minBackOff = 100 * time.Millisecond
 	maxBackOff = 5 * time.Second
 )
 
-// retiredFor is how long a table stays that was exchanged: who looked at the view just
-// before reads it by its name, and ClickHouse looks that up a moment later.
-const retiredFor = time.Second
-
-// follower keeps one projection: it runs sessions, one after the other, each from a
+// follower follows one projection: it runs sessions, one after the other, each from a
 // checkpoint that was just loaded. Whatever fails ends the session; the next one begins
 // with what is durable.
 type follower struct {
@@ -39,27 +36,27 @@ type follower struct {
 	batchLimit  int
 	newID       func() string
 
-	patience   patience
-	progressed atomic.Bool // a batch was written since this was last looked at
-	changed    chan struct{}
-	doubt      chan struct{} // the table may not be there any more
+	patience patience
+	worked   chan struct{} // something was written to the read models
+	changed  chan struct{}
+	doubt    chan struct{} // the table may be gone
 
 	mu       sync.Mutex
 	writers  []*tableWriter // of the running session: live and building
 	wanted   bool           // a rebuild was asked for
-	shown    string         // the table that the view was last pointed at here
+	shown    string         // the table that this follower last pointed the view at
 	phase    Phase
 	lastErr  error
-	stopped  *projections.Corrupt // why the live table stands still
-	buildErr *projections.Corrupt // why the rebuild stands still
-	// When the rebuild was last taken up, and what was done of it by then.
+	stopped  *projections.Corrupt // the event before which the live table stopped
+	buildErr *projections.Corrupt // the event before which the rebuild stopped
+	// When this process resumed the rebuild, and what was done of it by then.
 	buildBegan time.Time
 	buildFrom  uint64
-	before     checkpoint.Done // what the checkpoint said at the start
-	oldest     time.Time       // when the store took the first event that waits, as the lagMonitor found it
-	complete   time.Time       // the table is, of what was recorded before
+	before     checkpoint.Done // of the live table, when the process started
+	oldest     time.Time       // when the first event that waits was stored, as the lag monitor found it
+	complete   time.Time       // the table holds what was recorded before
 
-	// Of all followers.
+	// Shared by all followers.
 	lagMonitor      *lagMonitor
 	follows, builds *sharedReads
 }
@@ -69,15 +66,15 @@ func newFollower(c Config, p projections.Projection) (*follower, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &follower{
+	f := &follower{
 		projection: p, source: c.Source, target: c.Target, checkpoints: b, now: c.Now,
 		log: c.Log.With("projection", p.Name()), batchLimit: c.BatchEvents,
-		newID: randomID, changed: make(chan struct{}, 1), doubt: make(chan struct{}, 1), phase: Starting,
+		newID: randomID, worked: make(chan struct{}, 1), changed: make(chan struct{}, 1), doubt: make(chan struct{}, 1), phase: Starting,
 	}
 	if c.Lease != nil {
-		k.lease, k.phase = c.Lease(p.Name()), Standby
+		f.lease, f.phase = c.Lease(p.Name()), Standby
 	}
-	return k, nil
+	return f, nil
 }
 
 func randomID() string {
@@ -86,72 +83,40 @@ func randomID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// run until ctx ends.
-func (k *follower) run(ctx context.Context) {
-	if k.lease == nil {
-		k.keep(ctx)
+// run follows the projection until ctx ends, while this instance holds the lease.
+func (f *follower) run(ctx context.Context) {
+	if f.lease == nil {
+		f.keep(ctx)
 		return
 	}
-	k.lease.Hold(ctx, k.waiting, func(ctx context.Context) {
-		k.setPhase(Starting)
-		defer k.setPhase(Standby)
-		k.keep(ctx)
+	f.lease.Hold(ctx, f.waiting, func(ctx context.Context) {
+		f.setPhase(Starting)
+		defer f.setPhase(Standby)
+		f.keep(ctx)
 	})
 }
 
-// keep the projection until ctx ends.
-func (k *follower) keep(ctx context.Context) {
-	wait := minBackOff
-	var said complaint
-	for ctx.Err() == nil {
-		err := k.session(ctx)
-		if ctx.Err() != nil {
-			return
+// keep runs sessions until ctx ends.
+func (f *follower) keep(ctx context.Context) {
+	policy := retry.Policy{First: minBackOff, Most: maxBackOff}
+	failures := retry.NewLog(f.log, "projection")
+	_ = policy.Keep(ctx, failures, func(ctx context.Context, working func()) error {
+		for {
+			worked := false
+			err := f.session(ctx, func() { worked = true; working() })
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case errors.Is(err, errSwitched):
+				f.log.Info("the rebuilt table is live")
+				continue
+			case !worked:
+				f.patience.failed()
+			}
+			f.failed(err)
+			return err
 		}
-		if errors.Is(err, errSwitched) {
-			k.log.Info("the rebuilt table is live")
-			continue
-		}
-		if k.progressed.Swap(false) {
-			wait = minBackOff
-		} else {
-			k.patience.failed()
-		}
-		k.failed(err)
-		if said.due(err, k.now()) {
-			k.log.Warn("projection interrupted; trying again", "error", err, "in", wait)
-		}
-		sleep(ctx, wait)
-		wait = min(2*wait, maxBackOff)
-	}
-}
-
-// sayAgain is how often an error that stays the same is logged.
-const sayAgain = time.Minute
-
-// complaint is what was logged last.
-type complaint struct {
-	text string
-	at   time.Time
-}
-
-// due says whether an error is to be logged, and notes that it was.
-func (c *complaint) due(err error, now time.Time) bool {
-	if text := err.Error(); text != c.text || now.Sub(c.at) >= sayAgain {
-		c.text, c.at = text, now
-		return true
-	}
-	return false
-}
-
-// sleep answers false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
+	})
 }
 
 type writerResult struct {
@@ -159,51 +124,58 @@ type writerResult struct {
 	err         error
 }
 
-// session opens the read models, loads the checkpoint and runs the writers until one
-// fails or the tables change places.
-func (k *follower) session(ctx context.Context) error {
-	if err := k.open(ctx); err != nil {
+// session opens the read models, loads the checkpoint and runs the table writers until one
+// fails or the tables change places. It calls working when the writers make progress.
+func (f *follower) session(ctx context.Context, working func()) error {
+	if err := f.open(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	results := make(chan writerResult, 4)
+	results := make(chan writerResult, 5)
 	running := 0
 	defer func() {
 		cancel()
 		for ; running > 0; running-- {
 			<-results
 		}
-		k.setWriters()
+		f.setWriters()
+		select {
+		case <-f.worked:
+			working()
+		default:
+		}
 	}()
-	k.mu.Lock()
-	k.stopped = nil // the tableWriter finds out again
-	k.mu.Unlock()
+	f.mu.Lock()
+	f.stopped = nil // the table writer meets the event again
+	f.mu.Unlock()
 	freeze := new(atomic.Bool)
 	start := func(building bool) *tableWriter {
-		l := &tableWriter{follower: k, building: building, freeze: freeze}
-		state := k.checkpoints.get()
-		l.table = *l.in(&state)
+		w := &tableWriter{follower: f, building: building, freeze: freeze}
+		state := f.checkpoints.get()
+		w.table = *w.in(&state)
 		if building {
-			k.mu.Lock()
-			k.buildBegan, k.buildFrom = k.now(), l.table.Done.Events
-			k.mu.Unlock()
+			f.mu.Lock()
+			f.buildBegan, f.buildFrom = f.now(), w.table.Done.Events
+			f.mu.Unlock()
 		}
 		running++
-		go func() { results <- writerResult{l, l.run(ctx)} }()
-		return l
+		go func() { results <- writerResult{w, w.run(ctx)} }()
+		return w
 	}
-	if k.lease != nil {
+	running++
+	go func() { results <- writerResult{nil, f.dropRetired(ctx)} }()
+	if f.lease != nil {
 		running += 2
-		go func() { results <- writerResult{nil, k.settleCheckpoint(ctx)} }()
-		go func() { results <- writerResult{nil, k.keepShown(ctx)} }()
+		go func() { results <- writerResult{nil, f.settleCheckpoint(ctx)} }()
+		go func() { results <- writerResult{nil, f.keepShown(ctx)} }()
 	}
 	var writers []*tableWriter
-	if k.checkpoints.get().Live.Version == k.projection.Table.Version {
+	if f.checkpoints.get().Live.Version == f.projection.Table.Version {
 		writers = append(writers, start(false))
 	}
 	building := false
 	for {
-		ready, err := k.prepareBuilding(ctx)
+		ready, err := f.prepareBuilding(ctx)
 		if err != nil {
 			return err
 		}
@@ -211,175 +183,178 @@ func (k *follower) session(ctx context.Context) error {
 			building = true
 			writers = append(writers, start(true))
 		}
-		k.setWriters(writers...)
+		f.setWriters(writers...)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-k.changed:
-		case <-k.doubt:
+		case <-f.changed:
+		case <-f.worked:
+			working()
+		case <-f.doubt:
 			return errEmptied
 		case r := <-results:
 			running--
+			if r.err == nil { // the retired tables are dropped
+				continue
+			}
 			var broken *projections.Corrupt
 			if !errors.As(r.err, &broken) {
 				return r.err
 			}
-			k.stop(r.tableWriter, broken)
+			f.stop(r.tableWriter, broken)
 			if r.tableWriter.building {
-				return fmt.Errorf("rebuilding: %w", broken) // the live tableWriter may be frozen
+				return fmt.Errorf("rebuilding: %w", broken) // the live writer may be frozen
 			}
 		}
 	}
 }
 
-// open makes the tables that the checkpoint names be there, and the view show the live
-// one. A checkpoint that speaks of another database, or of a table that is gone, starts
-// anew: so emptied read models fill again by themselves.
-func (k *follower) open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, k.patience.get())
+// open creates the tables that the checkpoint names, and points the view at the live one. A
+// checkpoint of another database, or of a table that is gone, is replaced by one that starts
+// from the first event, so that emptied read models fill again without help.
+func (f *follower) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, f.patience.get())
 	defer cancel()
-	generation, err := k.target.Open(ctx)
+	generation, err := f.target.Open(ctx)
 	if err != nil {
 		return err
 	}
-	found, err := k.checkpoints.load(ctx)
+	found, err := f.checkpoints.load(ctx)
 	if err != nil {
 		return err
 	}
-	state := k.checkpoints.get()
+	state := f.checkpoints.get()
 	valid := found && state.Generation == generation
 	if valid {
-		if valid, err = k.stillThere(ctx, state.Live); err != nil {
+		if valid, err = f.stillThere(ctx, state.Live); err != nil {
 			return err
 		}
 	}
 	if !valid {
 		if found {
-			k.log.Warn("the read models are not those of the checkpoint; starting from the first event")
+			f.log.Warn("the read models are not those of the checkpoint; starting from the first event")
 		}
 		state = checkpoint.ProjectionCheckpointed{
-			Projection: k.projection.Name(), Generation: generation, Live: k.fresh(),
+			Projection: f.projection.Name(), Generation: generation, Live: f.fresh(),
 		}
-		err := k.checkpoints.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error { *s = state; return nil })
+		err := f.checkpoints.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error { *s = state; return nil })
 		if err != nil {
 			return err
 		}
 	}
-	if state.Live.Version == k.projection.Table.Version {
-		if err := k.target.Create(ctx, k.projection.Table, state.Live.Name); err != nil {
+	if state.Live.Version == f.projection.Table.Version {
+		if err := f.target.Create(ctx, f.projection.Table, state.Live.Name); err != nil {
 			return err
 		}
-		if err := k.target.Show(ctx, k.projection.Table, state.Live.Name); err != nil {
+		if err := f.target.Show(ctx, f.projection.Table, state.Live.Name); err != nil {
 			return err
 		}
-		if err := k.stillNamed(ctx, state.Live.Name); err != nil {
+		if err := f.stillNamed(ctx, state.Live.Name); err != nil {
 			return err
 		}
-		k.mu.Lock()
-		k.shown = state.Live.Name
-		k.mu.Unlock()
+		f.mu.Lock()
+		f.shown = state.Live.Name
+		f.mu.Unlock()
 	} else {
-		k.mu.Lock()
-		k.wanted = true // the projection has changed: built anew beside the old table
-		k.mu.Unlock()
+		f.mu.Lock()
+		f.wanted = true // the projection has changed: its table is built anew
+		f.mu.Unlock()
 	}
-	if len(state.Retired) > 0 && !sleep(ctx, retiredFor) {
-		return ctx.Err()
-	}
-	for _, table := range state.Retired {
-		if err := k.target.Drop(ctx, table); err != nil {
-			return err
-		}
-	}
-	k.checkpoints.note(func(s *checkpoint.ProjectionCheckpointed) { s.Retired = nil })
 	return nil
 }
 
-// errOthers ends a session: what it was opened by is no longer true.
+// errOthers ends a session: another instance follows the projection.
 var errOthers = errors.New("another instance has written the checkpoint")
 
-// stillNamed follows making, or showing, a table that the checkpoint named: it answers
-// errOthers if another instance has written the checkpoint since, and sets right what was
-// done by the old one. Whoever exchanges the live table writes the checkpoint before it
-// shows the new one, so that of two who show a table the last one to look sees the truth.
-func (k *follower) stillNamed(ctx context.Context, table string) error {
+// stillNamed is called after creating or showing a table that the checkpoint named. If
+// another instance has written the checkpoint since, it undoes what was done by the old one
+// and returns errOthers. An instance that exchanges the live table writes the checkpoint
+// before it shows the new table, so of two that show a table the last one reads the truth.
+func (f *follower) stillNamed(ctx context.Context, table string) error {
 	ctx, cancel := drain(ctx, drainTimeout) // the lease may be lost already
 	defer cancel()
-	now, moved, err := k.checkpoints.moved(ctx)
-	for err != nil && sleep(ctx, minBackOff) {
-		now, moved, err = k.checkpoints.moved(ctx)
-	}
+	again := retry.Policy{First: minBackOff, Most: drainTimeout}
+	var now checkpoint.ProjectionCheckpointed
+	moved := false
+	err := again.Do(ctx, nil, func(ctx context.Context) (err error) {
+		now, moved, err = f.checkpoints.moved(ctx)
+		return err
+	})
 	if err != nil || !moved {
 		return err
 	}
 	for {
-		err := k.setRight(ctx, now, table)
-		if err == nil {
-			before := now.Live.Name
-			var next checkpoint.ProjectionCheckpointed
-			if next, _, err = k.checkpoints.moved(ctx); err == nil {
-				if now = next; now.Live.Name == before {
-					return errOthers
-				}
+		before := now.Live.Name
+		err := again.Do(ctx, nil, func(ctx context.Context) error {
+			if err := f.setRight(ctx, now, table); err != nil {
+				return err
 			}
-		}
-		if err != nil && !sleep(ctx, minBackOff) {
+			next, _, err := f.checkpoints.moved(ctx)
+			if err == nil {
+				now = next
+			}
 			return err
+		})
+		if err != nil {
+			return err
+		}
+		if now.Live.Name == before {
+			return errOthers
 		}
 	}
 }
 
-// setRight shows the live table of a checkpoint, and drops one that it does not name.
-func (k *follower) setRight(ctx context.Context, now checkpoint.ProjectionCheckpointed, table string) error {
-	there, err := k.target.Exists(ctx, now.Live.Name)
+// setRight shows the live table of a checkpoint, and drops a table that it does not name.
+func (f *follower) setRight(ctx context.Context, now checkpoint.ProjectionCheckpointed, table string) error {
+	there, err := f.target.Exists(ctx, now.Live.Name)
 	if err != nil {
 		return err
 	}
-	if there && now.Live.Version == k.projection.Table.Version {
-		if err := k.target.Show(ctx, k.projection.Table, now.Live.Name); err != nil {
+	if there && now.Live.Version == f.projection.Table.Version {
+		if err := f.target.Show(ctx, f.projection.Table, now.Live.Name); err != nil {
 			return err
 		}
 	}
 	if now.Live.Name == table || now.Building != nil && now.Building.Name == table {
 		return nil
 	}
-	return k.target.Drop(ctx, table)
+	return f.target.Drop(ctx, table)
 }
 
-// stillThere says whether what the checkpoint says is in a table can be there.
-func (k *follower) stillThere(ctx context.Context, t checkpoint.Table) (bool, error) {
+// stillThere returns whether the table of a checkpoint is there, if it holds anything.
+func (f *follower) stillThere(ctx context.Context, t checkpoint.Table) (bool, error) {
 	if t.Done.Events == 0 && t.Pending == nil {
-		return true, nil // nothing yet: open makes it
+		return true, nil // nothing yet: it is created
 	}
-	return k.target.Exists(ctx, t.Name)
+	return f.target.Exists(ctx, t.Name)
 }
 
-// prepareBuilding answers whether there is a table to be built beside the live one, and
-// sees that it is there.
-func (k *follower) prepareBuilding(ctx context.Context) (bool, error) {
-	k.mu.Lock()
-	wanted, broken := k.wanted, k.buildErr != nil
-	k.mu.Unlock()
+// prepareBuilding returns whether a table is to be built next to the live one, and creates
+// it.
+func (f *follower) prepareBuilding(ctx context.Context) (bool, error) {
+	f.mu.Lock()
+	wanted, broken := f.wanted, f.buildErr != nil
+	f.mu.Unlock()
 	if broken {
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, k.patience.get())
+	ctx, cancel := context.WithTimeout(ctx, f.patience.get())
 	defer cancel()
-	kind := k.projection.Table
-	b := k.checkpoints.get().Building
+	kind := f.projection.Table
+	b := f.checkpoints.get().Building
 	if b == nil && !wanted {
 		return false, nil
 	}
 	good := b != nil && b.Version == kind.Version
 	if good {
 		var err error
-		if good, err = k.stillThere(ctx, *b); err != nil {
+		if good, err = f.stillThere(ctx, *b); err != nil {
 			return false, err
 		}
 	}
 	if !good {
-		table := k.fresh()
-		err := k.checkpoints.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error {
+		table := f.fresh()
+		err := f.checkpoints.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error {
 			if s.Building != nil {
 				s.Retired = append(s.Retired, s.Building.Name)
 			}
@@ -391,19 +366,19 @@ func (k *follower) prepareBuilding(ctx context.Context) (bool, error) {
 		}
 		b = &table
 	}
-	k.mu.Lock()
-	k.wanted = false
-	k.mu.Unlock()
-	if err := k.target.Create(ctx, kind, b.Name); err != nil {
+	f.mu.Lock()
+	f.wanted = false
+	f.mu.Unlock()
+	if err := f.target.Create(ctx, kind, b.Name); err != nil {
 		return false, err
 	}
-	if err := k.stillNamed(ctx, b.Name); err != nil {
+	if err := f.stillNamed(ctx, b.Name); err != nil {
 		return false, err
 	}
 	return true, nil
 }
 
-func (k *follower) fresh() checkpoint.Table {
-	kind := k.projection.Table
-	return checkpoint.Table{Name: kind.Name(k.newID()), Version: kind.Version}
+func (f *follower) fresh() checkpoint.Table {
+	kind := f.projection.Table
+	return checkpoint.Table{Name: kind.Name(f.newID()), Version: kind.Version}
 }

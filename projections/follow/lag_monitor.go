@@ -11,17 +11,18 @@ import (
 )
 
 const (
-	// lagEvery is how often the lagMonitor looks; it reads nothing while every tableWriter follows.
+	// lagEvery is how often the monitor looks; it reads nothing while every table writer
+	// follows.
 	lagEvery = time.Second
-	// lagLimit is how many events it counts at a look, so that it takes nothing away from
-	// a table that is catching up.
+	// lagLimit is how many events it counts at a look, so that it does not slow down a table
+	// that is catching up.
 	lagLimit   = 20_000
 	lagTimeout = 5 * time.Second
 )
 
-// lagMonitor knows how long the ledger is, also while no table takes its events: a tableWriter counts
-// those that it has received, and with its read models down, or its batch full, it
-// receives none. So what is behind stays true during an outage.
+// lagMonitor counts the ledger, also while no table takes its events: a table writer counts
+// the events that it has received, and it receives none while its read models are down or
+// its batch is full. So State.Behind and State.Lag stay true during an outage.
 type lagMonitor struct {
 	source    Source
 	followers []*follower
@@ -39,13 +40,13 @@ func (m *lagMonitor) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			_ = m.look(ctx) // a store that does not answer is told of by all that need it
+			_ = m.look(ctx) // all that need the store report that it does not respond
 		}
 	}
 }
 
-// begin takes over what the checkpoints say, before a session writes new ones: also the
-// checkpoint of a table that is gone knows how long the ledger was.
+// begin takes over the checkpoints before a session writes new ones: the checkpoint of a
+// table that is gone also holds how long the ledger was.
 func (m *lagMonitor) begin(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lagTimeout)
 	defer cancel()
@@ -55,8 +56,8 @@ func (m *lagMonitor) begin(ctx context.Context) {
 			m.followers[0].builds.expect(building) // they go on together
 		}
 	}()
-	for _, k := range m.followers {
-		state, _, err := k.checkpoints.newest(ctx)
+	for _, f := range m.followers {
+		state, _, err := f.checkpoints.newest(ctx)
 		if err != nil {
 			return
 		}
@@ -64,9 +65,9 @@ func (m *lagMonitor) begin(ctx context.Context) {
 			building++
 		}
 		m.raise(state.Live.Done)
-		k.mu.Lock()
-		k.before = state.Live.Done
-		k.mu.Unlock()
+		f.mu.Lock()
+		f.before = state.Live.Done
+		f.mu.Unlock()
 	}
 }
 
@@ -84,19 +85,19 @@ func (m *lagMonitor) total() checkpoint.Done {
 	return m.head
 }
 
-// look counts what no tableWriter receives, and finds out since when it waits.
+// look counts the events that no table writer receives, and finds since when they wait.
 func (m *lagMonitor) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lagTimeout)
 	defer cancel()
 	var waiting []*follower
-	for _, k := range m.followers {
-		received, following := k.received()
+	for _, f := range m.followers {
+		received, following := f.received()
 		m.raise(received)
 		if !following {
-			waiting = append(waiting, k)
+			waiting = append(waiting, f)
 			continue
 		}
-		k.waitsSince(time.Time{})
+		f.waitsSince(time.Time{})
 	}
 	if len(waiting) == 0 {
 		return nil
@@ -104,8 +105,8 @@ func (m *lagMonitor) look(ctx context.Context) error {
 	if err := m.count(ctx); err != nil {
 		return err
 	}
-	for _, k := range waiting {
-		done := k.done()
+	for _, f := range waiting {
+		done := f.done()
 		if done.Events >= m.total().Events {
 			continue
 		}
@@ -113,18 +114,18 @@ func (m *lagMonitor) look(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		k.waitsSince(oldest)
+		f.waitsSince(oldest)
 	}
 	return nil
 }
 
-func (k *follower) waitsSince(oldest time.Time) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.oldest = oldest
+func (f *follower) waitsSince(oldest time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.oldest = oldest
 }
 
-// count goes on from the last event counted.
+// count continues from the last event counted.
 func (m *lagMonitor) count(ctx context.Context) error {
 	head := m.total()
 	err := m.source.ReadAll(ctx, after(head, lagLimit), func(r event.Recorded) error {
@@ -136,7 +137,7 @@ func (m *lagMonitor) count(ctx context.Context) error {
 	return err
 }
 
-// oldestAfter answers when the store took the first event that is not in a table.
+// oldestAfter returns when the first event that is not in a table was stored.
 func (m *lagMonitor) oldestAfter(ctx context.Context, done checkpoint.Done) (at time.Time, err error) {
 	err = m.source.ReadAll(ctx, after(done, 1), func(r event.Recorded) error {
 		at = r.Created
@@ -153,30 +154,30 @@ func after(done checkpoint.Done, limit int) event.AllRead {
 	return read
 }
 
-// done is what is in the live table, by the checkpoint of before this process if no
-// session has opened its own yet.
-func (k *follower) done() checkpoint.Done {
-	live := k.checkpoints.get().Live
+// done returns how far the live table is; by the checkpoint from before this process, if no
+// session has opened yet.
+func (f *follower) done() checkpoint.Done {
+	live := f.checkpoints.get().Live
 	if live.Name != "" {
 		return live.Done
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.before
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.before
 }
 
-// received answers how far the live tableWriter has taken in the ledger, and whether it takes
-// in more by itself.
-func (k *follower) received() (checkpoint.Done, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.phase == Standby {
-		return checkpoint.Done{}, true // its holder tells
+// received returns how far in the ledger the live table writer has received, and whether it
+// receives more without help.
+func (f *follower) received() (checkpoint.Done, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.phase == Standby {
+		return checkpoint.Done{}, true // the holder of the lease counts it
 	}
-	for _, l := range k.writers {
-		if b := l.batches.Load(); b != nil && !l.building {
+	for _, w := range f.writers {
+		if b := w.batches.Load(); b != nil && !w.building {
 			received, more := b.reached()
-			return received, more && k.stopped == nil
+			return received, more && f.stopped == nil
 		}
 	}
 	return checkpoint.Done{}, false

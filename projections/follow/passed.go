@@ -15,18 +15,18 @@ import (
 const (
 	// passedTimeout is how long a reader waits for a projection at most.
 	passedTimeout = 10 * time.Second
-	// passedPoll is how often a projection is looked at that has said nothing, as where
-	// another instance writes its checkpoint.
+	// passedPoll is how often a projection is looked at whose state does not change here, as
+	// where another instance writes its checkpoint.
 	passedPoll = 250 * time.Millisecond
 )
 
 // Passed waits until every ledger event up to a position is in the tables of the named
-// projections, all of them if none is named. readmodels.ErrNoSuchPosition if the store is
-// not that far; *readmodels.Behind after a while, or at once if a projection is stopped;
-// ErrUnknownProjection; or the event store does not answer.
+// projections, all of them if none is named. Errors: readmodels.ErrNoSuchPosition if the
+// store is not that far; *readmodels.Behind after passedTimeout, or at once if a projection
+// is stopped; ErrUnknownProjection; an error of the event store.
 //
-// Of a projection that another instance keeps, only its checkpoint tells, which is
-// durable when the batch after is begun, or some seconds after the last.
+// A projection that another instance follows is judged by its checkpoint, which is durable
+// when the next batch begins, or some seconds after the last one.
 func (p *Projector) Passed(ctx context.Context, position event.Position, names ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, passedTimeout)
 	defer cancel()
@@ -35,8 +35,8 @@ func (p *Projector) Passed(ctx context.Context, position event.Position, names .
 		return err
 	}
 	wanted, looked := upTo(position), false
-	for _, k := range followers {
-		if k.is(wanted) {
+	for _, f := range followers {
+		if f.is(wanted) {
 			continue
 		}
 		if !looked { // most readers ask for what was passed long ago
@@ -49,7 +49,7 @@ func (p *Projector) Passed(ctx context.Context, position event.Position, names .
 			}
 			wanted, looked = upTo(found), true
 		}
-		if err := k.passed(ctx, wanted); err != nil {
+		if err := f.passed(ctx, wanted); err != nil {
 			return err
 		}
 	}
@@ -65,35 +65,35 @@ func (p *Projector) Holds(ctx context.Context, events uint64, names ...string) e
 	if err != nil || events == 0 {
 		return err
 	}
-	for _, k := range followers {
-		if err := k.passed(ctx, func(done checkpoint.Done) bool { return done.Events >= events }); err != nil {
+	for _, f := range followers {
+		if err := f.passed(ctx, func(done checkpoint.Done) bool { return done.Events >= events }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// named answers the followers of some projections, of all if none is named.
+// named returns the followers of some projections, all of them if none is named.
 func (p *Projector) named(names []string) ([]*follower, error) {
 	if len(names) == 0 {
 		return p.followers, nil
 	}
 	followers := slices.Clone(p.followers)
-	followers = slices.DeleteFunc(followers, func(k *follower) bool { return !slices.Contains(names, k.projection.Name()) })
+	followers = slices.DeleteFunc(followers, func(f *follower) bool { return !slices.Contains(names, f.projection.Name()) })
 	if len(followers) < len(names) {
 		return nil, fmt.Errorf("%w among %v", ErrUnknownProjection, names)
 	}
 	return followers, nil
 }
 
-// extent is how far a table must have come, which has some event at least.
+// extent is a condition on how far a table is that has at least one event.
 type extent func(checkpoint.Done) bool
 
 func upTo(position event.Position) extent {
 	return func(done checkpoint.Done) bool { return done.Position >= position }
 }
 
-// upTo answers the position of the last ledger event at or before a position.
+// upTo returns the position of the last ledger event at or before a position.
 func (p *Projector) upTo(ctx context.Context, position event.Position) (last event.Position, some bool, err error) {
 	if position >= event.PositionEnd {
 		return 0, false, readmodels.ErrNoSuchPosition
@@ -120,20 +120,20 @@ func (p *Projector) upTo(ctx context.Context, position event.Position) (last eve
 	return last, some, nil
 }
 
-// is says whether the follower knows without asking that its table has come so far.
-func (k *follower) is(at extent) bool {
-	s := k.State()
+// is returns whether the table is known to be so far, without asking the store.
+func (f *follower) is(at extent) bool {
+	s := f.State()
 	return s.Phase != Starting && s.Events > 0 && at(checkpoint.Done{Events: s.Events, Position: s.Position})
 }
 
-// passed waits until the table has come so far.
-func (k *follower) passed(ctx context.Context, at extent) error {
+// passed waits until the table is so far.
+func (f *follower) passed(ctx context.Context, at extent) error {
 	for {
-		_, moves := k.checkpoints.watch()
-		if k.is(at) {
+		_, moves := f.checkpoints.watch()
+		if f.is(at) {
 			return nil
 		}
-		s := k.State()
+		s := f.State()
 		behind := &readmodels.Behind{Projection: s.Projection, Position: uint64(s.Position)}
 		poll := time.After(passedPoll)
 		switch s.Phase {
@@ -141,7 +141,7 @@ func (k *follower) passed(ctx context.Context, at extent) error {
 			behind.Why = "stopped by a corrupt event"
 			return behind
 		case Standby:
-			state, _, err := k.checkpoints.newest(ctx)
+			state, _, err := f.checkpoints.newest(ctx)
 			if err == nil && state.Live.Done.Events > 0 {
 				if at(state.Live.Done) {
 					return nil

@@ -31,12 +31,12 @@ type Config struct {
 type Projector struct {
 	followers  []*follower
 	lagMonitor *lagMonitor
-	// Who reads for the live tables, and for those being built.
+	// The shared reads of live tables, and of those being built.
 	follows, builds *sharedReads
-	whole           *completeness
+	completeness    *completeness
 }
 
-// New lists what is projected.
+// New makes a Projector. Run starts it.
 func New(c Config) (*Projector, error) {
 	if len(c.Projections) == 0 || c.Source == nil || c.Checkpoints == nil || c.Target == nil {
 		return nil, errors.New("following needs projections, a source, a checkpoint store and a target")
@@ -52,41 +52,41 @@ func New(c Config) (*Projector, error) {
 	}
 	p := &Projector{}
 	for _, one := range c.Projections {
-		k, err := newFollower(c, one)
+		f, err := newFollower(c, one)
 		if err != nil {
 			return nil, err
 		}
-		p.followers = append(p.followers, k)
+		p.followers = append(p.followers, f)
 	}
 	p.lagMonitor = &lagMonitor{source: c.Source, followers: p.followers}
 	p.follows, p.builds = &sharedReads{source: c.Source}, &sharedReads{source: c.Source}
-	for _, k := range p.followers {
-		k.lagMonitor, k.follows, k.builds = p.lagMonitor, p.follows, p.builds
+	for _, f := range p.followers {
+		f.lagMonitor, f.follows, f.builds = p.lagMonitor, p.follows, p.builds
 	}
-	p.whole = &completeness{source: c.Source, target: c.Target, log: c.Log, now: c.Now, followers: p.followers}
+	p.completeness = &completeness{source: c.Source, target: c.Target, log: c.Log, now: c.Now, followers: p.followers}
 	return p, nil
 }
 
-// Run projects until ctx ends, then lets the batches being written end. It does not
-// fail: what goes wrong is tried again, or stands in State.
+// Run follows until ctx ends, then lets the batches being written end. It does not fail:
+// what goes wrong is tried again, or is in State.
 func (p *Projector) Run(ctx context.Context) {
 	p.lagMonitor.begin(ctx)
 	var all sync.WaitGroup
 	all.Go(func() { p.lagMonitor.run(ctx) })
-	all.Go(func() { p.whole.run(ctx) })
-	for _, k := range p.followers {
-		all.Go(func() { k.run(ctx) })
+	all.Go(func() { p.completeness.run(ctx) })
+	for _, f := range p.followers {
+		all.Go(func() { f.run(ctx) })
 	}
 	all.Wait()
 	p.follows.wait()
 	p.builds.wait()
 }
 
-// States tells how far each projection is, in the order they are listed.
+// States returns how far each projection is, in the order in which they are listed.
 func (p *Projector) States() []State {
 	states := make([]State, 0, len(p.followers))
-	for _, k := range p.followers {
-		states = append(states, k.State())
+	for _, f := range p.followers {
+		states = append(states, f.State())
 	}
 	return states
 }
@@ -94,39 +94,40 @@ func (p *Projector) States() []State {
 // ErrUnknownProjection: no projection has that name.
 var ErrUnknownProjection = errors.New("no such projection")
 
-// Rebuild fills a new table from the first event beside the live one, which goes on,
-// and swaps them at once when the new one holds all that the old one does. progress is
-// told how many of how many ledger events are in it; total grows while the system runs.
+// Rebuild fills a new table from the first event, while the live one stays up to date, and
+// swaps them at once when the new one holds all that the old one does. progress is called
+// with how many of how many ledger events are in the new table; total grows while the
+// system runs.
 //
-// A rebuild once begun goes on when ctx ends or the process is killed: the next start
-// resumes it. A second call joins the one under way. Run must be running.
+// A rebuild that has begun continues when ctx ends or the process is killed: the next start
+// resumes it. A second call joins the rebuild under way. Run must be running.
 func (p *Projector) Rebuild(ctx context.Context, name string, progress func(done, total uint64)) error {
-	for _, k := range p.followers {
-		if k.projection.Name() == name {
-			return k.rebuild(ctx, progress)
+	for _, f := range p.followers {
+		if f.projection.Name() == name {
+			return f.rebuild(ctx, progress)
 		}
 	}
 	return fmt.Errorf("%w: %s", ErrUnknownProjection, name)
 }
 
-// RebuildAll rebuilds every projection as Rebuild does, in one sharedRead over the store: each
-// event is read once for all of them. Each table is swapped as soon as it is whole.
-// progress is told, once all have begun, how much of all tables together is done. What a killed process has
-// begun goes on together at the next start.
+// RebuildAll rebuilds every projection as Rebuild does, with one read of the store: each
+// event is read once for all of them. Each table is swapped as soon as it is complete.
+// progress is called, once all have begun, with the sums over all tables. The rebuilds of a
+// killed process continue together at the next start.
 func (p *Projector) RebuildAll(ctx context.Context, progress func(done, total uint64)) error {
 	begin := 0
-	for _, k := range p.followers {
-		if k.checkpoints.get().Building == nil {
+	for _, f := range p.followers {
+		if f.checkpoints.get().Building == nil {
 			begin++
 		}
 	}
 	p.builds.expect(begin)
 	done, total := make([]atomic.Uint64, len(p.followers)), make([]atomic.Uint64, len(p.followers))
 	begun := make([]atomic.Bool, len(p.followers))
-	var telling sync.Mutex // one at a time
-	tell := func() {
-		telling.Lock()
-		defer telling.Unlock()
+	var reporting sync.Mutex // one call of progress at a time
+	report := func() {
+		reporting.Lock()
+		defer reporting.Unlock()
 		var sums [2]uint64
 		for i := range p.followers {
 			if !begun[i].Load() {
@@ -139,18 +140,18 @@ func (p *Projector) RebuildAll(ctx context.Context, progress func(done, total ui
 	}
 	errs := make([]error, len(p.followers))
 	var all sync.WaitGroup
-	for i, k := range p.followers {
+	for i, f := range p.followers {
 		all.Go(func() {
-			err := k.rebuild(ctx, func(d, t uint64) {
+			err := f.rebuild(ctx, func(d, t uint64) {
 				done[i].Store(d)
 				total[i].Store(t)
 				begun[i].Store(true)
 				if progress != nil {
-					tell()
+					report()
 				}
 			})
 			if err != nil {
-				errs[i] = fmt.Errorf("rebuilding %s: %w", k.projection.Name(), err)
+				errs[i] = fmt.Errorf("rebuilding %s: %w", f.projection.Name(), err)
 			}
 		})
 	}
@@ -158,36 +159,36 @@ func (p *Projector) RebuildAll(ctx context.Context, progress func(done, total ui
 	return errors.Join(errs...)
 }
 
-// shows says whether the view shows a table.
-func (k *follower) shows(table string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.shown == table
+// shows returns whether this follower last pointed the view at a table.
+func (f *follower) shows(table string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.shown == table
 }
 
-// rebuildPoll is how often a rebuild's progress is told.
+// rebuildPoll is how often a rebuild's progress is reported.
 const rebuildPoll = 100 * time.Millisecond
 
-func (k *follower) rebuild(ctx context.Context, progress func(done, total uint64)) error {
+func (f *follower) rebuild(ctx context.Context, progress func(done, total uint64)) error {
 	tick := time.NewTicker(rebuildPoll)
 	defer tick.Stop()
 	asked, claimed := "", false
 	for {
-		state, live := k.checkpoints.get(), k.State()
+		state, live := f.checkpoints.get(), f.State()
 		switch {
-		case asked == "" && live.Phase == Standby: // whoever is asked does it
+		case asked == "" && live.Phase == Standby: // the instance that is asked does it
 			if !claimed {
 				claimed = true
-				k.lease.Claim()
+				f.lease.Claim()
 			}
 		case asked == "" && (live.Phase == Starting || state.Live.Name == ""): // not opened yet
 		case asked == "":
 			asked = state.Live.Name
-			k.mu.Lock()
-			k.wanted, k.buildErr = state.Building == nil, nil
-			k.mu.Unlock()
-			notify(k.changed)
-		case state.Live.Name != asked && live.Ready() && (live.Phase == Standby || k.shows(state.Live.Name)):
+			f.mu.Lock()
+			f.wanted, f.buildErr = state.Building == nil, nil
+			f.mu.Unlock()
+			notify(f.changed)
+		case state.Live.Name != asked && live.Ready() && (live.Phase == Standby || f.shows(state.Live.Name)):
 			if progress != nil {
 				progress(live.Events, live.Events)
 			}

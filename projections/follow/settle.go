@@ -12,8 +12,8 @@ import (
 
 const settlePoll = 10 * time.Millisecond
 
-// Settle waits until every table shows all ledger events that the store has now. A
-// stopped projection is an error at once; otherwise it is ctx that ends the wait.
+// Settle waits until every table shows all ledger events that the store has now. It
+// returns an error when a projection is stopped, or when ctx ends.
 func (p *Projector) Settle(ctx context.Context) error {
 	if len(p.followers) == 0 {
 		return nil
@@ -24,9 +24,9 @@ func (p *Projector) Settle(ctx context.Context) error {
 	}
 	tick := time.NewTicker(settlePoll)
 	defer tick.Stop()
-	for _, k := range p.followers {
+	for _, f := range p.followers {
 		for {
-			s := k.State()
+			s := f.State()
 			if s.Phase == Stopped {
 				return errors.New(s.Error)
 			}
@@ -44,7 +44,7 @@ func (p *Projector) Settle(ctx context.Context) error {
 	return nil
 }
 
-// Held is how many ledger events every table holds: those with the smallest ordinals.
+// Held returns n such that every table holds the first n ledger events.
 func (p *Projector) Held() uint64 {
 	held := uint64(math.MaxUint64)
 	for _, s := range p.States() {

@@ -13,75 +13,75 @@ import (
 )
 
 const (
-	// gatherPatience is how long a sharedRead that several writers are asked to begin together
-	// waits for the last of them: making tables takes unequally long.
+	// gatherPatience is how long a shared read waits for the last of the table writers that
+	// are to begin together: making their tables takes unequally long.
 	gatherPatience = 10 * time.Second
-	// nearby is how far a tableWriter may be ahead of a sharedRead that it joins, in positions: it
-	// stands still until the sharedRead has come to it.
+	// nearby is how far a table writer may be ahead of a shared read that it joins, in
+	// positions: it receives nothing until the shared read reaches its position.
 	nearby = 50_000
 )
 
-// sharedReads read $all for writers: those that are at about the same place share one
-// subscription, so that each event is read and decoded once for all of them. Nobody
-// waits for a tableWriter that is far behind: that one reads for itself, and joins the others
-// when it has caught up with them.
+// sharedReads read $all for table writers. Writers at about the same place share one
+// subscription, so that each event is read and decoded once for all of them. A writer that
+// is far behind reads alone, and joins the others when it has caught up with them.
 //
-// Memory has a bound: a tableWriter takes no more than it can hold (batcher), and a sharedRead hands
-// out an event to all its writers before the next one. So a sharedRead is as fast as its slowest
-// tableWriter; a tableWriter that fails leaves it and comes back as one that is behind.
+// Memory is bounded: a writer takes no more than fits into its batcher, and a shared read
+// delivers an event to all its subscribers before the next one. So a shared read is as fast
+// as its slowest writer. A writer that fails leaves it, and joins again as one that is
+// behind.
 type sharedReads struct {
 	source Source
 
 	mu       sync.Mutex
-	expected int // writers that the next sharedRead waits for
+	expected int // table writers that the next shared read waits for
 	all      []*sharedRead
 	running  sync.WaitGroup
 }
 
-// sharedRead is one subscription for its readers.
+// sharedRead is one subscription to $all for several table writers.
 type sharedRead struct {
 	cancel   context.CancelFunc
 	expected int
-	complete chan struct{} // closed when as many readers as are expected are there
-	// What follows is guarded by sharedReads.mu. readers is replaced, never changed.
-	readers  []*reader
-	gathered bool
-	started  bool
-	next     event.Position // the least that it will hand out
-	live     bool           // it has handed out all that there was
+	complete chan struct{} // closed when as many have joined as are expected
+	// The fields below are guarded by sharedReads.mu. subscribers is replaced, never changed.
+	subscribers []*subscriber
+	gathered    bool
+	started     bool
+	next        event.Position // the least position that it will deliver
+	live        bool           // it has delivered all events of the past
 }
 
-// reader is a tableWriter on a sharedRead.
-type reader struct {
-	next  event.Position // the least that it wants
+// subscriber is a table writer's part in a shared read.
+type subscriber struct {
+	next  event.Position // the least position that it wants
 	event func(event.Recorded, *projections.DecodedCache) error
-	// caughtUp: everything that was there has been handed over. It may be called at any
-	// time and more than once.
+	// caughtUp is called when all events of the past have been delivered, at any time and
+	// more than once.
 	caughtUp func()
 
-	mu    sync.Mutex // held while something is handed over
+	mu    sync.Mutex // held while an event is delivered
 	left  bool
-	ended chan error // one answer
+	ended chan error // holds one result
 
 	sharedRead *sharedRead // guarded by sharedReads.mu
 }
 
-// expect says that so many writers are about to subscribe together.
+// expect makes the next shared read wait until so many table writers have subscribed.
 func (p *sharedReads) expect(writers int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expected = writers
 }
 
-// subscribe hands over what follows after, until ctx ends (nil), the receiver errs (its
-// error) or the subscription is lost.
+// subscribe delivers the events that follow after, until ctx ends (nil), the receiver errs
+// (its error) or the subscription is lost.
 func (p *sharedReads) subscribe(ctx context.Context, after *event.Position, receive func(event.Recorded, *projections.DecodedCache) error, caughtUp func()) error {
-	r := &reader{event: receive, caughtUp: caughtUp, ended: make(chan error, 1)}
+	r := &subscriber{event: receive, caughtUp: caughtUp, ended: make(chan error, 1)}
 	if after != nil {
 		r.next = *after + 1
 	}
 	p.mu.Lock()
-	late := p.seat(r)
+	late := p.join(r)
 	p.mu.Unlock()
 	if late {
 		r.caughtUp()
@@ -95,15 +95,15 @@ func (p *sharedReads) subscribe(ctx context.Context, after *event.Position, rece
 	return nil
 }
 
-// wait until every sharedRead has ended: each ends with its last reader.
+// wait returns when every shared read has ended: each ends with its last subscriber.
 func (p *sharedReads) wait() { p.running.Wait() }
 
-// seat puts a reader on a sharedRead, and says whether that one has caught up already. The
-// caller holds mu.
-func (p *sharedReads) seat(r *reader) (late bool) {
+// join adds a subscriber to a shared read, and returns whether that one has caught up
+// already. The caller holds mu.
+func (p *sharedReads) join(r *subscriber) (late bool) {
 	for _, one := range p.all {
 		if !one.started || r.next >= one.next && r.next-one.next <= nearby {
-			one.board(r)
+			one.add(r)
 			return one.started && one.live
 		}
 	}
@@ -111,22 +111,22 @@ func (p *sharedReads) seat(r *reader) (late bool) {
 	one := &sharedRead{cancel: cancel, expected: p.expected, complete: make(chan struct{})}
 	p.expected = 0
 	p.all = append(p.all, one)
-	one.board(r)
+	one.add(r)
 	p.running.Go(func() { p.run(ctx, one) })
 	return false
 }
 
-func (o *sharedRead) board(r *reader) {
+func (o *sharedRead) add(r *subscriber) {
 	r.sharedRead = o
-	o.readers = append(slices.Clone(o.readers), r)
-	if !o.gathered && len(o.readers) >= o.expected {
+	o.subscribers = append(slices.Clone(o.subscribers), r)
+	if !o.gathered && len(o.subscribers) >= o.expected {
 		o.gathered = true
 		close(o.complete)
 	}
 }
 
-// leave lets nothing more be handed over to a reader.
-func (p *sharedReads) leave(r *reader) {
+// leave ends the delivery to a subscriber.
+func (p *sharedReads) leave(r *subscriber) {
 	r.mu.Lock()
 	r.left = true
 	r.mu.Unlock()
@@ -137,12 +137,13 @@ func (p *sharedReads) leave(r *reader) {
 	}
 }
 
-// without takes a reader off its sharedRead, which ends with the last one. The caller holds mu.
-func (p *sharedReads) without(r *reader) {
+// without removes a subscriber from its shared read, which ends with the last one. The
+// caller holds mu.
+func (p *sharedReads) without(r *subscriber) {
 	one := r.sharedRead
 	r.sharedRead = nil
-	one.readers = slices.DeleteFunc(slices.Clone(one.readers), func(o *reader) bool { return o == r })
-	if len(one.readers) == 0 {
+	one.subscribers = slices.DeleteFunc(slices.Clone(one.subscribers), func(o *subscriber) bool { return o == r })
+	if len(one.subscribers) == 0 {
 		p.remove(one)
 	}
 }
@@ -152,7 +153,7 @@ func (p *sharedReads) remove(one *sharedRead) {
 	one.cancel()
 }
 
-// run gathers a sharedRead's readers and follows $all for them.
+// run waits for the subscribers of a shared read and follows $all for them.
 func (p *sharedReads) run(ctx context.Context, one *sharedRead) {
 	defer one.cancel()
 	if !p.start(ctx, one) {
@@ -164,22 +165,22 @@ func (p *sharedReads) run(ctx context.Context, one *sharedRead) {
 		sub.After = &after
 	}
 	err := p.source.Subscribe(ctx, sub, event.Handler{
-		Event:    func(r event.Recorded) error { return p.handOut(one, r) },
+		Event:    func(r event.Recorded) error { return p.deliverAll(one, r) },
 		CaughtUp: func(event.Position) error { p.caughtUp(one); return nil },
 	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, r := range one.readers {
+	for _, r := range one.subscribers {
 		r.sharedRead = nil
 		r.end(err)
 	}
-	one.readers = nil
+	one.subscribers = nil
 	p.remove(one)
 }
 
-// start waits for the readers expected and begins at the least place that one of them
-// wants. Who is far ahead of that goes on another sharedRead. It answers false if nobody is
-// left.
+// start waits for the subscribers expected and begins at the least position that one of
+// them wants. A subscriber far ahead of that joins another shared read. start returns false
+// if no subscriber is left.
 func (p *sharedReads) start(ctx context.Context, one *sharedRead) bool {
 	patience := time.NewTimer(gatherPatience)
 	defer patience.Stop()
@@ -190,17 +191,17 @@ func (p *sharedReads) start(ctx context.Context, one *sharedRead) bool {
 		return false
 	}
 	p.mu.Lock()
-	if len(one.readers) == 0 {
+	if len(one.subscribers) == 0 {
 		p.mu.Unlock()
 		return false
 	}
 	one.started = true
-	one.next = slices.MinFunc(one.readers, func(a, b *reader) int { return cmp.Compare(a.next, b.next) }).next
-	var late []*reader
-	for _, r := range one.readers {
+	one.next = slices.MinFunc(one.subscribers, func(a, b *subscriber) int { return cmp.Compare(a.next, b.next) }).next
+	var late []*subscriber
+	for _, r := range one.subscribers {
 		if r.next-one.next > nearby {
-			one.readers = slices.DeleteFunc(slices.Clone(one.readers), func(o *reader) bool { return o == r })
-			if p.seat(r) {
+			one.subscribers = slices.DeleteFunc(slices.Clone(one.subscribers), func(o *subscriber) bool { return o == r })
+			if p.join(r) {
 				late = append(late, r)
 			}
 		}
@@ -212,29 +213,29 @@ func (p *sharedReads) start(ctx context.Context, one *sharedRead) bool {
 	return true
 }
 
-// handOut hands an event to every reader, one after the other, each taking its time.
-func (p *sharedReads) handOut(one *sharedRead, r event.Recorded) error {
+// deliverAll delivers an event to every subscriber, one after the other, and waits for each.
+func (p *sharedReads) deliverAll(one *sharedRead, r event.Recorded) error {
 	p.mu.Lock()
 	one.next = r.Position + 1
-	readers := one.readers
+	subscribers := one.subscribers
 	p.mu.Unlock()
 	m := &projections.DecodedCache{}
-	for _, reader := range readers {
-		if err := reader.hand(r, m); err != nil {
+	for _, subscriber := range subscribers {
+		if err := subscriber.deliver(r, m); err != nil {
 			p.mu.Lock()
-			if reader.sharedRead != nil {
-				p.without(reader)
+			if subscriber.sharedRead != nil {
+				p.without(subscriber)
 			}
 			p.mu.Unlock()
-			reader.end(err)
+			subscriber.end(err)
 		}
 	}
 	p.mu.Lock()
 	late := p.merge(one)
-	empty := len(one.readers) == 0
+	empty := len(one.subscribers) == 0
 	p.mu.Unlock()
-	for _, reader := range late {
-		reader.caughtUp()
+	for _, subscriber := range late {
+		subscriber.caughtUp()
 	}
 	if empty {
 		return errEmpty
@@ -242,24 +243,24 @@ func (p *sharedReads) handOut(one *sharedRead, r event.Recorded) error {
 	return nil
 }
 
-// errEmpty ends the subscription of a sharedRead that nobody is on any more.
-var errEmpty = errors.New("nobody follows")
+// errEmpty ends the subscription of a shared read without subscribers.
+var errEmpty = errors.New("no subscriber is left")
 
-// merge moves the readers of a sharedRead that has caught up with another one to that one, and
-// answers those that must be told that there is nothing more. The caller holds mu.
-func (p *sharedReads) merge(one *sharedRead) (late []*reader) {
+// merge moves the subscribers of a shared read that has caught up with another one to that
+// one, and returns those for which caughtUp must be called. The caller holds mu.
+func (p *sharedReads) merge(one *sharedRead) (late []*subscriber) {
 	for _, other := range p.all {
-		if other == one || !other.started || one.next < other.next || one.next-other.next > nearby || len(one.readers) == 0 {
+		if other == one || !other.started || one.next < other.next || one.next-other.next > nearby || len(one.subscribers) == 0 {
 			continue
 		}
-		for _, r := range one.readers {
+		for _, r := range one.subscribers {
 			r.next = max(r.next, one.next)
-			other.board(r)
+			other.add(r)
 		}
 		if other.live {
-			late = one.readers
+			late = one.subscribers
 		}
-		one.readers = nil
+		one.subscribers = nil
 		p.remove(one)
 		return late
 	}
@@ -269,15 +270,15 @@ func (p *sharedReads) merge(one *sharedRead) (late []*reader) {
 func (p *sharedReads) caughtUp(one *sharedRead) {
 	p.mu.Lock()
 	one.live = true
-	readers := one.readers
+	subscribers := one.subscribers
 	p.mu.Unlock()
-	for _, r := range readers {
+	for _, r := range subscribers {
 		r.caughtUp()
 	}
 }
 
-// hand gives a reader an event, unless it has it or is gone.
-func (r *reader) hand(e event.Recorded, m *projections.DecodedCache) error {
+// deliver hands an event to a subscriber, unless it has the event or has left.
+func (r *subscriber) deliver(e event.Recorded, m *projections.DecodedCache) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.left || e.Position < r.next {
@@ -291,8 +292,8 @@ func (r *reader) hand(e event.Recorded, m *projections.DecodedCache) error {
 	return nil
 }
 
-// end answers the reader's subscription, once.
-func (r *reader) end(err error) {
+// end ends the subscriber's subscription, once.
+func (r *subscriber) end(err error) {
 	select {
 	case r.ended <- err:
 	default:

@@ -9,36 +9,36 @@ import (
 	"recapito/projections"
 )
 
-// settleAfter is how long nothing must have been written before a checkpoint that only
-// memory knows to be done is made durable. It is one append at the end of work, for
-// rivals to see that there is none left.
+// settleAfter is how long nothing must have been written before a checkpoint that is
+// complete in memory only is made durable. It is one append at the end of work, by which
+// other instances see that no work is left.
 const settleAfter = 2 * time.Second
 
-// waiting says, while another instance keeps the projection, whether what its checkpoint
-// says is behind the ledger, or is not known to be in the table.
-func (k *follower) waiting(ctx context.Context) (mark uint64, waits bool, err error) {
-	newest, some, err := projections.NewestLedgerEvent(ctx, k.source)
+// waiting returns, while another instance follows the projection, whether its checkpoint is
+// behind the ledger or has a pending batch, and how often the checkpoint was written.
+func (f *follower) waiting(ctx context.Context) (progress uint64, waits bool, err error) {
+	newest, some, err := projections.NewestLedgerEvent(ctx, f.source)
 	if err != nil {
 		return 0, false, err
 	}
-	found, err := k.checkpoints.load(ctx)
+	found, err := f.checkpoints.load(ctx)
 	if err != nil {
 		return 0, false, err
 	}
-	s := k.checkpoints.get()
-	return k.checkpoints.revision(), some && (!found || behind(s.Live, newest.Position)) || s.Building != nil, nil
+	s := f.checkpoints.get()
+	return f.checkpoints.revision(), some && (!found || behind(s.Live, newest.Position)) || s.Building != nil, nil
 }
 
 func behind(t checkpoint.Table, newest event.Position) bool {
 	return t.Pending != nil || t.Done.Events == 0 || t.Done.Position < newest
 }
 
-// lookAfter is how often the instance that keeps a projection sees that the view shows
-// its table: another one that was killed while it opened may have shown an old one.
+// lookAfter is how often the instance that follows a projection checks that the view shows
+// its table: another instance that was killed while it opened may have shown an old one.
 const lookAfter = 10 * time.Second
 
-// keepShown shows the live table again where a view shows another.
-func (k *follower) keepShown(ctx context.Context) error {
+// keepShown shows the live table again when the view shows another one.
+func (f *follower) keepShown(ctx context.Context) error {
 	tick := time.NewTicker(lookAfter)
 	defer tick.Stop()
 	for {
@@ -47,31 +47,31 @@ func (k *follower) keepShown(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		live := k.checkpoints.get().Live
-		if live.Version != k.projection.Table.Version {
+		live := f.checkpoints.get().Live
+		if live.Version != f.projection.Table.Version {
 			continue // not to be shown yet
 		}
-		if err := k.showAgain(ctx, live.Name); err != nil {
+		if err := f.showAgain(ctx, live.Name); err != nil {
 			return err
 		}
 	}
 }
 
-func (k *follower) showAgain(ctx context.Context, table string) error {
-	ctx, cancel := context.WithTimeout(ctx, k.patience.get())
+func (f *follower) showAgain(ctx context.Context, table string) error {
+	ctx, cancel := context.WithTimeout(ctx, f.patience.get())
 	defer cancel()
-	shown, err := k.target.Shown(ctx, k.projection.Table)
+	shown, err := f.target.Shown(ctx, f.projection.Table)
 	if err != nil || shown == table {
 		return err
 	}
-	if err := k.target.Show(ctx, k.projection.Table, table); err != nil {
+	if err := f.target.Show(ctx, f.projection.Table, table); err != nil {
 		return err
 	}
-	return k.stillNamed(ctx, table)
+	return f.stillNamed(ctx, table)
 }
 
-// settleCheckpoint makes the checkpoint durable when work has come to its end.
-func (k *follower) settleCheckpoint(ctx context.Context) error {
+// settleCheckpoint makes the checkpoint durable when no work is left.
+func (f *follower) settleCheckpoint(ctx context.Context) error {
 	tick := time.NewTicker(settleAfter)
 	defer tick.Stop()
 	last := uint64(0)
@@ -81,9 +81,9 @@ func (k *follower) settleCheckpoint(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		notes, some := k.checkpoints.unsaved()
+		notes, some := f.checkpoints.unsaved()
 		if some && notes == last {
-			if err := k.checkpoints.save(ctx, func(*checkpoint.ProjectionCheckpointed) error { return nil }); err != nil {
+			if err := f.checkpoints.save(ctx, func(*checkpoint.ProjectionCheckpointed) error { return nil }); err != nil {
 				return err
 			}
 		}

@@ -12,11 +12,11 @@ type Phase string
 
 // The phases of a projection.
 const (
-	Standby    Phase = "standby"     // another instance keeps it; its checkpoint says how far
+	Standby    Phase = "standby"     // another instance follows it; its checkpoint holds how far
 	Starting   Phase = "starting"    // not opened yet
 	CatchingUp Phase = "catching_up" // reading the past
 	Live       Phase = "live"        // following
-	Retrying   Phase = "retrying"    // something does not answer; see Error
+	Retrying   Phase = "retrying"    // something does not respond; see Error
 	Stopped    Phase = "stopped"     // a corrupt event; see Error
 )
 
@@ -27,8 +27,8 @@ type State struct {
 	Events     uint64         `json:"events"`   // ledger events in the table
 	Position   event.Position `json:"position"` // of the last of them
 	Behind     uint64         `json:"behind"`   // ledger events that are not in it yet
-	Lag        time.Duration  `json:"lag_ns"`   // how long ago the store took the oldest of those
-	// CompleteUntil: every ledger event recorded before it is in the table, as seen some
+	Lag        time.Duration  `json:"lag_ns"`   // how long ago the oldest of those was stored
+	// CompleteUntil: every ledger event recorded before it is in the table, as of some
 	// seconds ago; zero if that is not known here.
 	CompleteUntil time.Time     `json:"complete_until,omitzero"`
 	Error         string        `json:"error,omitempty"`
@@ -39,64 +39,64 @@ type State struct {
 type RebuildState struct {
 	Done  uint64 `json:"done"`
 	Total uint64 `json:"total"`
-	// Rate is how many events a second went into it since it was last taken up.
+	// Rate is how many events a second were written to it since this process resumed it.
 	Rate  float64 `json:"rate"`
 	Error string  `json:"error,omitempty"`
 }
 
-// Ready says that the table is up to date, or will be at once, or is another instance's
-// to keep.
+// Ready returns whether the table is up to date, or will be at once, or another instance
+// follows the projection.
 func (s State) Ready() bool { return s.Phase == Live || s.Phase == Standby }
 
-// State of the follower's projection now.
-func (k *follower) State() State {
-	checkpoints := k.checkpoints.get()
-	k.mu.Lock()
-	defer k.mu.Unlock()
+// State returns the state of the follower's projection.
+func (f *follower) State() State {
+	checkpoints := f.checkpoints.get()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	done := checkpoints.Live.Done
 	if checkpoints.Live.Name == "" {
-		done = k.before
+		done = f.before
 	}
-	s := State{Projection: k.projection.Name(), Phase: k.phase, Events: done.Events, Position: done.Position, CompleteUntil: k.complete}
-	if k.lastErr != nil {
-		s.Error = k.lastErr.Error()
+	s := State{Projection: f.projection.Name(), Phase: f.phase, Events: done.Events, Position: done.Position, CompleteUntil: f.complete}
+	if f.lastErr != nil {
+		s.Error = f.lastErr.Error()
 	}
-	for _, l := range k.writers {
-		if l.building {
+	for _, w := range f.writers {
+		if w.building {
 			continue
 		}
-		if l.live.Load() {
+		if w.live.Load() {
 			s.Phase = Live
 		}
-		s.Behind, s.Lag = l.behind()
+		s.Behind, s.Lag = w.behind()
 	}
-	if total := k.lagMonitor.total().Events; s.Phase != Standby && total > s.Events+s.Behind {
+	if total := f.lagMonitor.total().Events; s.Phase != Standby && total > s.Events+s.Behind {
 		s.Behind = total - s.Events
-		if s.Lag == 0 && !k.oldest.IsZero() {
-			s.Lag = max(0, k.now().Sub(k.oldest))
+		if s.Lag == 0 && !f.oldest.IsZero() {
+			s.Lag = max(0, f.now().Sub(f.oldest))
 		}
 	}
-	if k.stopped != nil {
-		s.Phase, s.Error = Stopped, k.stopped.Error()
+	if f.stopped != nil {
+		s.Phase, s.Error = Stopped, f.stopped.Error()
 	}
 	if checkpoints.Building != nil {
 		s.Rebuild = &RebuildState{Done: checkpoints.Building.Done.Events}
 		s.Rebuild.Total = max(s.Rebuild.Done, s.Events+s.Behind)
-		if took := k.now().Sub(k.buildBegan).Seconds(); took > 0 && s.Rebuild.Done > k.buildFrom {
-			s.Rebuild.Rate = float64(s.Rebuild.Done-k.buildFrom) / took
+		if took := f.now().Sub(f.buildBegan).Seconds(); took > 0 && s.Rebuild.Done > f.buildFrom {
+			s.Rebuild.Rate = float64(s.Rebuild.Done-f.buildFrom) / took
 		}
-		if k.buildErr != nil {
-			s.Rebuild.Error = k.buildErr.Error()
+		if f.buildErr != nil {
+			s.Rebuild.Error = f.buildErr.Error()
 		}
 	}
 	return s
 }
 
-// behind answers how many events the tableWriter has received that are not in its table, and
+// behind returns how many events the writer has received that are not in its table, and
 // how long the oldest has waited.
-func (l *tableWriter) behind() (uint64, time.Duration) {
-	n, since := l.inHand()
-	if b := l.batches.Load(); b != nil {
+func (w *tableWriter) behind() (uint64, time.Duration) {
+	n, since := w.inHand()
+	if b := w.batches.Load(); b != nil {
 		waiting, oldest := b.waiting()
 		if n == 0 {
 			since = oldest
@@ -106,49 +106,49 @@ func (l *tableWriter) behind() (uint64, time.Duration) {
 	if n == 0 {
 		return 0, 0
 	}
-	return uint64(n), max(0, l.now().Sub(since))
+	return uint64(n), max(0, w.now().Sub(since))
 }
 
-func (k *follower) setWriters(writers ...*tableWriter) {
-	if len(writers) == 0 { // what they had received still waits
-		received, _ := k.received()
-		k.lagMonitor.raise(received)
-		if s := k.State(); s.Behind > 0 {
-			k.waitsSince(k.now().Add(-s.Lag))
+func (f *follower) setWriters(writers ...*tableWriter) {
+	if len(writers) == 0 { // what the former ones had received still waits
+		received, _ := f.received()
+		f.lagMonitor.raise(received)
+		if s := f.State(); s.Behind > 0 {
+			f.waitsSince(f.now().Add(-s.Lag))
 		}
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.writers = writers
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.writers = writers
 	if len(writers) > 0 {
-		k.phase, k.lastErr = CatchingUp, nil
+		f.phase, f.lastErr = CatchingUp, nil
 	}
 }
 
-// setPhase says what the follower does, nothing having gone wrong.
-func (k *follower) setPhase(p Phase) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.phase, k.lastErr, k.stopped = p, nil, nil
+// setPhase sets the phase and clears the errors.
+func (f *follower) setPhase(p Phase) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.phase, f.lastErr, f.stopped = p, nil, nil
 }
 
-// failed notes why a session ended.
-func (k *follower) failed(err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.phase, k.lastErr = Retrying, err
+// failed keeps why a session ended.
+func (f *follower) failed(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.phase, f.lastErr = Retrying, err
 }
 
-// stop notes that a tableWriter met an event that it cannot sharedRead.
-func (k *follower) stop(l *tableWriter, why *projections.Corrupt) {
-	defer k.checkpoints.wake()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if l.building {
-		k.buildErr = why
-		k.log.Error("the rebuild is stopped by a corrupt event", "error", why)
+// stop keeps that a table writer met a corrupt event.
+func (f *follower) stop(w *tableWriter, why *projections.Corrupt) {
+	defer f.checkpoints.wake()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.building {
+		f.buildErr = why
+		f.log.Error("the rebuild is stopped by a corrupt event", "error", why)
 		return
 	}
-	k.stopped = why
-	k.log.Error("the projection is stopped by a corrupt event", "error", why)
+	f.stopped = why
+	f.log.Error("the projection is stopped by a corrupt event", "error", why)
 }

@@ -15,7 +15,7 @@ import (
 	"recapito/readmodels"
 )
 
-// Deadlines of what a projection asks of others.
+// Deadlines of requests to the event store and ClickHouse.
 const (
 	checkpointTimeout = 15 * time.Second
 	// drainTimeout is how long a batch being written may go on after a stop. Cut off,
@@ -24,9 +24,9 @@ const (
 )
 
 // How long ClickHouse may take to open a projection's tables, and to take a batch. A
-// statement to one that is gone without a word is never answered, so that the first wait is
-// short; it doubles while nothing comes of it, for a ClickHouse that is slow, and is short
-// again when it is fast.
+// connection to a host that is gone does not return, so the first deadline is short. It
+// doubles while statements fail, for a ClickHouse that is slow, and is short again when one
+// was fast.
 const (
 	minPatience  = 15 * time.Second
 	mostPatience = 2 * time.Minute
@@ -37,51 +37,51 @@ type patience struct{ wait atomic.Int64 }
 
 func (p *patience) get() time.Duration { return max(minPatience, time.Duration(p.wait.Load())) }
 
-// failed follows a try that came to nothing.
+// failed lengthens it after a session that wrote nothing.
 func (p *patience) failed() { p.wait.Store(int64(min(2*p.get(), mostPatience))) }
 
-// took follows a batch that was taken.
+// took shortens it after a batch that was written fast.
 func (p *patience) took(d time.Duration) {
 	if d < minPatience/2 {
 		p.wait.Store(0)
 	}
 }
 
-// errSwitched: the table being built has taken the live one's place.
+// errSwitched ends a session: the table being built has become the live one.
 var errSwitched = errors.New("the rebuilt table is live")
 
-// tableWriter fills one table of a projection: the live one, or one being built beside it.
+// tableWriter fills one table of a projection: the live one, or one being built.
 type tableWriter struct {
 	*follower
 	building bool
 	table    checkpoint.Table
 	batches  atomic.Pointer[batcher]
 	live     atomic.Bool  // the past has been read
-	freeze   *atomic.Bool // set by the tableWriter that builds: the live one writes no more
+	freeze   *atomic.Bool // set by the writer that builds: the live one writes no more
 
 	mu    sync.Mutex
-	taken []batch // from the batcher and not written yet, in order
+	taken []batch // from the batcher, not written yet, in order
 }
 
-// run follows $all until ctx ends or something fails; *projections.Corrupt is final.
-func (l *tableWriter) run(ctx context.Context) error {
-	if err := l.repeatPending(ctx); err != nil {
+// run follows $all until ctx ends or something fails; *projections.Corrupt ends it for good.
+func (w *tableWriter) run(ctx context.Context) error {
+	if err := w.repeatPending(ctx); err != nil {
 		return err
 	}
-	b := newBatcher(l.now, l.batchLimit, l.projection.Table.SpanEvents(), l.table.Done)
-	l.batches.Store(b)
+	b := newBatcher(w.now, w.batchLimit, w.projection.Table.SpanEvents(), w.table.Done)
+	w.batches.Store(b)
 	ctx, cancel := context.WithCancel(ctx)
 	lost := make(chan error, 1)
 	go func() {
 		receive := func(r event.Recorded, m *projections.DecodedCache) error { return b.add(ctx, r, m) }
-		err := l.sharedReads().subscribe(ctx, l.after(), receive, b.wentLive)
+		err := w.sharedReads().subscribe(ctx, w.after(), receive, b.wentLive)
 		if err == nil {
 			err = errors.New("the subscription ended")
 		}
 		lost <- fmt.Errorf("following $all: %w", err)
 		cancel()
 	}()
-	err := l.writeBatches(ctx, b)
+	err := w.writeBatches(ctx, b)
 	cancel()
 	if ended := <-lost; err != nil && errors.Is(err, context.Canceled) {
 		return ended
@@ -89,19 +89,19 @@ func (l *tableWriter) run(ctx context.Context) error {
 	return err
 }
 
-// sharedReads are those of its kind: a live table never waits for one being built.
-func (l *tableWriter) sharedReads() *sharedReads {
-	if l.building {
-		return l.builds
+// sharedReads are those of the writer's kind: a live table never waits for one being built.
+func (w *tableWriter) sharedReads() *sharedReads {
+	if w.building {
+		return w.builds
 	}
-	return l.follows
+	return w.follows
 }
 
-func (l *tableWriter) after() *event.Position {
-	if l.table.Done.Events == 0 {
+func (w *tableWriter) after() *event.Position {
+	if w.table.Done.Events == 0 {
 		return nil
 	}
-	after := l.table.Done.Position
+	after := w.table.Done.Position
 	return &after
 }
 
@@ -109,25 +109,25 @@ func (l *tableWriter) after() *event.Position {
 type made struct {
 	batch
 	rows   []readmodels.Row
-	n      int   // events that rows stand for
+	n      int   // how many events rows are made of
 	broken error // of the event after those
 }
 
 // makeBatches makes the rows of one batch while the one before is being written, until
 // ctx ends or an event is corrupt.
-func (l *tableWriter) makeBatches(ctx context.Context, b *batcher, to chan<- made) {
+func (w *tableWriter) makeBatches(ctx context.Context, b *batcher, to chan<- made) {
 	var notBefore time.Time
 	for {
 		next, err := b.take(ctx, notBefore)
 		if err != nil {
 			return // ctx has ended
 		}
-		if next.caughtUp || l.live.Load() { // the past is read without a rest
-			notBefore = l.now().Add(pauseAfter(len(next.events)))
+		if next.caughtUp || w.live.Load() { // the past is read without a pause
+			notBefore = w.now().Add(pauseAfter(len(next.events)))
 		}
-		l.take(next)
+		w.take(next)
 		m := made{batch: next}
-		m.rows, m.n, m.broken = l.projection.Rows(next.events)
+		m.rows, m.n, m.broken = w.projection.Rows(next.events)
 		select {
 		case to <- m:
 		case <-ctx.Done():
@@ -139,26 +139,26 @@ func (l *tableWriter) makeBatches(ctx context.Context, b *batcher, to chan<- mad
 	}
 }
 
-// take notes a batch that is to be written: one is being written and one being made.
-func (l *tableWriter) take(b batch) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.taken = append(l.taken, b)
+// take keeps a batch that is to be written: one is being written and one being made.
+func (w *tableWriter) take(b batch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.taken = append(w.taken, b)
 }
 
-// wrote notes that the oldest one that was taken is.
-func (l *tableWriter) wrote() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.taken = slices.Delete(l.taken, 0, 1)
+// wrote removes the oldest of them, which is written.
+func (w *tableWriter) wrote() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.taken = slices.Delete(w.taken, 0, 1)
 }
 
-// inHand answers how many events were taken and are not written, and when the store took
-// the first of them.
-func (l *tableWriter) inHand() (n int, since time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, b := range l.taken {
+// inHand returns how many events were taken and are not written, and when the first of them
+// was stored.
+func (w *tableWriter) inHand() (n int, since time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, b := range w.taken {
 		if n == 0 {
 			since = b.since
 		}
@@ -167,19 +167,19 @@ func (l *tableWriter) inHand() (n int, since time.Time) {
 	return n, since
 }
 
-func (l *tableWriter) writeBatches(ctx context.Context, b *batcher) error {
+func (w *tableWriter) writeBatches(ctx context.Context, b *batcher) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	batches := make(chan made)
 	var making sync.WaitGroup
-	making.Go(func() { l.makeBatches(ctx, b, batches) })
-	err := l.writeMade(ctx, batches)
+	making.Go(func() { w.makeBatches(ctx, b, batches) })
+	err := w.writeMade(ctx, batches)
 	cancel()
 	making.Wait()
 	return err
 }
 
-func (l *tableWriter) writeMade(ctx context.Context, batches <-chan made) error {
+func (w *tableWriter) writeMade(ctx context.Context, batches <-chan made) error {
 	for {
 		var next made
 		select {
@@ -187,112 +187,112 @@ func (l *tableWriter) writeMade(ctx context.Context, batches <-chan made) error 
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if l.freeze.Load() && !l.building {
+		if w.freeze.Load() && !w.building {
 			<-ctx.Done() // the table being built takes over: this session ends
 			return ctx.Err()
 		}
 		if len(next.events) > 0 {
-			if err := l.write(ctx, next); err != nil {
+			if err := w.write(ctx, next); err != nil {
 				return err
 			}
 		}
-		l.wrote()
+		w.wrote()
 		if next.caughtUp {
-			l.live.Store(true)
+			w.live.Store(true)
 		}
-		if l.building && l.live.Load() {
-			l.freeze.Store(true)
-			if err := l.takeOver(ctx); err != nil {
+		if w.building && w.live.Load() {
+			w.freeze.Store(true)
+			if err := w.takeOver(ctx); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// write puts a batch into the table, under a checkpoint that fixes its first and last
-// event. Events before a corrupt one are written, then that one is the error.
-func (l *tableWriter) write(ctx context.Context, m made) error {
+// write writes a batch to the table, under a checkpoint that fixes its first and last
+// event. The events before a corrupt one are written; then that one is the error.
+func (w *tableWriter) write(ctx context.Context, m made) error {
 	if m.n > 0 {
 		first, last := m.events[0], m.events[m.n-1]
 		pending := checkpoint.Batch{FirstSeq: first.Seq, LastSeq: last.Seq, First: first.Position, Last: last.Position}
-		err := l.checkpoints.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error {
-			if s.Live.Name != l.table.Name && !l.building {
+		err := w.checkpoints.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error {
+			if s.Live.Name != w.table.Name && !w.building {
 				return errSwitched // while this batch was being made
 			}
-			l.in(s).Pending = &pending
+			w.in(s).Pending = &pending
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		if err := l.insert(ctx, pending, m.rows); err != nil {
+		if err := w.insert(ctx, pending, m.rows); err != nil {
 			return err
 		}
 	}
 	return m.broken
 }
 
-// repeatPending writes again the batch that the checkpoint says was about to be
-// written: nobody knows whether it was.
-func (l *tableWriter) repeatPending(ctx context.Context) error {
-	pending := l.table.Pending
+// repeatPending writes the batch again that is pending in the checkpoint: it is not known
+// whether it was written.
+func (w *tableWriter) repeatPending(ctx context.Context) error {
+	pending := w.table.Pending
 	if pending == nil {
 		return nil
 	}
-	events, err := l.read(ctx, *pending)
+	events, err := w.read(ctx, *pending)
 	if err != nil {
 		return fmt.Errorf("reading the pending batch again: %w", err)
 	}
-	rows, _, broken := l.projection.Rows(events)
+	rows, _, broken := w.projection.Rows(events)
 	if broken != nil {
 		return broken
 	}
-	return l.insert(ctx, *pending, rows)
+	return w.insert(ctx, *pending, rows)
 }
 
-func (l *tableWriter) read(ctx context.Context, b checkpoint.Batch) ([]projections.LedgerEvent, error) {
+func (w *tableWriter) read(ctx context.Context, b checkpoint.Batch) ([]projections.LedgerEvent, error) {
 	if b.LastSeq < b.FirstSeq || b.LastSeq-b.FirstSeq >= projections.MaxBatchEvents {
 		return nil, projections.ErrOtherEvents
 	}
-	events, err := projections.ReadBatch(ctx, l.source, b.FirstSeq, b.First, uint64(b.Events()))
+	events, err := projections.ReadBatch(ctx, w.source, b.FirstSeq, b.First, uint64(b.Events()))
 	if err == nil && events[len(events)-1].Position != b.Last {
 		return nil, projections.ErrOtherEvents
 	}
 	return events, err
 }
 
-func (l *tableWriter) insert(ctx context.Context, b checkpoint.Batch, rows []readmodels.Row) error {
+func (w *tableWriter) insert(ctx context.Context, b checkpoint.Batch, rows []readmodels.Row) error {
 	draining, stop := drain(ctx, drainTimeout)
 	defer stop()
-	draining, cancel := context.WithTimeout(draining, l.patience.get())
+	draining, cancel := context.WithTimeout(draining, w.patience.get())
 	defer cancel()
-	began := l.now()
-	kind := l.projection.Table
+	began := w.now()
+	kind := w.projection.Table
 	if len(rows) > 0 {
-		token := fmt.Sprintf("%s:%d-%d", l.table.Name, b.FirstSeq, b.LastSeq)
-		if err := l.target.Insert(draining, kind, l.table.Name, token, rows); err != nil {
+		token := fmt.Sprintf("%s:%d-%d", w.table.Name, b.FirstSeq, b.LastSeq)
+		if err := w.target.Insert(draining, kind, w.table.Name, token, rows); err != nil {
 			return err
 		}
 	}
 	if span := kind.SpanEvents(); kind.Sums && (b.LastSeq+1)%span == 0 {
-		if err := l.target.Sum(draining, kind, l.table.Name, b.LastSeq/span); err != nil {
+		if err := w.target.Sum(draining, kind, w.table.Name, b.LastSeq/span); err != nil {
 			return err
 		}
 	}
-	l.table.Done, l.table.Pending = b.Done(), nil
-	l.checkpoints.note(func(s *checkpoint.ProjectionCheckpointed) {
-		if t := l.in(s); t != nil && t.Name == l.table.Name {
-			*t = l.table
+	w.table.Done, w.table.Pending = b.Done(), nil
+	w.checkpoints.note(func(s *checkpoint.ProjectionCheckpointed) {
+		if t := w.in(s); t != nil && t.Name == w.table.Name {
+			*t = w.table
 		}
 	})
-	l.progressed.Store(true)
-	l.patience.took(l.now().Sub(began))
+	notify(w.worked)
+	w.patience.took(w.now().Sub(began))
 	return nil
 }
 
-// in answers the tableWriter's table in a checkpoint.
-func (l *tableWriter) in(s *checkpoint.ProjectionCheckpointed) *checkpoint.Table {
-	if l.building {
+// in returns the writer's table in a checkpoint.
+func (w *tableWriter) in(s *checkpoint.ProjectionCheckpointed) *checkpoint.Table {
+	if w.building {
 		return s.Building
 	}
 	return &s.Live
@@ -301,15 +301,15 @@ func (l *tableWriter) in(s *checkpoint.ProjectionCheckpointed) *checkpoint.Table
 // errNotYet: the live table holds, or may hold, more than the one being built.
 var errNotYet = errors.New("the live table is ahead")
 
-// takeOver makes the table being built the live one, once it holds all that the live
-// one does, or may: no row that was to be seen goes away.
-func (l *tableWriter) takeOver(ctx context.Context) error {
-	err := l.checkpoints.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error {
+// takeOver makes the table being built the live one, once it holds all that the live one
+// may hold: no row that was visible goes away.
+func (w *tableWriter) takeOver(ctx context.Context) error {
+	err := w.checkpoints.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error {
 		ahead := s.Live.Done
 		if s.Live.Pending != nil {
 			ahead = s.Live.Pending.Done()
 		}
-		if ahead.Events > l.table.Done.Events {
+		if ahead.Events > w.table.Done.Events {
 			return errNotYet
 		}
 		s.Retired = append(s.Retired, s.Live.Name)
@@ -325,7 +325,7 @@ func (l *tableWriter) takeOver(ctx context.Context) error {
 	return err
 }
 
-// drain answers a context that outlives ctx by grace.
+// drain returns a context that ends grace after ctx does.
 func drain(ctx context.Context, grace time.Duration) (context.Context, func()) {
 	draining, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	timer := make(chan *time.Timer, 1)

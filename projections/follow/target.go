@@ -7,34 +7,35 @@ import (
 	"recapito/readmodels"
 )
 
-// Target is where tables are. Every call may be repeated: after an error nobody knows
-// whether it was carried out. clickHouse is it in the running system; the tests' own
-// is a model that crashes between any two steps.
+// Target holds the tables. Every call may be repeated: after an error it is not known
+// whether it was carried out. The running system has ClickHouse; the tests also have a model
+// that crashes between any two steps.
 type Target interface {
-	// Open makes the database ready (migrations) and answers its generation id.
+	// Open makes the database ready (migrations) and returns its generation id.
 	Open(ctx context.Context) (generation string, err error)
 	Exists(ctx context.Context, table string) (bool, error)
 	Create(ctx context.Context, kind readmodels.Table, table string) error
 	// Show points the projection's view at table, at once for every reader.
 	Show(ctx context.Context, kind readmodels.Table, table string) error
-	// Shown answers the table that the view shows; empty if there is no view.
+	// Shown returns the table that the view shows; empty if there is no view.
 	Shown(ctx context.Context, kind readmodels.Table) (table string, err error)
 	Drop(ctx context.Context, table string) error
-	// Insert writes a batch whole, or, on an error, any part of it.
+	// Queries returns the ids of the queries that run now.
+	Queries(ctx context.Context) ([]string, error)
+	// Insert writes a batch. After an error any of its rows may be there.
 	Insert(ctx context.Context, kind readmodels.Table, table, token string, rows []readmodels.Row) error
-	// Sum adds up a span of a table of sums, all batches of which are written.
+	// Sum adds up a span of a counting table, all batches of which are written.
 	Sum(ctx context.Context, kind readmodels.Table, table string, span uint64) error
-	// Generation answers the id that Open did, if the database is the same and there.
+	// Generation returns the id that Open returned, if the database is there and the same.
 	Generation(ctx context.Context) (string, error)
-	// SetCompleteness writes how far projections are, Completeness answers it.
+	// SetCompleteness writes how far projections are; Completeness returns it.
 	SetCompleteness(ctx context.Context, rows []readmodels.Completeness) error
 	Completeness(ctx context.Context) ([]readmodels.Completeness, error)
 }
 
-// ClickHouse is the Target on a connection opened on the read models' database.
-// createDatabase is called before anything else each time it is opened, so that a
-// server that was emptied, or was down at the start, heals; nil if there is nothing to
-// create.
+// ClickHouse returns the Target on a connection opened on the read models' database.
+// Each Open calls createDatabase first, so that a server that was emptied, or was down at
+// the start, is usable again; nil if there is nothing to create.
 func ClickHouse(conn readmodels.Conn, createDatabase func(context.Context) error) Target {
 	return clickHouse{conn, createDatabase}
 }
@@ -74,6 +75,10 @@ func (c clickHouse) Shown(ctx context.Context, kind readmodels.Table) (string, e
 
 func (c clickHouse) Drop(ctx context.Context, table string) error {
 	return readmodels.Drop(ctx, c.conn, table)
+}
+
+func (c clickHouse) Queries(ctx context.Context) ([]string, error) {
+	return readmodels.RunningQueries(ctx, c.conn)
 }
 
 func (c clickHouse) Insert(ctx context.Context, kind readmodels.Table, table, token string, rows []readmodels.Row) error {

@@ -36,21 +36,11 @@ const (
 	storeTimeout = 15 * time.Second
 )
 
-// Bounds of the wait before marking is tried again; it doubles.
+// Bounds of the wait before marking is tried again.
 const (
 	minBackOff = 100 * time.Millisecond
 	maxBackOff = 5 * time.Second
 )
-
-// sleep waits; it returns false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
-}
 
 // notify wakes one waiter.
 func notify(c chan struct{}) {

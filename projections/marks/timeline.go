@@ -11,6 +11,7 @@ import (
 	"recapito/domain/event"
 	"recapito/domain/mark"
 	"recapito/projections"
+	"recapito/retry"
 )
 
 // Limits of the marks.
@@ -113,22 +114,15 @@ func (m *Timeline) waiting(ctx context.Context) (moves uint64, waits bool, err e
 
 // keep writes marks until ctx ends.
 func (m *Timeline) keep(ctx context.Context) {
-	defer m.fail(nil) // whoever does it now tells
-	wait := minBackOff
-	for ctx.Err() == nil {
-		began := m.now()
-		err := m.session(ctx)
-		if ctx.Err() != nil {
-			break
+	defer m.fail(nil) // another instance may write them now
+	policy := retry.Policy{First: minBackOff, Most: maxBackOff, Steady: maxBackOff}
+	_ = policy.Keep(ctx, retry.NewLog(m.log, "marking the ledger"), func(ctx context.Context, working func()) error {
+		err := m.session(ctx, working)
+		if ctx.Err() == nil {
+			m.fail(err)
 		}
-		if m.now().Sub(began) > maxBackOff {
-			wait = minBackOff
-		}
-		m.fail(err)
-		m.log.Warn("marking is interrupted; trying again", "error", err, "in", wait)
-		sleep(ctx, wait)
-		wait = min(2*wait, maxBackOff)
-	}
+		return err
+	})
 	m.last(ctx)
 }
 
@@ -146,7 +140,7 @@ func (m *Timeline) last(ctx context.Context) {
 }
 
 // session counts ledger events from a place that is sure, and marks.
-func (m *Timeline) session(ctx context.Context) error {
+func (m *Timeline) session(ctx context.Context, working func()) error {
 	newest, _, err := m.stream.newest(ctx)
 	if err != nil {
 		return err
@@ -174,7 +168,7 @@ func (m *Timeline) session(ctx context.Context) error {
 		cancel()
 	}()
 	m.fail(nil)
-	err = m.follow(ctx, c, newest)
+	err = m.follow(ctx, c, newest, working)
 	cancel()
 	if ended := <-lost; errors.Is(err, context.Canceled) {
 		return ended
@@ -182,14 +176,16 @@ func (m *Timeline) session(ctx context.Context) error {
 	return err
 }
 
-func (m *Timeline) follow(ctx context.Context, c *tally, newest numbered) error {
+func (m *Timeline) follow(ctx context.Context, c *tally, newest numbered, working func()) error {
 	var last time.Time
 	for {
 		if err := c.until(ctx, func(p place) bool { return p.seq > newest.Seq }); err != nil {
 			return err
 		}
-		if pause := last.Add(markInterval).Sub(m.now()); pause > 0 && !sleep(ctx, pause) {
-			return ctx.Err()
+		if pause := last.Add(markInterval).Sub(m.now()); pause > 0 {
+			if err := retry.Wait(ctx, pause); err != nil {
+				return err
+			}
 		}
 		at, err := m.counted(ctx, c)
 		if err != nil {
@@ -200,6 +196,7 @@ func (m *Timeline) follow(ctx context.Context, c *tally, newest numbered) error 
 		switch appended, err := m.stream.append(ctx, newest, next); {
 		case err == nil:
 			newest, last = appended, m.now()
+			working()
 		case errors.Is(err, event.ErrWrongVersion): // another has marked
 			if newest, _, err = m.stream.newest(ctx); err != nil {
 				return err
