@@ -75,12 +75,17 @@ func (t Table) Show(ctx context.Context, conn driver.Conn, name string) error {
 	return t.run(ctx, conn, "_view", name, "showing table")
 }
 
-// Shown answers the table that the projection's view shows; empty if there is no view.
+// Shown returns the table that the projection's views show; empty if there is no view. Show
+// points several views at a table, one after the other; the last of them is looked at.
 func (t Table) Shown(ctx context.Context, conn driver.Conn) (string, error) {
 	const query = `SELECT extract(max(as_select), {table:String}) FROM system.tables
 		WHERE database = currentDatabase() AND name = {view:String} AND engine = 'View'`
+	view := t.Projection
+	if t.Sums {
+		view += "_cut"
+	}
 	var table string
-	err := conn.QueryRow(ctx, query, named("table", t.Projection+`_v[0-9]+_[0-9a-z]+`), named("view", t.Projection)).Scan(&table)
+	err := conn.QueryRow(ctx, query, named("table", t.Projection+`_v[0-9]+_[0-9a-z]+`), named("view", view)).Scan(&table)
 	if err != nil {
 		return "", fmt.Errorf("looking for what the view %s shows: %w", t.Projection, err)
 	}

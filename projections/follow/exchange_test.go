@@ -3,6 +3,8 @@ package follow_test
 import (
 	"context"
 	"recapito/adapters/clickhouse/clickhousetest"
+	"recapito/projections"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -35,4 +37,9 @@ func TestReadersDuringExchanges(t *testing.T) {
 	}
 	cancel()
 	readers.Wait()
+	for _, name := range projections.Names {
+		if table := i.Table(name); !strings.HasPrefix(table, name+"_v") {
+			t.Errorf("the view %s shows the table %q", name, table)
+		}
+	}
 }

@@ -163,12 +163,14 @@ func (i *Instance) Complete() {
 // Table returns the table that a projection's view shows.
 func (i *Instance) Table(projection string) string {
 	i.T.Helper()
-	var name string
-	const query = `SELECT name FROM system.tables WHERE database = currentDatabase() AND match(name, {p:String} || '_v[0-9]+_[a-z0-9]+$')`
-	if err := i.Conn.QueryRow(context.Background(), query, driver.NamedValue{Name: "p", Value: "^" + projection}).Scan(&name); err != nil {
-		i.T.Fatal(err)
+	all := projections.All(i.Author.Codec)
+	n := slices.IndexFunc(all, func(p projections.Projection) bool { return p.Name() == projection })
+	if n < 0 {
+		i.T.Fatalf("no projection %s", projection)
 	}
-	return name
+	table, err := all[n].Table.Shown(context.Background(), i.Conn)
+	i.Exec(err)
+	return table
 }
 
 // Exec fails the test on an error.
