@@ -85,7 +85,15 @@ func (c *checkpoints) moved(ctx context.Context) (checkpoint.ProjectionCheckpoin
 	state, expected, err := c.newest(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return state, expected != c.expected, err
+	return state, newer(expected, c.expected), err
+}
+
+// newer returns whether a checkpoint that was read is not one that was known when it had
+// been read: a later one, or none at all.
+func newer(read, known event.Expected) bool {
+	r, some := read.Exactly()
+	k, had := known.Exactly()
+	return some != had || r > k
 }
 
 // newest reads the newest checkpoint, and the revision to expect of the next.

@@ -184,27 +184,39 @@ func (f *follower) session(ctx context.Context, working func()) error {
 			writers = append(writers, start(true))
 		}
 		f.setWriters(writers...)
+		if err := f.untilChanged(ctx, results, &running, working); err != nil {
+			return err
+		}
+	}
+}
+
+// untilChanged returns nil when a rebuild may be wanted, or a table writer met a corrupt
+// event, and else why the session ends.
+func (f *follower) untilChanged(ctx context.Context, results <-chan writerResult, running *int, working func()) error {
+	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-f.changed:
+			return nil
 		case <-f.worked:
 			working()
 		case <-f.doubt:
 			return errEmptied
 		case r := <-results:
-			running--
-			if r.err == nil { // the retired tables are dropped
-				continue
-			}
+			*running--
 			var broken *projections.Corrupt
-			if !errors.As(r.err, &broken) {
+			switch {
+			case r.err == nil: // the retired tables are dropped
+				continue
+			case !errors.As(r.err, &broken):
 				return r.err
 			}
 			f.stop(r.tableWriter, broken)
 			if r.tableWriter.building {
 				return fmt.Errorf("rebuilding: %w", broken) // the live writer may be frozen
 			}
+			return nil
 		}
 	}
 }
