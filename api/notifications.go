@@ -13,7 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"recapito/commands"
+	"recapito/commands/intake"
 	"recapito/commands/intake/strictjson"
 	"recapito/domain/event"
 	"recapito/domain/notification"
@@ -52,7 +52,7 @@ type acceptedBody struct {
 	Links    Links                  `json:"links"`
 }
 
-func acceptedAs(a commands.Accepted) acceptedBody {
+func acceptedAs(a intake.Accepted) acceptedBody {
 	return acceptedBody{ID: a.ID, State: a.State.Lifecycle(), Position: a.Position, Links: linksOf(a.ID)}
 }
 
@@ -104,9 +104,9 @@ func (s *Server) submit(ctx context.Context, in *submitInput, data []byte) (*sub
 		return nil, err
 	}
 	c := CallOf(ctx)
-	a, err := s.Notifications.Submit(ctx, c.origin(), in.Key, r)
+	a, err := s.Intake.Submit(ctx, c.origin(), in.Key, r)
 	if err != nil {
-		if errors.Is(err, notification.ErrKeyReused) || errors.Is(err, commands.ErrErased) && in.Key != "" {
+		if errors.Is(err, notification.ErrKeyReused) || errors.Is(err, intake.ErrErased) && in.Key != "" {
 			c.Notification = notification.IDFor(c.Tenant, in.Key)
 		}
 		return nil, err
@@ -199,7 +199,7 @@ func (s *Server) submitItem(ctx context.Context, raw []byte) (item batchItem, to
 	if err := request.Err(); err != nil {
 		return refusedItem(s.Problem(ctx, err, true)), false
 	}
-	a, err := s.Notifications.Submit(ctx, CallOf(ctx).origin(), key, r)
+	a, err := s.Intake.Submit(ctx, CallOf(ctx).origin(), key, r)
 	if err != nil {
 		problem := s.Problem(ctx, err, true)
 		for i := range problem.Errors {
@@ -316,7 +316,7 @@ func cancelReason(data []byte) (string, error) {
 	}
 	o.Only("reason")
 	reason := o.Text("reason")
-	for _, p := range commands.CheckNote("reason", reason, MaxReasonLength) {
+	for _, p := range intake.CheckNote("reason", reason, MaxReasonLength) {
 		o.Report(p.Field, p.Code, p.Message)
 	}
 	return reason, o.Err()

@@ -18,6 +18,7 @@ import (
 
 	"recapito/api"
 	"recapito/commands"
+	"recapito/commands/intake"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/readmodels"
@@ -263,12 +264,12 @@ func TestTooManyAtOnceAreRefused(t *testing.T) {
 
 // failing is the command side with a fault.
 type failing struct {
-	api.Notifications
+	api.Intake
 	fail func() error
 }
 
-func (f failing) Submit(context.Context, commands.Origin, string, commands.Request) (commands.Accepted, error) {
-	return commands.Accepted{}, f.fail()
+func (f failing) Submit(context.Context, commands.Origin, string, intake.Request) (intake.Accepted, error) {
+	return intake.Accepted{}, f.fail()
 }
 
 func outOfRange(errs []error) error { return errs[len(errs)] }
@@ -276,7 +277,7 @@ func outOfRange(errs []error) error { return errs[len(errs)] }
 func TestFaultsAreProblemsAndLoggedOnce(t *testing.T) {
 	var fail func() error
 	w := newWorld(t, func(_ *world, o *api.Options) {
-		o.Notifications = failing{o.Notifications, func() error { return fail() }}
+		o.Intake = failing{o.Intake, func() error { return fail() }}
 	})
 	for name, c := range map[string]struct {
 		fail   func() error
@@ -290,7 +291,7 @@ func TestFaultsAreProblemsAndLoggedOnce(t *testing.T) {
 		"anything else": {func() error { return errors.New("disk on fire") }, 500, "internal", "a request failed"},
 		"too large":     {func() error { return fmt.Errorf("appending: %w", event.ErrTooLarge) }, 413, "too_large", ""},
 		"erased":        {func() error { return fmt.Errorf("claiming: %w", commands.ErrKeyErased) }, 409, "erased", ""},
-		"erased key":    {func() error { return commands.ErrErased }, 409, "erased", ""},
+		"erased key":    {func() error { return intake.ErrErased }, 409, "erased", ""},
 		"panic":         {func() error { panic("holds +393331234567") }, 500, "internal", "a handler panicked"},
 		"runtime panic": {func() error { return outOfRange(nil) }, 500, "internal", "a handler panicked"},
 	} {

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"recapito/commands"
+	"recapito/commands/intake"
 	"recapito/commands/intake/strictjson"
 	"recapito/domain/event"
 	"recapito/domain/notification"
@@ -191,7 +192,7 @@ var rules = []struct {
 	{notification.ErrKeyReused, CodeKeyReused},
 	{notification.ErrInFlight, CodeInFlight},
 	{notification.ErrFinal, CodeFinal},
-	{commands.ErrErased, CodeErased},
+	{intake.ErrErased, CodeErased},
 	{&event.Rule{Code: string(CodeTooManyKeys)}, CodeTooManyKeys},
 }
 
@@ -200,7 +201,7 @@ var rules = []struct {
 func problemOf(err error, changes bool) (p *Problem, fault bool) {
 	var document *strictjson.DocumentError
 	var members *strictjson.Refused
-	var refused *commands.Invalid
+	var refused *intake.Invalid
 	switch {
 	case errors.As(err, &p):
 		return p, false

@@ -1,7 +1,7 @@
 package api
 
 import (
-	"recapito/commands"
+	"recapito/commands/intake"
 	"recapito/commands/intake/strictjson"
 )
 
@@ -18,7 +18,7 @@ func readAddresses(o strictjson.Object, name string) map[string][]string {
 			continue
 		}
 		// One more than allowed is taken, for the command side to refuse.
-		all[channel] = to.Texts(channel, commands.MaxAddressesPerChannel+1)
+		all[channel] = to.Texts(channel, intake.MaxAddressesPerChannel+1)
 	}
 	return all
 }
@@ -26,9 +26,9 @@ func readAddresses(o strictjson.Object, name string) map[string][]string {
 var requestMembers = []string{"scenario", "recipient", "to", "fields", "priority", "send_at", "expires_at", "test", "campaign", "reference"}
 
 // readRequest reads what docs/architecture.md calls a request.
-func readRequest(o strictjson.Object) commands.Request {
+func readRequest(o strictjson.Object) intake.Request {
 	o.Only(requestMembers...)
-	r := commands.Request{
+	r := intake.Request{
 		Scenario: o.Text("scenario"), Recipient: o.Text("recipient"), To: readAddresses(o, "to"),
 		Priority: o.Text("priority"), SendAt: o.Time("send_at"), ExpiresAt: o.Time("expires_at"),
 		Test: o.Bool("test"), Campaign: o.Text("campaign"), Reference: o.Text("reference"),

@@ -14,14 +14,19 @@ import (
 
 	"recapito/commands"
 	"recapito/commands/access"
+	"recapito/commands/intake"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/tenant"
 )
 
-// Notifications is the command side. Implemented by commands.Notifications.
+// Intake accepts requests. Implemented by commands/intake.
+type Intake interface {
+	Submit(ctx context.Context, o commands.Origin, key string, r intake.Request) (intake.Accepted, error)
+}
+
+// Notifications reads and cancels notifications. Implemented by commands.Notifications.
 type Notifications interface {
-	Submit(ctx context.Context, o commands.Origin, key string, r commands.Request) (commands.Accepted, error)
 	Get(ctx context.Context, tenant, id string) (commands.Loaded[notification.State], error)
 	Cancel(ctx context.Context, o commands.Origin, id, reason string) (commands.Cancelled, error)
 	History(ctx context.Context, tenant, id string, from event.Revision, limit int) ([]commands.HistoryEntry, error)
@@ -38,6 +43,7 @@ type Access interface {
 // Options of New. Notifications, Access, Calls and Scenarios are required; without
 // Projections or Reconcile their paths return 503.
 type Options struct {
+	Intake        Intake
 	Notifications Notifications
 	Access        Access
 	Calls         Calls

@@ -25,6 +25,9 @@ import (
 	"recapito/commands"
 	"recapito/commands/access"
 	"recapito/commands/calls"
+	"recapito/commands/channel"
+	"recapito/commands/commandstest"
+	"recapito/commands/intake"
 	"recapito/commands/sealing"
 	"recapito/domain/catalogue"
 	"recapito/domain/dimension"
@@ -126,7 +129,7 @@ func newWorld(t testing.TB, change ...func(*world, *api.Options)) *world {
 	}
 	w.ledger = &commands.Ledger{Store: store, Codec: codec, Sealer: sealer, Now: func() time.Time { return time.Now().UTC() }}
 	scenarios := samples(t)
-	routes := commands.Routes{{Name: "sim", Channel: commands.ChannelSMS, Policy: commands.DefaultPolicy()}}
+	routes := channel.Routes{{Name: "sim", Kind: commandstest.SMS, Policy: channel.DefaultPolicy()}}
 
 	w.access = access.New(w.ledger, access.Options{AdminKey: w.adminKey, Log: log})
 	ctx, stop := context.WithCancel(t.Context())
@@ -144,8 +147,12 @@ func newWorld(t testing.TB, change ...func(*world, *api.Options)) *world {
 	go func() { defer close(recorded); w.calls.Run(recording) }()
 	w.stopCalls = func() { stopRecording(); <-recorded }
 	t.Cleanup(w.stopCalls)
+	notifications := commands.NewNotifications(w.ledger)
 	o := api.Options{
-		Notifications: commands.NewNotifications(w.ledger, sealer, scenarios, routes, log),
+		Intake: intake.New(intake.Config{
+			Ledger: w.ledger, Notifications: notifications, Persons: sealer, Scenarios: scenarios, Routes: routes,
+		}),
+		Notifications: notifications,
 		Access:        w.access, Calls: w.calls, Scenarios: scenarios, Log: log, Metrics: w.metrics, Version: "test",
 	}
 	for _, c := range change {
@@ -293,17 +300,17 @@ func (w *world) planned(id string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	to := l.State.Requested.To[commands.ChannelSMS][0]
+	to := l.State.Requested.To["sms"][0]
 	w.on(id, notification.Enrich{
 		Scenario: "appointment", Version: "1", At: w.ledger.Now(),
 		Plan: notification.Plan{Steps: []notification.Step{{
 			Wanted: notification.Delivered, Wait: notification.Duration(time.Hour),
 			Targets: []notification.Target{{
-				OfAttempt: dimension.OfAttempt{Channel: commands.ChannelSMS, Route: "sim", Sender: "Test", Country: "IT"}, Destination: to,
-				Content: personal.New(to.Ref(), secretText), Units: 1, Policy: commands.DefaultPolicy(),
+				OfAttempt: dimension.OfAttempt{Channel: "sms", Route: "sim", Sender: "Test", Country: "IT"}, Destination: to,
+				Content: personal.New(to.Ref(), secretText), Units: 1, Policy: channel.DefaultPolicy(),
 			}},
 		}}},
-		Why: []notification.Consideration{{Step: 1, Channel: commands.ChannelSMS, Chosen: true, Reason: "the request names an address"}},
+		Why: []notification.Consideration{{Step: 1, Channel: "sms", Chosen: true, Reason: "the request names an address"}},
 	})
 }
 

@@ -50,7 +50,8 @@ type Ledger struct {
 	CacheSize int
 }
 
-func (l *Ledger) newID() string {
+// RandomID returns a random id, of an execution or a claim.
+func (l *Ledger) RandomID() string {
 	if l.NewID != nil {
 		return l.NewID()
 	}
@@ -149,7 +150,7 @@ func (h *Handler[S, C, E]) HandleNew(ctx context.Context, o Origin, stream strin
 
 // execute decides on a state that may be behind unless it is fresh.
 func (h *Handler[S, C, E]) execute(ctx context.Context, o Origin, stream string, c C, from Loaded[S], fresh bool) (Result[S, E], error) {
-	execution := h.ledger.newID()
+	execution := h.ledger.RandomID()
 	for clash := 0; ; {
 		events, err := h.decider.Decide(from.State, c)
 		if fresh && (err != nil || len(events) == 0) {
@@ -166,7 +167,7 @@ func (h *Handler[S, C, E]) execute(ctx context.Context, o Origin, stream string,
 			if clash++; !errors.Is(err, event.ErrWrongVersion) || clash > maxClashes {
 				return Result[S, E]{}, fmt.Errorf("appending to %s: %w", category(stream), err)
 			}
-			execution = h.ledger.newID()
+			execution = h.ledger.RandomID()
 		}
 		// A clash, or a state that may be behind said no: only a fresh one may.
 		if from, err = h.refresh(ctx, stream, from); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/commands/commandstest"
 	"recapito/commands/storetest/memory"
 	"recapito/domain/event"
 )
@@ -75,7 +76,7 @@ func TestHandlerClash(t *testing.T) {
 				running.Go(func() {
 					for range each {
 						for {
-							res, err := h.Handle(t.Context(), origin, counterStream, count{By: 1})
+							res, err := h.Handle(t.Context(), commandstest.Origin, counterStream, count{By: 1})
 							if errors.Is(err, event.ErrWrongVersion) {
 								continue // a hundred clashes in a row are told to the caller
 							}
@@ -118,7 +119,7 @@ func TestHandlerUnknownOutcome(t *testing.T) {
 				return event.ErrUnknownOutcome, test.happened
 			}
 			h := newCounter(t, store, 0)
-			_, err := h.Handle(t.Context(), origin, counterStream, count{By: 1})
+			_, err := h.Handle(t.Context(), commandstest.Origin, counterStream, count{By: 1})
 			if test.fails != errors.Is(err, event.ErrUnknownOutcome) || !test.fails && err != nil {
 				t.Fatalf("error %v", err)
 			}
@@ -138,7 +139,7 @@ func TestHandlerOthersContentIsNotOurs(t *testing.T) {
 	store := &memory.Store{}
 	h := newCounter(t, store, 0)
 	for range 2 {
-		if _, err := h.Handle(t.Context(), origin, counterStream, count{By: 1}); err != nil {
+		if _, err := h.Handle(t.Context(), commandstest.Origin, counterStream, count{By: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -154,7 +155,7 @@ func TestHandlerCacheBehind(t *testing.T) {
 	mine, other := newCounter(t, store, 0), newCounter(t, store, 0)
 	do := func(h *counterHandler, c count) commands.Result[int, countEvent] {
 		t.Helper()
-		res, err := h.Handle(t.Context(), origin, counterStream, c)
+		res, err := h.Handle(t.Context(), commandstest.Origin, counterStream, c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +191,7 @@ func TestHandlerStoreAway(t *testing.T) {
 	store := &memory.Store{}
 	h := newCounter(t, store, 0)
 	store.ReadFault = func(string) error { return event.ErrUnavailable }
-	_, err := h.Handle(t.Context(), origin, counterStream, count{By: 1})
+	_, err := h.Handle(t.Context(), commandstest.Origin, counterStream, count{By: 1})
 	if !errors.Is(err, event.ErrUnavailable) || len(store.All()) != 0 {
 		t.Fatalf("error %v, %d events", err, len(store.All()))
 	}
@@ -199,7 +200,7 @@ func TestHandlerStoreAway(t *testing.T) {
 	}
 	store.ReadFault = nil
 	store.AppendFault = func(string, []event.New) (error, bool) { return event.ErrTooLarge, false }
-	_, err = h.Handle(t.Context(), origin, counterStream, count{By: 1})
+	_, err = h.Handle(t.Context(), commandstest.Origin, counterStream, count{By: 1})
 	if !errors.Is(err, event.ErrTooLarge) || strings.Contains(err.Error(), "customer") {
 		t.Errorf("error %v", err)
 	}
@@ -212,7 +213,7 @@ func TestHandlerClashesForEver(t *testing.T) {
 		tries++
 		return &event.WrongVersion{Stream: stream}, false
 	}
-	_, err := newCounter(t, store, 0).Handle(t.Context(), origin, counterStream, count{By: 1})
+	_, err := newCounter(t, store, 0).Handle(t.Context(), commandstest.Origin, counterStream, count{By: 1})
 	if !errors.Is(err, event.ErrWrongVersion) || tries > 1000 {
 		t.Errorf("error %v after %d tries", err, tries)
 	}

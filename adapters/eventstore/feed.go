@@ -38,7 +38,7 @@ func groupSettings() esdb.PersistentSubscriptionSettings {
 	}
 }
 
-// Feed implements commands.SharedFeed by persistent subscriptions to $all. A group's
+// Feed implements delivery.SharedFeed by persistent subscriptions to $all. A group's
 // name stands for its filter: that cannot be changed.
 type Feed struct {
 	store  *Store
@@ -60,7 +60,7 @@ func (f *Feed) State() (parked int, err error) {
 	return int(f.parked.Load()), err
 }
 
-// Consume implements commands.SharedFeed. A lost subscription is taken up again.
+// Consume implements delivery.SharedFeed. A lost subscription is taken up again.
 func (f *Feed) Consume(ctx context.Context, group string, sub event.Subscription, handle func(context.Context, event.Recorded) error) error {
 	if sub.After != nil && *sub.After > event.PositionEnd {
 		return fmt.Errorf("%w: after position %d", event.ErrInvalid, *sub.After)

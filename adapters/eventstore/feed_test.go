@@ -13,10 +13,11 @@ import (
 
 	"recapito/adapters/eventstore"
 	"recapito/commands"
+	"recapito/commands/delivery"
 	"recapito/domain/event"
 )
 
-var _ commands.SharedFeed = (*eventstore.Feed)(nil)
+var _ delivery.SharedFeed = (*eventstore.Feed)(nil)
 
 // crew notes what instances have handled.
 type crew struct {

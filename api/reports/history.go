@@ -13,6 +13,7 @@ import (
 	"recapito/api"
 	"recapito/api/reports/export"
 	"recapito/commands"
+	"recapito/commands/intake"
 	"recapito/commands/intake/strictjson"
 	"recapito/domain/notification"
 	"recapito/domain/scenario"
@@ -200,7 +201,7 @@ func (s *service) narrowTo(ctx context.Context, of subject, q *readmodels.EDRQue
 			return false, commands.ErrKeysUnavailable
 		}
 		recipient := of.id
-		person, err := commands.FindPerson(ctx, s.Persons, q.Tenant, recipient, of.address)
+		person, err := intake.FindPerson(ctx, s.Persons, q.Tenant, recipient, of.address)
 		if err != nil || person == "" {
 			return false, err
 		}

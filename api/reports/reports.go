@@ -11,13 +11,13 @@ import (
 	"time"
 
 	"recapito/api"
-	"recapito/commands"
+	"recapito/commands/intake"
 )
 
 // Sources are what the reports are made from. Without Reports every path returns 503.
 type Sources struct {
 	Reports       Reports
-	Persons       commands.Finder
+	Persons       intake.Finder
 	Notifications api.Notifications
 	Passed        Passed
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"recapito/commands"
+	"recapito/commands/channel"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
 )
@@ -35,7 +35,7 @@ type Route struct {
 
 // DefaultRoute is the route of an instance that configures none.
 func DefaultRoute() Route {
-	return Route{Name: "smsc", Channel: commands.ChannelSMS, Protocol: "smpp", Addr: SMSCAddr, SystemID: "recapito"}
+	return Route{Name: "smsc", Channel: "sms", Protocol: "smpp", Addr: SMSCAddr, SystemID: "recapito"}
 }
 
 // SMSCAddr is where the default route finds its SMSC.
@@ -55,12 +55,12 @@ func (c *Config) checkRoutes(problem func(format string, args ...any)) {
 		}
 		seen[r.Name] = true
 		if r.Channel == "" {
-			r.Channel = commands.ChannelSMS
+			r.Channel = "sms"
 		}
 		if r.Protocol == "" {
 			r.Protocol = "smpp"
 		}
-		if r.Channel != commands.ChannelSMS || r.Protocol != "smpp" {
+		if r.Channel != "sms" || r.Protocol != "smpp" {
 			problem("%s: only channel sms over protocol smpp is built", at)
 		}
 		if !IsAddress(r.Addr) {
@@ -93,7 +93,7 @@ func (c *Config) checkRoutes(problem func(format string, args ...any)) {
 
 // Policy is the route's policy, the defaults where it is silent.
 func (r Route) Policy() notification.Policy {
-	p := commands.DefaultPolicy()
+	p := channel.DefaultPolicy()
 	if r.Tries > 0 {
 		p.Tries = r.Tries
 	}

@@ -13,7 +13,9 @@ import (
 
 	"recapito/adapters/kafka"
 	"recapito/commands"
+	"recapito/commands/delivery"
 	"recapito/domain/event"
+	"recapito/domain/notification"
 	"recapito/retry"
 )
 
@@ -24,7 +26,7 @@ import (
 type bus struct {
 	brokers  []string
 	channels []string
-	worker   *commands.Worker
+	worker   *delivery.Worker
 	metrics  prometheus.Registerer
 	log      *slog.Logger
 
@@ -32,14 +34,14 @@ type bus struct {
 	first     sync.Once
 
 	mu     sync.Mutex
-	topics *commands.Topics // nil while not connected
+	topics *delivery.Topics // nil while not connected
 	state  error            // why it is not, or why the last dispatch failed
 }
 
 var errNoBroker = errors.New("not connected to Kafka yet")
 
-// Dispatch implements commands.Queue.
-func (b *bus) Dispatch(ctx context.Context, d commands.DispatchMessage, channel, priority string) error {
+// Dispatch implements delivery.Queue.
+func (b *bus) Dispatch(ctx context.Context, d delivery.DispatchMessage, channel, priority string) error {
 	b.mu.Lock()
 	topics, state := b.topics, b.state
 	b.mu.Unlock()
@@ -65,7 +67,7 @@ func (b *bus) State() error {
 	return b.state
 }
 
-func (b *bus) set(topics *commands.Topics, state error) {
+func (b *bus) set(topics *delivery.Topics, state error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.topics, b.state = topics, state
@@ -101,16 +103,16 @@ func (b *bus) session(ctx context.Context) (err error) {
 		return fmt.Errorf("making the router: %w", err)
 	}
 	for _, channel := range b.channels {
-		for _, priority := range commands.Priorities {
-			subscriber, err := open.Subscriber(commands.DispatchGroup(channel))
+		for _, priority := range notification.Priorities {
+			subscriber, err := open.Subscriber(delivery.DispatchGroup(channel))
 			if err != nil {
 				return fmt.Errorf("subscribing: %w", err)
 			}
-			topic := commands.DispatchTopic(channel, priority)
+			topic := delivery.DispatchTopic(channel, priority)
 			router.AddConsumerHandler(topic, topic, subscriber, b.handle)
 		}
 	}
-	b.set(&commands.Topics{Publisher: open.Publisher()}, nil)
+	b.set(&delivery.Topics{Publisher: open.Publisher()}, nil)
 	if err := router.Run(ctx); err != nil {
 		return fmt.Errorf("running the router: %w", err)
 	}
@@ -130,8 +132,8 @@ func (b *bus) prepare(ctx context.Context) error {
 	}
 	var topics []kafka.Topic
 	for _, channel := range b.channels {
-		for _, priority := range commands.Priorities {
-			name := commands.DispatchTopic(channel, priority)
+		for _, priority := range notification.Priorities {
+			name := delivery.DispatchTopic(channel, priority)
 			topics = append(topics, kafka.WorkTopic(name), kafka.DeadTopic(name))
 		}
 	}
@@ -147,7 +149,7 @@ func (b *bus) prepare(ctx context.Context) error {
 // dead-letter topic it holds up nobody, and the attempt's watchdog dispatches it again.
 func comesAgain(err error) bool {
 	for _, passing := range []error{
-		event.ErrUnavailable, event.ErrUnknownOutcome, commands.ErrKeysUnavailable, commands.ErrDraining, context.Canceled, context.DeadlineExceeded,
+		event.ErrUnavailable, event.ErrUnknownOutcome, commands.ErrKeysUnavailable, delivery.ErrDraining, context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, passing) {
 			return true
@@ -157,7 +159,7 @@ func comesAgain(err error) bool {
 }
 
 func (b *bus) handle(m *message.Message) error {
-	d, err := commands.ParseDispatch(m)
+	d, err := delivery.ParseDispatch(m)
 	if err != nil {
 		return err
 	}

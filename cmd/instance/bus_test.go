@@ -9,6 +9,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"recapito/commands"
+	"recapito/commands/delivery"
 	"recapito/commands/sealing"
 	"recapito/domain/event"
 )
@@ -16,7 +17,7 @@ import (
 // TestComesAgain: what time mends is delivered again and holds its partition; what is
 // the message's own fault must not.
 func TestComesAgain(t *testing.T) {
-	_, malformed := commands.ParseDispatch(message.NewMessage("1", []byte("{}")))
+	_, malformed := delivery.ParseDispatch(message.NewMessage("1", []byte("{}")))
 	for _, c := range []struct {
 		err  error
 		want bool
@@ -24,7 +25,7 @@ func TestComesAgain(t *testing.T) {
 		{event.ErrUnavailable, true},
 		{event.ErrUnknownOutcome, true},
 		{commands.ErrKeysUnavailable, true},
-		{commands.ErrDraining, true},
+		{delivery.ErrDraining, true},
 		{context.DeadlineExceeded, true},
 		{sealing.ErrDamaged, false},
 		{commands.ErrKeyAbsent, false},
@@ -49,9 +50,9 @@ func TestBusStateTellsOfDispatches(t *testing.T) {
 		t.Error("it is up before it is connected")
 	}
 	p := &publisher{}
-	b.set(&commands.Topics{Publisher: p}, nil)
+	b.set(&delivery.Topics{Publisher: p}, nil)
 	dispatch := func() error {
-		return b.Dispatch(t.Context(), commands.DispatchMessage{Notification: "n", Attempt: 1}, "sms", "high")
+		return b.Dispatch(t.Context(), delivery.DispatchMessage{Notification: "n", Attempt: 1}, "sms", "high")
 	}
 	away := errors.New("no broker")
 	for _, p.err = range []error{nil, away, nil} {

@@ -5,15 +5,16 @@ import (
 	"fmt"
 
 	"recapito/adapters/smpp"
-	"recapito/commands"
 	"recapito/commands/channel"
+	"recapito/domain/address"
+	"recapito/domain/content"
 )
 
 // openChannels opens every route of every channel. The sink passes on what routes receive;
 // it is set before any route runs.
-func (l *Instance) openChannels() (commands.Routes, *lateSink, error) {
+func (l *Instance) openChannels() (channel.Routes, *lateSink, error) {
 	sink := &lateSink{}
-	var routes commands.Routes
+	var routes channel.Routes
 	for _, r := range l.Config.Routes {
 		wire, err := smpp.NewRoute(smpp.RouteOptions{
 			Name: r.Name, Addr: r.Addr, SystemID: r.SystemID, Password: r.Password, Binds: r.Binds, Window: r.Window,
@@ -23,7 +24,7 @@ func (l *Instance) openChannels() (commands.Routes, *lateSink, error) {
 			return nil, nil, fmt.Errorf("route %s: %w", r.Name, err)
 		}
 		l.routes = append(l.routes, wire)
-		routes = append(routes, commands.Route{Name: r.Name, Channel: r.Channel, Form: r.IDForm, Policy: r.Policy(), Wire: wire})
+		routes = append(routes, channel.Configured{Name: r.Name, Kind: smsKind, Form: r.IDForm, Policy: r.Policy(), Wire: wire})
 	}
 	return routes, sink, nil
 }
@@ -35,3 +36,6 @@ type lateSink struct{ to channel.ReceiptSink }
 func (s *lateSink) Receive(ctx context.Context, r channel.ProviderReceipt) error {
 	return s.to.Receive(ctx, r)
 }
+
+// smsKind is the kind of the one channel that is built so far.
+var smsKind = channel.Kind{Name: "sms", Address: address.Phone, Content: content.SMS}

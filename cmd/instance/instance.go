@@ -27,7 +27,10 @@ import (
 	"recapito/commands/access"
 	"recapito/commands/calls"
 	"recapito/commands/deadlines"
+	"recapito/commands/delivery"
+	"recapito/commands/intake"
 	"recapito/commands/lease"
+	"recapito/commands/receipts"
 	"recapito/domain/catalogue"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
@@ -48,14 +51,16 @@ type Instance struct {
 
 	// the command side
 	Notifications *commands.Notifications
+	receipts      *commands.Receipts
+	intake        *intake.Intake
 	access        *access.Access
 	calls         *calls.Recorder
 	routes        []*smpp.Route
-	manager       *commands.Manager
-	delivery      *commands.Runner
-	matcher       *commands.Matcher
+	manager       *delivery.Manager
+	delivery      *delivery.Runner
+	matcher       *receipts.Matcher
 	deadlines     *deadlines.Service
-	worker        *commands.Worker
+	worker        *delivery.Worker
 	bus           *bus
 	// the query side
 	Projections *follow.Projector
@@ -115,26 +120,34 @@ func (l *Instance) wireCommands(scenarios commands.Scenarios) error {
 	if err != nil {
 		return err
 	}
-	l.Notifications = commands.NewNotifications(core, l.Engines.sealing, scenarios, routes, l.log)
-	sink.to = commands.NewReceiver(l.Notifications)
+	l.Notifications, l.receipts = commands.NewNotifications(core), commands.NewReceipts(core)
+	l.intake = intake.New(intake.Config{
+		Ledger: core, Notifications: l.Notifications, Persons: l.Engines.sealing, Scenarios: scenarios, Routes: routes,
+	})
+	receiving := receipts.Config{Ledger: core, Receipts: l.receipts, Tokens: l.Engines.sealing, Routes: routes, Log: l.log}
+	sink.to = receipts.NewReceiver(receiving)
 
 	l.bus = &bus{connected: make(chan struct{}), brokers: l.Engines.brokers, metrics: l.registry, log: l.log}
 	for _, r := range routes {
-		if !slices.Contains(l.bus.channels, r.Channel) {
-			l.bus.channels = append(l.bus.channels, r.Channel)
+		if !slices.Contains(l.bus.channels, r.Kind.Name) {
+			l.bus.channels = append(l.bus.channels, r.Kind.Name)
 		}
 	}
 	l.deadlines = deadlines.New(l.Engines.Events, l.codec, time.Now, l.log, func(ctx context.Context, d deadline.DeadlineSet) error {
 		return l.manager.OnDeadline(ctx, d)
 	})
-	l.manager = commands.NewManager(l.Notifications, l.bus, l.deadlines, l.log)
-	l.delivery = &commands.Runner{Name: "delivery", Store: l.Engines.Events, Filter: l.manager.Filter(), Handle: l.manager.OnEvent, Log: l.log}
-	l.matcher = commands.NewMatcher(l.Notifications, l.log)
+	delivering := delivery.Config{
+		Ledger: core, Notifications: l.Notifications, Receipts: l.receipts, Tokens: l.Engines.sealing,
+		Scenarios: scenarios, Routes: routes, Deadlines: l.deadlines, Queue: l.bus, Log: l.log,
+	}
+	l.manager = delivery.NewManager(delivering)
+	l.delivery = &delivery.Runner{Name: "delivery", Store: l.Engines.Events, Filter: l.manager.Filter(), Handle: l.manager.OnEvent, Log: l.log}
+	l.matcher = receipts.NewMatcher(receiving)
 	if l.lease != nil {
 		l.deadlines.Lease, l.matcher.Lease = l.lease("deadlines"), l.lease("matcher")
 		l.delivery.Feed = l.feed
 	}
-	l.worker = commands.NewWorker(l.Notifications, l.deadlines, l.log)
+	l.worker = delivery.NewWorker(delivering)
 	l.bus.worker = l.worker
 	l.RunFile.APIKey = access.NewKey()
 	l.calls = calls.New(core, l.log)

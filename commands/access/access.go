@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/commands/intake"
 	"recapito/domain/audit"
 	"recapito/domain/event"
 	"recapito/domain/tenant"
@@ -112,13 +113,13 @@ type Created struct {
 	Text string
 }
 
-// Create makes a key of a tenant. Errors: *commands.Invalid, tenant.ErrTooManyKeys.
+// Create makes a key of a tenant. Errors: *intake.Invalid, tenant.ErrTooManyKeys.
 func (a *Access) Create(ctx context.Context, o commands.Origin, tenantName, label string) (Created, error) {
 	if err := checkTenant(tenantName); err != nil {
 		return Created{}, err
 	}
-	if wrong := commands.CheckClear("label", label, MaxLabelLength); len(wrong) > 0 {
-		return Created{}, &commands.Invalid{Problems: wrong}
+	if wrong := intake.CheckClear("label", label, MaxLabelLength); len(wrong) > 0 {
+		return Created{}, &intake.Invalid{Problems: wrong}
 	}
 	o.Tenant = tenantName
 	key := NewKey()
@@ -189,7 +190,7 @@ func checkTenant(name string) error {
 	if tenant.ValidName(name) {
 		return nil
 	}
-	return &commands.Invalid{Problems: []commands.Problem{{
+	return &intake.Invalid{Problems: []intake.Problem{{
 		Field: "tenant", Code: "invalid_value",
 		Message: "must be 1 to 63 lower-case letters, digits and hyphens, not beginning with a hyphen",
 	}}}

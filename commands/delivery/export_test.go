@@ -1,0 +1,20 @@
+package delivery
+
+import (
+	"context"
+	"time"
+)
+
+// Drive gives a worker's waiting and its sends to a test.
+func (w *Worker) Drive(pause func(context.Context, time.Duration), spawn func(func())) {
+	w.pause, w.spawn = pause, spawn
+}
+
+// The limits that tests must know.
+const (
+	RunnerWindow = runnerWindow
+	ResultTries  = resultTries
+)
+
+// SetAhead bounds how far a runner goes past an input that is not done.
+func (r *Runner) SetAhead(n int) { r.ahead = n }

@@ -1,0 +1,144 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"recapito/commands"
+	"recapito/commands/channel"
+	"recapito/domain/address"
+	"recapito/domain/content"
+	"recapito/domain/dimension"
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/domain/personal"
+	"recapito/domain/scenario"
+)
+
+// Planner gathers what a plan is made of: the scenario, the person's addresses, the
+// routes; and renders the texts.
+type Planner struct {
+	Scenarios commands.Scenarios
+	Routes    channel.Routes
+	Now       func() time.Time
+}
+
+// Gather answers the command that the snapshot leads to: Enrich, Reject or Suppress.
+// An error means that a source did not answer; try again later.
+func (p *Planner) Gather(_ context.Context, s notification.State) (notification.Command, error) {
+	now := p.Now()
+	def, ok := p.Scenarios.Scenario(s.Requested.Tenant, s.Requested.Scenario)
+	if !ok {
+		return notification.Reject{Code: "unknown_scenario", Detail: "the scenario is not there any more", At: now}, nil
+	}
+	fields, ok := clearFields(s.Requested)
+	if !ok {
+		return suppressErased(now), nil
+	}
+	text, err := def.Render(fields)
+	if err != nil {
+		return notification.Reject{Code: "template_failed", Detail: "the text could not be made of the fields given", At: now}, nil //nolint:nilerr // a business outcome; the error may hold a value
+	}
+	plan, why, err := p.plan(s, def, text)
+	switch {
+	case errors.Is(err, errErasedAddress):
+		return suppressErased(now), nil
+	case err != nil:
+		return notification.Reject{Code: ruleCode(err), Detail: err.Error(), Why: why, At: now}, nil
+	case len(plan.Steps) == 0:
+		return notification.Reject{Code: "no_address", Detail: "no step of the scenario has an address and a route", Why: why, At: now}, nil
+	}
+	return notification.Enrich{Scenario: def.Name, Version: def.Version, Plan: plan, Why: why, At: now}, nil
+}
+
+var errErasedAddress = errors.New("the address has been erased")
+
+func suppressErased(now time.Time) notification.Suppress {
+	return notification.Suppress{Code: "erased", Detail: "the person's data has been erased", At: now}
+}
+
+// ruleCode is the code of a broken rule; anything else is the text's fault here.
+func ruleCode(err error) string {
+	var rule *event.Rule
+	if errors.As(err, &rule) {
+		return rule.Code
+	}
+	return "not_plannable"
+}
+
+func clearFields(r notification.NotificationRequested) (map[string]string, bool) {
+	fields := map[string]string{}
+	for name, v := range r.OpenFields {
+		fields[name] = v
+	}
+	for name, v := range r.Fields {
+		clear, ok := v.Clear()
+		if !ok {
+			return nil, false
+		}
+		fields[name] = clear
+	}
+	return fields, true
+}
+
+func (p *Planner) plan(s notification.State, def scenario.Definition, text string) (notification.Plan, []notification.Consideration, error) {
+	var plan notification.Plan
+	var why []notification.Consideration
+	document, err := content.SMS.New(map[string]string{"text": text}, nil)
+	if err != nil {
+		return plan, nil, err
+	}
+	stored, err := content.Encode(document)
+	if err != nil {
+		return plan, nil, err
+	}
+	for i, step := range def.Steps {
+		var targets []notification.Target
+		for _, channel := range step.Channels {
+			consider := func(chosen bool, reason string) {
+				why = append(why, notification.Consideration{Step: i + 1, Channel: channel, Chosen: chosen, Reason: reason})
+			}
+			route, ok := p.Routes.For(channel)
+			addresses := s.Requested.To[channel]
+			switch {
+			case !ok:
+				consider(false, "no route")
+				continue
+			case len(addresses) == 0:
+				consider(false, "no address")
+				continue
+			}
+			units, err := route.Wire.Units(document)
+			if err != nil {
+				return plan, why, fmt.Errorf("for %s %w", channel, err)
+			}
+			for _, destination := range addresses {
+				if len(targets) == notification.MaxTargetsPerStep {
+					consider(false, "more addresses than a step may have")
+					break
+				}
+				clear, ok := destination.Clear()
+				if !ok {
+					return plan, why, errErasedAddress
+				}
+				var facts address.Facts
+				if route.Kind.Address.Facts != nil {
+					facts = route.Kind.Address.Facts(clear)
+				}
+				targets = append(targets, notification.Target{
+					OfAttempt: dimension.OfAttempt{
+						Channel: channel, Route: route.Name, Sender: def.Sender, Country: facts.Country, Operator: facts.Operator,
+					},
+					Destination: destination, Content: personal.New(s.Requested.Person, stored), Units: units, Policy: route.Policy,
+				})
+			}
+			consider(true, "the scenario's step names it, it has a route and an address")
+		}
+		if len(targets) > 0 {
+			plan.Steps = append(plan.Steps, notification.Step{Wanted: step.Wanted, Wait: step.Wait, Targets: targets})
+		}
+	}
+	return plan, why, nil
+}

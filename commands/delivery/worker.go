@@ -1,0 +1,278 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"recapito/commands"
+	"recapito/commands/channel"
+	"recapito/domain/content"
+	"recapito/domain/deadline"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
+	"recapito/retry"
+)
+
+// Limits of a worker.
+const (
+	// capacityWait is how long an attempt waits for its route's capacity before it is
+	// given back as a deadline: longer would block the others of its partition.
+	capacityWait = 500 * time.Millisecond
+	// giveBack is when an attempt that was given back comes again.
+	giveBackFull = time.Second
+	giveBackDown = 5 * time.Second
+	// resultTries bounds how often the result of a send is offered to a store that
+	// does not answer; after that the watchdog says OutcomeUnknown.
+	resultTries = 8
+	resultPause = 250 * time.Millisecond
+)
+
+// Worker takes due attempts off the queue and sends them. A queue message is done
+// (Handle returns nil) once the claim is durable, or there is nothing to claim; the
+// send goes on outside, in goroutines that the worker owns and Drain waits for.
+//
+// Promise: an attempt is on the wire at most once. Not promised: that it is once.
+type Worker struct {
+	c Config
+	// pause waits between tries, spawn starts a send; replaced where a test drives both.
+	pause func(context.Context, time.Duration)
+	spawn func(func())
+
+	mu       sync.Mutex
+	draining bool
+	sending  sync.WaitGroup
+	life     context.Context
+	end      context.CancelFunc
+}
+
+// NewWorker binds a worker to what it acts on.
+func NewWorker(c Config) *Worker {
+	life, end := context.WithCancel(context.Background())
+	return &Worker{c: c, pause: pause, spawn: func(f func()) { go f() }, life: life, end: end}
+}
+
+func pause(ctx context.Context, d time.Duration) { _ = retry.Wait(ctx, d) }
+
+// ErrDraining: the worker takes nothing more.
+var ErrDraining = errors.New("the worker is draining")
+
+// Handle takes one dispatch message. An error means: deliver it again.
+func (w *Worker) Handle(ctx context.Context, d DispatchMessage) error {
+	// A state that is behind may serve: a status that rules the send out only rises, and
+	// the claim decides on what is.
+	l, found, err := commands.LoadAttempt(ctx, w.c.Notifications.NotificationHandler, d.Notification, d.Attempt)
+	if err != nil {
+		return err
+	}
+	a, _ := l.State.Attempt(d.Attempt)
+	if !found || !w.sendable(&l.State, a) {
+		return nil
+	}
+	route, ok := w.c.Routes.Named(a.Route)
+	if !ok {
+		w.c.Log.Error("an attempt names a route that is not configured; it waits for its patience", "route", a.Route)
+		return nil
+	}
+	release, err := w.acquire(ctx, route, a.Units)
+	switch {
+	case errors.Is(err, channel.ErrRouteFull):
+		return w.giveBack(ctx, d, a.DueAt, giveBackFull)
+	case errors.Is(err, channel.ErrRouteDown):
+		return w.giveBack(ctx, d, a.DueAt, giveBackDown)
+	case err != nil:
+		return fmt.Errorf("taking capacity of route %s: %w", route.Name, err)
+	}
+	sent := false
+	defer func() { // also when a panic, which the router turns into an error, comes through
+		if !sent {
+			release()
+		}
+	}()
+	sent, err = w.claimAndSend(ctx, d, route, l.State, release)
+	return err
+}
+
+// sendable spares the capacity where the claim would be refused anyway.
+func (w *Worker) sendable(s *notification.State, a *notification.Attempt) bool {
+	now := w.c.Ledger.Now()
+	return a.Status == notification.Scheduled && !now.Before(a.DueAt) && !s.ExpiryPassed(now)
+}
+
+func (w *Worker) acquire(ctx context.Context, route channel.Configured, units int) (func(), error) {
+	ctx, cancel := context.WithTimeout(ctx, capacityWait)
+	defer cancel()
+	return route.Wire.Acquire(ctx, units)
+}
+
+// giveBack makes the attempt come again. Every copy of its message that is given back
+// in the meantime comes again at the same moment, as one.
+func (w *Worker) giveBack(ctx context.Context, d DispatchMessage, due time.Time, every time.Duration) error {
+	again := deadline.DeadlineSet{
+		At: deadline.Tick(due, every, w.c.Ledger.Now()), Notification: d.Notification, Attempt: d.Attempt, GivenBack: true,
+	}
+	if err := w.c.Deadlines.Set(ctx, again); err != nil {
+		return fmt.Errorf("giving an attempt back: %w", err)
+	}
+	return nil
+}
+
+// claimAndSend answers whether the send (and with it the capacity) went on outside.
+// What an attempt is aimed at never changes, so the state from before the capacity
+// came will do.
+func (w *Worker) claimAndSend(ctx context.Context, d DispatchMessage, route channel.Configured, state notification.State, release func()) (bool, error) {
+	start := w.c.Ledger.Now() // before the append: the fence counts from here
+	a, _ := state.Attempt(d.Attempt)
+	target := state.Target(a)
+	destination, known := target.Destination.Clear()
+	token, err := w.c.Tokens.DestinationToken(ctx, route.Name, commands.TokenForm(destination), start)
+	if err != nil {
+		return false, fmt.Errorf("making the destination's token: %w", err)
+	}
+	claim := notification.Claim{Attempt: d.Attempt, Claim: w.c.Ledger.RandomID(), Token: token.Token, TokenKey: token.Key, At: start}
+	if !w.begin() {
+		return false, ErrDraining
+	}
+	handed := false // to the send, which ends by itself
+	defer func() {
+		if !handed {
+			w.sending.Done()
+		}
+	}()
+	o := commands.Origin{Tenant: state.Requested.Tenant, Actor: commands.ActorDispatch, Correlation: d.Notification, Test: state.Requested.Test}
+	res, err := w.c.Notifications.Handle(ctx, o, notification.Stream(d.Notification), claim)
+	if err != nil || len(res.Events) == 0 {
+		if isRefusal(err) {
+			return false, nil // not to be sent now, or not by us
+		}
+		return false, err
+	}
+	handed = true
+	s := send{worker: w, origin: o, route: route, d: d, claim: claim.Claim, start: start, limit: time.Duration(target.Policy.WireLimit)}
+	if !known {
+		w.spawn(func() { s.erased(a.Units, release) })
+		return true, nil
+	}
+	stored, _ := target.Content.Clear()
+	document, err := content.Decode(stored)
+	if err != nil {
+		return false, err
+	}
+	m := channel.Message{
+		Notification: d.Notification, Attempt: d.Attempt, Reference: receipt.Reference(d.Notification, d.Attempt),
+		Sender: target.Sender, Destination: destination, Content: document, ValidUntil: state.Requested.ExpiresAt,
+	}
+	w.spawn(func() { s.run(m, release) })
+	return true, nil
+}
+
+func isRefusal(err error) bool {
+	return err == nil || errors.Is(err, notification.ErrNotScheduled) || errors.Is(err, notification.ErrNotDue) ||
+		errors.Is(err, notification.ErrExpired) || errors.Is(err, notification.ErrNoAttempt)
+}
+
+// begin counts a send that Drain must wait for.
+func (w *Worker) begin() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.draining {
+		return false
+	}
+	w.sending.Add(1)
+	return true
+}
+
+// Drain takes nothing more and waits for the sends under way; when ctx ends they are
+// cut short, and what was on the wire is OutcomeUnknown.
+func (w *Worker) Drain(ctx context.Context) {
+	w.mu.Lock()
+	w.draining = true
+	w.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		w.sending.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	w.end()
+	<-done
+}
+
+// send is one claimed attempt on its way.
+type send struct {
+	worker *Worker
+	origin commands.Origin
+	route  channel.Configured
+	d      DispatchMessage
+	claim  string
+	start  time.Time     // by the worker's own clock, from before the claim's append
+	limit  time.Duration // the wire limit
+}
+
+func (s send) run(m channel.Message, release func()) {
+	defer s.worker.sending.Done()
+	defer release()
+	// Half the wire limit is the fence and the deadline of every write and answer:
+	// what is said after that is said as unknown, well before the watchdog says so.
+	ctx, cancel := context.WithTimeout(s.worker.life, s.limit/2-s.elapsed())
+	defer cancel()
+	fence := func() bool { return s.elapsed() < s.limit/2 }
+	s.record(s.route.Wire.Send(ctx, m, fence, s.late))
+}
+
+func (s send) elapsed() time.Duration { return s.worker.c.Ledger.Now().Sub(s.start) }
+
+// erased ends an attempt whose destination is not there any more.
+func (s send) erased(units int, release func()) {
+	defer s.worker.sending.Done()
+	defer release()
+	o := channel.Outcome{Units: make([]channel.UnitOutcome, units)}
+	for i := range o.Units {
+		o.Units[i] = channel.UnitOutcome{Result: channel.UnitRefused, Code: "erased", At: s.worker.c.Ledger.Now()}
+	}
+	s.record(o)
+}
+
+// late records an answer that came after its waiting had ended.
+func (s send) late(o channel.Outcome) {
+	if s.worker.begin() {
+		defer s.worker.sending.Done()
+		s.record(o)
+	}
+}
+
+// record appends the result. The store may be away for a while; if it stays away the
+// watchdog says OutcomeUnknown in its stead.
+func (s send) record(o channel.Outcome) {
+	w := s.worker
+	command := notification.RecordOutcome{Attempt: s.d.Attempt, Claim: s.claim, At: w.c.Ledger.Now()}
+	for _, p := range o.Units {
+		command.Units = append(command.Units, notification.UnitOutcome{
+			Fate: fates[p.Result], ProviderID: p.ProviderID, Code: p.Code, Transient: p.Transient, Busy: p.Busy, At: p.At,
+		})
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.life), s.limit)
+	defer cancel()
+	for try := 1; ; try++ {
+		_, err := w.c.Notifications.Handle(ctx, s.origin, notification.Stream(s.d.Notification), command)
+		if err == nil {
+			return
+		}
+		if try == resultTries || ctx.Err() != nil {
+			w.c.Log.Error("the result of a send could not be recorded; its watchdog will say that it is unknown",
+				"notification", s.d.Notification, "attempt", s.d.Attempt, "error", err)
+			return
+		}
+		w.pause(ctx, resultPause*time.Duration(try))
+	}
+}
+
+var fates = map[channel.UnitResult]notification.Fate{
+	channel.UnitNotSent: notification.NotSent, channel.UnitAccepted: notification.UnitAccepted,
+	channel.UnitRefused: notification.UnitRefused, channel.UnitLost: notification.UnitLost,
+}

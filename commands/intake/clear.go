@@ -1,0 +1,25 @@
+package intake
+
+import "regexp"
+
+// CheckClear checks a short name that is stored in clear (a label, a reference): its
+// length in bytes, no control characters, and not an address or a phone number.
+func CheckClear(field, value string, limit int) []Problem {
+	var ps problems
+	checkClear(field, value, limit, &ps)
+	return ps
+}
+
+// CheckNote checks a free text that is stored in clear (the reason of a cancel). It is
+// CheckClear, and refuses as well what reads like an address or a number anywhere in it.
+func CheckNote(field, value string, limit int) []Problem {
+	ps := CheckClear(field, value, limit)
+	if len(ps) == 0 && addressWithin.MatchString(value) {
+		return []Problem{{field, "personal_data", "is stored in clear and must not hold an address or a phone number"}}
+	}
+	return ps
+}
+
+// addressWithin finds an @ between characters, or seven digits with nothing but the
+// usual separators between them.
+var addressWithin = regexp.MustCompile(`[^\s]@[^\s]|[0-9](?:[ ./()-]*[0-9]){6}`)

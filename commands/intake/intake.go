@@ -1,0 +1,264 @@
+package intake
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/mail"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nyaruka/phonenumbers/v2"
+
+	"recapito/commands"
+	"recapito/domain/dimension"
+	"recapito/domain/notification"
+	"recapito/domain/personal"
+	"recapito/domain/scenario"
+)
+
+// Limits of a request.
+const (
+	MaxAddressesPerChannel = 10
+	MaxReferenceLength     = 128
+	MaxKeyLength           = 128
+	MaxRecipientLength     = 128
+	MaxSendAhead           = 366 * 24 * time.Hour
+)
+
+// Request is a request as every door takes it.
+type Request struct {
+	Scenario  string
+	Recipient string
+	To        map[string][]string // channel → addresses
+	Fields    map[string]any
+	Priority  string
+	SendAt    time.Time
+	ExpiresAt time.Time
+	Test      bool
+	Campaign  string
+	Reference string
+}
+
+// Problem is one thing wrong with a request: where, which rule, never the value.
+type Problem struct {
+	Field   string // e.g. "to.sms[0]", "fields.day"
+	Code    string
+	Message string
+}
+
+// Invalid is the error of a request that breaks rules: all of them.
+type Invalid struct{ Problems []Problem }
+
+func (e *Invalid) Error() string {
+	texts := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		texts[i] = p.Field + ": " + p.Message
+	}
+	return strings.Join(texts, "; ")
+}
+
+// checkedRequest is a request that holds, normalised.
+type checkedRequest struct {
+	Request
+	version   string
+	brand     string
+	segment   string
+	personal  map[string]string
+	open      map[string]string
+	canonical []byte
+}
+
+type problems []Problem
+
+func (p *problems) add(field, code, format string, args ...any) {
+	*p = append(*p, Problem{Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
+}
+
+// check answers the request normalised, or everything that is wrong with it.
+func (n *Intake) check(tenant, key string, r Request) (*checkedRequest, error) {
+	var ps problems
+	c := &checkedRequest{Request: r}
+	n.checkScenario(tenant, c, &ps)
+	n.checkAddresses(c, &ps)
+	if c.Priority == "" {
+		c.Priority = notification.DefaultPriority
+	}
+	if !slices.Contains(notification.Priorities, c.Priority) {
+		ps.add("priority", "invalid_value", "must be one of %s", strings.Join(notification.Priorities, ", "))
+	}
+	if len(r.Recipient) > MaxRecipientLength {
+		ps.add("recipient", "too_long", "must have at most %d bytes", MaxRecipientLength)
+	}
+	checkClear("campaign", r.Campaign, scenario.MaxNameLength, &ps)
+	if r.Campaign != "" && len(r.Campaign) <= scenario.MaxNameLength && !scenario.ValidLabel(r.Campaign) {
+		ps.add("campaign", "invalid_value", "must be letters, digits and any of . _ -, and begin with a letter or a digit")
+	}
+	checkClear("reference", r.Reference, MaxReferenceLength, &ps)
+	checkClear("Idempotency-Key", key, MaxKeyLength, &ps)
+	if len(ps) > 0 {
+		return nil, &Invalid{Problems: ps}
+	}
+	var err error
+	if c.canonical, err = c.canonicalForm(); err != nil {
+		return nil, fmt.Errorf("writing the canonical request: %w", err)
+	}
+	return c, nil
+}
+
+func (n *Intake) checkScenario(tenant string, c *checkedRequest, ps *problems) {
+	if c.Scenario == "" {
+		ps.add("scenario", "missing_field", "is required")
+		return
+	}
+	s, ok := n.c.Scenarios.Scenario(tenant, c.Scenario)
+	if !ok {
+		ps.add("scenario", "unknown_scenario", "there is no such scenario; GET /v1/scenarios lists them")
+		return
+	}
+	c.version, c.brand, c.segment = s.Version, s.Brand, s.Segment
+	var wrong []scenario.FieldProblem
+	c.personal, c.open, wrong = s.CheckFields(c.Fields)
+	for _, p := range wrong {
+		ps.add(p.Field, string(p.Code), "%s", p.Message)
+	}
+}
+
+func (n *Intake) checkAddresses(c *checkedRequest, ps *problems) {
+	to := map[string][]string{}
+	for _, channel := range sortedKeys(c.To) {
+		addresses := c.To[channel]
+		field := "to." + channel
+		route, ok := n.c.Routes.For(channel)
+		if !ok {
+			ps.add("to", "unknown_channel", "names a channel that has no route")
+			continue
+		}
+		if len(addresses) == 0 || len(addresses) > MaxAddressesPerChannel {
+			ps.add(field, "invalid_value", "must hold 1 to %d addresses", MaxAddressesPerChannel)
+			continue
+		}
+		for i, a := range addresses {
+			normal, err := route.Kind.Address.Normalise(a)
+			if err != nil {
+				ps.add(fmt.Sprintf("%s[%d]", field, i), "invalid_address", "%s", err)
+				continue
+			}
+			if !slices.Contains(to[channel], normal) {
+				to[channel] = append(to[channel], normal)
+			}
+		}
+	}
+	if len(c.To) == 0 {
+		ps.add("to", "missing_field", "is required: no address is known for the recipient")
+	}
+	c.To = to
+}
+
+// checkTimes is apart from check: a request repeated under its idempotency key is
+// answered with its notification even after its times have passed.
+func (c *checkedRequest) checkTimes(now time.Time) error {
+	var ps problems
+	c.timeProblems(now, &ps)
+	if len(ps) > 0 {
+		return &Invalid{Problems: ps}
+	}
+	return nil
+}
+
+func (c *checkedRequest) timeProblems(now time.Time, ps *problems) {
+	if c.SendAt.After(now.Add(MaxSendAhead)) {
+		ps.add("send_at", "invalid_value", "must be at most 366 days ahead")
+	}
+	if c.ExpiresAt.IsZero() {
+		return
+	}
+	if !c.ExpiresAt.After(now) {
+		ps.add("expires_at", "invalid_value", "must be in the future")
+	}
+	if !c.ExpiresAt.After(c.SendAt) {
+		ps.add("expires_at", "invalid_value", "must be after send_at")
+	}
+	if c.ExpiresAt.After(now.Add(2 * MaxSendAhead)) {
+		ps.add("expires_at", "invalid_value", "must be at most 732 days ahead")
+	}
+}
+
+// checkClear checks a member that is stored in clear: it must not be personal data.
+func checkClear(field, value string, limit int, ps *problems) {
+	switch {
+	case len(value) > limit:
+		ps.add(field, "too_long", "must have at most %d bytes", limit)
+	case strings.ContainsFunc(value, func(r rune) bool { return r < 0x20 || r == 0x7f }):
+		ps.add(field, "invalid_value", "must not hold control characters")
+	case looksPersonal(value):
+		ps.add(field, "personal_data", "is stored in clear and must not be an address or a phone number")
+	}
+}
+
+func looksPersonal(value string) bool {
+	if _, err := mail.ParseAddress(value); err == nil {
+		return true
+	}
+	trimmed := strings.TrimSpace(value)
+	if rest, ok := strings.CutPrefix(trimmed, "00"); ok {
+		trimmed = "+" + rest
+	}
+	if !strings.HasPrefix(trimmed, "+") {
+		return false
+	}
+	number, err := phonenumbers.Parse(trimmed, "")
+	return err == nil && phonenumbers.IsPossibleNumber(number)
+}
+
+// canonicalForm is what the request's HMAC is over: the same for requests that mean
+// the same. encoding/json sorts map keys.
+func (c *checkedRequest) canonicalForm() ([]byte, error) {
+	return json.Marshal(struct {
+		Scenario, Recipient, Priority, Reference string
+		To                                       map[string][]string
+		Personal, Open                           map[string]string
+		SendAt, ExpiresAt                        time.Time
+		Test                                     bool
+		Campaign                                 string `json:",omitempty"` // younger than the others: without it, the form is as it was
+	}{
+		c.Scenario, c.Recipient, c.Priority, c.Reference, c.To, c.personal, c.open,
+		c.SendAt.UTC(), c.ExpiresAt.UTC(), c.Test, c.Campaign,
+	})
+}
+
+func (c *checkedRequest) addresses() []commands.Address {
+	var all []commands.Address
+	for _, channel := range sortedKeys(c.To) {
+		for _, a := range c.To[channel] {
+			all = append(all, commands.Address{Channel: channel, Value: a})
+		}
+	}
+	return all
+}
+
+func (c *checkedRequest) command(tenant, key string, ref personal.Ref, mac []byte, now time.Time) notification.Request {
+	to := map[string][]personal.Value{}
+	for channel, addresses := range c.To {
+		for _, a := range addresses {
+			to[channel] = append(to[channel], personal.New(ref, a))
+		}
+	}
+	fields := map[string]personal.Value{}
+	for name, v := range c.personal {
+		fields[name] = personal.New(ref, v)
+	}
+	return notification.Request{
+		OfNotification: dimension.OfNotification{Scenario: c.Scenario, Version: c.version, Brand: c.brand, Segment: c.segment, Campaign: c.Campaign, Priority: c.Priority, Test: c.Test},
+		Tenant:         tenant, Person: ref, To: to, Fields: fields, OpenFields: c.open, SendAt: c.SendAt, ExpiresAt: c.ExpiresAt, Reference: c.Reference, IdempotencyKey: key, RequestHMAC: mac, At: now,
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

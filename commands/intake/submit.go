@@ -1,0 +1,116 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"recapito/commands"
+	"recapito/commands/channel"
+	"recapito/domain/event"
+	"recapito/domain/notification"
+)
+
+// Config is what the intake acts on.
+type Config struct {
+	Ledger        *commands.Ledger
+	Notifications *commands.Notifications
+	Persons       commands.Persons
+	Scenarios     commands.Scenarios
+	Routes        channel.Routes
+}
+
+// Intake accepts requests, whichever listener they come from.
+type Intake struct{ c Config }
+
+// New returns an intake.
+func New(c Config) *Intake { return &Intake{c} }
+
+// Accepted answers a request.
+type Accepted struct {
+	ID       string
+	State    notification.State
+	Position event.Position // read models at or past it know of this command
+	Created  bool           // false: the idempotency key had been used with the same request
+}
+
+// ErrErased: the idempotency key belongs to a request of a person since erased.
+var ErrErased = &event.Rule{Code: "erased", Message: "the idempotency key or an address belongs to a person whose data has been erased"}
+
+// Submit accepts a request: when it returns, the request and the person's key are
+// durable. Errors: *Invalid, notification.ErrKeyReused, ErrErased.
+func (n *Intake) Submit(ctx context.Context, o commands.Origin, key string, r Request) (Accepted, error) {
+	checked, err := n.check(o.Tenant, key, r)
+	if err != nil {
+		return Accepted{}, err
+	}
+	return n.accept(ctx, o, key, checked)
+}
+
+// accept takes a request whose form has been checked.
+func (n *Intake) accept(ctx context.Context, o commands.Origin, key string, checked *checkedRequest) (Accepted, error) {
+	id := ""
+	if key != "" {
+		id = notification.IDFor(o.Tenant, key)
+		if done, err := n.repeated(ctx, o, id, checked); done != nil || err != nil {
+			return accepted(done), err
+		}
+	} else {
+		v7, err := uuid.NewV7()
+		if err != nil {
+			return Accepted{}, fmt.Errorf("making an id: %w", err)
+		}
+		id = v7.String()
+	}
+	if err := checked.checkTimes(n.c.Ledger.Now()); err != nil {
+		return Accepted{}, err
+	}
+	ref, err := n.c.Persons.ClaimPerson(ctx, o.Tenant, checked.Recipient, checked.addresses())
+	if errors.Is(err, commands.ErrTwoPersons) {
+		return Accepted{}, &Invalid{Problems: []Problem{{"to", "two_persons", "its addresses belong to different persons"}}}
+	}
+	if errors.Is(err, commands.ErrKeyErased) {
+		return Accepted{}, ErrErased
+	}
+	if err != nil {
+		return Accepted{}, fmt.Errorf("claiming the person: %w", err)
+	}
+	mac, err := n.c.Persons.RequestHMAC(ctx, o.Tenant, ref, checked.canonical)
+	if err != nil {
+		return Accepted{}, fmt.Errorf("authenticating the request: %w", err)
+	}
+	o.Correlation, o.Test = id, checked.Test
+	res, err := n.c.Notifications.HandleNew(ctx, o, notification.Stream(id), checked.command(o.Tenant, key, ref, mac, n.c.Ledger.Now()))
+	if err != nil {
+		return Accepted{}, err
+	}
+	return Accepted{ID: id, State: res.State, Position: res.Position, Created: len(res.Events) > 0}, nil
+}
+
+// repeated answers a request whose idempotency key was used before: nil if it was not.
+func (n *Intake) repeated(ctx context.Context, o commands.Origin, id string, c *checkedRequest) (*Accepted, error) {
+	l, err := n.c.Notifications.Load(ctx, notification.Stream(id))
+	if err != nil || !l.Exists {
+		return nil, err
+	}
+	mac, err := n.c.Persons.RequestHMAC(ctx, o.Tenant, l.State.Requested.Person, c.canonical)
+	if errors.Is(err, commands.ErrKeyErased) {
+		return nil, ErrErased
+	}
+	if err != nil {
+		return nil, fmt.Errorf("authenticating the request: %w", err)
+	}
+	if _, err := notification.Decide(l.State, notification.Request{RequestHMAC: mac}); err != nil {
+		return nil, err
+	}
+	return &Accepted{ID: id, State: l.State, Position: l.Position}, nil
+}
+
+func accepted(a *Accepted) Accepted {
+	if a == nil {
+		return Accepted{}
+	}
+	return *a
+}

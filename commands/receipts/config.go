@@ -1,0 +1,17 @@
+package receipts
+
+import (
+	"log/slog"
+
+	"recapito/commands"
+	"recapito/commands/channel"
+)
+
+// Config is what the receiver and the matcher act on.
+type Config struct {
+	Ledger   *commands.Ledger
+	Receipts *commands.Receipts
+	Tokens   commands.Tokens
+	Routes   channel.Routes
+	Log      *slog.Logger
+}
