@@ -31,8 +31,10 @@ type Peer struct {
 	Message func(n, units int) channel.Message
 	// MaxUnits is the most units a message makes; 1 if the channel has none.
 	MaxUnits int
-	// TooLong is a document of more units than that; zero if any fits.
-	TooLong content.Document
+	// TooLong is a document that is over the channel's limit; zero if any fits. TooLongCode
+	// is the code of the rule that it breaks; text_too_long if it is empty.
+	TooLong     content.Document
+	TooLongCode string
 	// Capacity is how many units Acquire gives at once.
 	Capacity int
 	// Behave sets how the far side treats what comes from now on.

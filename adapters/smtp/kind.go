@@ -1,0 +1,23 @@
+package smtp
+
+import (
+	"recapito/commands/channel"
+	"recapito/domain/address"
+	"recapito/domain/content"
+)
+
+// Kind is the channel "email" over SMTP.
+var Kind = channel.Kind{
+	Name:     "email",
+	Doc:      "e-mail through smart hosts, by SMTP",
+	Address:  address.Email,
+	Content:  content.Email,
+	Sender:   checkSender,
+	Settings: func() channel.Settings { return defaults() },
+	Codes:    codes,
+}
+
+func checkSender(sender string) error {
+	_, err := ParseSender(sender)
+	return err
+}

@@ -1,0 +1,222 @@
+package smtp
+
+import (
+	"context"
+	"errors"
+
+	"github.com/emersion/go-smtp"
+
+	"recapito/commands/channel"
+	"recapito/domain/event"
+)
+
+// Send implements channel.Channel.
+func (r *Route) Send(ctx context.Context, m channel.Message, fence func() bool, late func(channel.Outcome)) channel.Outcome {
+	if !r.begin() {
+		return r.outcome(channel.UnitOutcome{})
+	}
+	defer r.working.Done()
+	e, err := r.compose(m)
+	if err != nil {
+		o := channel.UnitOutcome{Result: channel.UnitRefused, Code: CodeInvalidContent}
+		var broken *event.Rule
+		if errors.As(err, &broken) {
+			o.Code = broken.Code
+		}
+		return r.outcome(o)
+	}
+	var o channel.UnitOutcome // not sent, unless a host refuses it
+	for _, h := range r.hosts {
+		if h.state() != nil {
+			continue
+		}
+		t := transaction{route: r, host: h, envelope: e, fence: fence, late: late}
+		if o = worse(o, t.run(ctx)); !t.next || ctx.Err() != nil {
+			break
+		}
+	}
+	return r.outcome(o)
+}
+
+// worse returns what is known after another host: that nothing could be sent there does
+// not undo what the host before it answered.
+func worse(before, now channel.UnitOutcome) channel.UnitOutcome {
+	if now.Result == channel.UnitNotSent {
+		return before
+	}
+	return now
+}
+
+func (r *Route) outcome(o channel.UnitOutcome) channel.Outcome {
+	o.At = r.now()
+	return channel.Outcome{Units: []channel.UnitOutcome{o}}
+}
+
+// transaction is one message over one host.
+type transaction struct {
+	route    *Route
+	host     *host
+	session  *session
+	envelope envelope
+	fence    func() bool
+	late     func(channel.Outcome)
+	// next is whether another host may be tried: nothing of the content was sent here, and
+	// what went wrong concerns this host.
+	next bool
+}
+
+func (t *transaction) run(ctx context.Context) channel.UnitOutcome {
+	s, err := t.host.get(ctx)
+	if err != nil {
+		return t.hostFailed(ctx, err)
+	}
+	t.session = s
+	stopped := s.until(ctx)
+	content, o, usable := t.begin(ctx)
+	if content == nil {
+		if stopped() && usable { // else the end of ctx may close it under another message
+			t.host.put(s)
+		} else {
+			s.close()
+		}
+		return o
+	}
+	if _, err := content.Write(t.envelope.data); err != nil {
+		stopped()
+		return t.cut(ctx, err)
+	}
+	// From here on the connection outlives ctx: it may bring the answer.
+	if !stopped() || ctx.Err() != nil || !t.fence() {
+		s.close() // without the final dot nothing is accepted
+		return channel.UnitOutcome{}
+	}
+	return t.finish(ctx, content)
+}
+
+// begin gets the host ready for the content. Without a writer the outcome holds, and
+// usable is whether the session can take another message.
+func (t *transaction) begin(ctx context.Context) (content *smtp.DataCommand, o channel.UnitOutcome, usable bool) {
+	c, e := t.session.client, t.envelope
+	if offered, _ := c.Extension("SMTPUTF8"); e.utf8 && !offered {
+		t.next = true
+		return nil, channel.UnitOutcome{Result: channel.UnitRefused, Code: CodeNoSMTPUTF8}, true
+	}
+	if ctx.Err() != nil || !t.fence() {
+		return nil, channel.UnitOutcome{}, true
+	}
+	mail := &smtp.MailOptions{Size: int64(len(e.data)), UTF8: e.utf8}
+	var rcpt *smtp.RcptOptions
+	if e.token != "" {
+		mail.Return, mail.EnvelopeID = smtp.DSNReturnHeaders, e.token
+		rcpt = &smtp.RcptOptions{
+			Notify:                []smtp.DSNNotify{smtp.DSNNotifySuccess, smtp.DSNNotifyFailure, smtp.DSNNotifyDelayed},
+			OriginalRecipientType: smtp.DSNAddressTypeRFC822, OriginalRecipient: e.to,
+		}
+		if !ascii(e.to) {
+			rcpt.OriginalRecipientType = smtp.DSNAddressTypeUTF8
+		}
+	}
+	err := c.Mail(e.from, mail)
+	if err == nil {
+		err = c.Rcpt(e.to, rcpt)
+	}
+	if err == nil {
+		content, err = c.Data()
+	}
+	if err != nil {
+		o, usable = t.refused(ctx, err)
+		return nil, o, usable
+	}
+	return content, channel.UnitOutcome{}, true
+}
+
+// refused judges what went wrong before the content.
+func (t *transaction) refused(ctx context.Context, err error) (o channel.UnitOutcome, usable bool) {
+	var refused *smtp.SMTPError
+	if !errors.As(err, &refused) || refused.Code/100 < 4 || ofHost(refused) {
+		return t.hostFailed(ctx, err), false
+	}
+	t.host.set(nil)
+	return judge(refused), true
+}
+
+// hostFailed takes the host out of use, unless it was only ctx that ended.
+func (t *transaction) hostFailed(ctx context.Context, err error) channel.UnitOutcome {
+	if ctx.Err() != nil {
+		return channel.UnitOutcome{}
+	}
+	t.next = true
+	t.host.failed(err)
+	var refused *smtp.SMTPError
+	if errors.As(err, &refused) && ofHost(refused) {
+		return judge(refused)
+	}
+	return channel.UnitOutcome{} // no host judged the message
+}
+
+// cut judges a connection that was lost within the content. It counts as a try: a host
+// that fails on a message would be given it for ever.
+func (t *transaction) cut(ctx context.Context, err error) channel.UnitOutcome {
+	t.session.close()
+	if ctx.Err() != nil {
+		return channel.UnitOutcome{}
+	}
+	t.host.failed(err)
+	return channel.UnitOutcome{Result: channel.UnitRefused, Code: CodeConnectionLost, Transient: true}
+}
+
+// finish sends the final dot and waits for the answer, after ctx in another goroutine.
+func (t *transaction) finish(ctx context.Context, content *smtp.DataCommand) channel.UnitOutcome {
+	answer := make(chan error, 1)
+	t.route.working.Go(func() {
+		_, err := content.CloseWithResponse()
+		answer <- err
+	})
+	select {
+	case err := <-answer:
+		return t.settle(err)
+	case <-ctx.Done():
+	}
+	lost := channel.UnitOutcome{Result: channel.UnitLost}
+	if t.late == nil {
+		t.session.close()
+		return lost
+	}
+	select {
+	case t.route.late <- struct{}{}:
+	default: // too many wait already
+		t.session.close()
+		return lost
+	}
+	t.route.working.Go(func() {
+		defer func() { <-t.route.late }()
+		if o := t.settle(<-answer); o.Result != channel.UnitLost {
+			t.late(t.route.outcome(o))
+		}
+	})
+	return lost
+}
+
+// settle judges the answer to the final dot, and keeps or closes the session.
+func (t *transaction) settle(err error) channel.UnitOutcome {
+	t.session.messages++
+	var answered *smtp.SMTPError
+	isAnswer := errors.As(err, &answered)
+	switch {
+	case err == nil, isAnswer && answered.Code/100 == 2:
+		t.host.set(nil)
+		t.host.put(t.session)
+		return channel.UnitOutcome{Result: channel.UnitAccepted, ProviderID: t.envelope.id}
+	case isAnswer && answered.Code/100 >= 4:
+		if ofHost(answered) {
+			t.session.close()
+			t.host.failed(err)
+		} else {
+			t.host.set(nil)
+			t.host.put(t.session)
+		}
+		return judge(answered)
+	}
+	t.session.close()
+	return channel.UnitOutcome{Result: channel.UnitLost}
+}
