@@ -22,6 +22,8 @@ import (
 // patience is how long Wait waits for what must happen.
 const patience = 20 * time.Second
 
+const readBufferBytes = 64 << 10
+
 // Message is a message as it reached the server.
 type Message struct {
 	From, To string
@@ -294,6 +296,12 @@ func (l *tracking) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
+	}
+	// A client's write of much content then waits for the server to read it.
+	if tcp, ok := c.(*net.TCPConn); ok {
+		if err := tcp.SetReadBuffer(readBufferBytes); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
 	}
 	l.server.mu.Lock()
 	defer l.server.mu.Unlock()
