@@ -137,8 +137,8 @@ func TestACallThatCannotBeRecordedIsRefused(t *testing.T) {
 	}
 }
 
-// The events that tell of a call name an operation there is.
-func TestToldOperations(t *testing.T) {
+// The events that record a call name an operation that there is, with a status that it has.
+func TestOperationsOfRecordingEvents(t *testing.T) {
 	var page struct {
 		Paths map[string]map[string]struct {
 			ID        string         `json:"operationId"`
@@ -146,21 +146,26 @@ func TestToldOperations(t *testing.T) {
 		} `json:"paths"`
 	}
 	newWorld(t).call("GET", "/openapi.json", "").into(t, &page)
-	types := audit.TellingTypes()
+	types := audit.RecordingTypes()
 	if len(types) == 0 {
-		t.Error("no event tells of a call")
+		t.Error("no event records a call")
 	}
+	all := api.Operations()
 	for _, typ := range types {
-		o, status, _ := audit.Told(typ, audit.LocalActor)
+		name, _ := audit.OperationOf(typ, audit.LocalActor)
+		o := all[name]
 		there := page.Paths[o.Path][strings.ToLower(o.Method)]
-		if _, answered := there.Responses[fmt.Sprint(status)]; there.ID != o.ID || !answered {
-			t.Errorf("%s tells of %s, answered %d; there is %q", typ, o.ID, status, there.ID)
+		if _, returned := there.Responses[fmt.Sprint(o.Status)]; there.ID != name || !returned {
+			t.Errorf("%s records %s with status %d; there is %q", typ, name, o.Status, there.ID)
 		}
 	}
-	if _, _, by := audit.Told(types[0], audit.Actor); by {
-		t.Error("an event of the system tells of a call")
+	if o := all["submit"]; o != (api.Operation{Method: "POST", Path: "/v1/notifications", Status: 202}) {
+		t.Errorf("submit is %+v", o)
+	}
+	if _, by := audit.OperationOf(types[0], audit.Actor); by {
+		t.Error("an event of the system records a call")
 	}
 	if got, want := audit.Stream(tenant.System, time.Unix(0, 0)), "audit-_-19700101"; got != want {
-		t.Errorf("stream of nobody's calls: %s", got)
+		t.Errorf("the stream of calls without a known key: %s", got)
 	}
 }

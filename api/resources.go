@@ -47,3 +47,22 @@ func (s *Server) allowPath(suffix string, timeout time.Duration) {
 
 // OpenAPI is the description of every operation that was added so far.
 func (s *Server) OpenAPI() *huma.OpenAPI { return s.api.OpenAPI() }
+
+// Operation is where an operation is served, and the status of a call that succeeded.
+type Operation struct {
+	Method, Path string
+	Status       int
+}
+
+// Operations are the operations of this package's resources, by id.
+func Operations() map[string]Operation {
+	all := map[string]Operation{}
+	for path, item := range newServer(Options{}).OpenAPI().Paths {
+		for method, op := range map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodDelete: item.Delete} {
+			if op != nil {
+				all[op.OperationID] = Operation{method, path, max(op.DefaultStatus, http.StatusOK)}
+			}
+		}
+	}
+	return all
+}

@@ -13,17 +13,27 @@ import (
 	"recapito/readmodels"
 )
 
+// Operation is an operation of the API as the table shows it, and the status of a call that
+// succeeded.
+type Operation struct {
+	Method, Path string
+	Status       int
+}
+
+// Operations are those of the API, by name.
+type Operations map[string]Operation
+
 // AuditLog is the projection audit_log: every call of the API, one row.
-func AuditLog(codec *event.Codec) Projection {
+func AuditLog(codec *event.Codec, operations Operations) Projection {
 	return Projection{Table: readmodels.AuditTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, int, error) {
-		return callRows(codec, events)
+		return callRows(codec, operations, events)
 	}}
 }
 
-func callRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, int, error) {
+func callRows(codec *event.Codec, operations Operations, events []LedgerEvent) ([]readmodels.Row, int, error) {
 	var rows []readmodels.Row
 	for i, e := range events {
-		calls, err := AuditRows(codec, e)
+		calls, err := AuditRows(codec, operations, e)
 		if err != nil {
 			return rows, i, err
 		}
@@ -36,9 +46,9 @@ func callRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, int, 
 
 // AuditRows returns the calls that an event records. *Corrupt if it is one that should
 // and cannot be read.
-func AuditRows(codec *event.Codec, e LedgerEvent) ([]readmodels.AuditRow, error) {
+func AuditRows(codec *event.Codec, operations Operations, e LedgerEvent) ([]readmodels.AuditRow, error) {
 	recorded := strings.HasPrefix(e.Stream, audit.StreamPrefix)
-	if !recorded && !audit.Tells(e.Type) {
+	if !recorded && !audit.RecordsCall(e.Type) {
 		return nil, nil
 	}
 	m, err := e.metadata()
@@ -46,13 +56,14 @@ func AuditRows(codec *event.Codec, e LedgerEvent) ([]readmodels.AuditRow, error)
 		return nil, corrupt(e.Recorded, "its metadata name no tenant")
 	}
 	if !recorded {
-		o, status, by := audit.Told(e.Type, m.Actor)
+		operation, by := audit.OperationOf(e.Type, m.Actor)
 		if !by {
 			return nil, nil
 		}
+		o := operations[operation]
 		row := readmodels.AuditRow{
 			Tenant: m.Tenant, At: storable(m.RecordedAt), ID: e.ID, Seq: e.Seq, Actor: m.Actor,
-			Operation: o.ID, Method: o.Method, Path: o.Path, Status: uint16(status),
+			Operation: operation, Method: o.Method, Path: o.Path, Status: uint16(o.Status),
 			Correlation: m.CorrelationID, Traceparent: m.Traceparent, Via: readmodels.ViaEvent,
 		}
 		if id, is := strings.CutPrefix(e.Stream, notification.StreamPrefix); is {

@@ -17,9 +17,9 @@ type Projection struct {
 func (p Projection) Name() string { return p.Table.Projection }
 
 // All returns every projection, in the order in which they are listed. codec is of every
-// ledger event.
-func All(codec *event.Codec) []Projection {
-	return []Projection{Events(), EDR(codec), Notifications(codec), Accounting(codec), Rollups(codec), AuditLog(codec)}
+// ledger event; operations are those of the API.
+func All(codec *event.Codec, operations Operations) []Projection {
+	return []Projection{Events(), EDR(codec), Notifications(codec), Accounting(codec), Rollups(codec), AuditLog(codec, operations)}
 }
 
 // Names are those of the projections, in the order in which they are listed.
@@ -27,7 +27,7 @@ var Names = names()
 
 func names() []string {
 	var all []string
-	for _, p := range All(nil) {
+	for _, p := range All(nil, nil) {
 		all = append(all, p.Name())
 	}
 	return all

@@ -29,7 +29,7 @@ func BenchmarkRows(b *testing.B) {
 			}})
 		}
 	}
-	all := All(codec)
+	all := All(codec, nil)
 	run := func(b *testing.B, projections ...Projection) {
 		b.ReportAllocs()
 		for b.Loop() {

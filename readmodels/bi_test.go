@@ -76,7 +76,7 @@ func projectBI(engineURL string) error {
 	}
 	defer func() { _ = conn.Close() }()
 	p, err := follow.New(follow.Config{
-		Projections: projections.All(codec), Source: log, Checkpoints: log, Target: follow.ClickHouse(conn, nil), Log: slog.New(slog.DiscardHandler),
+		Projections: projections.All(codec, nil), Source: log, Checkpoints: log, Target: follow.ClickHouse(conn, nil), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err

@@ -96,7 +96,7 @@ func Open(ctx context.Context, c config.Config, scenarios *scenariofile.Set, log
 		return nil, err
 	}
 	if l.Projections, err = follow.New(follow.Config{
-		Projections: projections.All(l.codec),
+		Projections: projections.All(l.codec, operations()),
 		Source:      l.Engines.Events, Checkpoints: l.Engines.Events, Target: follow.ClickHouse(l.Engines.Read, l.Engines.createDatabase),
 		Log: log, Now: time.Now, Lease: l.projectionLease(),
 	}); err != nil {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"time"
 
+	"recapito/api"
 	"recapito/api/reports"
 	"recapito/api/reports/export"
+	"recapito/projections"
 	"recapito/projections/marks"
 	"recapito/readmodels"
 )
@@ -113,4 +115,13 @@ func (r readings) Resolve(ctx context.Context, asOf time.Time) (export.Cut, erro
 		return export.Cut{}, &reports.NoPast{First: before.First}
 	}
 	return export.Cut{Seq: cut.Seq, Time: cut.MarkTime}, err
+}
+
+// operations are those of the API, for the projection of its calls.
+func operations() projections.Operations {
+	all := projections.Operations{}
+	for id, o := range api.Operations() {
+		all[id] = projections.Operation(o)
+	}
+	return all
 }

@@ -19,7 +19,7 @@ const settleWithin = 2 * time.Minute
 // hold once they have caught up.
 func (l *Instance) reconciler(progress func(reconcile.Progress)) *reconcile.Reconciler {
 	return &reconcile.Reconciler{
-		Source: l.Engines.Events, Codec: l.codec, Conn: l.Engines.Read, Progress: progress,
+		Source: l.Engines.Events, Codec: l.codec, Operations: operations(), Conn: l.Engines.Read, Progress: progress,
 		Cut: func(ctx context.Context) (uint64, error) {
 			settling, cancel := context.WithTimeout(ctx, settleWithin)
 			defer cancel()

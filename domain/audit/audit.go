@@ -1,12 +1,14 @@
 // Package audit is the record of who called what on the API, as far as no other event
-// tells it: reads, what was refused, what was asked for again. A call that appended an
-// event is told by that event; Told says of which.
+// records it: reads, refusals, repeated requests. A call that appended an event is recorded
+// by that event; OperationOf returns which call it was.
 //
 // Nothing of what was sent stands here: no path, query, header or body, only what the
 // ledger itself names (operations, templates, ids).
 package audit
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +26,7 @@ const nobody = "_"
 const Actor = "system:audit"
 
 // Stream names the stream of a tenant's calls that were recorded on a day (UTC).
-// tenant.System is for those of nobody who is known.
+// tenant.System is for calls without a known key.
 func Stream(of string, day time.Time) string {
 	if of == tenant.System {
 		of = nobody
@@ -34,14 +36,14 @@ func Stream(of string, day time.Time) string {
 
 // Call is one call of the API and what became of it.
 type Call struct {
-	ID           string    `json:"id" doc:"the request's, as its answer named it"`
+	ID           string    `json:"id" doc:"the request's, as its response named it"`
 	At           time.Time `json:"at" doc:"when it came"`
-	Actor        string    `json:"actor,omitempty" doc:"whose key it was; empty: no key, or one that opens nothing"`
+	Actor        string    `json:"actor,omitempty" doc:"whose key it was; empty: no key, or an unknown one"`
 	Operation    string    `json:"operation,omitempty" doc:"as /openapi.json names it; empty: there is no such operation"`
 	Method       string    `json:"method"`
-	Path         string    `json:"path,omitempty" doc:"the operation's template, never what was asked for"`
+	Path         string    `json:"path,omitempty" doc:"the operation's template, never the path itself"`
 	Status       int       `json:"status"`
-	Code         string    `json:"code,omitempty" doc:"of the problem it was answered with"`
+	Code         string    `json:"code,omitempty" doc:"of the problem that was returned"`
 	Notification string    `json:"notification,omitempty" doc:"the id it was about"`
 	Target       string    `json:"target,omitempty" doc:"the API key or projection it was about"`
 	Traceparent  string    `json:"traceparent,omitempty"`
@@ -68,32 +70,23 @@ func (e CallsRecorded) OccurredAt() time.Time { return e.At }
 func Definitions() []event.Definition {
 	return []event.Definition{
 		event.Define[CallsRecorded]("CallsRecorded",
-			event.Doc("Calls of the API that no other event tells of: reads, refusals, repetitions.")),
+			event.Doc("Calls of the API that no other event records: reads, refusals, repetitions.")),
 	}
 }
 
-// Operation is what a call asked for, as /openapi.json names it.
-type Operation struct{ ID, Method, Path string }
-
-// told are the events that tell of the call that appended them.
-var told = map[string]struct {
-	Operation
-	status int
-}{
-	"NotificationRequested": {Operation{"submit", "POST", "/v1/notifications"}, 202},
-	"NotificationCancelled": {Operation{"cancel", "POST", "/v1/notifications/{id}/cancel"}, 200},
-	"TenantKeyCreated":      {Operation{"create-key", "POST", "/v1/keys"}, 201},
-	"TenantKeyRevoked":      {Operation{"revoke-key", "DELETE", "/v1/keys/{id}"}, 200},
+// operations are the events that record the call that appended them, and what was called.
+var operations = map[string]string{
+	"NotificationRequested": "submit",
+	"NotificationCancelled": "cancel",
+	"TenantKeyCreated":      "create-key",
+	"TenantKeyRevoked":      "revoke-key",
 }
 
-// Told answers the call that an event of this type tells of, and what it was answered,
-// if the event was appended by one: actor is the event's.
-func Told(eventType, actor string) (o Operation, status int, by bool) {
-	call, is := told[eventType]
-	if !is || actor != LocalActor && !strings.HasPrefix(actor, KeyActorPrefix) {
-		return Operation{}, 0, false
-	}
-	return call.Operation, call.status, true
+// OperationOf returns the operation whose call an event of this type records, if a call
+// appended it: actor is the event's.
+func OperationOf(eventType, actor string) (operation string, by bool) {
+	operation, by = operations[eventType]
+	return operation, by && (actor == LocalActor || strings.HasPrefix(actor, KeyActorPrefix))
 }
 
 // The actors of calls: the local admin key, and KeyActorPrefix with a key's id.
@@ -102,17 +95,11 @@ const (
 	KeyActorPrefix = "key:"
 )
 
-// Tells says whether events of this type can tell of a call.
-func Tells(eventType string) bool {
-	_, is := told[eventType]
+// RecordsCall reports whether events of this type can record a call.
+func RecordsCall(eventType string) bool {
+	_, is := operations[eventType]
 	return is
 }
 
-// TellingTypes lists the types of events that can tell of a call.
-func TellingTypes() []string {
-	types := make([]string, 0, len(told))
-	for t := range told {
-		types = append(types, t)
-	}
-	return types
-}
+// RecordingTypes lists the types of events that can record a call.
+func RecordingTypes() []string { return slices.Sorted(maps.Keys(operations)) }

@@ -30,7 +30,7 @@ type running struct {
 func project(b *testing.B, log *eventlog.Log, target follow.Target) running {
 	b.Helper()
 	p, err := follow.New(follow.Config{
-		Projections: projections.All(filled.codec), Source: log, Checkpoints: log, Target: target, Log: slog.New(slog.DiscardHandler),
+		Projections: projections.All(filled.codec, nil), Source: log, Checkpoints: log, Target: target, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		b.Fatal(err)

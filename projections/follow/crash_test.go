@@ -67,7 +67,7 @@ func startInstance(t *testing.T, holder string, store *memory, house *warehouse,
 		cancel: cancel, done: make(chan struct{}),
 	}
 	config := follow.Config{
-		Projections: projectionstest.Small(projections.All(codec), modelSpan), BatchEvents: 4,
+		Projections: projectionstest.Small(projections.All(codec, nil), modelSpan), BatchEvents: 4,
 		Source: peer{store, p.chaos}, Checkpoints: peer{store, p.chaos}, Target: stock{house, p.chaos}, Log: slog.New(slog.DiscardHandler),
 	}
 	if holder != "" {
@@ -185,7 +185,7 @@ func (w *warehouse) check(t *testing.T, codec *event.Codec, ledger []event.Recor
 	}
 	var calls []readmodels.AuditRow
 	for seq, r := range ledger {
-		told, err := projections.AuditRows(codec, projections.LedgerEvent{Recorded: r, Seq: uint64(seq)})
+		told, err := projections.AuditRows(codec, nil, projections.LedgerEvent{Recorded: r, Seq: uint64(seq)})
 		if err != nil {
 			t.Fatal(err)
 		}

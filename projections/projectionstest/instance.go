@@ -77,7 +77,7 @@ func (i *Instance) StartOn(conn driver.Conn, target follow.Target) {
 	var err error
 	i.Conn = conn
 	i.P, err = follow.New(follow.Config{
-		Projections: Small(projections.All(i.Author.Codec), i.Span), BatchEvents: i.Batch,
+		Projections: Small(projections.All(i.Author.Codec, nil), i.Span), BatchEvents: i.Batch,
 		Source: i.Store, Checkpoints: i.Store, Target: target, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

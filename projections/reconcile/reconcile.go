@@ -37,7 +37,9 @@ const (
 type Reconciler struct {
 	Source projections.Reader
 	Codec  *event.Codec // of every ledger event
-	Conn   readmodels.Conn
+	// Operations are those that the projections were given.
+	Operations projections.Operations
+	Conn       readmodels.Conn
 	// Cut answers how many ledger events every table holds. nil: all that the store
 	// has when it begins, which is counted.
 	Cut func(ctx context.Context) (uint64, error)
@@ -171,7 +173,7 @@ func (r *Reconciler) tables(whole bool) []compared {
 	accounting.SpanSize, rollups.SpanSize = r.SpanEvents, r.SpanEvents
 	return []compared{
 		eventsCompared(r.Conn, whole),
-		callsCompared(r.Conn, r.Codec, whole),
+		callsCompared(r.Conn, r.Codec, r.Operations, whole),
 		edrCompared(r.Conn, r.Codec, whole),
 		notificationsCompared(r.Conn, r.Codec, whole),
 		accountingCompared(r.Conn, r.Codec, r.PartCells),

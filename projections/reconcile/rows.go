@@ -129,7 +129,7 @@ func eventsCompared(conn readmodels.Conn, whole bool) compared {
 	}
 }
 
-func callsCompared(conn readmodels.Conn, codec *event.Codec, whole bool) compared {
+func callsCompared(conn readmodels.Conn, codec *event.Codec, operations projections.Operations, whole bool) compared {
 	return &rowsCompared[readmodels.AuditRow]{
 		shown: shown[readmodels.AuditRow]{
 			table: "audit_log", whole: whole,
@@ -143,7 +143,7 @@ func callsCompared(conn readmodels.Conn, codec *event.Codec, whole bool) compare
 			if !p.Has(strconv.FormatUint(e.Seq, 10)) {
 				return nil, nil
 			}
-			return projections.AuditRows(codec, e)
+			return projections.AuditRows(codec, operations, e)
 		},
 	}
 }
