@@ -29,34 +29,36 @@ import (
 	"recapito/readmodels"
 )
 
-const (
-	perBatch    = 100
-	wholeWithin = 4 * time.Minute
-)
+const wholeWithin = 4 * time.Minute
 
-// So many notifications are sent while processes die: all of them where the engines are
-// embedded, and elsewhere if RECAPITO_TEST_FULL asks for it.
+// So many notifications are sent while processes die: few by default, all of them where
+// RECAPITO_TEST_FULL or RECAPITO_TEST_KILLS asks for it.
 const (
 	allNotifications = 2000
-	fewNotifications = 500
+	fewNotifications = 300
+	perBatch         = 25
 )
 
 func (w *world) notifications() int {
-	if w.outside() && !thorough("RECAPITO_TEST_FULL") {
+	if !thorough("RECAPITO_TEST_KILLS") {
 		return fewNotifications
 	}
 	return allNotifications * max(1, kills(w.t)/10)
 }
 
-// fewKills is how often a test kills the instance, and how often ClickHouse in it.
-const fewKills = 3
+// fullKills is how often a test kills the instance, and how often ClickHouse in it, if
+// RECAPITO_TEST_FULL asks for it; else it does so once.
+const fullKills = 3
 
 // kills is the same, if RECAPITO_TEST_KILLS does not ask for more.
 func kills(t *testing.T) int {
 	t.Helper()
 	asked := os.Getenv("RECAPITO_TEST_KILLS")
-	if asked == "" {
-		return fewKills
+	switch {
+	case asked == "" && thorough("RECAPITO_TEST_FULL"):
+		return fullKills
+	case asked == "":
+		return 1
 	}
 	n, err := strconv.Atoi(asked)
 	if err != nil {
@@ -77,7 +79,7 @@ func (w *world) troubledSMSC(dir string) (addr string) {
 
 // Nothing that got a 202 is lost, stuck or sent twice, and nothing is wrong in the read
 // models, however often a process dies: the instance and ClickHouse in it, three times
-// each, then both at once, while all tables are rebuilt; or the instance and each engine
+// each (once in the short form), then both at once, while all tables are rebuilt; or the instance and each engine
 // outside.
 func TestKilledThreeTimes(t *testing.T) {
 	inEveryWorld(t, func(t *testing.T, w *world) {
@@ -90,14 +92,17 @@ func TestKilledThreeTimes(t *testing.T) {
 		}
 		var strikes []func()
 		for range kills(t) {
-			strikes = append(strikes, i.rebuild, i.strikeHouse, i.strike)
+			strikes = append(strikes, i.rebuild, i.strikeClickHouse, i.strike)
 		}
 		if w.outside() {
-			strikes = []func(){i.strike, w.store.strike, i.strike, w.broker.strike, w.house.strike, i.strike}
+			strikes = []func(){i.strike, w.store.strike, w.broker.strike, w.clickHouse.strike}
+			if thorough("RECAPITO_TEST_FULL") {
+				strikes = append(strikes, i.strike, i.strike)
+			}
 		}
 		ids := w.sendWhile(strikes, i.client)
 		if !w.outside() {
-			i.strikeHouse()
+			i.strikeClickHouse()
 		}
 		i.now.kill()
 		if w.outside() && w.broker.apache == nil {
@@ -241,11 +246,11 @@ func (s *served) strike() {
 	s.start()
 }
 
-// strikeHouse kills the ClickHouse in it, which it starts again.
-func (s *served) strikeHouse() {
+// strikeClickHouse kills the ClickHouse in it, which it starts again.
+func (s *served) strikeClickHouse() {
 	s.w.t.Helper()
 	eventually(s.w.t, time.Minute, func() error { // one that was killed before is being started
-		pid := houseOf(s.w.t, s.now.cmd.Process.Pid)
+		pid := clickHouseOf(s.w.t, s.now.cmd.Process.Pid)
 		if pid == 0 {
 			return errors.New("it has no ClickHouse")
 		}
@@ -253,8 +258,8 @@ func (s *served) strikeHouse() {
 	})
 }
 
-// houseOf finds the engine among a process's children; 0 if there is none.
-func houseOf(t *testing.T, parent int) int {
+// clickHouseOf finds the engine among a process's children; 0 if there is none.
+func clickHouseOf(t *testing.T, parent int) int {
 	t.Helper()
 	all, err := exec.Command("ps", "-A", "-o", "pid=,ppid=,args=").Output()
 	if err != nil {

@@ -62,7 +62,9 @@ func past(t *testing.T, c *client, ids []string, asOf time.Time) map[string]stri
 	answers := map[string]string{}
 	formats := []string{"json"}
 	for _, f := range export.Formats() {
-		formats = append(formats, f.Name)
+		if thorough("RECAPITO_TEST_FULL") || f.Name == "csv" {
+			formats = append(formats, f.Name)
+		}
 	}
 	for name, a := range pastQuestions(ids) {
 		for _, format := range formats {
@@ -96,7 +98,7 @@ func wholeAnswer(t *testing.T, c *client, a asking) string {
 }
 
 // What was answered as of a time is answered again to the byte, by every report and in
-// every format: when late receipts have come, when the read models were rebuilt, and over
+// every format (JSON and CSV in the short form): when late receipts have come, when the read models were rebuilt, and over
 // a copy of the store with read models of its own.
 func TestAnswersOfThePastAreTheSameBytes(t *testing.T) {
 	t.Parallel()
@@ -173,7 +175,7 @@ func TestAnswersOfThePastAreTheSameBytes(t *testing.T) {
 	t.Cleanup(p.stop)
 	c = newClient(instanceOf(t, p, dir), tenant.Default)
 	again("over a copy")
-	if len(moments) != 3 || len(moments[0].answers) != 48 || slices.Contains(ids, "") {
+	if len(moments) != 3 || len(moments[0].answers) < 24 || slices.Contains(ids, "") {
 		t.Errorf("%d times were asked about, %d questions", len(moments), len(moments[0].answers))
 	}
 }

@@ -30,7 +30,7 @@ type world struct {
 	env []string // of all its processes, beside this one's
 
 	// nil where the instance has them in itself
-	store, broker, house *engine
+	store, broker, clickHouse *engine
 }
 
 // inEveryWorld runs a test with embedded engines, and with engines outside. env is
@@ -48,13 +48,28 @@ func inEveryWorld(t *testing.T, test func(t *testing.T, w *world), env ...string
 	})
 }
 
+// inThoroughWorlds is the same; engines outside only if RECAPITO_TEST_PEERS or
+// RECAPITO_TEST_FULL asks for it.
+func inThoroughWorlds(t *testing.T, test func(t *testing.T, w *world)) {
+	if thorough("RECAPITO_TEST_PEERS") {
+		inEveryWorld(t, test)
+		return
+	}
+	t.Parallel()
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		test(t, &world{t: t, root: dir, dir: dir})
+	})
+}
+
 // engineWorld starts the three engines as processes of their own.
 func engineWorld(t *testing.T, env ...string) *world {
 	t.Helper()
 	root := t.TempDir()
 	w := &world{t: t, root: root, dir: filepath.Join(root, "instance"), env: env}
 	w.store = engineOn(t, filepath.Join(root, "eventstore"), env, "eventlog", "serve", "--data")
-	w.house = engineOn(t, filepath.Join(root, "clickhouse"), env, "clickhouse", "--dir")
+	w.clickHouse = engineOn(t, filepath.Join(root, "clickhouse"), env, "clickhouse", "--dir")
 	if thorough("RECAPITO_TEST_PEERS") && apache.Installed() == nil {
 		w.broker = apacheKafka(t, filepath.Join(root, "kafka"))
 	} else {
@@ -70,7 +85,7 @@ func (w *world) keys() string {
 	if !w.outside() {
 		return ""
 	}
-	return "eventstore: {url: \"" + w.storeURL() + "\"}\nkafka: {brokers: [\"" + w.broker.addr + "\"]}\nclickhouse: {url: \"http://" + w.house.addr + "\"}\n"
+	return "eventstore: {url: \"" + w.storeURL() + "\"}\nkafka: {brokers: [\"" + w.broker.addr + "\"]}\nclickhouse: {url: \"http://" + w.clickHouse.addr + "\"}\n"
 }
 
 // variables name them to a verb without a configuration, beside the world's own.
@@ -80,7 +95,7 @@ func (w *world) variables() []string {
 	}
 	return append([]string{
 		"RECAPITO_EVENTSTORE_URL=" + w.storeURL(), "RECAPITO_KAFKA_BROKERS=" + w.broker.addr,
-		"RECAPITO_CLICKHOUSE_URL=http://" + w.house.addr,
+		"RECAPITO_CLICKHOUSE_URL=http://" + w.clickHouse.addr,
 	}, w.env...)
 }
 
@@ -104,7 +119,7 @@ func (w *world) events() string {
 // has one.
 func (w *world) clickhouse(i instance.RunFile) string {
 	if w.outside() {
-		return w.house.addr
+		return w.clickHouse.addr
 	}
 	return clickhouse.Writer + ":" + i.ClickHousePassword + "@" + i.ClickHouse
 }
@@ -112,7 +127,7 @@ func (w *world) clickhouse(i instance.RunFile) string {
 // stop stops the engines outside.
 func (w *world) stop() {
 	w.t.Helper()
-	for _, e := range []*engine{w.store, w.broker, w.house} {
+	for _, e := range []*engine{w.store, w.broker, w.clickHouse} {
 		if e != nil {
 			e.stop()
 		}
@@ -122,7 +137,7 @@ func (w *world) stop() {
 // said is all that the engines outside printed.
 func (w *world) said() string {
 	var b strings.Builder
-	for _, e := range []*engine{w.store, w.broker, w.house} {
+	for _, e := range []*engine{w.store, w.broker, w.clickHouse} {
 		if e != nil {
 			for _, p := range e.all {
 				b.WriteString(p.out.String())
@@ -135,7 +150,7 @@ func (w *world) said() string {
 // wipe deletes the broker's and ClickHouse's folders; the instance is stopped.
 func (w *world) wipe() {
 	w.t.Helper()
-	for name, e := range map[string]*engine{"kafka": w.broker, "clickhouse": w.house} {
+	for name, e := range map[string]*engine{"kafka": w.broker, "clickhouse": w.clickHouse} {
 		dir := filepath.Join(w.dir, name)
 		if e != nil {
 			e.stop()
