@@ -42,8 +42,8 @@ type Call struct {
 	traceparent  string
 	began        time.Time
 	place        *calls.Place // in the record; nil: none is needed, or there was none
-	code         Code         // of the problem it is answered with
-	told         bool         // an event of its own tells of it
+	code         Code         // of the problem that is returned
+	eventful     bool         // an event of its own records it
 	recorded     bool
 	logged       atomic.Bool // its fault is logged already
 }
@@ -95,7 +95,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 	})
 }
 
-// recovered answers for a panic. What was panicked with may hold what was sent, so only
+// recovered returns a problem after a panic. What was panicked with may hold what was sent, so only
 // its type is logged, and the message of the runtime's own errors, which name no values.
 func (s *Server) recovered(w middleware.WrapResponseWriter, r *http.Request, c *Call, v any) {
 	if r.Context().Err() != nil && w.Status() != 0 {

@@ -3,7 +3,7 @@
 //
 // Promises: every refusal is a problem+json (RFC 9457) with a stable code
 // (docs/errors.md) and the place of every broken rule, and never repeats what was sent;
-// another tenant's notification answers exactly like an absent one; nothing that was
+// another tenant's notification is returned exactly like an absent one; nothing that was
 // sent is logged but the id of a notification. An accepted request (202) is durable.
 //
 // Who may call: every path under /v1 needs an API key. A tenant's key works for its

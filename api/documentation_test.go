@@ -150,7 +150,7 @@ func TestOpenAPIListsEveryRoute(t *testing.T) {
 					t.Errorf("%s: the parameter %s is not described", route, name[1])
 				}
 			}
-			// What is described answers: anything but 404 and 405 without a body that fits.
+			// What is described returns: anything but 404 and 405 without a body that fits.
 			if strings.Contains(path, "{") {
 				continue
 			}

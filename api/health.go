@@ -16,7 +16,7 @@ type Check struct {
 	// Required: without it nothing can be accepted, so the instance is not ready. Else
 	// it is degraded: what is accepted waits in the ledger for the engine.
 	Required bool
-	// Probe answers how the engine is: a detail for operators, who need no key to see
+	// Probe returns how the engine is: a detail for operators, who need no key to see
 	// it (no addresses, no credentials), and an error, which is only logged, if it does
 	// not answer. It should end when ctx does.
 	Probe func(ctx context.Context) (detail string, err error)
@@ -107,7 +107,7 @@ func (h *health) probe(ctx context.Context, c Check) engineBody {
 	select {
 	case a = <-answers:
 	case <-ctx.Done():
-		a = answer{"does not answer", ctx.Err()}
+		a = answer{"does not respond", ctx.Err()}
 	}
 	was, known := h.last.Engines[c.Name]
 	if a.err == nil {
@@ -120,7 +120,7 @@ func (h *health) probe(ctx context.Context, c Check) engineBody {
 		h.log.Warn("health: an engine is down", "engine", c.Name, "error", a.err)
 	}
 	if a.detail == "" {
-		a.detail = "does not answer"
+		a.detail = "does not respond"
 	}
 	return engineBody{engineDown, a.detail}
 }

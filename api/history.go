@@ -29,7 +29,7 @@ type historyBody struct {
 // HistoryEvent is an event as the audit trail shows it: what, when, who, why.
 type HistoryEvent struct {
 	Revision   event.Revision `json:"revision"`
-	Position   event.Position `json:"position,omitempty" doc:"In the event store. Left out of what is told as of a time: a copy of the store has others."`
+	Position   event.Position `json:"position,omitempty" doc:"In the event store. Left out as of a time: a copy of the store has others."`
 	EventID    string         `json:"event_id"`
 	Type       string         `json:"type"`
 	What       string         `json:"what" doc:"What happened, in a sentence."`
@@ -97,14 +97,14 @@ func LimitOf(limit string, standard, most int) (int, *FieldProblem) {
 	}
 	n, err := strconv.Atoi(limit)
 	if err != nil || n < 1 || n > most {
-		return standard, &FieldProblem{"limit", strictjson.WrongType, fmt.Sprintf("must be a whole number from 1 to %d", most)}
+		return standard, &FieldProblem{"limit", strictjson.WrongType, fmt.Sprintf("must be an integer from 1 to %d", most)}
 	}
 	return n, nil
 }
 
 // HistoryEventOf shows an event.
 func HistoryEventOf(h commands.HistoryEntry) HistoryEvent {
-	t := tell(h.Event)
+	t := phraseOf(h.Event)
 	return HistoryEvent{
 		Revision: h.Recorded.Revision, Position: h.Recorded.Position, EventID: h.Recorded.ID, Type: h.Recorded.Type,
 		What: t.what, Details: t.details, OccurredAt: h.Metadata.OccurredAt.UTC(), RecordedAt: h.Metadata.RecordedAt.UTC(),

@@ -98,7 +98,7 @@ func (s *Server) createKey(ctx context.Context, _ *struct{}, data []byte) (*crea
 	if err != nil {
 		return nil, err
 	}
-	c.Target, c.told = created.ID, true
+	c.Target, c.eventful = created.ID, true
 	return &createdKeyOutput{Body: createdKeyBody{
 		ID: created.ID, Tenant: c.Tenant, Label: created.Label, CreatedAt: created.CreatedAt.UTC(), Key: created.Text,
 	}}, nil
@@ -129,6 +129,6 @@ func (s *Server) revokeKey(ctx context.Context, in *keyInput, _ []byte) (*keyOut
 	if err != nil {
 		return nil, err
 	}
-	c.Target, c.told = k.ID, k.Now
+	c.Target, c.eventful = k.ID, k.Now
 	return &keyOutput{Body: keyView(c.Tenant, k.Key)}, nil
 }

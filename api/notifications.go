@@ -111,7 +111,7 @@ func (s *Server) submit(ctx context.Context, in *submitInput, data []byte) (*sub
 		}
 		return nil, err
 	}
-	c.Notification, c.told = a.ID, a.Created
+	c.Notification, c.eventful = a.ID, a.Created
 	out := acceptedAs(a)
 	return &submitOutput{Location: out.Links.Self, Body: out}, nil
 }
@@ -174,16 +174,16 @@ func (s *Server) submitBatch(ctx context.Context, _ *struct{}, data []byte) (*ba
 	}
 	close(next)
 	workers.Wait()
-	CallOf(ctx).told = int(created.Load()) == len(raw)
+	CallOf(ctx).eventful = int(created.Load()) == len(raw)
 	return out, nil
 }
 
-// submitItem answers also whether an event tells of it.
-func (s *Server) submitItem(ctx context.Context, raw []byte) (item batchItem, told bool) {
+// submitItem also returns whether an event records it.
+func (s *Server) submitItem(ctx context.Context, raw []byte) (item batchItem, eventful bool) {
 	defer func() { // a worker has nobody above it who would turn a panic into an answer
 		if v := recover(); v != nil {
 			s.Log.Error("http: an item of a batch panicked", "request", CallOf(ctx).id, "panic", fmt.Sprintf("%T", v))
-			item, told = refusedItem(NewProblem(CodeInternal, "").instance(CallOf(ctx).id)), false
+			item, eventful = refusedItem(NewProblem(CodeInternal, "").instance(CallOf(ctx).id)), false
 		}
 	}()
 	o, is := strictjson.Element(raw)
@@ -293,7 +293,7 @@ func (s *Server) cancel(ctx context.Context, in *idInput, data []byte) (*cancelO
 	if err != nil {
 		return nil, err
 	}
-	c.told = done.Now
+	c.eventful = done.Now
 	out := cancelBody{
 		ID: in.ID, State: done.State.Lifecycle(), Final: done.State.Final(), Position: done.Position,
 		Sent: []sentAttempt{}, Links: linksOf(in.ID),

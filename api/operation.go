@@ -91,7 +91,7 @@ func (s *Server) Documented(op huma.Operation) *huma.Operation {
 	}
 }
 
-// checkHeaders refuses a header parameter that is there and says nothing, or two things.
+// checkHeaders refuses a header parameter that is empty or given twice.
 func checkHeaders(ctx huma.Context, next func(huma.Context)) {
 	r, w := humachi.Unwrap(ctx)
 	for _, p := range ctx.Operation().Parameters {

@@ -196,7 +196,7 @@ func TestReadyTellsEachEngine(t *testing.T) {
 	}
 	down := errors.New("dial 10.1.2.3: refused")
 	clickhouse.Store(&down)
-	if got := ready(200); !strings.Contains(got, `"degraded"`) || !strings.Contains(got, `"clickhouse":{"state":"down","detail":"does not answer"}`) {
+	if got := ready(200); !strings.Contains(got, `"degraded"`) || !strings.Contains(got, `"clickhouse":{"state":"down","detail":"does not respond"}`) {
 		t.Errorf("without ClickHouse: %s", got)
 	}
 	store.Store(&down)

@@ -21,7 +21,7 @@ import (
 	"recapito/domain/notification"
 )
 
-// Code says which rule was broken, for programs. Codes are stable: one is never renamed
+// Code names the rule that was broken, for programs. Codes are stable: one is never renamed
 // or used for something else. docs/errors.md lists them, and a test keeps it so.
 type Code string
 
@@ -49,7 +49,7 @@ const (
 	CodeOutcomeUnknown   Code = "outcome_unknown"
 )
 
-// CodeInfo is what docs/errors.md says of a code.
+// CodeInfo is the row of docs/errors.md of a code.
 type CodeInfo struct {
 	Code   Code
 	Status int
@@ -111,7 +111,7 @@ type Problem struct {
 	retryAfter int // seconds; 0: no header
 }
 
-// retrySeconds is what Retry-After says where nothing better is known.
+// retrySeconds is the value of Retry-After where nothing better is known.
 const retrySeconds = 1
 
 // NewProblem makes the problem of a code.
@@ -188,7 +188,7 @@ var rules = []struct {
 	rule *event.Rule
 	code Code
 }{
-	{notification.ErrAbsent, CodeNotFound}, // of tenant.ErrNoKey too: rules are told apart by code
+	{notification.ErrAbsent, CodeNotFound}, // of tenant.ErrNoKey too: rules differ by code
 	{notification.ErrKeyReused, CodeKeyReused},
 	{notification.ErrInFlight, CodeInFlight},
 	{notification.ErrFinal, CodeFinal},
@@ -196,8 +196,8 @@ var rules = []struct {
 	{&event.Rule{Code: string(CodeTooManyKeys)}, CodeTooManyKeys},
 }
 
-// problemOf answers what a caller is told of an error, and whether the error is a fault
-// of ours that somebody must see. changes says that the request may change something.
+// problemOf returns what a caller gets for an error, and whether the error is a fault
+// of ours that somebody must see. changes: the request may change something.
 func problemOf(err error, changes bool) (p *Problem, fault bool) {
 	var document *strictjson.DocumentError
 	var members *strictjson.Refused
@@ -266,7 +266,7 @@ func FieldCodes() []string {
 	return codes
 }
 
-// FieldCodeInfo is what docs/errors.md says of a field's code.
+// FieldCodeInfo is the row of docs/errors.md of a field's code.
 type FieldCodeInfo struct{ Code, Meaning string }
 
 // FieldCodeInfos lists them with their meaning.

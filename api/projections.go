@@ -14,13 +14,13 @@ import (
 // Projections rebuilds read models. The composition root implements it over
 // projections.Projections.
 type Projections interface {
-	// Rebuild begins to fill a new table beside the live one; one under way goes on.
+	// Rebuild begins to fill a new table next to the live one; one under way goes on.
 	// Not known if there is no such projection.
 	Rebuild(ctx context.Context, name string) (known bool, err error)
 	Projection(ctx context.Context, name string) (p Projection, known bool)
-	// RebuildAll begins to rebuild every one, in one pass over the ledger.
+	// RebuildAll begins to rebuild every one, reading the ledger once.
 	RebuildAll(ctx context.Context) error
-	// Projections answers all of them.
+	// Projections returns all of them.
 	Projections(ctx context.Context) []Projection
 }
 
@@ -55,7 +55,7 @@ func (s *Server) projections() {
 	Register(s, huma.Operation{
 		OperationID: "rebuild-projection", Method: http.MethodPost, Path: "/v1/projections/{name}:rebuild", Tags: administration,
 		DefaultStatus: http.StatusAccepted, Errors: []int{http.StatusNotFound},
-		Summary: "Build a read model anew beside the live one, and swap them when it is whole",
+		Summary: "Build a read model anew next to the live one, and swap them when it is complete",
 	}, nil, func(ctx context.Context, in *projectionInput, _ []byte) (*projectionOutput, error) {
 		if err := s.mayRebuild(ctx); err != nil {
 			return nil, err
@@ -81,7 +81,7 @@ func (s *Server) projections() {
 	Register(s, huma.Operation{
 		OperationID: "rebuild-projections", Method: http.MethodPost, Path: "/v1/projections:rebuild", Tags: administration,
 		DefaultStatus: http.StatusAccepted,
-		Summary:       "Build every read model anew beside the live ones, in one pass over the ledger",
+		Summary:       "Build every read model anew next to the live ones, reading the ledger once",
 	}, nil, func(ctx context.Context, _ *struct{}, _ []byte) (*projectionsOutput, error) {
 		if err := s.mayRebuild(ctx); err != nil {
 			return nil, err

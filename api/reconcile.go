@@ -44,8 +44,8 @@ type ReconcileProgress struct {
 	Total uint64 `json:"total"`
 }
 
-// reconcileTell is how often progress is told, at most.
-const reconcileTell = 500 * time.Millisecond
+// reconcileEvery is how often progress is reported, at most.
+const reconcileEvery = 500 * time.Millisecond
 
 type streamed struct{ Body func(huma.Context) }
 
@@ -90,26 +90,26 @@ func (s *Server) streamReconciliation(hc huma.Context) {
 	lines := json.NewEncoder(w)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	say := func(l ReconcileLine) {
+	send := func(l ReconcileLine) {
 		_ = control.SetWriteDeadline(s.Now().Add(WriteTimeout))
 		if lines.Encode(l) != nil || control.Flush() != nil {
 			cancel() // nobody reads it any more
 		}
 	}
-	say(ReconcileLine{Progress: &ReconcileProgress{}})
+	send(ReconcileLine{Progress: &ReconcileProgress{}})
 	last := s.Now()
 	found, err := s.Reconcile(ctx, func(done, total uint64) {
-		if s.Now().Sub(last) >= reconcileTell {
+		if s.Now().Sub(last) >= reconcileEvery {
 			last = s.Now()
-			say(ReconcileLine{Progress: &ReconcileProgress{done, total}})
+			send(ReconcileLine{Progress: &ReconcileProgress{done, total}})
 		}
 	})
 	if err != nil {
-		say(ReconcileLine{Problem: s.Problem(ctx, err, false)})
+		send(ReconcileLine{Problem: s.Problem(ctx, err, false)})
 		return
 	}
 	if found.Differences == nil {
 		found.Differences = []Difference{}
 	}
-	say(ReconcileLine{Result: &found})
+	send(ReconcileLine{Result: &found})
 }

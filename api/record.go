@@ -20,13 +20,13 @@ type Calls interface {
 }
 
 // RecordedFirst, as the Metadata of an operation, makes its calls durable in the ledger's
-// record before they are answered: for what looks up a person.
+// record before they return: for what looks up a person.
 var RecordedFirst = map[string]any{recordedFirstKey: true}
 
 const recordedFirstKey = "recorded-first"
 
 // admit takes a place in the record for a call under /v1 before anything is done for it;
-// without one it is answered here.
+// without one it is refused here.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, c *Call) bool {
 	known := c.Principal.Actor != ""
 	place, err := s.Calls.Admit(r.Context(), known)
@@ -42,18 +42,18 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, c *Call) bool {
 	return false
 }
 
-// record ends the place that a call took: what no event tells of is recorded.
+// record ends the place that a call took: what no event records is recorded here.
 func (s *Server) record(r *http.Request, c *Call, status int, took time.Duration) {
 	switch {
 	case c.place == nil || c.recorded:
-	case c.told && status < http.StatusBadRequest:
+	case c.eventful && status < http.StatusBadRequest:
 		c.place.Release()
 	default:
 		c.place.Record(c.of(), s.auditCall(r, c, status, took))
 	}
 }
 
-// recordFirst makes a call durable before it is answered.
+// recordFirst makes a call durable before it returns.
 func (s *Server) recordFirst(ctx context.Context, op huma.Operation, c *Call, err error) error {
 	if c.place == nil || c.recorded {
 		return nil
@@ -97,7 +97,7 @@ func (s *Server) entry(c *Call, status int, took time.Duration) audit.Call {
 	}
 }
 
-// template answers the pattern of the path, also of a call that was not routed.
+// template returns the pattern of the path, also of a call that was not routed.
 func (s *Server) template(r *http.Request) string {
 	if rc := chi.RouteContext(r.Context()); rc != nil && rc.RoutePattern() != "" {
 		return rc.RoutePattern()

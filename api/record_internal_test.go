@@ -23,7 +23,7 @@ type probeInput struct{}
 
 type probeOutput struct{ Body struct{} }
 
-// What is recorded first is durable when it is answered, and is not answered if it
+// What is recorded first is durable when the call returns, and the call is refused if it
 // cannot be recorded.
 func TestRecordedFirst(t *testing.T) {
 	codec, err := catalogue.NewCodec()

@@ -16,7 +16,7 @@ import (
 	"recapito/domain/tenant"
 )
 
-// recorded ends the record and answers it, a line a call: tenant, who, what, status,
+// recorded ends the record and returns it, a line a call: tenant, who, what, status,
 // code, what it was about.
 func (w *world) recorded() []string {
 	w.t.Helper()
@@ -117,7 +117,7 @@ func TestEveryCallIsRecordedOrTold(t *testing.T) {
 	}
 }
 
-// Nothing that is asked for may be answered where it could not be recorded.
+// Nothing that is asked for may be returned where it could not be recorded.
 func TestACallThatCannotBeRecordedIsRefused(t *testing.T) {
 	w := newWorld(t)
 	for {

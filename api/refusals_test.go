@@ -298,7 +298,7 @@ func TestNoRefusalHoldsWhatWasSent(t *testing.T) {
 	}
 }
 
-// leaked says in which form a text holds a value, without showing it.
+// leaked returns in which form a text holds a value, without showing it.
 func leaked(text, value string) string {
 	lower := strings.ToLower(text)
 	var backwards, escaped strings.Builder

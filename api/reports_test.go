@@ -23,7 +23,7 @@ import (
 	"recapito/readmodels"
 )
 
-// told stands in for ClickHouse, whose queries have tests of their own over the engine.
+// readings stand in for ClickHouse, whose queries have tests of their own over the engine.
 type told struct {
 	asked    readmodels.EDRQuery
 	counted  readmodels.CountQuery

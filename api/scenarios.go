@@ -37,7 +37,7 @@ type fieldBody struct {
 }
 
 type scenarioStep struct {
-	Channels []string            `json:"channels" doc:"Tried side by side."`
+	Channels []string            `json:"channels" doc:"Tried at the same time."`
 	Wanted   notification.Status `json:"wanted"`
 	Wait     string              `json:"wait" doc:"How long for the wanted status." example:"1h0m0s"`
 }

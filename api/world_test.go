@@ -191,7 +191,7 @@ func (a answer) into(t testing.TB, v any) {
 	}
 }
 
-// problem answers the problem that a refusal is, and checks its form.
+// problem returns the problem that a refusal is, and checks its form.
 func (a answer) problem(t testing.TB) api.Problem {
 	t.Helper()
 	var p api.Problem
@@ -233,7 +233,7 @@ func withKey(key string) option {
 }
 
 // call sends a request with the key of tenant default; a body is JSON unless an option
-// says otherwise.
+// is set otherwise.
 func (w *world) call(method, path, body string, options ...option) answer {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), method, w.server.URL+path, strings.NewReader(body))

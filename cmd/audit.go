@@ -54,14 +54,14 @@ func (a auditReconcileCmd) follow(body io.Reader, t terminal) (api.Reconciliatio
 	bar := newProgress(t.err)
 	defer bar.end()
 	lines := bufio.NewScanner(body)
-	lines.Buffer(nil, maxAnswerBytes)
+	lines.Buffer(nil, maxResponseBytes)
 	for lines.Scan() {
 		if a.JSON {
 			_, _ = fmt.Fprintf(t.out, "%s\n", lines.Bytes())
 		}
 		var line api.ReconcileLine
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return api.Reconciliation{}, fmt.Errorf("reading the answer: %w", err)
+			return api.Reconciliation{}, fmt.Errorf("reading the response: %w", err)
 		}
 		switch {
 		case line.Result != nil:

@@ -7,7 +7,7 @@ import (
 	"recapito/adapters/clickhouse"
 )
 
-// An instance under traffic is whole, and what somebody changes in it by hand is found.
+// An instance under traffic is complete, and what somebody changes in it by hand is found.
 func TestAuditReconcile(t *testing.T) {
 	t.Parallel()
 	dir, i := sharedSandbox(t)

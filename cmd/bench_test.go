@@ -75,7 +75,7 @@ func benchWorld(b *testing.B, dir string) *benchmarked {
 	return &benchmarked{dir: dir, client: newClient(i, tenant.Default), clickhouse: clickhouse.Writer + ":" + i.ClickHousePassword + "@" + i.ClickHouse}
 }
 
-// waitJournal waits until so many messages reached the simulator and answers when the
+// waitJournal waits until so many messages reached the simulator and returns when the
 // last of them did.
 func (w *benchmarked) waitJournal(b *testing.B, n int) time.Time {
 	var last time.Time

@@ -26,7 +26,7 @@ type cli struct {
 	Report     reportCmd     `cmd:"" help:"Print reports, or write them to files: histories, event detail records, accounting, rollups, metrics."`
 	Keys       keysCmd       `cmd:"" help:"Make, list and revoke a tenant's API keys."`
 	Rebuild    rebuildCmd    `cmd:"" help:"Rebuild a projection from the event store while the instance runs."`
-	Audit      auditCmd      `cmd:"" help:"Hold the read models against the ledger."`
+	Audit      auditCmd      `cmd:"" help:"Compare the read models with the ledger."`
 	SMSC       smscCmd       `cmd:"" name:"smsc" help:"Run an SMSC simulator (a sandbox: it sends nothing)."`
 	Eventlog   eventlogCmd   `cmd:"" name:"eventlog" help:"Work with the event store by itself."`
 	ClickHouse clickhouseCmd `cmd:"" name:"clickhouse" help:"Run the embedded ClickHouse engine as a process of its own."`
@@ -44,7 +44,7 @@ type exit struct{ code int }
 
 func (e exit) Error() string { return fmt.Sprintf("exit %d", e.code) }
 
-// Main parses the arguments, runs the verb and answers the exit code: 0 done, 1
+// Main parses the arguments, runs the verb and returns the exit code: 0 done, 1
 // failed, 2 wrong usage.
 func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -15,7 +15,7 @@ type clickhouseCmd struct {
 	UntilStdin bool `name:"until-stdin-ends" hidden:"" help:"End when stdin does."`
 }
 
-// Run runs the engine until it is told to stop; as an instance's child, until stdin
+// Run runs the engine until it is stopped; as an instance's child, until stdin
 // ends: its parent holds the other side. Its first line of output is its address.
 func (c clickhouseCmd) Run(ctx context.Context, t terminal) error {
 	log, err := config.ChildLogger(t.environ, t.err)

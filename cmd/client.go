@@ -25,8 +25,8 @@ type client struct {
 }
 
 const (
-	clientTimeout  = 30 * time.Second
-	maxAnswerBytes = 32 << 20
+	clientTimeout    = 30 * time.Second
+	maxResponseBytes = 32 << 20
 )
 
 func (f instanceFlag) client() (*client, error) {
@@ -41,7 +41,7 @@ func newClient(i instance.RunFile, tenant string) *client {
 	return &client{base: "http://" + i.HTTP, key: i.APIKey, tenant: tenant, http: http.Client{Timeout: clientTimeout}}
 }
 
-// problem is an answer that is not a success, as problem+json says it.
+// problem is an answer that is not a success, in the form of problem+json.
 type problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
@@ -66,7 +66,7 @@ func (p *problem) Error() string {
 func problemOf(status int, raw []byte) error {
 	p := &problem{Status: status, Code: "?"}
 	if json.Unmarshal(raw, p) != nil {
-		p.Title = "the instance answered with an error"
+		p.Title = "the instance returned an error"
 	}
 	return p
 }
@@ -107,9 +107,9 @@ func (c *client) call(ctx context.Context, method, path string, body, answer any
 		return fmt.Errorf("calling the instance: %w", err)
 	}
 	defer func() { _ = got.Body.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(got.Body, maxAnswerBytes))
+	raw, err := io.ReadAll(io.LimitReader(got.Body, maxResponseBytes))
 	if err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return fmt.Errorf("reading the response: %w", err)
 	}
 	if got.StatusCode >= http.StatusBadRequest {
 		return problemOf(got.StatusCode, raw)
@@ -118,7 +118,7 @@ func (c *client) call(ctx context.Context, method, path string, body, answer any
 		return nil
 	}
 	if err := json.Unmarshal(raw, answer); err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return fmt.Errorf("reading the response: %w", err)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 	"recapito/domain/tenant"
 )
 
-// measured is a disk of which the test says how much is free.
+// measured is a disk whose free space the test sets.
 type measured struct {
 	vfs.FS
 	free atomic.Uint64
@@ -29,7 +29,7 @@ func (m *measured) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	return vfs.DiskUsage{AvailBytes: m.free.Load()}, nil
 }
 
-// While the event store's disk is full the instance says so, refuses requests so that
+// While the event store's disk is full the instance reports it, refuses requests so that
 // callers come again, and loses nothing; with space it goes on by itself.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
@@ -99,7 +99,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// post answers the status and Retry-After of a request.
+// post returns the status and Retry-After of a request.
 func post(t *testing.T, i instance.RunFile, body any) (int, string) {
 	t.Helper()
 	text, err := json.Marshal(body)
@@ -122,7 +122,7 @@ func post(t *testing.T, i instance.RunFile, body any) (int, string) {
 	return response.StatusCode, response.Header.Get("Retry-After")
 }
 
-// readyz answers the status and what it says of the event store.
+// readyz returns the status and what it reports of the event store.
 func readyz(t *testing.T, i instance.RunFile) (int, string) {
 	t.Helper()
 	response, err := http.Get("http://" + i.HTTP + "/readyz")

@@ -76,7 +76,7 @@ func get(t *testing.T, url string) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = answer.Body.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswerBytes))
+	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxResponseBytes))
 	if err != nil || answer.StatusCode != http.StatusOK {
 		t.Fatalf("%s answered %d: %v", url, answer.StatusCode, err)
 	}

@@ -15,7 +15,7 @@ import (
 
 type eventlogCmd struct {
 	Serve   eventlogServeCmd   `cmd:"" help:"Serve an event store's folder by EventStoreDB's protocol, as a process of its own."`
-	Stats   eventlogStatsCmd   `cmd:"" help:"Tell what a store holds and what it takes."`
+	Stats   eventlogStatsCmd   `cmd:"" help:"Count what a store holds and what it takes."`
 	Check   eventlogCheckCmd   `cmd:"" help:"Verify every record's checksum and every index against the log."`
 	Backup  eventlogBackupCmd  `cmd:"" help:"Back up a store, running or not, into a folder of backups; only what is new is copied."`
 	Restore eventlogRestoreCmd `cmd:"" help:"Put a backed up store where there is none."`
@@ -26,13 +26,13 @@ type eventlogCmd struct {
 type eventlogServeCmd struct {
 	Data      string `help:"The folder under which the store is (in events). No instance may run on it." default:"./data" env:"RECAPITO_DATA" type:"path"`
 	Addr      string `help:"Address to listen on." default:"127.0.0.1:2113"`
-	Advertise string `help:"Address to tell clients that look for the leader (default: the one listened on)." placeholder:"HOST:PORT"`
+	Advertise string `help:"Address given to clients that look for the leader (default: the one listened on)." placeholder:"HOST:PORT"`
 	TLSCert   string `name:"tls-cert" help:"Certificate chain (PEM); with it, TLS is the only way in." type:"existingfile"`
 	TLSKey    string `name:"tls-key" help:"Its key (PEM)." type:"existingfile"`
 	Password  string `help:"Password of the user admin; none: everybody is let in." env:"RECAPITO_EVENTLOG_PASSWORD"`
 }
 
-// Run serves the store until it is told to stop. Its first line of output is its address.
+// Run serves the store until it is stopped. Its first line of output is its address.
 func (s eventlogServeCmd) Run(ctx context.Context, t terminal) error {
 	log, err := config.ChildLogger(t.environ, t.err)
 	if err != nil {

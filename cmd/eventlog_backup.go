@@ -57,7 +57,7 @@ func (c eventlogBackupCmd) checkpoint(ctx context.Context, t terminal) (dir stri
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", nil, err
 	}
-	// Nothing runs on it; if something does, the folder's lock tells.
+	// Nothing runs on it; if something does, the folder's lock refuses it.
 	inspection, err := inspectFlags{eventsFlag: events}.inspect(t) // makes nothing where there is nothing
 	if err == nil {
 		err = inspection.Close()
@@ -87,7 +87,7 @@ type eventlogRestoreCmd struct {
 	List       bool   `help:"Print the generations and do nothing."`
 }
 
-// Run restores a generation, whole or not at all.
+// Run restores a complete generation, or nothing.
 func (c eventlogRestoreCmd) Run(ctx context.Context, t terminal) error {
 	if c.List {
 		names, err := backup.Generations(c.From)

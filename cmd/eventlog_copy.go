@@ -45,7 +45,7 @@ func openCopyStore(where string, log *slog.Logger) (copyStore, error) {
 	return s, nil
 }
 
-// Run copies, and says how far it got also if it fails.
+// Run copies, and reports how far it got also if it fails.
 func (c eventlogCopyCmd) Run(ctx context.Context, t terminal) (err error) {
 	log, err := config.ChildLogger(t.environ, t.err)
 	if err != nil {

@@ -31,7 +31,7 @@ type eventlogImportCmd struct {
 	File string `arg:"" help:"JSON Lines, one event a line (docs/eventstoredb.md); - is standard input."`
 }
 
-// Run imports the file, and says how far it got also if it fails.
+// Run imports the file, and reports how far it got also if it fails.
 func (c eventlogImportCmd) Run(ctx context.Context, t terminal) error {
 	source, size, err := c.open(t)
 	if err != nil {
@@ -69,7 +69,7 @@ func (c eventlogImportCmd) Run(ctx context.Context, t terminal) error {
 // progressEvery is how many events pass between two looks at the clock.
 const progressEvery = 1000
 
-// open answers the source and its size, 0 if that is not known.
+// open returns the source and its size, 0 if that is not known.
 func (c eventlogImportCmd) open(t terminal) (io.ReadCloser, uint64, error) {
 	if c.File == "-" {
 		return io.NopCloser(t.in), 0, nil

@@ -38,7 +38,7 @@ func (c eventlogStatsCmd) Run(ctx context.Context, t terminal) error {
 	s, err := i.Stats(ctx, bar.showKeys)
 	bar.end()
 	if err := errors.Join(err, i.Close()); err != nil {
-		return fmt.Errorf("%w (recapito eventlog check says more)", err)
+		return fmt.Errorf("%w (recapito eventlog check has the details)", err)
 	}
 	if c.JSON {
 		return printJSON(t.out, s)

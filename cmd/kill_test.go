@@ -29,7 +29,7 @@ import (
 	"recapito/readmodels"
 )
 
-const wholeWithin = 4 * time.Minute
+const completeWithin = 4 * time.Minute
 
 // So many notifications are sent while processes die: few by default, all of them where
 // RECAPITO_TEST_FULL or RECAPITO_TEST_KILLS asks for it.
@@ -117,7 +117,7 @@ func TestKilledThreeTimes(t *testing.T) {
 	})
 }
 
-// tables answers the tables that projections fill, once all are made.
+// tables returns the tables that projections fill, once all are made.
 func (s *served) tables() (all []string) {
 	t := s.w.t
 	t.Helper()
@@ -146,7 +146,7 @@ func tablesIn(ctx context.Context, conn readmodels.Conn) (all []string, err erro
 // of before, which are gone.
 func wantRebuilt(t *testing.T, l *instance.Instance, before []string) {
 	t.Helper()
-	eventually(t, wholeWithin, func() error {
+	eventually(t, completeWithin, func() error {
 		for _, s := range l.Projections.States() {
 			if s.Rebuild != nil {
 				return fmt.Errorf("%s is still being rebuilt: %+v", s.Projection, *s.Rebuild)
@@ -177,7 +177,7 @@ func wantRebuilt(t *testing.T, l *instance.Instance, before []string) {
 // read models equal to a fold of the events.
 func wantComplete(t *testing.T, l *instance.Instance, smsc string, ids []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), wholeWithin)
+	ctx, cancel := context.WithTimeout(t.Context(), completeWithin)
 	defer cancel()
 	final, err := l.WaitFinal(ctx, ids)
 	if err != nil {
@@ -209,7 +209,7 @@ func wantComplete(t *testing.T, l *instance.Instance, smsc string, ids []string)
 	t.Logf("%d final, %d unknown outcomes said, %d messages on the wire", len(final), unknown, len(journal))
 }
 
-// goroutinesIn answers the stacks that pass through a package.
+// goroutinesIn returns the stacks that pass through a package.
 func goroutinesIn(within string) string {
 	stacks := make([]byte, 4<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
@@ -291,7 +291,7 @@ func (s *served) client() *client {
 
 // sendWhile sends batches, each under its own idempotency keys, each to the next client
 // asked for, until all are accepted; the strikes happen meanwhile, as so many are
-// accepted each time. It answers the ids.
+// accepted each time. It returns the ids.
 func (w *world) sendWhile(strikes []func(), next func() *client) []string {
 	t, notifications := w.t, w.notifications()
 	t.Helper()
@@ -337,7 +337,7 @@ func (w *world) sendWhile(strikes []func(), next func() *client) []string {
 	return slices.Collect(maps.Keys(ids))
 }
 
-// sendBatch answers the ids of the items accepted, and an error unless all were.
+// sendBatch returns the ids of the items accepted, and an error unless all were.
 func sendBatch(ctx context.Context, c *client, first int) ([]string, error) {
 	var items []map[string]any
 	for n := first; n < first+perBatch; n++ {

@@ -175,7 +175,7 @@ func (p *process) name() string {
 	return "recapito " + p.cmd.Args[1]
 }
 
-// ended says whether it has, by itself or not.
+// ended reports whether it has, by itself or not.
 func (p *process) ended() bool {
 	select {
 	case <-p.waited:
@@ -211,7 +211,7 @@ func (p *process) wait(within time.Duration) {
 	}
 }
 
-// verb runs a verb of the CLI to its end and answers what it printed on stdout.
+// verb runs a verb of the CLI to its end and returns what it printed on stdout.
 func verb(t testing.TB, args ...string) (string, error) {
 	t.Helper()
 	var out, errOut bytes.Buffer
@@ -233,7 +233,7 @@ func mustVerb(t testing.TB, args ...string) string {
 	return out
 }
 
-// eventually polls until ok answers nil.
+// eventually polls until ok returns nil.
 func eventually(t testing.TB, within time.Duration, ok func() error) {
 	t.Helper()
 	deadline := time.Now().Add(within)

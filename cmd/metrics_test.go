@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestMetricsTellHowPartsAre: an instance that is ready says so to Prometheus, and how
+// TestMetricsTellHowPartsAre: an instance that is ready has it in its metrics, and how
 // far its projections are once a notification was sent.
 func TestMetricsTellHowPartsAre(t *testing.T) {
 	inEveryWorld(t, metricsTellHowPartsAre)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What is typed wrong is answered with what to do, its exit code, and nothing of what
+// What is typed wrong is refused with what to do, its exit code, and nothing of what
 // was typed that could be personal.
 func TestMistakesAreExplained(t *testing.T) {
 	t.Parallel()

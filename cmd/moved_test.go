@@ -78,7 +78,7 @@ func TestLedgerGoesOnOverACopyOfItsStore(t *testing.T) {
 	}
 }
 
-// histories answers the events of notifications as the API tells them, but for their
+// histories returns the events of notifications as the API reports them, but for their
 // positions, which are a store's own.
 func histories(t *testing.T, c *client, ids []string) map[string][]map[string]any {
 	t.Helper()

@@ -24,7 +24,7 @@ import (
 )
 
 // A ClickHouse that hangs, is down or is slow under traffic: accepting and delivering go
-// on as before, what is behind is told, and nothing is missing afterwards.
+// on as before, what is behind is reported, and nothing is missing afterwards.
 // RECAPITO_TEST_OUTAGE is how long it is away. How fast requests are accepted meanwhile is
 // compared only then, or if RECAPITO_TEST_FULL is set: it needs a machine that does little
 // else. The short form wants every request accepted and delivered.
@@ -92,7 +92,7 @@ func clickHouseAway(t *testing.T, w *world) {
 
 	for _, p := range []phase{away, after} {
 		// Who waits for ClickHouse waits for seconds. Less is the machine's noise: the tests
-		// of other packages run beside this one, and afterwards six tables catch up at once.
+		// of other packages run next to this one, and afterwards six tables catch up at once.
 		if p.failed > 0 || measured && p.median() > 3*before.median()+stall {
 			t.Errorf("%s: it was not accepted as before: %d failures", p, p.failed)
 		}
@@ -144,7 +144,7 @@ func (w *world) slow(l *instance.Instance) {
 	}
 }
 
-// rowsOf answers how many ledger events each projection's table has.
+// rowsOf returns how many ledger events each projection's table has.
 func rowsOf(t *testing.T, l *instance.Instance) map[string]float64 {
 	return gaugesOf(t, l, "projection_events")
 }
@@ -291,7 +291,7 @@ func newTraffic(t *testing.T, l *instance.Instance) *traffic {
 	return f
 }
 
-// phase lets the traffic go on for a while and answers what became of it.
+// phase lets the traffic go on for a while and returns what became of it.
 func (f *traffic) phase(name string, length time.Duration) phase {
 	f.t.Helper()
 	began := time.Now()
@@ -335,7 +335,7 @@ func (f *traffic) since(began time.Time) []request {
 	return all
 }
 
-// stop answers the ids of all that was accepted.
+// stop returns the ids of all that was accepted.
 func (f *traffic) stop() []string {
 	f.end()
 	<-f.done

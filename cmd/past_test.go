@@ -70,14 +70,14 @@ func past(t *testing.T, c *client, ids []string, asOf time.Time) map[string]stri
 		for _, format := range formats {
 			a.query.Set("as_of", asOf.Format(time.RFC3339Nano))
 			a.query.Set("format", format)
-			answers[name+" as "+format] = wholeAnswer(t, c, a)
+			answers[name+" as "+format] = completeReport(t, c, a)
 		}
 	}
 	return answers
 }
 
-// wholeAnswer is the bytes of a page, or the hash of a file.
-func wholeAnswer(t *testing.T, c *client, a asking) string {
+// completeReport is the bytes of a page, or the hash of a file.
+func completeReport(t *testing.T, c *client, a asking) string {
 	t.Helper()
 	var raw []byte
 	eventually(t, time.Minute, func() error { // after a start, tables may not be made yet
@@ -97,7 +97,7 @@ func wholeAnswer(t *testing.T, c *client, a asking) string {
 	return fmt.Sprintf("%d bytes, %x", len(raw), sha256.Sum256(raw))
 }
 
-// What was answered as of a time is answered again to the byte, by every report and in
+// What was returned as of a time is returned again to the byte, by every report and in
 // every format (JSON and CSV in the short form): when late receipts have come, when the read models were rebuilt, and over
 // a copy of the store with read models of its own.
 func TestAnswersOfThePastAreTheSameBytes(t *testing.T) {
@@ -139,7 +139,7 @@ func TestAnswersOfThePastAreTheSameBytes(t *testing.T) {
 	}
 	send(9)
 	eventually(t, time.Minute, func() error { // sent, its receipt still to come
-		page := wholeAnswer(t, c, asking{method: http.MethodGet, path: "/v1/edr", query: url.Values{"format": {"json"}, "notification": {ids[8]}}})
+		page := completeReport(t, c, asking{method: http.MethodGet, path: "/v1/edr", query: url.Values{"format": {"json"}, "notification": {ids[8]}}})
 		if !strings.Contains(page, `"status":"sent"`) && !strings.Contains(page, `"status":"delivered"`) {
 			return fmt.Errorf("not sent: %s", page)
 		}

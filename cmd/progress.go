@@ -40,7 +40,7 @@ func (b *progressBar) show(done, total uint64) {
 	b.draw(share, fmt.Sprintf("%3.0f %%  %s of %s events  %.0f/s", share*100, thousands(done), thousands(total), b.rate(done)))
 }
 
-// showLeft is for work that began before it was watched: its rate is told.
+// showLeft is for work that began before it was watched: its rate is reported.
 func (b *progressBar) showLeft(done, total, rate uint64, what string) {
 	share := portion(done, total)
 	text := fmt.Sprintf("%3.0f %%  %s of %s events  %d/s", share*100, thousands(done), thousands(total), rate)
@@ -56,7 +56,7 @@ func (b *progressBar) showKeys(done, total uint64) {
 	b.draw(share, fmt.Sprintf("%3.0f %%  %s keys  %.0f/s", share*100, thousands(done), b.rate(done)))
 }
 
-// showBytes is for work whose bytes tell how far it is; a total of 0 is unknown.
+// showBytes is for work that is measured in bytes; a total of 0 is unknown.
 func (b *progressBar) showBytes(events, done, total uint64) {
 	share := portion(done, total)
 	text := fmt.Sprintf("%s events  %.0f/s", thousands(events), b.rate(events))
@@ -66,7 +66,7 @@ func (b *progressBar) showBytes(events, done, total uint64) {
 	b.draw(share, text)
 }
 
-// showFile is for a file whose length is not known: it tells how much came, and how fast.
+// showFile is for a file whose length is not known: it reports how much came, and how fast.
 func (b *progressBar) showFile(bytes uint64) {
 	switch {
 	case !b.terminal && b.last.IsZero(): // what is soon done needs no line
@@ -80,7 +80,7 @@ func (b *progressBar) showFile(bytes uint64) {
 	}
 }
 
-// endFile shows that a file is whole, or ends the line of one that is not.
+// endFile shows that a file is complete, or ends the line of one that is not.
 func (b *progressBar) endFile(bytes uint64, whole bool) {
 	if b.terminal && whole {
 		b.line(strings.Repeat("=", barWidth), fileText(bytes, b.rate(bytes)))

@@ -122,7 +122,7 @@ func newReader(t *testing.T, w *world) *reader {
 	return r
 }
 
-// run runs a command as bash would, keeps its variables for the next, and answers what
+// run runs a command as bash would, keeps its variables for the next, and returns what
 // it printed.
 func (r *reader) run(t *testing.T, command string) (string, error) {
 	t.Helper()
@@ -138,7 +138,7 @@ func (r *reader) run(t *testing.T, command string) (string, error) {
 	return out.String(), nil
 }
 
-// replaced puts what is here in the place of what a page says.
+// replaced puts what is here in the place of what a page has.
 func replaced(text string, here map[string]string) string {
 	for standard, is := range here {
 		text = strings.ReplaceAll(text, standard, is)
@@ -158,11 +158,11 @@ var claims = []struct {
 	holds   func(out string) error
 }{
 	{`^id=\$\(bin/recapito send `, nothing},
-	{`^bin/recapito show "\$id"`, timelineIsWhole},
+	{`^bin/recapito show "\$id"`, timelineIsComplete},
 	{`^key=\$\(bin/recapito keys create `, nothing},
 	{`/v1/notifications \\`, accepted},
 	{`/v1/notifications/\$id" `, isDelivered},
-	{`/v1/notifications/\$id/events"`, historyIsWhole},
+	{`/v1/notifications/\$id/events"`, historyIsComplete},
 	{`SELECT \* FROM edr `, rowIsThere},
 	{`^bin/recapito report history `, historyIsPrinted},
 	{`^bin/recapito audit reconcile$`, nothingDiffers},
@@ -226,8 +226,8 @@ func nothing(out string) error {
 	return nil
 }
 
-// timelineIsWhole: every step, in this order, in aligned columns.
-func timelineIsWhole(out string) error {
+// timelineIsComplete: every step, in this order, in aligned columns.
+func timelineIsComplete(out string) error {
 	lines := strings.Split(out, "\n")
 	who, event, what := strings.Index(lines[0], "WHO"), strings.Index(lines[0], "EVENT"), strings.Index(lines[0], "WHAT")
 	if who < 0 || event < who || what < event || len(lines) < 1+len(steps) {
@@ -274,7 +274,7 @@ func isDelivered(out string) error {
 	return nil
 }
 
-func historyIsWhole(out string) error {
+func historyIsComplete(out string) error {
 	var answer struct {
 		Events []struct {
 			Type, What, Who string
@@ -328,7 +328,7 @@ func TestReadmeShowsTheTimelineAsItIs(t *testing.T) {
 	}
 	_, excerpt, _ := strings.Cut(page, head.String())
 	excerpt, _, _ = strings.Cut(excerpt, "```")
-	if err := timelineIsWhole(head.String() + excerpt); err != nil {
+	if err := timelineIsComplete(head.String() + excerpt); err != nil {
 		t.Errorf("the excerpt: %v", err)
 	}
 	if strings.Contains(excerpt, "+39") {

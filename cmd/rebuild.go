@@ -18,7 +18,7 @@ import (
 type rebuildCmd struct {
 	instanceFlag
 	Projection string `arg:"" optional:"" help:"The projection: events, edr, notifications, accounting, rollups or audit_log."`
-	All        bool   `help:"Rebuild every projection, in one pass over the ledger."`
+	All        bool   `help:"Rebuild every projection, reading the ledger once."`
 }
 
 // Run starts the rebuild and shows its progress until the tables are swapped.

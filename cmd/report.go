@@ -30,9 +30,9 @@ type reportFlags struct {
 	From  string `help:"From this time on: RFC 3339, a date (its beginning in UTC), or how long ago (24h)." placeholder:"TIME"`
 	To    string `help:"Before this time." placeholder:"TIME"`
 	AsOf  string `help:"What was known at this time: the same for ever. 0s: until now." placeholder:"TIME"`
-	After string `help:"Wait until the answer holds everything up to this position of a 202." placeholder:"POSITION"`
-	JSON  bool   `help:"Print the answer as JSON."`
-	Out   string `help:"Write every row to a file .csv, .jsonl or .parquet, and its manifest beside it." placeholder:"FILE" type:"path"`
+	After string `help:"Wait until the report holds everything up to this position of a 202." placeholder:"POSITION"`
+	JSON  bool   `help:"Print the report as JSON."`
+	Out   string `help:"Write every row to a file .csv, .jsonl or .parquet, and its manifest next to it." placeholder:"FILE" type:"path"`
 }
 
 // asking is a report to ask for.
@@ -42,7 +42,7 @@ type asking struct {
 	body         any
 }
 
-// moment reads a time as people give it; ago is whether it is told from now.
+// moment reads a time as people give it; ago is whether it is relative to now.
 func moment(flag, text string, now time.Time) (t time.Time, ago bool, err error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t, false, nil
@@ -57,7 +57,7 @@ func moment(flag, text string, now time.Time) (t time.Time, ago bool, err error)
 }
 
 // times reads the flags that are times; those not given are left out. What is counted by
-// steps takes whole ones, so a period told from now is widened to them.
+// steps takes complete ones, so a period relative to now is widened to them.
 func (f *reportFlags) times(now time.Time, step time.Duration) (map[string]string, error) {
 	all := map[string]string{}
 	for flag, text := range map[string]string{"from": f.From, "to": f.To, "as-of": f.AsOf} {
@@ -113,7 +113,7 @@ func hinted(err error) error {
 	}
 	switch p.Code {
 	case "unavailable", "behind":
-		return fmt.Errorf("%w\nClickHouse, or a table of it, is behind or does not answer: look at /readyz, or `recapito report … --as-of` an earlier time", err)
+		return fmt.Errorf("%w\nClickHouse, or a table of it, is behind or does not respond: look at /readyz, or `recapito report … --as-of` an earlier time", err)
 	case "too_many_requests":
 		return fmt.Errorf("%w\nTry again when other files are written", err)
 	}
@@ -238,7 +238,7 @@ func (r reportAccountingCmd) Run(ctx context.Context, t terminal) error {
 	return r.answer(ctx, t, a, func(raw json.RawMessage) error {
 		var report struct{ Rows []readmodels.AccountingLine }
 		if err := json.Unmarshal(raw, &report); err != nil {
-			return fmt.Errorf("reading the answer: %w", err)
+			return fmt.Errorf("reading the response: %w", err)
 		}
 		printAccounting(t, strings.Split(r.GroupBy, ","), report.Rows)
 		return nil
@@ -259,7 +259,7 @@ var grains = map[string]struct{ step, back time.Duration }{
 	"minute": {time.Minute, time.Hour}, "hour": {time.Hour, 24 * time.Hour}, "day": {24 * time.Hour, 31 * 24 * time.Hour},
 }
 
-// Run prints counts, each a line with its course.
+// Run prints counts, each a line with its trend.
 func (r reportRollupsCmd) Run(ctx context.Context, t terminal) error {
 	if r.From == "" {
 		r.From = grains[r.Grain].back.String()
@@ -278,7 +278,7 @@ func (r reportRollupsCmd) Run(ctx context.Context, t terminal) error {
 	return r.answer(ctx, t, a, func(raw json.RawMessage) error {
 		var report struct{ Rows []readmodels.RollupLine }
 		if err := json.Unmarshal(raw, &report); err != nil {
-			return fmt.Errorf("reading the answer: %w", err)
+			return fmt.Errorf("reading the response: %w", err)
 		}
 		from, err := time.Parse(time.RFC3339Nano, a.query.Get("from"))
 		to := time.Now()
@@ -291,7 +291,7 @@ func (r reportRollupsCmd) Run(ctx context.Context, t terminal) error {
 		rows := slices.DeleteFunc(report.Rows, func(l readmodels.RollupLine) bool {
 			return slices.Contains([]string{"queue", "accept", "delivery", "reading"}, l.Measure) && len(r.Measure) == 0
 		})
-		printCourses(t, r.By, rows, from.Truncate(step), to, step)
+		printTrends(t, r.By, rows, from.Truncate(step), to, step)
 		return nil
 	})
 }

@@ -33,7 +33,7 @@ func (r reportMetricsCmd) Run(ctx context.Context, t terminal) error {
 	return r.answer(ctx, t, a, func(raw json.RawMessage) error {
 		var report struct{ Metrics []readmodels.MetricValue }
 		if err := json.Unmarshal(raw, &report); err != nil {
-			return fmt.Errorf("reading the answer: %w", err)
+			return fmt.Errorf("reading the response: %w", err)
 		}
 		until := "now"
 		if to := a.query.Get("to"); to != "" {

@@ -18,7 +18,7 @@ import (
 	"recapito/api/reports/export"
 )
 
-// download writes a report to a file and its manifest beside it. Both get their names
+// download writes a report to a file, and its manifest next to it. Both get their names
 // only when all has come and its hash is the manifest's.
 func (c *client) download(ctx context.Context, t terminal, a asking, file string) (err error) {
 	format := strings.TrimPrefix(filepath.Ext(file), ".")
@@ -56,7 +56,7 @@ func (c *client) download(ctx context.Context, t terminal, a asking, file string
 	var m export.Manifest
 	text := got.Trailer.Get(reports.TrailerManifest)
 	if text == "" || json.Unmarshal([]byte(text), &m) != nil {
-		return errors.New("the file came without a manifest, so it may not be whole, and was not kept; try again")
+		return errors.New("the file came without a manifest, so it may not be complete, and was not kept; try again")
 	}
 	if m.SHA256 != hex.EncodeToString(sum.Sum(nil)) || m.Bytes != bar.bytes {
 		return errors.New("the file is not the one of its manifest and was not kept; try again")
@@ -64,16 +64,16 @@ func (c *client) download(ctx context.Context, t terminal, a asking, file string
 	if err := errors.Join(part.Sync(), part.Close()); err != nil {
 		return fmt.Errorf("writing the file: %w", err)
 	}
-	if err := nameWhole(part.Name(), file, text); err != nil {
+	if err := nameComplete(part.Name(), file, text); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(t.out, "%s: %s rows, %s bytes, sha256 %s\n", file, thousands(m.Rows), thousands(m.Bytes), m.SHA256)
 	return nil
 }
 
-// nameWhole gives a file that is whole its name, and its manifest the one beside it. A
-// manifest never stands beside another file than its own for want of a name.
-func nameWhole(part, file, manifest string) error {
+// nameComplete gives a complete file its name, and its manifest the name next to it. A
+// manifest never stands next to another file than its own for want of a name.
+func nameComplete(part, file, manifest string) error {
 	var pretty bytes.Buffer
 	if err := json.Indent(&pretty, []byte(manifest), "", "  "); err != nil {
 		return fmt.Errorf("writing the manifest: %w", err)
@@ -122,9 +122,9 @@ func (c *client) open(ctx context.Context, a asking) (*http.Response, error) {
 		return got, nil
 	}
 	defer func() { _ = got.Body.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(got.Body, maxAnswerBytes))
+	raw, err := io.ReadAll(io.LimitReader(got.Body, maxResponseBytes))
 	if err != nil {
-		return nil, fmt.Errorf("reading the answer: %w", err)
+		return nil, fmt.Errorf("reading the response: %w", err)
 	}
 	return nil, problemOf(got.StatusCode, raw)
 }

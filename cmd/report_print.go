@@ -23,7 +23,7 @@ type attemptsPage struct {
 func printAttempts(t terminal, raw json.RawMessage) error {
 	var page attemptsPage
 	if err := json.Unmarshal(raw, &page); err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return fmt.Errorf("reading the response: %w", err)
 	}
 	printRows(t, page)
 	return nil
@@ -34,7 +34,7 @@ func printAttempts(t terminal, raw json.RawMessage) error {
 func printHistory(t terminal, raw json.RawMessage) error {
 	var page attemptsPage
 	if err := json.Unmarshal(raw, &page); err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return fmt.Errorf("reading the response: %w", err)
 	}
 	printRows(t, page)
 	printUnattempted(t, page.Unattempted)
@@ -97,7 +97,7 @@ func printRows(t terminal, page attemptsPage) {
 	}
 }
 
-// nothingCounted is what is said of sums without a line.
+// nothingCounted is printed for sums without a line.
 const nothingCounted = "nothing was counted in this period"
 
 func printAccounting(t terminal, by []string, lines []readmodels.AccountingLine) {

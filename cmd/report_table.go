@@ -38,7 +38,7 @@ func (t *reportTable) print(to terminal) {
 	}
 }
 
-// within answers the table without the columns that do not fit into a width, and which
+// within returns the table without the columns that do not fit into a width, and which
 // these are; 0 is no limit.
 func (t *reportTable) within(width int) (text string, without []string) {
 	widths := t.widths()

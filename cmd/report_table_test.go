@@ -11,7 +11,7 @@ import (
 )
 
 // A table is aligned, its numbers to the right; a narrow terminal gets fewer columns and
-// is told which it does not get, a pipe all of them.
+// lists which it does not get, a pipe all of them.
 func TestATableFitsItsTerminal(t *testing.T) {
 	t.Parallel()
 	table := newReportTable("STATUS", "CODE", "MESSAGES")
@@ -36,8 +36,8 @@ func TestATableFitsItsTerminal(t *testing.T) {
 	}
 }
 
-// Steps that are many share columns, and what is said of them adds up.
-func TestCoursesShareColumns(t *testing.T) {
+// Steps that are many share columns, and their numbers add up.
+func TestTrendsShareColumns(t *testing.T) {
 	t.Parallel()
 	from := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
 	var rows []readmodels.RollupLine
@@ -45,14 +45,14 @@ func TestCoursesShareColumns(t *testing.T) {
 		rows = append(rows, readmodels.RollupLine{RollupCell: readmodels.RollupCell{Start: from.Add(time.Duration(i) * time.Hour), Measure: "sent"}, N: 3})
 	}
 	var out bytes.Buffer
-	printCourses(terminal{out: &out}, nil, rows, from, from.Add(100*time.Hour), time.Hour)
+	printTrends(terminal{out: &out}, nil, rows, from, from.Add(100*time.Hour), time.Hour)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 3 || lines[0] != "from 2026-11-20 00:00 to 2026-11-24 04:00 UTC, a column is 2 hours" ||
 		lines[2] != "sent       300        6  "+strings.Repeat("█", 50) {
 		t.Errorf("%s", out.String())
 	}
 	out.Reset()
-	printCourses(terminal{out: &out}, nil, nil, from, from.Add(time.Hour), time.Hour)
+	printTrends(terminal{out: &out}, nil, nil, from, from.Add(time.Hour), time.Hour)
 	if out.String() != nothingCounted+"\n" {
 		t.Errorf("without a row: %s", out.String())
 	}
@@ -63,7 +63,7 @@ func TestCoursesShareColumns(t *testing.T) {
 	}
 }
 
-// What is counted by steps takes whole ones: a period told from now is widened to them,
+// What is counted by steps takes complete ones: a period relative to now is widened to them,
 // one that is given stands, and as of a time is never rounded.
 func TestPeriodsFromNow(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,7 @@ import (
 	"recapito/api/reports/export"
 )
 
-// What an instance delivered is told by every report, as a table, as JSON and as a file.
+// What an instance delivered is in every report, as a table, as JSON and as a file.
 func TestReportsOfAnInstance(t *testing.T) {
 	t.Parallel()
 	dir, instance := sharedSandbox(t)
@@ -72,7 +72,7 @@ func TestReportsOfAnInstance(t *testing.T) {
 		if !strings.Contains(accounting, "BILLABLE UNITS") || !strings.Contains(accounting, "appointment") || !strings.Contains(accounting, "delivered") || !strings.Contains(accounting, "total") {
 			return fmt.Errorf("accounting: %s", accounting)
 		}
-		if !strings.Contains(rollups, "COURSE") || !strings.Contains(rollups, "requested") || !strings.Contains(rollups, "█") {
+		if !strings.Contains(rollups, "TREND") || !strings.Contains(rollups, "requested") || !strings.Contains(rollups, "█") {
 			return fmt.Errorf("rollups: %s", rollups)
 		}
 		return nil
@@ -137,7 +137,7 @@ func TestReportsOfAnInstance(t *testing.T) {
 	}
 }
 
-// accept sends a notification and answers its 202.
+// accept sends a notification and returns its 202.
 func accept(t testing.TB, c *client) (accepted struct {
 	ID       string
 	Position uint64
@@ -147,8 +147,8 @@ func accept(t testing.TB, c *client) (accepted struct {
 	return accepted, err
 }
 
-// What is not whole gets no name.
-func TestAFileThatIsNotWholeIsNotKept(t *testing.T) {
+// What is not complete gets no name.
+func TestAnIncompleteFileIsNotKept(t *testing.T) {
 	t.Parallel()
 	whole := "a,b\r\n1,2\r\n"
 	manifest := `{"rows":1,"bytes":10,"sha256":"` + sha256Of(whole) + `"}`
@@ -200,7 +200,7 @@ func TestAFileThatIsNotWholeIsNotKept(t *testing.T) {
 	if err := os.WriteFile(part, []byte(whole), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := nameWhole(part, taken, manifest); err == nil {
+	if err := nameComplete(part, taken, manifest); err == nil {
 		t.Error("a folder is overwritten")
 	}
 	for _, left := range []string{taken + ".manifest.json", part + ".manifest.json"} {

@@ -9,23 +9,23 @@ import (
 	"recapito/readmodels"
 )
 
-// How many columns a course has; of a longer one several steps make a column.
+// How many columns a trend has; of a longer one several steps make a column.
 const (
-	maxCourse = 60
-	minCourse = 12 // where the terminal is too narrow
+	maxTrend = 60
+	minTrend = 12 // where the terminal is too narrow
 )
 
-// course is a measure over time.
-type course struct {
+// trend is a measure over time.
+type trend struct {
 	cells []string
 	total int64
 	at    []int64 // by step
 }
 
-// printCourses prints a line each for a measure and what it is by: total, highest column,
-// and the course.
-func printCourses(t terminal, by []string, rows []readmodels.RollupLine, from, to time.Time, step time.Duration) {
-	all := coursesOf(by, rows, from, step, int((to.Sub(from)+step-1)/step))
+// printTrends prints a line each for a measure and what it is by: total, highest column,
+// and the trend.
+func printTrends(t terminal, by []string, rows []readmodels.RollupLine, from, to time.Time, step time.Duration) {
+	all := trendsOf(by, rows, from, step, int((to.Sub(from)+step-1)/step))
 	if len(all) == 0 {
 		_, _ = fmt.Fprintln(t.out, nothingCounted)
 		return
@@ -34,17 +34,17 @@ func printCourses(t terminal, by []string, rows []readmodels.RollupLine, from, t
 	for _, name := range by {
 		head = append(head, strings.ToUpper(name))
 	}
-	table := newReportTable(append(head, "TOTAL", "HIGHEST", "COURSE")...)
+	table := newReportTable(append(head, "TOTAL", "HIGHEST", "TREND")...)
 	table.numbers = []string{"TOTAL", "HIGHEST"}
-	// How long the course may be depends on the columns before it.
-	beside := newReportTable(table.head...)
+	// How long the trend may be depends on the columns before it.
+	before := newReportTable(table.head...)
 	for _, c := range all {
-		beside.row(append(slices.Clone(c.cells), append(counts(c.total, slices.Max(c.at)), "")...)...)
+		before.row(append(slices.Clone(c.cells), append(counts(c.total, slices.Max(c.at)), "")...)...)
 	}
-	wide := maxCourse
+	wide := maxTrend
 	if width := terminalWidth(t.out); width > 0 {
-		widths := beside.widths()
-		wide = min(max(width-beside.wide(widths[:len(widths)-1], nil)-len(columnGap), minCourse), maxCourse)
+		widths := before.widths()
+		wide = min(max(width-before.wide(widths[:len(widths)-1], nil)-len(columnGap), minTrend), maxTrend)
 	}
 	each := (len(all[0].at) + wide - 1) / wide
 	for _, c := range all {
@@ -56,16 +56,16 @@ func printCourses(t terminal, by []string, rows []readmodels.RollupLine, from, t
 	table.print(t)
 }
 
-// coursesOf puts rows into their courses of so many steps, in the order of what they are by.
-func coursesOf(by []string, rows []readmodels.RollupLine, from time.Time, step time.Duration, steps int) []*course {
-	var all []*course
-	known := map[string]*course{}
+// trendsOf puts rows into their trends of so many steps, in the order of what they are by.
+func trendsOf(by []string, rows []readmodels.RollupLine, from time.Time, step time.Duration, steps int) []*trend {
+	var all []*trend
+	known := map[string]*trend{}
 	for _, r := range rows {
 		cell := append([]string{r.Measure}, cells(r.RollupCell, by, "")...)
 		key := strings.Join(cell, "\x00")
 		c := known[key]
 		if c == nil {
-			c = &course{cells: cell, at: make([]int64, max(steps, 1))}
+			c = &trend{cells: cell, at: make([]int64, max(steps, 1))}
 			known[key], all = c, append(all, c)
 		}
 		c.total += r.N
@@ -73,12 +73,12 @@ func coursesOf(by []string, rows []readmodels.RollupLine, from time.Time, step t
 			c.at[i] += r.N
 		}
 	}
-	slices.SortStableFunc(all, func(a, b *course) int { return slices.Compare(a.cells, b.cells) })
+	slices.SortStableFunc(all, func(a, b *trend) int { return slices.Compare(a.cells, b.cells) })
 	return all
 }
 
 // columns adds up so many steps to a column.
-func (c *course) columns(each int) []int64 {
+func (c *trend) columns(each int) []int64 {
 	at := make([]int64, (len(c.at)+each-1)/each)
 	for i, n := range c.at {
 		at[i/each] += n
@@ -86,7 +86,7 @@ func (c *course) columns(each int) []int64 {
 	return at
 }
 
-// spell writes a time of whole minutes, hours or days.
+// spell writes a time of complete minutes, hours or days.
 func spell(d time.Duration) string {
 	const day = 24 * time.Hour
 	for _, unit := range []struct {

@@ -17,7 +17,7 @@ import (
 const sendersAtOnce = 16
 
 // sendAndCheck sends N samples, waits until all are final, and errs unless the ledger,
-// the simulator's journal and the EDR tell the same.
+// the simulator's journal and the EDR agree.
 func (s sandboxCmd) sendAndCheck(ctx context.Context, t terminal, l *instance.Instance, i instance.RunFile) error {
 	ids := make([]string, s.ExitAfter)
 	var senders errgroup.Group

@@ -16,7 +16,7 @@ import (
 )
 
 // The main job, as `make run` does it: every sample final, and the ledger, the
-// simulator and the EDR tell the same.
+// simulator and the EDR agree.
 func TestSandboxSendsAndAgrees(t *testing.T) {
 	inEveryWorld(t, sandboxSendsAndAgrees)
 }

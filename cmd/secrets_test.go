@@ -71,7 +71,7 @@ func nothingPersonalIsInClear(t *testing.T, w *world) {
 
 	forms := secretForms(append(numbers, name, day, "cust-0", name+", we", name+",")...)
 	search(t, "what serve printed", []byte(p.out.String()), forms)
-	search(t, "what the engines printed", []byte(w.said()), forms)
+	search(t, "what the engines printed", []byte(w.printed()), forms)
 	search(t, "what smsc printed", []byte(smscProcess.out.String()), forms)
 	search(t, "what show printed", []byte(shown.String()), forms)
 	search(t, "the rows of ClickHouse", decoded, forms)

@@ -15,7 +15,7 @@ type serveCmd struct {
 	HTTP   string `name:"http" help:"Address of the HTTP API (default 127.0.0.1:8080); port 0 makes every port that is not set a free one."`
 }
 
-// Run runs an instance until it is told to stop.
+// Run runs an instance until it is stopped.
 func (s serveCmd) Run(ctx context.Context, t terminal) error {
 	letHeapGrow()
 	c, err := s.configuration(t)

@@ -19,24 +19,24 @@ type smscCmd struct {
 	SystemID      string        `name:"system-id" help:"System id a bind must have (empty: any)."`
 	Password      string        `help:"Password a bind must have." env:"RECAPITO_SMSC_PASSWORD"`
 	Rate          float64       `help:"Messages a second; over it they are throttled (0: unlimited)."`
-	Latency       time.Duration `help:"From a submit to its answer." default:"10ms"`
-	ReceiptDelay  time.Duration `name:"receipt-delay" help:"From the answer to the receipt." default:"1s"`
+	Latency       time.Duration `help:"From a submit to its response." default:"10ms"`
+	ReceiptDelay  time.Duration `name:"receipt-delay" help:"From the response to the receipt." default:"1s"`
 	ReceiptSpread time.Duration `name:"receipt-spread" help:"Added to the receipt's delay, at most." default:"1s"`
-	Undelivered   float64       `help:"Share of receipts that say undelivered." default:"0"`
+	Undelivered   float64       `help:"Share of receipts with the status undelivered." default:"0"`
 	Refuse        float64       `help:"Share of messages refused for good." default:"0"`
 	RefuseNow     float64       `name:"refuse-transiently" help:"Share of messages refused for now." default:"0"`
-	LoseAnswer    float64       `name:"lose-answer" help:"Share of messages never answered." default:"0"`
+	LoseAnswer    float64       `name:"lose-answer" help:"Share of messages without a response." default:"0"`
 	LoseReceipt   float64       `name:"lose-receipt" help:"Share of receipts never sent." default:"0"`
 	Duplicate     float64       `name:"duplicate-receipt" help:"Share of receipts sent twice." default:"0"`
-	ReceiptFirst  float64       `name:"receipt-first" help:"Share of receipts sent before the answer." default:"0"`
-	AnswerIDs     string        `name:"answer-ids" help:"Form of ids in answers." enum:"decimal,hex" default:"decimal"`
+	ReceiptFirst  float64       `name:"receipt-first" help:"Share of receipts sent before the response." default:"0"`
+	AnswerIDs     string        `name:"answer-ids" help:"Form of ids in responses." enum:"decimal,hex" default:"decimal"`
 	ReceiptIDs    string        `name:"receipt-ids" help:"Form of ids in receipts." enum:"decimal,hex" default:"decimal"`
 	Echo          bool          `help:"Echo our reference in receipts."`
 	Seed          uint64        `help:"Seed of the verdicts." default:"1"`
 	UntilStdin    bool          `name:"until-stdin-ends" hidden:"" help:"End when stdin does."`
 }
 
-// Run serves the simulator until it is told to stop.
+// Run serves the simulator until it is stopped.
 func (s smscCmd) Run(ctx context.Context, t terminal) error {
 	log, err := config.ChildLogger(t.environ, t.err)
 	if err != nil {

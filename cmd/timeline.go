@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// historyEntry is one event as GET /v1/notifications/{id}/events tells it.
+// historyEntry is one event as GET /v1/notifications/{id}/events reports it.
 type historyEntry struct {
 	Revision   uint64    `json:"revision"`
 	Type       string    `json:"type"`
@@ -49,7 +49,7 @@ func (c *client) history(ctx context.Context, id string) ([]historyEntry, error)
 }
 
 // timeline prints events as an aligned table, a row at a time, so that it serves a
-// history that is whole and one that still grows.
+// history that is complete and one that still grows.
 type timeline struct{ out io.Writer }
 
 const (

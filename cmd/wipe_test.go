@@ -12,7 +12,7 @@ import (
 )
 
 // The bus and the read models can be deleted while the instance is stopped: the next
-// start makes them whole by itself.
+// start makes them complete by itself.
 func TestWipedEnginesAreRebuilt(t *testing.T) {
 	inThoroughWorlds(t, wipedEnginesAreRebuilt)
 }

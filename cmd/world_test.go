@@ -27,7 +27,7 @@ type world struct {
 	root string // everything of the world is under it
 	dir  string // the instance's own
 
-	env []string // of all its processes, beside this one's
+	env []string // of all its processes, in addition to this one's
 
 	// nil where the instance has them in itself
 	store, broker, clickHouse *engine
@@ -88,7 +88,7 @@ func (w *world) keys() string {
 	return "eventstore: {url: \"" + w.storeURL() + "\"}\nkafka: {brokers: [\"" + w.broker.addr + "\"]}\nclickhouse: {url: \"http://" + w.clickHouse.addr + "\"}\n"
 }
 
-// variables name them to a verb without a configuration, beside the world's own.
+// variables name them to a verb without a configuration, in addition to the world's own.
 func (w *world) variables() []string {
 	if !w.outside() {
 		return w.env
@@ -115,7 +115,7 @@ func (w *world) events() string {
 	return filepath.Join(w.dir, "events")
 }
 
-// clickhouse is where ClickHouse of an instance answers, with its writer's password if it
+// clickhouse is the address of an instance's ClickHouse, with its writer's password if it
 // has one.
 func (w *world) clickhouse(i instance.RunFile) string {
 	if w.outside() {
@@ -134,8 +134,8 @@ func (w *world) stop() {
 	}
 }
 
-// said is all that the engines outside printed.
-func (w *world) said() string {
+// printed is all that the engines outside printed.
+func (w *world) printed() string {
 	var b strings.Builder
 	for _, e := range []*engine{w.store, w.broker, w.clickHouse} {
 		if e != nil {
@@ -237,7 +237,7 @@ func apacheKafka(t *testing.T, dir string) *engine {
 	return e
 }
 
-// thorough says whether a setting of the tests asks for more than the short form:
+// thorough reports whether a setting of the tests asks for more than the short form:
 // RECAPITO_TEST_FULL for everything, others for a part.
 func thorough(setting string) bool {
 	return os.Getenv(setting) != "" || os.Getenv("RECAPITO_TEST_FULL") != ""

@@ -36,13 +36,13 @@ func counted[L any](name string, q readmodels.CountQuery, lines func(context.Con
 			shown, columns = append(shown, i), append(columns, c)
 		}
 	}
-	said := map[string]any{"group_by": q.GroupBy}
+	query := map[string]any{"group_by": q.GroupBy}
 	for d, values := range q.Where {
-		said[d] = values
+		query[d] = values
 	}
-	sayPeriod(said, q.From, q.To)
+	addPeriod(query, q.From, q.To)
 	return &asked{
-		manifest: export.Manifest{Report: name, Query: said}, columns: columns,
+		manifest: export.Manifest{Report: name, Query: query}, columns: columns,
 		page: func(ctx context.Context) (any, error) {
 			rows, err := lines(ctx)
 			if rows == nil {

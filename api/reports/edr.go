@@ -116,31 +116,31 @@ func (s *service) attempts(q readmodels.EDRQuery, page func(context.Context, rea
 	}
 }
 
-// queryOf is a query as a manifest tells it.
+// queryOf is a query as it stands in a manifest.
 func queryOf(q readmodels.EDRQuery) map[string]any {
-	said := map[string]any{}
+	query := map[string]any{}
 	for column, value := range q.Is {
-		said[column] = value
+		query[column] = value
 	}
 	for column, b := range q.Within {
-		said[column] = b
+		query[column] = b
 	}
 	if q.ChangedAfter != nil {
-		said["changed_after"] = *q.ChangedAfter
+		query["changed_after"] = *q.ChangedAfter
 	}
 	if q.Test != nil {
-		said["test"] = *q.Test
+		query["test"] = *q.Test
 	}
-	sayPeriod(said, q.From, q.To)
-	return said
+	addPeriod(query, q.From, q.To)
+	return query
 }
 
-func sayPeriod(said map[string]any, from, to time.Time) {
+func addPeriod(query map[string]any, from, to time.Time) {
 	if !from.IsZero() {
-		said["from"] = from.UTC()
+		query["from"] = from.UTC()
 	}
 	if !to.IsZero() {
-		said["to"] = to.UTC()
+		query["to"] = to.UTC()
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 	"recapito/api/reports/export"
 )
 
-// The trailers of a file: they come after it, and only if it is whole. The digest is RFC
+// The trailers of a file: they come after it, and only if it is complete. The digest is RFC
 // 9530's; the manifest is JSON in ASCII.
 const (
 	TrailerManifest = "Recapito-Manifest"
@@ -31,7 +31,7 @@ const (
 )
 
 // writeFile streams a report. What fails before the first bytes is a problem; what fails
-// later ends the connection, so that no reader takes the file for whole.
+// later ends the connection, so that no reader takes the file for complete.
 func (s *service) writeFile(hc huma.Context, f export.Format, a *asked) {
 	r, w := humachi.Unwrap(hc)
 	select {
@@ -137,7 +137,7 @@ func ascii(text []byte) string {
 	return b.String()
 }
 
-// describeReport lists what a report answers with.
+// describeReport lists what a report returns.
 func (s *service) describeReport(op huma.Operation, page any) {
 	content := s.server.Documented(op).Responses["200"]
 	content.Content = map[string]*huma.MediaType{

@@ -23,7 +23,7 @@ func (s *service) fresh(ctx context.Context, after string, projections ...string
 	}
 	position, err := strconv.ParseUint(after, 10, 64)
 	if err != nil {
-		return api.Invalid("after", strictjson.WrongType, "must be the position of a 202, a whole number")
+		return api.Invalid("after", strictjson.WrongType, "must be the position of a 202, an integer")
 	}
 	if s.Passed == nil {
 		return event.ErrUnavailable

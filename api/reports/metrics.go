@@ -38,7 +38,7 @@ func (s *service) reportMetrics(ctx context.Context, in *metricsInput, _ []byte)
 	var ps parameters
 	format := in.format(&ps)
 	from, to := ps.period(in.From, in.To)
-	from, to = ps.wholeHour("from", from), ps.wholeHour("to", to)
+	from, to = ps.fullHour("from", from), ps.fullHour("to", to)
 	if in.From == "" && in.To != "" {
 		ps.add("from", strictjson.MissingField, "is required where to is given")
 	}
@@ -60,14 +60,14 @@ func (s *service) reportMetrics(ctx context.Context, in *metricsInput, _ []byte)
 		}
 		return s.metricValues(ctx, q)
 	}
-	said := map[string]any{}
+	query := map[string]any{}
 	for d, v := range where {
-		said[d] = v
+		query[d] = v
 	}
-	sayPeriod(said, from, to)
+	addPeriod(query, from, to)
 	return &asked{
 		format: format, after: in.After, reads: []string{readmodels.RollupsTable.Projection, readmodels.AccountingTable.Projection},
-		manifest: export.Manifest{Report: "metrics", Query: said, Cut: cut, AsOf: ps.asOf(in.AsOf)},
+		manifest: export.Manifest{Report: "metrics", Query: query, Cut: cut, AsOf: ps.asOf(in.AsOf)},
 		columns:  readmodels.ColumnsOf[readmodels.MetricValue](),
 		page: func(ctx context.Context) (any, error) {
 			all, err := values(ctx)
@@ -126,8 +126,8 @@ func (s *service) measured(ctx context.Context, q readmodels.CountQuery, basis s
 
 func midnight(t time.Time) bool { return t.Equal(t.UTC().Truncate(24 * time.Hour)) }
 
-// wholeHour: the values of metrics are counted by hours.
-func (ps *parameters) wholeHour(field string, t time.Time) time.Time {
+// fullHour: the values of metrics are counted by hours.
+func (ps *parameters) fullHour(field string, t time.Time) time.Time {
 	if !t.IsZero() && !t.Equal(t.UTC().Truncate(time.Hour)) {
 		ps.add(field, strictjson.InvalidValue, "must be the beginning of an hour in UTC")
 	}

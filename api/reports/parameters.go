@@ -108,7 +108,7 @@ func (ps *parameters) whole(field, value string) *int64 {
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil {
-		ps.add(field, strictjson.WrongType, "must be a whole number")
+		ps.add(field, strictjson.WrongType, "must be an integer")
 		return nil
 	}
 	return &n

@@ -18,23 +18,23 @@ import (
 	"recapito/readmodels"
 )
 
-// Reports answers what the read models tell. Implemented by the composition root over
-// readmodels and projections. Queries with an AsOf are of the past that Resolve answered.
+// Reports are the queries over the read models. Implemented by the composition root over
+// readmodels and projections. Queries with an AsOf are of the past that Resolve returned.
 type Reports interface {
-	// EDRs answers a page, and EachEDR hands over every row of it and all that follow.
+	// EDRs returns a page, and EachEDR hands over every row of it and all that follow.
 	EDRs(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error)
 	EachEDR(ctx context.Context, q readmodels.EDRQuery, visit func(readmodels.EDR) error) error
-	// Notifications answers those of the ids that are there, at most MaxEDRLimit of them,
+	// Notifications returns those of the ids that are there, at most MaxEDRLimit of them,
 	// as they are, or were before a seq.
 	Notifications(ctx context.Context, tenant string, ids []string, asOf *uint64) (map[string]readmodels.Notification, error)
-	// Unattempted are a person's notifications of which nothing was scheduled: no row tells
+	// Unattempted are a person's notifications of which nothing was scheduled: no row is
 	// of them.
 	Unattempted(ctx context.Context, tenant, person string, from, to time.Time, asOf *uint64) ([]readmodels.Notification, error)
 	// EventsBefore counts the events that a notification had before a seq.
 	EventsBefore(ctx context.Context, tenant, id string, cut uint64) (int, error)
 	Accounting(ctx context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error)
 	Rollups(ctx context.Context, q readmodels.CountQuery) ([]readmodels.RollupLine, error)
-	// Resolve answers the place in the order of events that a time of the past means, for
+	// Resolve returns the place in the order of events that a time of the past means, for
 	// ever the same. *NoPast if it means none.
 	Resolve(ctx context.Context, asOf time.Time) (export.Cut, error)
 }
@@ -51,14 +51,14 @@ func (e *NoPast) Error() string {
 	return "must not be before " + e.First.UTC().Format(time.RFC3339Nano) + ", the first time of which the ledger can tell what was known"
 }
 
-// asked is a report that was asked for: what its manifest says of it, and its rows.
+// asked is a report that was asked for: its manifest and its rows.
 type asked struct {
 	format   string
 	after    string   // a position that must be in what it reads
 	reads    []string // projections: every one that page or each looks into
 	manifest export.Manifest
 	columns  []readmodels.Column
-	// page answers it as JSON; each hands over every row, however many.
+	// page returns it as JSON; each hands over every row, however many.
 	page func(ctx context.Context) (any, error)
 	each func(ctx context.Context, row func(values []any) error) error
 }
@@ -76,7 +76,7 @@ type reportOutput struct {
 	Body func(huma.Context)
 }
 
-// registerReport adds an operation that answers a page as JSON or a file.
+// registerReport adds an operation that returns a page as JSON, or a file.
 func registerReport[I any](s *service, op huma.Operation, spec *api.Body, page any, handle func(ctx context.Context, in *I, body []byte) (*asked, error)) {
 	op.Tags = []string{"reports"}
 	api.Register(s.server, op, spec, func(ctx context.Context, in *I, body []byte) (*reportOutput, error) {
@@ -107,7 +107,7 @@ func registerReport[I any](s *service, op huma.Operation, spec *api.Body, page a
 	s.describeReport(op, page)
 }
 
-// reportProblem tells what a caller can mend from read models that do not answer.
+// reportProblem separates what a caller can mend from read models that fail.
 func reportProblem(err error) error {
 	var p *api.Problem
 	var behind *readmodels.Behind
@@ -157,7 +157,7 @@ func (in *ReportParameters) format(ps *parameters) string {
 	return formatOf(in.Accept)
 }
 
-// formatOf answers the file that a header Accept names, if it names one.
+// formatOf returns the file that a header Accept names, if it names one.
 func formatOf(accept string) string {
 	for _, f := range export.Formats() {
 		for part := range strings.SplitSeq(accept, ",") {
@@ -178,7 +178,7 @@ func fileFormat(name string) (export.Format, bool) {
 	return export.Format{}, false
 }
 
-// wantsFile says whether a request asks for a file, which may take long.
+// wantsFile reports whether a request asks for a file, which may take long.
 func wantsFile(r *http.Request) bool {
 	name := r.URL.Query().Get("format")
 	if name == "" {

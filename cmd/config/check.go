@@ -66,7 +66,7 @@ func (c *Config) validate() error {
 	return errors.New("configuration:\n  " + strings.Join(problems, "\n  "))
 }
 
-// IsAddress says whether a text is host:port with a port that there can be.
+// IsAddress reports whether a text is host:port with a port that can exist.
 func IsAddress(addr string) bool {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {

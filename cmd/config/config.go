@@ -111,7 +111,7 @@ func (c *Config) ZeroPorts() {
 	}
 }
 
-// FreePort says whether an address asks for any free port.
+// FreePort reports whether an address asks for any free port.
 func FreePort(addr string) bool { return strings.HasSuffix(addr, ":0") }
 
 // Logger makes the logger that is configured.

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What is wrong in a configuration is said with its line or key and the rule, all of it
+// What is wrong in a configuration is reported with its line or key and the rule, all of it
 // at once, and never with its value.
 func TestConfigurationMistakes(t *testing.T) {
 	t.Parallel()
@@ -17,7 +17,7 @@ func TestConfigurationMistakes(t *testing.T) {
 			"\n  line 2: adr is no key here; docs/configuration.md lists all", "\n  line 3: logs is no key here",
 		}},
 		{"values of another kind", "kafka:\n  brokers: SECRET\nroutes:\n  - name: x\n    back_off: SECRET\n    binds: SECRET\n    password: [SECRET]\n", []string{
-			"line 2: must be a list of texts", "line 5: must be a duration such as 30s", "line 6: must be a whole number", "line 7: must be a text",
+			"line 2: must be a list of texts", "line 5: must be a duration such as 30s", "line 6: must be an integer", "line 7: must be a text",
 		}},
 		{"routes of another kind", "routes: SECRET\n", []string{"line 1: must be a list of routes"}},
 		{"a section of another kind", "http: SECRET\n", []string{"line 1: must be keys and values"}},

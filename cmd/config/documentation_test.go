@@ -39,7 +39,7 @@ func TestConfigurationPageIsTrue(t *testing.T) {
 	}
 }
 
-// describe answers for each key the cells after its name: variable and default.
+// describe returns for each key the cells after its name: variable and default.
 func describe(v reflect.Value, prefix string, want map[string][]string) {
 	for i := range v.NumField() {
 		key := prefix + v.Type().Field(i).Tag.Get("yaml")
@@ -56,7 +56,7 @@ func describe(v reflect.Value, prefix string, want map[string][]string) {
 	}
 }
 
-// routeDefaults are those of a route that says only what it must.
+// routeDefaults are those of a route that sets only what it must.
 func routeDefaults() map[string]string {
 	c := Default()
 	c.Routes = []Route{{Name: "x", Addr: "x:1"}}
@@ -102,7 +102,7 @@ func short(d time.Duration) string {
 	return s
 }
 
-// rowsOf answers the cells of each row of a page's tables that begins with a name in
+// rowsOf returns the cells of each row of a page's tables that begins with a name in
 // code style, but its last cell: what it means must only be there.
 func rowsOf(page string) map[string][]string {
 	rows := map[string][]string{}

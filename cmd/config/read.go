@@ -38,7 +38,7 @@ var (
 	unknownKey = regexp.MustCompile(`^line (\d+): field (.+) not found in type `)
 	wrongKind  = regexp.MustCompile(`(?s)^line (\d+): cannot unmarshal .* into (.+)$`)
 	kinds      = map[string]string{
-		"[]string": "a list of texts", "string": "a text", "receipt.Form": "a text", "int": "a whole number",
+		"[]string": "a list of texts", "string": "a text", "receipt.Form": "a text", "int": "an integer",
 		"time.Duration": "a duration such as 30s or 1h", "[]config.Route": "a list of routes", "[]config.Reader": "a list of readers",
 	}
 )
@@ -51,17 +51,17 @@ func mistakes(err error) string {
 		return " " + strings.TrimPrefix(err.Error(), "yaml: ")
 	}
 	var b strings.Builder
-	for _, said := range wrong.Errors {
-		if m := unknownKey.FindStringSubmatch(said); m != nil {
-			said = fmt.Sprintf("line %s: %s is no key here; docs/configuration.md lists all", m[1], m[2])
-		} else if m := wrongKind.FindStringSubmatch(said); m != nil {
+	for _, complaint := range wrong.Errors {
+		if m := unknownKey.FindStringSubmatch(complaint); m != nil {
+			complaint = fmt.Sprintf("line %s: %s is no key here; docs/configuration.md lists all", m[1], m[2])
+		} else if m := wrongKind.FindStringSubmatch(complaint); m != nil {
 			kind, ok := kinds[m[2]]
 			if !ok {
 				kind = "keys and values"
 			}
-			said = fmt.Sprintf("line %s: must be %s", m[1], kind)
+			complaint = fmt.Sprintf("line %s: must be %s", m[1], kind)
 		}
-		b.WriteString("\n  " + said)
+		b.WriteString("\n  " + complaint)
 	}
 	return b.String()
 }

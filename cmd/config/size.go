@@ -10,7 +10,7 @@ import (
 // Size is an amount of memory as it stands in a configuration: 512MiB, 2GiB.
 type Size string
 
-var errSize = errors.New("a size is a whole number and MiB or GiB")
+var errSize = errors.New("a size is an integer and MiB or GiB")
 
 func (s Size) Bytes() (int64, error) {
 	for unit, shift := range map[string]uint{"MiB": 20, "GiB": 30} {

@@ -143,7 +143,7 @@ func (b *bus) prepare(ctx context.Context) error {
 	return nil
 }
 
-// comesAgain tells of an error that time will mend: the message is delivered again and
+// comesAgain reports whether time will mend an error: the message is delivered again and
 // holds its partition until then. Any other, which repetition did not help, is the
 // message's own (a value that does not open, a stream that does not fold): on the
 // dead-letter topic it holds up nobody, and the attempt's watchdog dispatches it again.

@@ -142,7 +142,7 @@ func (e *Engines) startClickHouse(ctx context.Context, c config.Config) (err err
 	return nil
 }
 
-// clickHouseState is nil while ClickHouse answers.
+// clickHouseState is nil while ClickHouse responds.
 func (e *Engines) clickHouseState(ctx context.Context) error {
 	if e.ClickHouse != nil {
 		if err := e.ClickHouse.State(); err != nil {

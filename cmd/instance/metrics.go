@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// gauges tell Prometheus how the parts of an instance are doing, looked at when it asks.
+// gauges are the states of the parts of an instance, read when Prometheus scrapes.
 type gauges struct{ of *Instance }
 
 func metric(name, help string, labels ...string) *prometheus.Desc {
@@ -41,35 +41,35 @@ func (gauges) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (g gauges) Collect(out chan<- prometheus.Metric) {
-	tell := func(d *prometheus.Desc, value float64, labels ...string) {
+	set := func(d *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	l := g.of
 	position, err := l.Engines.Events.State(context.Background()) // which bounds its own time
 	if err == nil || position > 0 {
-		tell(storePosition, float64(position))
+		set(storePosition, float64(position))
 	}
-	tell(storeUp, one(err == nil))
+	set(storeUp, one(err == nil))
 	delivery := l.delivery.State()
-	tell(deliveryWaiting, float64(delivery.Waiting))
-	tell(deliveryFailing, one(delivery.Failing != nil))
+	set(deliveryWaiting, float64(delivery.Waiting))
+	set(deliveryFailing, one(delivery.Failing != nil))
 	if l.feed != nil {
 		parked, _ := l.feed.State()
-		tell(deliveryParked, float64(parked))
+		set(deliveryParked, float64(parked))
 	}
-	tell(deadlinesHeld, float64(l.deadlines.Held()))
+	set(deadlinesHeld, float64(l.deadlines.Held()))
 	for _, held := range l.leases {
-		tell(leaseHeld, one(held.Held()), held.Work())
+		set(leaseHeld, one(held.Held()), held.Work())
 	}
-	tell(busUp, one(l.bus.State() == nil))
+	set(busUp, one(l.bus.State() == nil))
 	for i, r := range l.routes {
-		tell(routeUp, one(r.State() == nil), l.Config.Routes[i].Name)
+		set(routeUp, one(r.State() == nil), l.Config.Routes[i].Name)
 	}
 	for _, s := range l.Projections.States() {
-		tell(projectionReady, one(s.Ready()), s.Projection)
-		tell(projectionEvents, float64(s.Events), s.Projection)
-		tell(projectionWaiting, float64(s.Behind), s.Projection)
-		tell(projectionLag, s.Lag.Seconds(), s.Projection)
+		set(projectionReady, one(s.Ready()), s.Projection)
+		set(projectionEvents, float64(s.Events), s.Projection)
+		set(projectionWaiting, float64(s.Behind), s.Projection)
+		set(projectionLag, s.Lag.Seconds(), s.Projection)
 	}
 }
 

@@ -24,7 +24,7 @@ func (l *Instance) apiOptions(scenarios commands.Scenarios) api.Options {
 	}
 }
 
-// checks are the engines and parts that /readyz tells of.
+// checks are the engines and parts that /readyz lists.
 func (l *Instance) checks() []api.Check {
 	checks := []api.Check{
 		{Name: "eventstore", Required: true, Probe: l.Engines.eventsState},
@@ -63,7 +63,7 @@ func (l *Instance) deliveryState() (string, error) {
 	return fmt.Sprintf("shared, %d events in hand", s.Waiting), errors.Join(lost, s.Failing)
 }
 
-// eventsState tells how far the event store is.
+// eventsState returns how far the event store is.
 func (e *Engines) eventsState(ctx context.Context) (string, error) {
 	_, embedded := e.Events.(*Embedded)
 	last, err := e.Events.State(ctx)

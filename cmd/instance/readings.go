@@ -58,7 +58,7 @@ func (r readings) EachEDR(ctx context.Context, q readmodels.EDRQuery, visit func
 	return r.past.EachEDR(ctx, q, visit)
 }
 
-// reachAttempts: the EDR names the attempts, and their events tell how they were.
+// reachAttempts: the EDR names the attempts, and their events hold how they were.
 func (r readings) reachAttempts(ctx context.Context, cut *uint64) error {
 	return r.reach(ctx, cut, readmodels.EDRTable.Projection, readmodels.EventsTable.Projection)
 }
@@ -104,7 +104,7 @@ func (r readings) Rollups(ctx context.Context, q readmodels.CountQuery) ([]readm
 	return r.counts.Rollups(ctx, q)
 }
 
-// Resolve answers the cut of an as-of time.
+// Resolve returns the cut of an as-of time.
 func (r readings) Resolve(ctx context.Context, asOf time.Time) (export.Cut, error) {
 	cut, err := r.marks.Resolve(ctx, asOf)
 	var before *marks.BeforeMarks

@@ -39,7 +39,7 @@ func (r *rebuilds) state(name string) (follow.State, bool) {
 	return states[i], true
 }
 
-// Rebuild implements api.Projections. It answers once the rebuild has begun.
+// Rebuild implements api.Projections. It returns once the rebuild has begun.
 func (r *rebuilds) Rebuild(ctx context.Context, name string) (bool, error) {
 	if _, known := r.state(name); !known {
 		return false, nil
@@ -49,7 +49,7 @@ func (r *rebuilds) Rebuild(ctx context.Context, name string) (bool, error) {
 	})
 }
 
-// RebuildAll implements api.Projections. It answers once one of them has begun.
+// RebuildAll implements api.Projections. It returns once one of them has begun.
 func (r *rebuilds) RebuildAll(ctx context.Context) error {
 	return r.begin(ctx, func(life context.Context, begun func()) error {
 		return r.of.RebuildAll(life, func(uint64, uint64) { begun() })

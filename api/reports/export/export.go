@@ -1,8 +1,8 @@
 // Package export writes reports as files: CSV (RFC 4180), JSON Lines and Parquet, row by
-// row, with memory that does not grow with the rows, and the manifest that says what was
+// row, with memory that does not grow with the rows, and the manifest of what was
 // written.
 //
-// A file is whole only if Close returned nil and its manifest's rows and hash are those
+// A file is complete only if Close returned nil and its manifest's rows and hash are those
 // of the file.
 package export
 
@@ -33,7 +33,7 @@ var (
 // Formats lists them.
 func Formats() []Format { return []Format{CSV, JSONL, Parquet} }
 
-// Manifest says what an export is: what was asked for, and what was written.
+// Manifest describes an export: what was asked for, and what was written.
 type Manifest struct {
 	Report  string              `json:"report"`
 	Tenant  string              `json:"tenant"`
@@ -116,7 +116,7 @@ func (w *Writer) Row(values []any) error {
 	return nil
 }
 
-// Close ends the file, and tells of it in the manifest.
+// Close ends the file, and records it in the manifest.
 func (w *Writer) Close(m *Manifest) error {
 	if err := w.encoder.close(); err != nil {
 		return fmt.Errorf("export: ending: %w", err)

@@ -111,7 +111,7 @@ func parquetValue(kind readmodels.Kind, v any) (parquet.Value, error) {
 	return parquet.Value{}, fmt.Errorf("a value of type %T", v)
 }
 
-// amountValue is a decimal text as a whole number of millionths.
+// amountValue is a decimal text as an integer of millionths.
 func amountValue(text string) (parquet.Value, error) {
 	r, ok := new(big.Rat).SetString(text)
 	if !ok {

@@ -241,7 +241,7 @@ func (o Object) Integer(name string, standard, most int) int {
 	}
 	n := 0
 	if json.Unmarshal(raw, &n) != nil || n < 1 || n > most {
-		o.Report(o.At(name), WrongType, fmt.Sprintf("must be a whole number from 1 to %d", most))
+		o.Report(o.At(name), WrongType, fmt.Sprintf("must be an integer from 1 to %d", most))
 	}
 	return n
 }

@@ -7,9 +7,9 @@ import (
 	"recapito/domain/notification"
 )
 
-// The timeline says which part a receipt was about, the provider's code of a failure,
+// The history has which unit a receipt was about, the provider's code of a failure,
 // and why what is never sent is not.
-func TestTell(t *testing.T) {
+func TestPhrases(t *testing.T) {
 	facts := notification.Facts{Dimensions: dimension.Dimensions{OfAttempt: dimension.OfAttempt{Channel: "sms"}}, Attempt: 1, Units: 1}
 	long := facts
 	long.Units = 3
@@ -28,8 +28,8 @@ func TestTell(t *testing.T) {
 		{notification.NotificationAttemptWithdrawn{Facts: facts, Why: "patience"},
 			"Attempt 1 by sms withdrawn, never to be sent: its route took nothing for as long as it may wait."},
 	} {
-		if got := tell(c.of).what; got != c.want {
-			t.Errorf("told\n%s\nwant\n%s", got, c.want)
+		if got := phraseOf(c.of).what; got != c.want {
+			t.Errorf("phrase\n%s\nwant\n%s", got, c.want)
 		}
 	}
 }

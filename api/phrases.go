@@ -9,22 +9,22 @@ import (
 	"recapito/domain/notification"
 )
 
-// told is what the audit trail says of an event. Personal values are not among it: they
+// phrase is an event in the audit trail. Personal values are not among it: they
 // are sealed where the trail is read, and not looked at.
-type told struct {
+type phrase struct {
 	what           string
 	details        map[string]any
 	reason         string
 	considerations []notification.Consideration
 }
 
-// tell puts an event into words.
-func tell(e notification.Event) told {
+// phraseOf puts an event into words.
+func phraseOf(e notification.Event) phrase {
 	switch e := e.(type) {
 	case notification.NotificationRequested:
-		return tellRequested(e)
+		return phraseOfRequested(e)
 	case notification.NotificationEnriched:
-		return tellEnriched(e)
+		return phraseOfEnriched(e)
 	case notification.NotificationScheduled:
 		t := ofAttempt(e.Facts, "created: due %s over %s", e.Due.UTC().Format("2006-01-02 15:04:05 MST"), e.Route)
 		t.details["due_at"], t.details["kind"] = e.Due.UTC(), e.Kind
@@ -52,7 +52,7 @@ func tell(e notification.Event) told {
 	case notification.NotificationRead:
 		return ofAttempt(e.Facts, "read by the person").with(e.ReceiptFacts)
 	case notification.NotificationReceiptKept:
-		t := ofAttempt(e.Facts, "has a receipt: %s%s", saysOf(e), kept[e.Why]).with(e.ReceiptFacts)
+		t := ofAttempt(e.Facts, "has a receipt: %s%s", statusOf(e), kept[e.Why]).with(e.ReceiptFacts)
 		t.details["says"] = e.Says
 		t.reason = e.Why
 		return t
@@ -61,7 +61,7 @@ func tell(e notification.Event) told {
 		t.details["next"], t.reason = e.Next, e.Why
 		return t
 	case notification.NotificationFailedOver:
-		return told{
+		return phrase{
 			what:    fmt.Sprintf("Step %d failed; step %d follows.", e.FromStep, e.ToStep),
 			details: map[string]any{"from_step": e.FromStep, "to_step": e.ToStep}, reason: e.Why,
 		}
@@ -74,27 +74,27 @@ func tell(e notification.Event) told {
 		t.reason = e.Why
 		return t
 	case notification.NotificationRejected:
-		return told{what: "Rejected: " + e.Detail + ".", details: map[string]any{"code": e.Code}, reason: e.Detail, considerations: e.Why}
+		return phrase{what: "Rejected: " + e.Detail + ".", details: map[string]any{"code": e.Code}, reason: e.Detail, considerations: e.Why}
 	case notification.NotificationSuppressed:
-		return told{what: "Suppressed: " + e.Detail + ".", details: map[string]any{"code": e.Code}, reason: e.Detail, considerations: e.Why}
+		return phrase{what: "Suppressed: " + e.Detail + ".", details: map[string]any{"code": e.Code}, reason: e.Detail, considerations: e.Why}
 	case notification.NotificationExpired:
-		return told{what: "Expired: nothing more is sent.", details: map[string]any{}, reason: "expires_at passed"}
+		return phrase{what: "Expired: nothing more is sent.", details: map[string]any{}, reason: "expires_at passed"}
 	case notification.NotificationCancelled:
 		sent := e.Sent
 		if sent == nil {
 			sent = []int{}
 		}
-		return told{what: "Cancelled: what was not sent is stopped.", details: map[string]any{"sent": sent}, reason: e.Reason}
+		return phrase{what: "Cancelled: what was not sent is stopped.", details: map[string]any{"sent": sent}, reason: e.Reason}
 	case notification.NotificationExhausted:
-		return told{what: "Exhausted: every step failed.", details: map[string]any{}}
+		return phrase{what: "Exhausted: every step failed.", details: map[string]any{}}
 	case notification.NotificationReplied:
-		t := told{what: "The person answered.", details: map[string]any{"channel": e.Channel, "reply_id": e.ReplyID}}
+		t := phrase{what: "The person answered.", details: map[string]any{"channel": e.Channel, "reply_id": e.ReplyID}}
 		t.set("attempt", e.Attempt, e.Attempt != 0)
 		return t
 	case notification.NotificationPaid:
-		return told{what: "It was paid.", details: map[string]any{"payment_id": e.PaymentID}}
+		return phrase{what: "It was paid.", details: map[string]any{"payment_id": e.PaymentID}}
 	}
-	return told{what: "Something that this version does not know.", details: map[string]any{}}
+	return phrase{what: "Something that this version does not know.", details: map[string]any{}}
 }
 
 var failures = map[string]string{
@@ -104,7 +104,7 @@ var failures = map[string]string{
 	"receipt":  "reported undelivered by the provider",
 }
 
-// withdrawn says why an attempt will not be sent.
+// withdrawn is why an attempt will not be sent.
 var withdrawn = map[string]string{
 	"wanted_reached": ": what the step wanted is reached",
 	"cancelled":      ": the notification is cancelled",
@@ -113,7 +113,7 @@ var withdrawn = map[string]string{
 	"first_sent":     ": the one before it was sent after all",
 }
 
-// kept says why a receipt left an attempt as it was.
+// kept is why a receipt left an attempt as it was.
 var kept = map[string]string{
 	"unit":         ", the others are awaited",
 	"waits":        ", while the send's own result is awaited",
@@ -124,15 +124,15 @@ var kept = map[string]string{
 	"not_sent":     ", though it was not sent",
 }
 
-// saysOf is what a receipt says, and of which unit if there are several.
-func saysOf(e notification.NotificationReceiptKept) string {
+// statusOf is the status of a receipt, and of which unit if there are several.
+func statusOf(e notification.NotificationReceiptKept) string {
 	if e.Units > 1 && e.Unit > 0 {
 		return fmt.Sprintf("unit %d of %d %s", e.Unit, e.Units, e.Says)
 	}
 	return e.Says
 }
 
-// codeOf is the provider's code, for what the provider said.
+// codeOf is the provider's code, for what the provider reported.
 func codeOf(e notification.NotificationUndelivered) string {
 	if e.Code == "" || e.Code == notification.CodeNotSent {
 		return ""
@@ -140,12 +140,12 @@ func codeOf(e notification.NotificationUndelivered) string {
 	return ", code " + e.Code
 }
 
-func tellRequested(e notification.NotificationRequested) told {
+func phraseOfRequested(e notification.NotificationRequested) phrase {
 	addresses := map[string]int{}
 	for channel, to := range e.To {
 		addresses[channel] = len(to)
 	}
-	t := told{
+	t := phrase{
 		what: fmt.Sprintf("Requested: scenario %s, priority %s.", e.Scenario, e.Priority),
 		details: map[string]any{
 			"scenario": e.Scenario, "version": e.Version, "priority": e.Priority, "person": e.Person.Person,
@@ -162,7 +162,7 @@ func tellRequested(e notification.NotificationRequested) told {
 	return t
 }
 
-func tellEnriched(e notification.NotificationEnriched) told {
+func phraseOfEnriched(e notification.NotificationEnriched) phrase {
 	var steps []map[string]any
 	var words []string
 	for _, s := range e.Plan.Steps {
@@ -177,15 +177,15 @@ func tellEnriched(e notification.NotificationEnriched) told {
 		words = append(words, strings.Join(slices.Sorted(maps.Keys(channels)), " and "))
 		steps = append(steps, map[string]any{"wanted": s.Wanted, "wait": s.Wait, "targets": targets})
 	}
-	return told{
+	return phrase{
 		what:    fmt.Sprintf("Planned: %s.", strings.Join(words, ", then ")),
 		details: map[string]any{"scenario": e.Scenario, "version": e.Version, "steps": steps}, considerations: e.Why,
 	}
 }
 
-// ofAttempt begins what is told of an attempt's event.
-func ofAttempt(f notification.Facts, format string, args ...any) told {
-	t := told{
+// ofAttempt begins the phrase of an attempt's event.
+func ofAttempt(f notification.Facts, format string, args ...any) phrase {
+	t := phrase{
 		what: fmt.Sprintf("Attempt %d by %s ", f.Attempt, f.Channel) + fmt.Sprintf(format, args...) + ".",
 		details: map[string]any{
 			"attempt": f.Attempt, "step": f.Step, "channel": f.Channel, "route": f.Route, "units": f.Units,
@@ -197,14 +197,14 @@ func ofAttempt(f notification.Facts, format string, args ...any) told {
 	return t
 }
 
-func (t told) set(name string, v any, known bool) {
+func (t phrase) set(name string, v any, known bool) {
 	if known {
 		t.details[name] = v
 	}
 }
 
 // with adds the receipt that brought an event.
-func (t told) with(r notification.ReceiptFacts) told {
+func (t phrase) with(r notification.ReceiptFacts) phrase {
 	t.set("receipt_id", r.ReceiptID, r.ReceiptID != "")
 	t.set("unit", r.Unit, r.Unit != 0)
 	t.set("code", r.Code, r.Code != "")
@@ -214,7 +214,7 @@ func (t told) with(r notification.ReceiptFacts) told {
 	return t
 }
 
-func (t told) accepted(units []notification.Accepted) {
+func (t phrase) accepted(units []notification.Accepted) {
 	var all []map[string]any
 	for _, p := range units {
 		all = append(all, map[string]any{"unit": p.Unit, "provider_id": p.ProviderID, "at": p.At.UTC()})
