@@ -163,7 +163,7 @@ func (i *Instance) Complete() {
 // Table returns the table that a projection's view shows.
 func (i *Instance) Table(projection string) string {
 	i.T.Helper()
-	all := projections.All(i.Author.Codec)
+	all := projections.All(i.Author.Codec, nil)
 	n := slices.IndexFunc(all, func(p projections.Projection) bool { return p.Name() == projection })
 	if n < 0 {
 		i.T.Fatalf("no projection %s", projection)
