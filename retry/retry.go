@@ -29,7 +29,8 @@ type Policy struct {
 	Tries  uint          // 0: no limit but the context
 	Steady time.Duration // Keep: a session that lasted this long is followed by First again
 
-	// Sleep replaces the timer where a test drives the clock. nil: real time.
+	// Sleep replaces the timer where a test drives the clock. The waits then have their
+	// nominal length, so that a run can be replayed. nil: real time.
 	Sleep func(ctx context.Context, d time.Duration)
 }
 
@@ -39,6 +40,9 @@ func (p Policy) backOff() *backoff.ExponentialBackOff {
 		MaxInterval:         cmp.Or(p.Most, max(p.First, DefaultMost)),
 		Multiplier:          multiplier,
 		RandomizationFactor: jitter,
+	}
+	if p.Sleep != nil {
+		b.RandomizationFactor = 0
 	}
 	b.Reset()
 	return b

@@ -7,14 +7,16 @@ import (
 
 // Drive gives a worker's waiting and its sends to a test.
 func (w *Worker) Drive(pause func(context.Context, time.Duration), spawn func(func())) {
-	w.pause, w.spawn = pause, spawn
+	w.offering.Sleep, w.spawn = pause, spawn
 }
 
 // The limits that tests must know.
 const (
 	RunnerWindow = runnerWindow
-	ResultTries  = resultTries
 )
 
 // SetAhead bounds how far a runner goes past an input that is not done.
 func (r *Runner) SetAhead(n int) { r.ahead = n }
+
+// ResultTries is how often the result of a send is offered to the store.
+var ResultTries = int(offering.Tries)

@@ -48,7 +48,8 @@ type Runner struct {
 	Handle func(context.Context, event.Recorded) error
 	Log    *slog.Logger
 
-	ahead int // 0: runnerAhead
+	ahead  int        // 0: runnerAhead
+	inputs *retry.Log // of those that fail: one for all, or an outage would fill the log
 
 	mu      sync.Mutex
 	state   RunnerState
@@ -83,8 +84,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	if r.Feed != nil {
 		session = r.share
 	}
-	log := retry.NewLog(r.Log, "runner: following $all", "runner", r.Name)
-	return tryAgain.Keep(ctx, log, func(ctx context.Context, _ func()) error { return session(ctx) })
+	r.inputs = retry.NewLog(r.Log, "runner: handling an input", "runner", r.Name)
+	return tryAgain.Keep(ctx, retry.NewLog(r.Log, "runner: following $all", "runner", r.Name), session)
 }
 
 type input struct {
@@ -93,7 +94,7 @@ type input struct {
 }
 
 // session is one subscription and the work on what it brings.
-func (r *Runner) session(ctx context.Context) error {
+func (r *Runner) session(ctx context.Context, working func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	saved, revision, err := r.loadCheckpoint(ctx)
@@ -114,7 +115,7 @@ func (r *Runner) session(ctx context.Context) error {
 	}()
 
 	workers := make(chan struct{}, runnerWorkers)
-	var working sync.WaitGroup
+	var handling sync.WaitGroup
 	var next int64
 	subscribed := r.Store.Subscribe(ctx, event.Subscription{After: saved, Filter: r.Filter}, event.Handler{
 		Event: func(e event.Recorded) error {
@@ -126,19 +127,20 @@ func (r *Runner) session(ctx context.Context) error {
 				}
 			}
 			if idle := p.take(input{e, next}); idle {
-				working.Go(func() { r.workOff(ctx, p, workers, e.Stream) })
+				handling.Go(func() { r.workOff(ctx, p, workers, e.Stream) })
 			}
 			next++
 			return nil
 		},
 		CaughtUp: func(event.Position) error {
+			working()
 			r.set(func(s *RunnerState) { s.Live = true })
 			return nil
 		},
 	})
 	done := make(chan struct{})
 	go func() {
-		working.Wait()
+		handling.Wait()
 		close(done)
 	}()
 	select { // lost, not told to end: what was taken may be finished
@@ -165,14 +167,13 @@ func (r *Runner) workOff(ctx context.Context, p *progress, workers chan struct{}
 // work handles one input until it succeeds (nil) or ctx ends. It takes a worker's place
 // only while it handles, not while it waits to try again.
 func (r *Runner) work(ctx context.Context, workers chan struct{}, e event.Recorded) error {
-	log := retry.NewLog(r.Log, "runner: handling an input", "runner", r.Name, "type", e.Type, "position", e.Position)
 	failing := false
 	defer func() {
 		if failing {
 			r.fails(-1)
 		}
 	}()
-	return tryAgain.Do(ctx, log, func(ctx context.Context) error {
+	return tryAgain.Do(ctx, r.inputs, func(ctx context.Context) error {
 		select {
 		case workers <- struct{}{}:
 		case <-ctx.Done():
@@ -185,6 +186,7 @@ func (r *Runner) work(ctx context.Context, workers chan struct{}, e event.Record
 				failing = true
 				r.fails(1)
 			}
+			err = fmt.Errorf("%s at position %d: %w", e.Type, e.Position, err)
 			r.set(func(s *RunnerState) { s.Failing = err })
 		}
 		return err

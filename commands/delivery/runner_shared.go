@@ -16,7 +16,7 @@ const handlePatience = 15 * time.Second
 // far as they come here, of different streams side by side. Where the group is new it
 // begins after the checkpoint of a runner that followed this store by itself, if there
 // was one.
-func (r *Runner) share(ctx context.Context) error {
+func (r *Runner) share(ctx context.Context, _ func()) error {
 	after, _, err := r.loadCheckpoint(ctx)
 	if err != nil {
 		return err

@@ -24,11 +24,11 @@ const (
 	// giveBack is when an attempt that was given back comes again.
 	giveBackFull = time.Second
 	giveBackDown = 5 * time.Second
-	// resultTries bounds how often the result of a send is offered to a store that
-	// does not answer; after that the watchdog says OutcomeUnknown.
-	resultTries = 8
-	resultPause = 250 * time.Millisecond
 )
+
+// offering is how often the result of a send is offered to a store that does not take
+// it; after that the watchdog decides OutcomeUnknown.
+var offering = retry.Policy{First: 250 * time.Millisecond, Most: 2 * time.Second, Tries: 8}
 
 // Worker takes due attempts off the queue and sends them. A queue message is done
 // (Handle returns nil) once the claim is durable, or there is nothing to claim; the
@@ -37,9 +37,10 @@ const (
 // Promise: an attempt is on the wire at most once. Not promised: that it is once.
 type Worker struct {
 	c Config
-	// pause waits between tries, spawn starts a send; replaced where a test drives both.
-	pause func(context.Context, time.Duration)
-	spawn func(func())
+	// offering is how often a result is offered to the store, spawn starts a send; changed
+	// where a test drives both.
+	offering retry.Policy
+	spawn    func(func())
 
 	mu       sync.Mutex
 	draining bool
@@ -51,10 +52,8 @@ type Worker struct {
 // NewWorker binds a worker to what it acts on.
 func NewWorker(c Config) *Worker {
 	life, end := context.WithCancel(context.Background())
-	return &Worker{c: c, pause: pause, spawn: func(f func()) { go f() }, life: life, end: end}
+	return &Worker{c: c, offering: offering, spawn: func(f func()) { go f() }, life: life, end: end}
 }
-
-func pause(ctx context.Context, d time.Duration) { _ = retry.Wait(ctx, d) }
 
 // ErrDraining: the worker takes nothing more.
 var ErrDraining = errors.New("the worker is draining")
@@ -258,17 +257,13 @@ func (s send) record(o channel.Outcome) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.life), s.limit)
 	defer cancel()
-	for try := 1; ; try++ {
+	err := w.offering.Do(ctx, nil, func(ctx context.Context) error {
 		_, err := w.c.Notifications.Handle(ctx, s.origin, notification.Stream(s.d.Notification), command)
-		if err == nil {
-			return
-		}
-		if try == resultTries || ctx.Err() != nil {
-			w.c.Log.Error("the result of a send could not be recorded; its watchdog will say that it is unknown",
-				"notification", s.d.Notification, "attempt", s.d.Attempt, "error", err)
-			return
-		}
-		w.pause(ctx, resultPause*time.Duration(try))
+		return err
+	})
+	if err != nil {
+		w.c.Log.Error("the result of a send could not be recorded; its watchdog will decide that it is unknown",
+			"notification", s.d.Notification, "attempt", s.d.Attempt, "error", err)
 	}
 }
 

@@ -34,7 +34,7 @@ func (m *Matcher) Run(ctx context.Context) error {
 
 func (m *Matcher) follow(ctx context.Context) {
 	log := retry.NewLog(m.c.Log, "matcher: following $all")
-	_ = retry.Policy{}.Keep(ctx, log, func(ctx context.Context, _ func()) error { return m.session(ctx) })
+	_ = retry.Policy{}.Keep(ctx, log, m.session)
 }
 
 // behind says, while another instance follows, whether there is what it has not seen.
@@ -81,7 +81,7 @@ type session struct {
 	told     event.Position // of it, when that was last saved
 }
 
-func (m *Matcher) session(ctx context.Context) error {
+func (m *Matcher) session(ctx context.Context, working func()) error {
 	h, err := m.loadHorizon(ctx)
 	if err != nil {
 		return err
@@ -125,6 +125,7 @@ func (m *Matcher) session(ctx context.Context) error {
 			}
 			return nil
 		},
+		CaughtUp: func(event.Position) error { working(); return nil },
 	})
 	return errors.Join(err, context.Cause(ctx))
 }
