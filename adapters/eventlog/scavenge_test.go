@@ -239,7 +239,7 @@ func TestReadersMeetAScavenge(t *testing.T) {
 
 func TestScavengeInTheBackground(t *testing.T) {
 	d := newDisk(vfs.NewCrashableMem())
-	log, err := Open(Options{Dir: "log", FS: d, ScavengeAfter: time.Millisecond})
+	log, err := Open(Options{Dir: "log", FS: d, ScavengeAfter: time.Millisecond, reserve: &guard.Reserve{Every: 5 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,9 +253,14 @@ func TestScavengeInTheBackground(t *testing.T) {
 		}
 	}
 	// Then it writes nothing, but for the note of what is synced.
-	time.Sleep(2 * guard.LookEvery)
+	if _, err := log.Scavenge(t.Context()); err != nil { // it waits for a pass that runs
+		t.Fatal(err)
+	}
+	if err := log.guard.SaveNote(); err != nil {
+		t.Fatal(err)
+	}
 	before := d.writes.Load()
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(200 * time.Millisecond) // forty looks of the guard, many times what a pass waits for
 	if n := d.writes.Load() - before; n != 0 {
 		t.Errorf("%d writes of an idle log", n)
 	}
