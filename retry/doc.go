@@ -1,7 +1,7 @@
 // Package retry is the one way in which this program tries again what failed, and waits.
 // The back-off and the loop are those of github.com/cenkalti/backoff/v5; this package
 // fixes what every caller wants alike: jitter, waits that end with a context, and a log
-// that stays quiet while a failure lasts. docs/adr/0016-one-retry.md says why.
+// that stays quiet while a failure lasts. See docs/adr/0016-one-retry.md.
 //
 //   - Policy.Do tries an operation until it succeeds.
 //   - Policy.Keep runs a session (a subscription, a connection) again whenever it ends.

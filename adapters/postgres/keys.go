@@ -18,7 +18,7 @@ func (s *Store) row(ctx context.Context, query string, args ...any) (wrapped []b
 	return wrapped, err
 }
 
-// standing answers the row there is, or makes it: rows of these tables never change.
+// standing returns the row there is, or makes it: rows of these tables never change.
 func (s *Store) standing(ctx context.Context, read, insert string, key any, candidate []byte) ([]byte, error) {
 	wrapped, err := s.row(ctx, read, key)
 	if !errors.Is(err, commands.ErrKeyAbsent) {
@@ -33,7 +33,7 @@ func (s *Store) standing(ctx context.Context, read, insert string, key any, cand
 
 const readTenant = "SELECT wrapped FROM recapito_keys.tenants WHERE tenant = $1"
 
-// TenantKey is as commands.KeyStore says.
+// TenantKey implements commands.KeyStore.
 func (s *Store) TenantKey(ctx context.Context, tenant string) (wrapped []byte, err error) {
 	err = s.do(ctx, "reading a tenant's key", func(ctx context.Context) error {
 		wrapped, err = s.row(ctx, readTenant, tenant)
@@ -42,7 +42,7 @@ func (s *Store) TenantKey(ctx context.Context, tenant string) (wrapped []byte, e
 	return wrapped, err
 }
 
-// CreateTenantKey is as commands.KeyStore says.
+// CreateTenantKey implements commands.KeyStore.
 func (s *Store) CreateTenantKey(ctx context.Context, tenant string, key []byte) (standing []byte, err error) {
 	err = s.do(ctx, "making a tenant's key", func(ctx context.Context) error {
 		standing, err = s.standing(ctx, readTenant,
@@ -52,7 +52,7 @@ func (s *Store) CreateTenantKey(ctx context.Context, tenant string, key []byte) 
 	return standing, err
 }
 
-// Secret is as commands.KeyStore says.
+// Secret implements commands.KeyStore.
 func (s *Store) Secret(ctx context.Context, name string, candidate []byte) (standing []byte, err error) {
 	err = s.do(ctx, "reading a secret", func(ctx context.Context) error {
 		standing, err = s.standing(ctx, "SELECT wrapped FROM recapito_keys.secrets WHERE name = $1",
@@ -62,7 +62,7 @@ func (s *Store) Secret(ctx context.Context, name string, candidate []byte) (stan
 	return standing, err
 }
 
-// CreateRouteKey is as commands.KeyStore says.
+// CreateRouteKey implements commands.KeyStore.
 func (s *Store) CreateRouteKey(ctx context.Context, key commands.RouteKey) (standing commands.RouteKey, err error) {
 	standing = commands.RouteKey{ID: key.ID, Route: key.Route}
 	err = s.do(ctx, "making a route's key", func(ctx context.Context) error {
@@ -79,7 +79,7 @@ func (s *Store) CreateRouteKey(ctx context.Context, key commands.RouteKey) (stan
 	return standing, nil
 }
 
-// RouteKeys is as commands.KeyStore says.
+// RouteKeys implements commands.KeyStore.
 func (s *Store) RouteKeys(ctx context.Context, route string, nowUnix int64) (keys []commands.RouteKey, err error) {
 	err = s.do(ctx, "reading a route's keys", func(ctx context.Context) error {
 		rows, err := s.pool.Query(ctx, `SELECT id, route, wrapped, expires_unix FROM recapito_keys.routes

@@ -12,7 +12,7 @@ import (
 	"recapito/commands"
 )
 
-// PersonKey is as commands.KeyStore says.
+// PersonKey implements commands.KeyStore.
 func (s *Store) PersonKey(ctx context.Context, tenant, keyID string) (key commands.PersonKey, err error) {
 	key.KeyID = keyID
 	err = s.do(ctx, "reading a person's key", func(ctx context.Context) error {
@@ -32,7 +32,7 @@ func (s *Store) PersonKey(ctx context.Context, tenant, keyID string) (key comman
 	return key, nil
 }
 
-// Person is as commands.KeyStore says; commands.ErrKeyErased if the person was erased.
+// Person implements commands.KeyStore; commands.ErrKeyErased if the person was erased.
 func (s *Store) Person(ctx context.Context, tenant string, hashes [][]byte) (person *commands.PersonKey, err error) {
 	err = s.do(ctx, "finding a person", func(ctx context.Context) error {
 		known, err := owner(ctx, s.pool, tenant, hashes)
@@ -47,7 +47,7 @@ func (s *Store) Person(ctx context.Context, tenant string, hashes [][]byte) (per
 	return person, nil
 }
 
-// ClaimPerson is as commands.KeyStore says; commands.ErrKeyErased if the person that
+// ClaimPerson implements commands.KeyStore; commands.ErrKeyErased if the person that
 // the hashes belong to was erased, and then nothing is written.
 func (s *Store) ClaimPerson(ctx context.Context, tenant string, hashes [][]byte, candidate commands.PersonKey) (claimed commands.PersonKey, err error) {
 	if len(hashes) == 0 || candidate.PersonID == "" || candidate.KeyID == "" || len(candidate.Wrapped) == 0 {
@@ -176,7 +176,7 @@ func (m mapping) missing(hashes [][]byte) [][]byte {
 	})
 }
 
-// MarkErased forgets a person's key: from then on it is answered with
+// MarkErased forgets a person's key: from then on the result is
 // commands.ErrKeyErased, and its id is never used again. Its bytes stay in the server's
 // files and log until those are vacuumed and recycled, so this alone does not make an
 // erasure that could be certified.

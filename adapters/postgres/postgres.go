@@ -105,12 +105,12 @@ func (s *Store) do(ctx context.Context, what string, call func(ctx context.Conte
 	defer cancel()
 	err := retry.Policy{First: firstPause, Tries: tries}.Do(ctx, nil, func(ctx context.Context) error {
 		err := call(ctx)
-		if isAnswer(err) || !passes(err) {
+		if isResult(err) || !passes(err) {
 			return retry.Permanent(err)
 		}
 		return err
 	})
-	if err == nil || isAnswer(err) {
+	if err == nil || isResult(err) {
 		return err
 	}
 	return fmt.Errorf("%s: %w: %w", what, commands.ErrKeysUnavailable, err)
@@ -118,10 +118,10 @@ func (s *Store) do(ctx context.Context, what string, call func(ctx context.Conte
 
 var errTaken = errors.New("claiming a person: the candidate's key id is taken")
 
-// isAnswer tells what the store says of its keys from what befell a call.
-func isAnswer(err error) bool {
-	for _, answer := range []error{commands.ErrKeyAbsent, commands.ErrKeyErased, commands.ErrTwoPersons, errTaken} {
-		if errors.Is(err, answer) {
+// isResult distinguishes what the store reports about its keys from a failed call.
+func isResult(err error) bool {
+	for _, result := range []error{commands.ErrKeyAbsent, commands.ErrKeyErased, commands.ErrTwoPersons, errTaken} {
+		if errors.Is(err, result) {
 			return true
 		}
 	}
@@ -138,18 +138,18 @@ const (
 	deadlockDetected  = "40P01"
 )
 
-// passes says whether a call should be tried again: the connection was lost, or others
+// passes reports whether a call should be tried again: the connection was lost, or others
 // were in the way.
 func passes(err error) bool {
-	var said *pgconn.PgError
-	if !errors.As(err, &said) {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
 		return true // not PostgreSQL's words: of the way to it
 	}
-	switch said.Code {
+	switch pgErr.Code {
 	case uniqueViolation, serializationFail, deadlockDetected:
 		return true
 	}
-	switch said.Code[:min(2, len(said.Code))] {
+	switch pgErr.Code[:min(2, len(pgErr.Code))] {
 	case classConnection, classResources, classOperator:
 		return true
 	}

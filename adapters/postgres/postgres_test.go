@@ -95,7 +95,7 @@ func (s *several) ClaimPerson(ctx context.Context, tenant string, hashes [][]byt
 	return s.store().ClaimPerson(ctx, tenant, hashes, candidate)
 }
 
-// What one store answered, the others know: the whole suite over several at once.
+// What one store answered, the others know: the complete suite over several at once.
 func severalStores(t *testing.T, server *postgrestest.Server) {
 	keystoretest.Run(t, func(t *testing.T) keystoretest.Subject {
 		url := newDatabase(server)

@@ -4,7 +4,7 @@
 // start, given to New, and belongs to no tenant.
 //
 // Every process keeps an index of all keys in memory, fed by a subscription to the
-// tenants' streams (Run). Promises: nobody is let in before the index has caught up;
+// tenants' streams (Run). Promises: no key is accepted before the index has caught up;
 // once Create or Revoke has returned, this process knows of it at once, and the others
 // as soon as the event reaches them. A revoked key never opens again, in whatever order
 // its events come.
@@ -36,7 +36,7 @@ const (
 	maxIDTries = 5
 )
 
-// ErrUnknownKey: the key opens nothing. It does not say whether it ever did.
+// ErrUnknownKey: the key opens nothing. The error does not show whether it ever did.
 var ErrUnknownKey = errors.New("the key is not known")
 
 // Principal is who a key lets in.
@@ -68,7 +68,7 @@ type Access struct {
 	lost  atomic.Pointer[error] // why the subscription is not live now
 }
 
-// New makes the door. It lets nobody but the admin in until Run has caught up.
+// New returns an Access. Until Run has caught up, only the admin key is accepted.
 func New(l *commands.Ledger, o Options) *Access {
 	a := &Access{
 		ledger: l, handler: commands.NewHandler(l, tenant.Decider), index: newIndex(),
@@ -84,7 +84,7 @@ func New(l *commands.Ledger, o Options) *Access {
 	return a
 }
 
-// Authenticate answers whose key it is. Errors: ErrUnknownKey; event.ErrUnavailable
+// Authenticate returns the key's owner. Errors: ErrUnknownKey; event.ErrUnavailable
 // while the index has not caught up yet.
 func (a *Access) Authenticate(_ context.Context, key string) (Principal, error) {
 	if !wellFormed(key) {
@@ -94,7 +94,7 @@ func (a *Access) Authenticate(_ context.Context, key string) (Principal, error) 
 	if a.admin != nil && subtle.ConstantTimeCompare(d[:], a.admin[:]) == 1 {
 		return Principal{Actor: AdminActor, Admin: true}, nil
 	}
-	// Looked up by hash: what the time it takes may tell is about the hash, from which
+	// Looked up by hash: what the time it takes may leak is about the hash, from which
 	// there is no way to a key.
 	if h, ok := a.index.find(d); ok {
 		return Principal{Tenant: h.tenant, KeyID: h.id, Actor: audit.KeyActorPrefix + h.id}, nil
@@ -143,7 +143,7 @@ func (a *Access) Create(ctx context.Context, o commands.Origin, tenantName, labe
 	return Created{}, fmt.Errorf("creating a key: no free id in %d tries", maxIDTries)
 }
 
-// List answers a tenant's keys, revoked ones too, in the order they were made.
+// List returns a tenant's keys, revoked ones too, in the order they were made.
 func (a *Access) List(ctx context.Context, tenantName string) ([]tenant.Key, error) {
 	if err := checkTenant(tenantName); err != nil {
 		return nil, err
@@ -199,7 +199,7 @@ func checkTenant(name string) error {
 // Ready is closed when every key there was has been read.
 func (a *Access) Ready() <-chan struct{} { return a.ready }
 
-// Healthy answers nil while the index follows the tenants' streams.
+// Healthy returns nil while the index follows the tenants' streams.
 func (a *Access) Healthy() error {
 	select {
 	case <-a.ready:

@@ -37,7 +37,7 @@ func newKeyID() string {
 	return lowerBase32.EncodeToString(random)
 }
 
-// wellFormed says whether a text can be a key at all, so that nothing else is hashed.
+// wellFormed reports whether a text can be a key at all, so that nothing else is hashed.
 func wellFormed(key string) bool {
 	return len(key) == keyLength && strings.HasPrefix(key, keyPrefix)
 }

@@ -1,8 +1,8 @@
 // Package calls records in the ledger who called what on the API: every call that no
-// event of its own tells of (domain/audit).
+// event of its own records (domain/audit).
 //
 // Promises: a call that was admitted is recorded, however long the store is away, unless
-// the process dies first or its drain at shutdown runs out of time; RecordFirst answers
+// the process dies first or its drain at shutdown runs out of time; RecordFirst returns
 // when it is durable. What waits is bounded: where there is no place left, Admit waits a
 // moment, of those who are known, and then refuses, so nothing that was done goes unrecorded. Those who are not
 // known have a share of their own, so that they can neither shut out the others nor fill
@@ -85,7 +85,7 @@ type try struct {
 type admitted struct {
 	audit.Call
 	place   *Place
-	durable chan error // nil: nobody waits
+	durable chan error // nil: no one waits
 }
 
 // New makes a recorder that writes to the ledger.
@@ -138,13 +138,13 @@ func (r *Recorder) Admit(ctx context.Context, known bool) (*Place, error) {
 	}
 }
 
-// Release gives the place back: an event of its own tells of the call.
+// Release gives the place back: an event of its own records the call.
 func (p *Place) Release() { p.once.Do(func() { <-p.r.places[p.kind] }) }
 
 // Record takes the call; it is appended soon.
 func (p *Place) Record(of string, c audit.Call) { p.r.add(of, admitted{Call: c, place: p}) }
 
-// RecordFirst takes the call and answers when it is durable. An error says that it may
+// RecordFirst takes the call and returns when it is durable. An error means that it may
 // not be yet: it is tried further, but what it asked for must not be shown.
 func (p *Place) RecordFirst(ctx context.Context, of string, c audit.Call) error {
 	durable := make(chan error, 1)
@@ -225,7 +225,7 @@ func (r *Recorder) Run(ctx context.Context) {
 	r.end()
 }
 
-// end refuses whatever comes later, and says what was lost.
+// end refuses whatever comes later, and logs what was lost.
 func (r *Recorder) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -243,7 +243,7 @@ func (r *Recorder) end() {
 	}
 }
 
-// writeDue begins to write what is due, everything if all, and answers when to look
+// writeDue begins to write what is due, everything if all, and returns when to look
 // again and whether anything waits or is being written.
 func (r *Recorder) writeDue(ctx context.Context, writers *sync.WaitGroup, free chan struct{}, all bool) (time.Duration, bool) {
 	r.mu.Lock()
@@ -300,7 +300,7 @@ func (r *Recorder) written(q *queue, err error) {
 	now := r.ledger.Now()
 	if err != nil {
 		q.next = now.Add(q.waits.Failed(err))
-		for i := range q.calls { // what nobody knows to be recorded is not shown
+		for i := range q.calls { // what is not known to be recorded is not shown
 			if d := q.calls[i].durable; d != nil {
 				d <- err
 				q.calls[i].durable = nil
@@ -361,7 +361,7 @@ func (r *Recorder) append(ctx context.Context, of string, q *queue, batch []admi
 	}
 }
 
-// tail answers where a stream stands.
+// tail returns a stream's revision.
 func (r *Recorder) tail(ctx context.Context, stream string) (event.Expected, error) {
 	at := event.NoStream()
 	newest := event.StreamRead{Stream: stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}

@@ -94,7 +94,7 @@ func (w *world) record(t *testing.T, of string, n int) {
 	p.Record(of, call(n))
 }
 
-// recorded answers the ids in the store, an element an event, with its stream.
+// recorded returns the ids in the store, an element an event, with its stream.
 func (w *world) recorded(t *testing.T) (all []string) {
 	t.Helper()
 	err := w.store.ReadAll(t.Context(), event.AllRead{}, func(r event.Recorded) error {
@@ -153,7 +153,7 @@ func TestAnUnknownOutcomeRecordsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.stop()
-		w.store.fail(nil, event.ErrUnavailable) // it was appended, and nobody knows
+		w.store.fail(nil, event.ErrUnavailable) // it was appended, and no one knows
 		w.record(t, "acme", 0)
 		time.Sleep(time.Second + time.Millisecond)
 		w.record(t, "acme", 1) // must not ride on the id of what is tried again

@@ -36,7 +36,7 @@ const (
 	lookAhead = 90 * time.Second // buckets are read this long before their minute
 	loadLimit = 50_000           // deadlines of one bucket that are read at once, and a half of those held
 	maxSleep  = time.Second
-	// progressEvery is how often rivals are told what was fired, if something was.
+	// progressEvery is how often what was fired is saved for rivals, if something was.
 	progressEvery = 5 * time.Second
 )
 
@@ -67,7 +67,7 @@ type Service struct {
 	seen     *event.Position // everything set up to it was shown
 	live     bool
 	fired    bool      // something, since the last checkpoint was saved
-	told     time.Time // when that was
+	savedAt  time.Time // when that was
 	wake     chan struct{}
 	watching bool // another instance fires: nothing is written
 }
@@ -80,7 +80,7 @@ func New(store commands.Store, codec *event.Codec, now func() time.Time, log *sl
 	}
 }
 
-// Live says whether what was pending at the start has been read.
+// Live reports whether what was pending at the start has been read.
 func (s *Service) Live() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,7 +147,7 @@ func (s *Service) fireDue(ctx context.Context) error {
 	})
 }
 
-// session takes up where the checkpoint says, follows what is set meanwhile, and hands
+// session begins where the checkpoint stands, follows what is set meanwhile, and hands
 // over what is due.
 func (s *Service) session(ctx context.Context, hand func(context.Context, *sync.WaitGroup, item) error) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -274,7 +274,7 @@ func (s *Service) take(ctx context.Context, e event.Recorded) error {
 }
 
 // Step reads the buckets that are near, hands over what is due, closes the buckets
-// that are done, and answers how long there is nothing to do.
+// that are done, and returns how long there is nothing to do.
 func (s *Service) Step(ctx context.Context, hand func(item) error) (time.Duration, error) {
 	now := s.now()
 	if err := s.readNear(ctx, now); err != nil {
@@ -302,7 +302,7 @@ func (s *Service) Step(ctx context.Context, hand func(item) error) (time.Duratio
 }
 
 // FireDue fires what is due one after the other, for a caller that owns time itself,
-// and answers how long there is nothing to do. What failed is fired again by the next
+// and returns how long there is nothing to do. What failed is fired again by the next
 // session.
 func (s *Service) FireDue(ctx context.Context) (time.Duration, error) {
 	return s.Step(ctx, func(it item) error {
@@ -362,7 +362,7 @@ func (s *Service) readBucket(ctx context.Context, k key, visit func(item)) (last
 	return last, closed, err
 }
 
-// Done says that a deadline's intents are durable.
+// Done records that a deadline's intents are durable.
 func (s *Service) Done(it item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -393,7 +393,7 @@ func (s *Service) closeDone(ctx context.Context, now time.Time) error {
 	save := len(keys) > 0 && oldest != s.oldest
 	if s.Lease != nil {
 		c.Fired, c.Seen = s.schedule.firedBefore(now), s.seen
-		save = save || s.fired && now.Sub(s.told) >= progressEvery
+		save = save || s.fired && now.Sub(s.savedAt) >= progressEvery
 	}
 	if save {
 		s.fired = false
@@ -408,6 +408,6 @@ func (s *Service) closeDone(ctx context.Context, now time.Time) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.saved, s.oldest, s.after, s.told = event.Exact(r), oldest, c.After, now
+	s.saved, s.oldest, s.after, s.savedAt = event.Exact(r), oldest, c.After, now
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 
 // rival is an instance that does not fire, and watches whether somebody does: it reads
 // ahead and follows like the holder, and notes what has come due until the holder's
-// checkpoint says that it was fired. What it notes decides nothing but whether the lease
+// checkpoint records that it was fired. What it notes decides nothing but whether the lease
 // is taken; whoever takes it reads everything again.
 type rival struct {
 	watch *Service
@@ -31,7 +31,7 @@ func newRival(s *Service) *rival {
 	return r
 }
 
-// waiting says whether something is due that is not known to be fired. Its first call
+// waiting reports whether something is due that is not known to be fired. Its first call
 // begins to watch.
 func (r *rival) waiting(ctx context.Context) (mark uint64, waits bool, err error) {
 	r.begin()

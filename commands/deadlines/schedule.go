@@ -106,7 +106,7 @@ func (k key) following() key {
 	return key{k.minute + 1, 0}
 }
 
-// wanted answers a bucket to read now: the first not read yet up to that minute, or
+// wanted returns a bucket to read now: the first not read yet up to that minute, or
 // one whose slice is used up. after is the last item of its earlier slices. After a long
 // stop, passed buckets are read only as fast as what they hold is fired.
 func (s *schedule) wanted(now, upTo int64) (k key, after *item, ok bool) {
@@ -125,7 +125,7 @@ func (s *schedule) wanted(now, upTo int64) (k key, after *item, ok bool) {
 	return key{}, nil, false
 }
 
-// usedUp says that all that is held of a bucket was fired, and that more follows.
+// usedUp reports whether all that is held of a bucket was fired, and that more follows.
 func (b *bucket) usedUp() bool { return b.upTo != nil && len(b.open) == 0 && !b.reading }
 
 // held is how many deadlines are in memory.
@@ -251,7 +251,7 @@ func (s *schedule) shrink(k key, b *bucket) {
 	heap.Init(&s.heap)
 }
 
-// pop answers the next item that is due.
+// pop returns the next item that is due.
 func (s *schedule) pop(now time.Time) (item, bool) {
 	if len(s.heap) == 0 || s.heap[0].At.After(now) {
 		return item{}, false
@@ -281,7 +281,7 @@ func (s *schedule) done(it item) {
 	}
 }
 
-// firedBefore answers the time before which everything known is done; nil while passed
+// firedBefore returns the time before which everything known is done; nil while passed
 // buckets are still to be read.
 func (s *schedule) firedBefore(now time.Time) *time.Time {
 	if s.next.minute <= minuteOf(now) {
@@ -314,7 +314,7 @@ func (s *schedule) mayClose(k key, now int64) bool {
 	return b != nil && b.wrote && !b.reading && k.minute < now && len(b.open) == 0 && b.upTo == nil
 }
 
-// wants says whether there is something to read or to close, now that one of a bucket
+// wants reports whether there is something to read or to close, now that one of a bucket
 // is done.
 func (s *schedule) wants(k key, now int64) bool {
 	b := s.buckets[k]
@@ -336,7 +336,7 @@ func (s *schedule) closable(now int64) []key {
 // closed forgets a bucket.
 func (s *schedule) closed(k key) { delete(s.buckets, k) }
 
-// advance answers the oldest minute that is not wholly closed: nothing before it is
+// advance returns the oldest minute that is not completely closed: nothing before it is
 // ever read again.
 func (s *schedule) advance(now int64) int64 {
 	oldest := min(s.next.minute, now)
@@ -347,7 +347,7 @@ func (s *schedule) advance(now int64) int64 {
 	return s.oldest
 }
 
-// after answers the position from which a later start must be shown what was set,
+// after returns the position from which a later start must be shown what was set,
 // given that everything up to seen was shown: what stands in a bucket that such a start
 // does not read, and is not done, lies behind it.
 func (s *schedule) after(seen *event.Position) *event.Position {

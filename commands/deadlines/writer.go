@@ -112,7 +112,7 @@ func (w *Writer) collect(first request) []request {
 	return batch
 }
 
-// write appends the deadlines of all requests, bucket by bucket, and answers them.
+// write appends the deadlines of all requests, bucket by bucket, and replies to them.
 func (w *Writer) write(ctx context.Context, batch ...request) {
 	groups := grouped(batch)
 	type written struct {
@@ -165,7 +165,7 @@ func (w *Writer) remember(k key, at event.Expected) {
 }
 
 // append writes one bucket's deadlines; from a closed bucket they move to the present
-// minute's. It answers the heads it learnt.
+// minute's. It returns the heads it learnt.
 func (w *Writer) append(ctx context.Context, k key, known event.Expected, set []deadline.DeadlineSet) (map[key]event.Expected, error) {
 	learnt := map[key]event.Expected{}
 	events, err := w.encode(ctx, k.stream(), set)
@@ -216,7 +216,7 @@ func (w *Writer) encode(ctx context.Context, stream string, set []deadline.Deadl
 	return events, nil
 }
 
-// tail answers where a bucket's stream stands, and whether it is closed.
+// tail returns where a bucket's stream stands, and whether it is closed.
 func (w *Writer) tail(ctx context.Context, k key) (at event.Expected, closed bool, err error) {
 	at = event.NoStream()
 	read := event.StreamRead{Stream: k.stream(), From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}

@@ -44,7 +44,7 @@ type Server struct {
 }
 
 // Start starts a server until the test ends. Without PostgreSQL on this machine the test
-// is skipped, unless RECAPITO_TEST_PEERS says that it must not be.
+// is skipped, unless RECAPITO_TEST_PEERS forbids it.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	bin, err := programs()
@@ -54,7 +54,7 @@ func Start(t testing.TB) *Server {
 		}
 		t.Skip(err)
 	}
-	// Not t.TempDir: its parent lets nobody else in, and PostgreSQL does not run as root.
+	// Not t.TempDir: other users may not enter its parent, and PostgreSQL does not run as root.
 	dir, err := os.MkdirTemp("", "postgrestest")
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func (s *Server) URL(database string) string {
 // Addr is where it listens.
 func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
-// NewDatabase makes an empty database and answers its URL.
+// NewDatabase makes an empty database and returns its URL.
 func (s *Server) NewDatabase(name string) string {
 	s.t.Helper()
 	c, err := pgx.Connect(s.t.Context(), s.URL("postgres"))
@@ -191,7 +191,7 @@ func (s *Server) Kill() {
 	<-s.ended
 }
 
-// freePort is one that nobody listens on at the moment.
+// freePort is one that no one listens on at the moment.
 func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
