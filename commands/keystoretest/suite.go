@@ -1,5 +1,5 @@
 // Package keystoretest is the suite that every commands.KeyStore must pass. It checks
-// what the interface promises of answers, races and reopening; that a crash loses
+// what the interface promises of results, races and reopening; that a crash loses
 // nothing is for each implementation to show with its own means.
 package keystoretest
 
@@ -27,19 +27,19 @@ type Subject struct {
 // Run runs the suite; open makes a new subject and has it closed at the end of t.
 func Run(t *testing.T, open func(t *testing.T) Subject) {
 	for name, test := range map[string]func(*testing.T, Subject){
-		"tenant keys":                       tenantKeys,
-		"secrets":                           secrets,
-		"a person is found by every hash":   claims,
-		"two persons are told apart":        twoPersons,
-		"tenants are apart":                 tenantsApart,
-		"a bad claim is refused":            badClaims,
-		"erased is said and only of that":   erased,
-		"route keys":                        routeKeys,
-		"one address claimed by many":       oneAddressManyClaims,
-		"overlapping claims of many":        overlappingClaims,
-		"tenant keys made by many":          tenantKeyRace,
-		"an ended context is just an error": endedContext,
-		"everything is there after reopen":  reopened,
+		"tenant keys":                        tenantKeys,
+		"secrets":                            secrets,
+		"a person is found by every hash":    claims,
+		"two persons are kept apart":         twoPersons,
+		"tenants are apart":                  tenantsApart,
+		"a bad claim is refused":             badClaims,
+		"erased, and only that, is reported": erased,
+		"route keys":                         routeKeys,
+		"one address claimed by many":        oneAddressManyClaims,
+		"overlapping claims of many":         overlappingClaims,
+		"tenant keys made by many":           tenantKeyRace,
+		"an ended context is just an error":  endedContext,
+		"everything is there after reopen":   reopened,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -256,7 +256,7 @@ func oneAddressManyClaims(t *testing.T, u Subject) {
 }
 
 // Claims that share hashes in a ring: some must be refused, depending on which came
-// first, but whoever was answered stays right.
+// first, but a result once returned stays right.
 func overlappingClaims(t *testing.T, u Subject) {
 	var got [racers]commands.PersonKey
 	var errs [racers]error

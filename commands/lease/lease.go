@@ -1,10 +1,10 @@
 // Package lease lets one of several instances do a piece of work that only one needs to
-// do, and another take it over. A lease is a stream: its newest event says who holds it
+// do, and another take it over. A lease is a stream: its newest event names its holder
 // (domain/lease).
 //
 // Promises: work with a free lease begins within lookEvery; a lease is freed when its
 // holder stops, and when its instance starts again after a crash; work that waits
-// patience without being done is taken from its holder, who stops within lookEvery of
+// patience without being done is taken from its holder, which stops within lookEvery of
 // being able to read. An idle system appends nothing: nothing is renewed, a rival looks
 // at the work itself.
 //
@@ -53,7 +53,7 @@ func New(store commands.Store, work, holder string, log *slog.Logger) *Lease {
 // Work is what the lease is on.
 func (l *Lease) Work() string { return l.work }
 
-// Held says whether this instance does the work.
+// Held reports whether this instance does the work.
 func (l *Lease) Held() bool { return l.held.Load() }
 
 // Claim takes the lease from whoever holds it, soon.
@@ -65,7 +65,7 @@ func (l *Lease) Claim() {
 }
 
 // Hold calls do while this instance holds the lease, with a context that ends when it is
-// lost and before which do does not answer; Hold answers when ctx has ended. While another holds it, waiting is asked whether
+// lost and before which do has not returned; Hold returns when ctx has ended. While another holds it, waiting is asked whether
 // there is work to do, and for a mark that moves when some is done.
 func (l *Lease) Hold(ctx context.Context, waiting func(context.Context) (mark uint64, waits bool, err error), do func(context.Context)) {
 	s := standby{Lease: l, waiting: waiting, patience: patience, first: true}
@@ -77,7 +77,7 @@ func (l *Lease) Hold(ctx context.Context, waiting func(context.Context) (mark ui
 	}
 }
 
-// state is what the newest event of the stream says.
+// state is what the newest event of the stream records.
 type state struct {
 	lease.LeaseTaken
 	free bool
@@ -110,7 +110,7 @@ type standby struct {
 	waiting  func(context.Context) (mark uint64, waits bool, err error)
 	patience time.Duration
 	first    bool   // what it held before it was started is still its own
-	tried    uint64 // the epoch of a taking of which nobody knows whether it was written
+	tried    uint64 // the epoch of a taking of which it is unknown whether it was written
 
 	looked bool   // at the work; then:
 	epoch  uint64 // as last seen
@@ -118,7 +118,7 @@ type standby struct {
 	since  time.Time // no work was done
 }
 
-// wait answers when the lease was taken, or ctx has ended.
+// wait returns when the lease was taken, or ctx has ended.
 func (s *standby) wait(ctx context.Context) (state, bool) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -126,7 +126,7 @@ func (s *standby) wait(ctx context.Context) (state, bool) {
 	claimed := false
 	for {
 		if now, err := s.read(ctx); err != nil {
-			s.since = time.Now() // nobody can work without the store
+			s.since = time.Now() // no instance can work without the store
 		} else {
 			own := now.Holder == s.holder && !now.free && (s.first || now.Epoch == s.tried)
 			s.first = false
@@ -146,7 +146,7 @@ func (s *standby) wait(ctx context.Context) (state, bool) {
 	}
 }
 
-// stuck says whether work has waited too long under the same holder.
+// stuck reports whether work has waited too long under the same holder.
 func (s *standby) stuck(ctx context.Context, held state) bool {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

@@ -144,7 +144,7 @@ func TestWorkThatWaitsIsTakenOver(t *testing.T) {
 		_, stopB := w.start("b", "B")
 		defer stopB()
 		w.job.set(func(j *job) { j.dead["a"] = true })
-		w.after(time.Hour, "a") // there is no work: nobody can tell
+		w.after(time.Hour, "a") // there is no work: no one can tell
 		w.job.set(func(j *job) { j.wanted = 1 })
 		w.after(9*time.Second, "a")
 		w.after(4*time.Second, "b")
@@ -157,7 +157,7 @@ func TestWorkThatWaitsIsTakenOver(t *testing.T) {
 	})
 }
 
-// Where nobody can work, the lease goes from hand to hand, more and more rarely.
+// Where no one can work, the lease goes from hand to hand, more and more rarely.
 func TestWorkThatNobodyCanDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -228,7 +228,7 @@ func TestClaimed(t *testing.T) {
 	})
 }
 
-// While the store is away nobody is taken for dead; a taking that was written without
+// While the store is away no one is taken for dead; a taking that was written without
 // an answer counts.
 func TestTheStoreIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -26,7 +26,7 @@ const (
 	leftTombstone   = "ends of streams that were deleted for ever"
 )
 
-// carrier says what of a source is carried.
+// carrier decides what of a source is carried.
 type carrier struct {
 	source Source
 	open   *memory[bool] // buckets of deadlines
@@ -34,7 +34,7 @@ type carrier struct {
 
 func newCarrier(s Source) *carrier { return &carrier{source: s, open: newMemory[bool]()} }
 
-// left answers why an event is not carried; empty if it is.
+// left returns why an event is not carried; empty if it is.
 func (c *carrier) left(ctx context.Context, e event.Recorded) (string, error) {
 	switch {
 	case e.Type == tombstoneType:
@@ -53,7 +53,7 @@ func (c *carrier) left(ctx context.Context, e event.Recorded) (string, error) {
 	return "", err
 }
 
-// done says whether an event is a deadline, and every deadline of its bucket was done.
+// done reports whether an event is a deadline, and every deadline of its bucket was done.
 func (c *carrier) done(ctx context.Context, e event.Recorded) (bool, error) {
 	if !isDeadline(e) {
 		return false, nil
@@ -71,7 +71,7 @@ func (c *carrier) done(ctx context.Context, e event.Recorded) (bool, error) {
 
 func isDeadline(e event.Recorded) bool { return strings.HasPrefix(e.Stream, deadline.StreamPrefix) }
 
-// isOpen says whether a bucket's last event does not close it. One that is gone was done.
+// isOpen reports whether a bucket's last event does not close it. One that is gone was done.
 func isOpen(ctx context.Context, s Source, stream string) (bool, error) {
 	open := false
 	err := s.ReadStream(ctx, event.StreamRead{Stream: stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}, func(e event.Recorded) error {
@@ -89,7 +89,7 @@ func gone(err error) bool {
 	return errors.Is(err, event.ErrStreamNotFound) || errors.Is(err, event.ErrStreamDeleted)
 }
 
-// same says whether an event of the target is a copy of one of the source.
+// same reports whether an event of the target is a copy of one of the source.
 func same(of, e event.Recorded) bool {
 	return of.ID == e.ID && of.Stream == e.Stream && of.Type == e.Type && of.Binary == e.Binary &&
 		bytes.Equal(of.Data, e.Data) && bytes.Equal(of.Metadata, e.Metadata)

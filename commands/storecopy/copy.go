@@ -9,11 +9,11 @@ import (
 	"recapito/domain/event"
 )
 
-// Copy brings the target up to where the source is when it begins. tell is called now and
+// Copy brings the target up to where the source is when it begins. progress is called now and
 // then. The report is also right if Copy fails: what it counts as copied is durable.
-func Copy(ctx context.Context, from Source, to Target, tell func(Progress)) (Report, error) {
+func Copy(ctx context.Context, from Source, to Target, progress func(Progress)) (Report, error) {
 	c := &copier{
-		carrier: newCarrier(from), target: to, tell: tell,
+		carrier: newCarrier(from), target: to, progress: progress,
 		shifts: newMemory[event.Revision](), report: Report{Left: map[string]uint64{}},
 	}
 	err := c.copy(ctx)
@@ -22,9 +22,9 @@ func Copy(ctx context.Context, from Source, to Target, tell func(Progress)) (Rep
 
 type copier struct {
 	*carrier
-	target Target
-	tell   func(Progress)
-	told   time.Time
+	target   Target
+	progress func(Progress)
+	reported time.Time
 
 	shifts  *memory[event.Revision] // of streams that begin at 0 only in the target
 	already map[string]bool         // ids that the target has, beyond where the copy goes on
@@ -67,16 +67,16 @@ func (c *copier) copy(ctx context.Context) error {
 			run, size = run[:0], 0
 		}
 		if !more {
-			c.tell(Progress{Events: c.report.Copied, At: c.last, Last: c.last})
+			c.progress(Progress{Events: c.report.Copied, At: c.last, Last: c.last})
 			return nil
 		}
 		if carried {
 			run, size = append(run, e), size+bytesOf(e)
 		}
 		c.report.Last = e.Position
-		if time.Since(c.told) >= tellEvery {
-			c.told = time.Now()
-			c.tell(Progress{Events: c.report.Copied, At: e.Position, Last: max(c.last, e.Position)})
+		if time.Since(c.reported) >= reportEvery {
+			c.reported = time.Now()
+			c.progress(Progress{Events: c.report.Copied, At: e.Position, Last: max(c.last, e.Position)})
 		}
 	}
 }
@@ -88,7 +88,7 @@ func continues(run []event.Recorded, e event.Recorded) bool {
 	return last.Stream == e.Stream && last.Revision+1 == e.Revision
 }
 
-// takes says whether an event is to be written.
+// takes reports whether an event is to be written.
 func (c *copier) takes(ctx context.Context, e event.Recorded) (bool, error) {
 	if c.already[e.ID] {
 		return false, nil
@@ -143,7 +143,7 @@ func at(r event.Revision) event.Expected {
 	return event.Exact(r - 1)
 }
 
-// shift answers by how much a stream's revisions differ, if that can be: the source
+// shift returns by how much a stream's revisions differ, if that can be: the source
 // begins after 0, or leaves out what is done, and the target has no more than it.
 func (c *copier) shift(ctx context.Context, e event.Recorded, next event.Revision) (event.Revision, error) {
 	if next > e.Revision {
@@ -174,7 +174,7 @@ func shiftable(ctx context.Context, source Source, of, e event.Recorded) error {
 	return nil
 }
 
-// lastOf answers the position of a store's newest event, 0 if there is none.
+// lastOf returns the position of a store's newest event, 0 if there is none.
 func lastOf(ctx context.Context, s Source) (event.Position, error) {
 	var last event.Position
 	err := s.ReadAll(ctx, event.AllRead{From: event.PositionEnd, Direction: event.Backwards, Limit: 1}, func(e event.Recorded) error {

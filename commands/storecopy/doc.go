@@ -36,14 +36,14 @@ type Target interface {
 	Append(ctx context.Context, stream string, expected event.Expected, events []event.New) (event.Appended, error)
 }
 
-// Progress is where a copy is. Positions are the source's; how far it is can only be told
+// Progress is where a copy is. Positions are the source's; how far it is can only be known
 // by them.
 type Progress struct {
 	Events   uint64
 	At, Last event.Position
 }
 
-// Report says what a copy did.
+// Report is what a copy did.
 type Report struct {
 	Found   uint64 // events that the target had already, of those compared
 	Resumed bool
@@ -55,10 +55,10 @@ type Report struct {
 
 // Limits of a copy.
 const (
-	runEvents  = 500     // of one append
-	runBytes   = 1 << 19 // of one append, unless one event has more
-	ahead      = 2000    // events read and not yet written
-	compared   = 1000    // events of the target's end that must be the source's
-	remembered = 1 << 14 // streams of which something is known, in each of two generations
-	tellEvery  = 200 * time.Millisecond
+	runEvents   = 500     // of one append
+	runBytes    = 1 << 19 // of one append, unless one event has more
+	ahead       = 2000    // events read and not yet written
+	compared    = 1000    // events of the target's end that must be the source's
+	remembered  = 1 << 14 // streams of which something is known, in each of two generations
+	reportEvery = 200 * time.Millisecond
 )

@@ -14,10 +14,10 @@ type pairs struct {
 }
 
 // each visits the events that are the same. It ends with an error where the stores
-// differ, and with nil at the end of the target or, if whole is set, of both.
-func (p *pairs) each(ctx context.Context, whole bool, visit func(of, e event.Recorded) error) error {
+// differ, and with nil at the end of the target or, if all is set, of both.
+func (p *pairs) each(ctx context.Context, all bool, visit func(of, e event.Recorded) error) error {
 	e, is, err := p.target()
-	for err == nil && (is || whole) {
+	for err == nil && (is || all) {
 		var of event.Recorded
 		var more bool
 		if of, more, err = p.source(); err != nil || !more {
@@ -49,7 +49,7 @@ func (p *pairs) each(ctx context.Context, whole bool, visit func(of, e event.Rec
 	return err
 }
 
-// apart says what two events that stand at the same place and are not the same mean: the
+// apart explains what two events that stand at the same place and are not the same mean: the
 // source's is not carried, or the target's is a deadline that has been done since and
 // was scavenged. Else the stores differ.
 func (p *pairs) apart(ctx context.Context, of, e event.Recorded, is bool) (skipSource bool, err error) {

@@ -34,7 +34,7 @@ func read(ctx context.Context, what string, s Source, from event.AllRead) *reade
 	return r
 }
 
-// next answers false at the end, and then why.
+// next returns false at the end, and then the reason.
 func (r *reader) next() (event.Recorded, bool, error) {
 	e, ok := <-r.events
 	if !ok {

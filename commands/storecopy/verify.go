@@ -8,10 +8,10 @@ import (
 	"recapito/domain/event"
 )
 
-// Verify holds a whole copy against its source, in order, and answers how many events are
+// Verify holds a complete copy against its source, in order, and returns how many events are
 // the same. The first difference ends it with an error. Deadlines that are done by now
 // may be in either or in both.
-func Verify(ctx context.Context, from, to Source, tell func(Progress)) (uint64, error) {
+func Verify(ctx context.Context, from, to Source, progress func(Progress)) (uint64, error) {
 	last, err := lastOf(ctx, from)
 	if err != nil {
 		return 0, err
@@ -20,7 +20,7 @@ func Verify(ctx context.Context, from, to Source, tell func(Progress)) (uint64, 
 	defer source.close()
 	defer target.close()
 	count := uint64(0)
-	var told time.Time
+	var reported time.Time
 	p := pairs{carrier: newCarrier(from), target: func() (event.Recorded, bool, error) {
 		for {
 			e, more, err := target.next()
@@ -30,9 +30,9 @@ func Verify(ctx context.Context, from, to Source, tell func(Progress)) (uint64, 
 		}
 	}, source: func() (event.Recorded, bool, error) {
 		of, more, err := source.next()
-		if more && time.Since(told) >= tellEvery {
-			told = time.Now()
-			tell(Progress{Events: count, At: of.Position, Last: max(last, of.Position)})
+		if more && time.Since(reported) >= reportEvery {
+			reported = time.Now()
+			progress(Progress{Events: count, At: of.Position, Last: max(last, of.Position)})
 		}
 		return of, more, err
 	}}
@@ -43,6 +43,6 @@ func Verify(ctx context.Context, from, to Source, tell func(Progress)) (uint64, 
 		}
 		return shiftable(ctx, from, of, e)
 	})
-	tell(Progress{Events: count, At: last, Last: last})
+	progress(Progress{Events: count, At: last, Last: last})
 	return count, err
 }

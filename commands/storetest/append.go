@@ -24,7 +24,7 @@ func testAppendAndReadBack(t *testing.T, s suite) {
 	got := s.readStream(t, event.StreamRead{Stream: stream})
 	sameEvents(t, stream, 0, append(first, second...), got)
 	if got[2].Position != a.Position || got[4].Position != b.Position {
-		t.Errorf("positions read are %d and %d, those answered %d and %d", got[2].Position, got[4].Position, a.Position, b.Position)
+		t.Errorf("positions read are %d and %d, those returned %d and %d", got[2].Position, got[4].Position, a.Position, b.Position)
 	}
 	for _, e := range got {
 		if e.Created.Before(before) || e.Created.After(time.Now().Add(time.Hour)) {
@@ -169,21 +169,21 @@ func testRepeatedInPart(t *testing.T, s suite) {
 	sameEvents(t, stream, 0, have, s.readStream(t, event.StreamRead{Stream: stream}))
 }
 
-// testRepeatedInFlight sends the same append many times at once: all get one answer.
+// testRepeatedInFlight sends the same append many times at once: all get one result.
 func testRepeatedInFlight(t *testing.T, s suite) {
 	stream := s.stream("twins")
 	events := newEvents(2)
 	const twins = 32
-	answers := make([]event.Appended, twins)
+	results := make([]event.Appended, twins)
 	errs := make([]error, twins)
 	var wg sync.WaitGroup
 	for i := range twins {
-		wg.Go(func() { answers[i], errs[i] = s.store.Append(s.ctx, stream, event.NoStream(), events) })
+		wg.Go(func() { results[i], errs[i] = s.store.Append(s.ctx, stream, event.NoStream(), events) })
 	}
 	wg.Wait()
 	for i := range twins {
-		if errs[i] != nil || answers[i] != answers[0] {
-			t.Errorf("append %d: %+v, %v, want %+v", i, answers[i], errs[i], answers[0])
+		if errs[i] != nil || results[i] != results[0] {
+			t.Errorf("append %d: %+v, %v, want %+v", i, results[i], errs[i], results[0])
 		}
 	}
 	sameEvents(t, stream, 0, events, s.readStream(t, event.StreamRead{Stream: stream}))
@@ -277,14 +277,14 @@ func testManyInFlight(t *testing.T, s suite) {
 		sameEvents(t, stream, 0, events[w], got)
 		for r, a := range appended[w] {
 			if a.Revision != got[r].Revision || a.Position != got[r].Position {
-				t.Errorf("writer %d, append %d answered %+v, reads as %d at %d", w, r, a, got[r].Revision, got[r].Position)
+				t.Errorf("writer %d, append %d returned %+v, reads as %d at %d", w, r, a, got[r].Revision, got[r].Position)
 			}
 		}
 	}
 }
 
 // testOneWins lets many writers append to one stream, each at the revision it believes
-// in: each revision is won once, the others are told where the stream really is.
+// in: each revision is won once, the others get the stream's revision.
 func testOneWins(t *testing.T, s suite) {
 	const writers, each = 16, 8
 	stream := s.stream("contended")
@@ -302,7 +302,7 @@ func testOneWins(t *testing.T, s suite) {
 				switch {
 				case errors.As(err, &wrong):
 					if wrong.NoStream || wrong.Actual <= at {
-						t.Errorf("expected revision %d, told %+v", at, *wrong)
+						t.Errorf("expected revision %d, got %+v", at, *wrong)
 						return
 					}
 					at = wrong.Actual

@@ -12,7 +12,7 @@ import (
 	"recapito/domain/event"
 )
 
-// setMetadata says in the stream's metadata what is hidden of it.
+// setMetadata sets the stream's metadata, which determine what is hidden of it.
 func (s suite) setMetadata(t *testing.T, stream, metadata string) {
 	t.Helper()
 	s.mustAppend(t, "$$"+stream, event.Any(), event.New{ID: newID(), Type: "$metadata", Data: []byte(metadata)})

@@ -25,7 +25,7 @@ import (
 // patience is how long anything may take before a test gives up.
 const patience = 30 * time.Second
 
-// Run runs the suite. open answers a store ready for use and closes it with t.Cleanup;
+// Run runs the suite. open returns a store ready for use and closes it with t.Cleanup;
 // it is called once for each test, on the same data or on other data.
 func Run(t *testing.T, open func(t *testing.T) commands.Store) {
 	tests := []struct {
@@ -71,7 +71,7 @@ func Run(t *testing.T, open func(t *testing.T) commands.Store) {
 	}
 }
 
-// suite is what a test works with: the store and a stream prefix nobody else uses.
+// suite is what a test works with: the store and a stream prefix no one else uses.
 type suite struct {
 	ctx    context.Context
 	store  commands.Store
@@ -120,7 +120,7 @@ func (s suite) mustAppend(t *testing.T, stream string, expected event.Expected, 
 	return appended
 }
 
-// fill appends n events to a stream one by one and answers them as recorded.
+// fill appends n events to a stream one by one and returns them as recorded.
 func (s suite) fill(t *testing.T, stream string, n int) []event.Recorded {
 	t.Helper()
 	expected := event.NoStream()

@@ -13,7 +13,7 @@ import (
 
 const metadataPrefix = "$$"
 
-// metadata are what a stream's last metadata event says of what is hidden.
+// metadata are what a stream's last metadata event holds of what is hidden.
 type metadata struct {
 	MaxCount int            `json:"$maxCount"`
 	MaxAge   int64          `json:"$maxAge"` // seconds
@@ -38,7 +38,7 @@ func (s *Store) metadata(stream string) (m metadata, data []byte) {
 	return m, data
 }
 
-// visible answers the stream's events that are not hidden; with mu held.
+// visible returns the stream's events that are not hidden; with mu held.
 func (s *Store) visible(stream string) ([]event.Recorded, metadata) {
 	m, _ := s.metadata(stream)
 	has := s.streams[stream]

@@ -1,6 +1,6 @@
 // Package memory is an event store in memory, for tests that need time or faults in
 // their own hands: it waits for nothing but its callers, so that it works in a
-// testing/synctest bubble, and it breaks where a test says so. It passes the suite of
+// testing/synctest bubble, and it breaks where a test asks for it. It passes the suite of
 // commands/storetest.
 package memory
 
@@ -21,14 +21,14 @@ import (
 const (
 	maxAppendBytes = 4 << 20
 	// checkpointEvery is after how many events that do not pass its filter a
-	// subscription tells how far it has looked.
+	// subscription reports how far it has looked.
 	checkpointEvery = 256
 )
 
 // Store is an empty event store as it stands.
 type Store struct {
-	// AppendFault, if it is set, is asked before each append: an error is answered, and
-	// happened says whether the append took place all the same. It may block.
+	// AppendFault, if it is set, is asked before each append: an error is returned, and
+	// happened reports whether the append took place all the same. It may block.
 	AppendFault func(stream string, events []event.New) (err error, happened bool) //nolint:revive // the error is the fault, not its failure
 	// ReadFault, if it is set, is asked before each read and for each event that a
 	// subscription delivers; an error ends it.
@@ -110,7 +110,7 @@ func (s *Store) append(stream string, expected event.Expected, events []event.Ne
 	return event.Appended{Revision: last.Revision, Position: last.Position}, nil
 }
 
-// write answers the last event as recorded; with mu held.
+// write returns the last event as recorded; with mu held.
 func (s *Store) write(stream string, events []event.New) event.Recorded {
 	if s.streams == nil {
 		s.streams = map[string][]int{}
@@ -272,14 +272,14 @@ func (s *Store) Subscribe(ctx context.Context, sub event.Subscription, h event.H
 	return nil
 }
 
-// All answers every event in the order of $all.
+// All returns every event in the order of $all.
 func (s *Store) All() []event.Recorded {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.all[:len(s.all):len(s.all)]
 }
 
-// Stream answers the events of one stream.
+// Stream returns the events of one stream.
 func (s *Store) Stream(stream string) []event.Recorded {
 	var found []event.Recorded
 	for _, e := range s.All() {
