@@ -66,7 +66,7 @@ func newCallbacks(r *Route) (*callbacks, error) {
 	return h, err
 }
 
-// Callback implements channel.Callback. Its handler answers 204 only after every status
+// Callback implements channel.Callback. Its handler responds with 204 only after every status
 // and reply of the callback was stored, and else a problem (RFC 9457) that names the rule
 // and never the value. A callback that comes again is stored again: the ledger counts a
 // receipt and a reply once.

@@ -11,7 +11,7 @@
 //     is UnitLost; a response that comes after Send returned goes to late;
 //   - values are escaped for the place where they stand, and private networks are not
 //     connected to unless the operator allows them (commands/channel/netguard);
-//   - a callback is answered 2xx only after everything in it was stored by the sinks, and
+//   - the response to a callback is 2xx only after everything in it was stored by the sinks, and
 //     only its caller's secret opens it;
 //   - no address, no content, no secret and no value that a service sent is ever logged
 //     or put in an error.

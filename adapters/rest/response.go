@@ -110,7 +110,7 @@ func newResponses(s *Settings) *responses {
 	}
 }
 
-// reading is what a response says.
+// reading is what was read from a response.
 type reading struct {
 	class      string
 	code       string // of a refusal

@@ -127,7 +127,7 @@ func (r *Route) notWritten(ctx context.Context, err error) channel.UnitOutcome {
 	return channel.UnitOutcome{Result: channel.UnitNotSent, At: r.now()}
 }
 
-// responded reads the response and returns what it says of the message.
+// responded reads the response and returns what it means for the message.
 func (r *Route) responded(res *http.Response, m channel.Message) channel.UnitOutcome {
 	body, err := io.ReadAll(io.LimitReader(res.Body, r.s.MaxResponseBytes+1))
 	res.Body.Close()

@@ -65,7 +65,7 @@ type Signature struct {
 	Secrets         []channel.Secret `yaml:"secrets" doc:"the first signs; any of them verifies, and standard-webhooks signs with all"`
 	Header          string           `yaml:"header" doc:"of hmac-sha256; X-Signature if left out"`
 	TimestampHeader string           `yaml:"timestamp_header" doc:"of hmac-sha256 over timestamp.body: Unix seconds; X-Timestamp if left out"`
-	Over            string           `yaml:"over" doc:"body, or timestamp.body (the default), which an old request cannot pass"`
+	Over            string           `yaml:"over" doc:"body, or timestamp.body (the default), which an old request does not satisfy"`
 	Encoding        string           `yaml:"encoding" doc:"hex (the default) or base64"`
 	Prefix          string           `yaml:"prefix" doc:"before the encoded signature, such as sha256="`
 	Tolerance       time.Duration    `yaml:"tolerance" doc:"how far a timestamp may be from now"`
@@ -120,7 +120,7 @@ type Callback struct {
 
 	MaxBytes    int64         `yaml:"max_bytes" doc:"of a callback's body"`
 	MaxItems    int           `yaml:"max_items" doc:"in one callback"`
-	Concurrency int           `yaml:"concurrency" doc:"callbacks at once; more are answered 503"`
+	Concurrency int           `yaml:"concurrency" doc:"callbacks at once; the response to more is 503"`
 	Timeout     time.Duration `yaml:"timeout" doc:"to read and store one callback"`
 }
 

@@ -106,7 +106,7 @@ func Start(t testing.TB) *Receiver {
 }
 
 // Next returns the next line that has a member: "message" for a request that arrived (with
-// signature, id, to, text), "callback" for a callback that was answered (with answer).
+// signature, id, to, text), "callback" for a callback that got a response (with its status).
 func (r *Receiver) Next(t testing.TB, member string) map[string]any {
 	t.Helper()
 	timeout := time.After(patience)

@@ -68,7 +68,7 @@ func TestNpmService(t *testing.T) {
 		t.Errorf("it received %v", got)
 	}
 	for range 2 {
-		if got := service.Next(t, "callback"); got["answer"] != float64(http.StatusNoContent) {
+		if got := service.Next(t, "callback"); got["status"] != float64(http.StatusNoContent) {
 			t.Errorf("callback %v", got)
 		}
 	}

@@ -1,5 +1,5 @@
 // An HTTP service made of the npm packages express and standardwebhooks: an independent
-// peer of the channel rest. It verifies each request's signature, answers with an id, and
+// peer of the channel rest. It verifies each request's signature, responds with an id, and
 // calls back: delivered, and for a body that asks for it a reply. It prints one line of
 // JSON for its port and for each request and callback. Configuration comes as JSON in the
 // variable RECEIVER: {secret, callbackSecret}.
@@ -15,7 +15,7 @@ const signer = new Webhook(callbackSecret);
 let next = 0;
 let calls = 0;
 
-// call calls back until it is answered 2xx, as a service does.
+// call calls back until the response is 2xx, as a service does.
 async function call(url, report) {
   const body = JSON.stringify(report);
   const id = `callback-${++calls}`;
@@ -30,12 +30,12 @@ async function call(url, report) {
         },
       });
       await res.arrayBuffer();
-      if (res.ok) return print({ callback: report.status || 'reply', answer: res.status, tries });
-      if (res.status < 500) return print({ callback: report.status || 'reply', answer: res.status, tries });
+      if (res.ok) return print({ callback: report.status || 'reply', status: res.status, tries });
+      if (res.status < 500) return print({ callback: report.status || 'reply', status: res.status, tries });
     } catch (e) { /* the ledger is not there yet */ }
     await wait(100);
   }
-  print({ callback: report.status || 'reply', answer: 0 });
+  print({ callback: report.status || 'reply', status: 0 });
 }
 
 const app = express();

@@ -3,8 +3,8 @@
 // metadata service.
 //
 // Promise: the address that is checked is the one that is connected to, after the name was
-// resolved, so neither a name that resolves to a private address nor one that resolves
-// otherwise the second time passes. An operator may allow networks.
+// resolved. So a name that resolves to a private address is refused, at whatever time it
+// does. An operator may allow networks.
 //
 // Not promised: that a public address does not forward to a private one.
 package netguard
