@@ -27,7 +27,7 @@ const (
 	defaultCacheSize = 20_000
 )
 
-// Origin says who issued a command, and in the wake of what.
+// Origin is who issued a command, and in the wake of what.
 type Origin struct {
 	Tenant      string
 	Actor       string
@@ -61,7 +61,7 @@ func (l *Ledger) RandomID() string {
 // Handler executes one aggregate's commands: load, decide, append at the exact
 // revision that was loaded; on a clash reload and decide again.
 //
-// Promises: what Handle answers is durable, an answer that decides nothing included.
+// Promises: what Handle returns is durable, a result that decides nothing included.
 // One execution appends once: its event ids are random for it and kept through the
 // repetitions of its own append, so an idempotent success is never someone else's.
 type Handler[S, C, E any] struct {
@@ -78,7 +78,7 @@ type Loaded[S any] struct {
 	Position event.Position // of the last event folded
 }
 
-// Result answers a command.
+// Result is the result of a command.
 type Result[S, E any] struct {
 	Loaded[S]
 	Events []E // appended by this execution; none if it decided nothing
@@ -101,7 +101,7 @@ func NewHandler[S, C, E any](l *Ledger, d event.Decider[S, C, E]) *Handler[S, C,
 	return h
 }
 
-// Close ends what the handler runs beside its calls: the forgetting of lapsed states.
+// Close ends what the handler runs in other goroutines: the forgetting of lapsed states.
 func (h *Handler[S, C, E]) Close() {
 	if h.cache != nil {
 		h.cache.StopAllGoroutines()
@@ -122,7 +122,7 @@ func (h *Handler[S, C, E]) LoadAt(ctx context.Context, stream string, r event.Re
 	return h.Load(ctx, stream)
 }
 
-// Remembered answers a state without reading, if one at that revision or later is
+// Remembered returns a state without reading, if one at that revision or later is
 // remembered.
 func (h *Handler[S, C, E]) Remembered(stream string, r event.Revision) (Loaded[S], bool) {
 	l := h.cached(stream)

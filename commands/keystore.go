@@ -11,27 +11,27 @@ import (
 // that returned nil wrote is durable. A store that does not answer is an error,
 // never "erased".
 type KeyStore interface {
-	// TenantKey answers the tenant's wrapped key; ErrKeyAbsent if it has none yet.
+	// TenantKey returns the tenant's wrapped key; ErrKeyAbsent if it has none yet.
 	TenantKey(ctx context.Context, tenant string) (wrapped []byte, err error)
 	// CreateTenantKey stores wrapped as the tenant's key unless it has one, and
-	// answers the one that stands.
+	// returns the one that stands.
 	CreateTenantKey(ctx context.Context, tenant string, wrapped []byte) (standing []byte, err error)
-	// Person answers the person that the hashes belong to; nil if none is known;
+	// Person returns the person that the hashes belong to; nil if none is known;
 	// ErrTwoPersons if they belong to different ones.
 	Person(ctx context.Context, tenant string, hashes [][]byte) (*PersonKey, error)
 	// ClaimPerson maps every hash that is not yet mapped to the person the others are
-	// mapped to, or all to candidate if none is, in one atomic step, and answers the
+	// mapped to, or all to candidate if none is, in one atomic step, and returns the
 	// person that stands. ErrTwoPersons as above, and then nothing is written.
 	ClaimPerson(ctx context.Context, tenant string, hashes [][]byte, candidate PersonKey) (PersonKey, error)
-	// PersonKey answers a person's key by its id: ErrKeyAbsent if there never was one,
+	// PersonKey returns a person's key by its id: ErrKeyAbsent if there never was one,
 	// ErrKeyErased once it is destroyed.
 	PersonKey(ctx context.Context, tenant, keyID string) (PersonKey, error)
-	// RouteKeys answers the keys under which destinations of a route are tokenised and
+	// RouteKeys returns the keys under which destinations of a route are tokenised and
 	// that have not expired at now (Unix seconds), newest first.
 	RouteKeys(ctx context.Context, route string, nowUnix int64) ([]RouteKey, error)
-	// CreateRouteKey stores key unless one with its ID stands, and answers the one that stands.
+	// CreateRouteKey stores key unless one with its ID stands, and returns the one that stands.
 	CreateRouteKey(ctx context.Context, key RouteKey) (RouteKey, error)
-	// Secret answers the named secret of the installation (wrapped), creating it from
+	// Secret returns the named secret of the installation (wrapped), creating it from
 	// candidate if absent.
 	Secret(ctx context.Context, name string, candidate []byte) (standing []byte, err error)
 }

@@ -30,7 +30,7 @@ func NewNotifications(l *Ledger) *Notifications {
 // NewReceipts returns the handler of receipt streams.
 func NewReceipts(l *Ledger) *Receipts { return NewHandler(l, receipt.Decider) }
 
-// Get folds a notification as it is now. Another tenant's answers exactly like an
+// Get folds a notification as it is now. Another tenant's is returned exactly like an
 // absent one: notification.ErrAbsent.
 func (n *Notifications) Get(ctx context.Context, tenant, id string) (Loaded[notification.State], error) {
 	l, err := n.Load(ctx, notification.Stream(id))
@@ -43,7 +43,7 @@ func (n *Notifications) Get(ctx context.Context, tenant, id string) (Loaded[noti
 	return l, nil
 }
 
-// Cancelled answers a cancel: what had been sent by then.
+// Cancelled is the result of a cancel: what had been sent by then.
 type Cancelled struct {
 	Loaded[notification.State]
 	Sent []int
@@ -86,7 +86,7 @@ type HistoryEntry struct {
 	Event    notification.Event
 }
 
-// History answers every event of a notification, oldest first, at most limit from a
+// History returns every event of a notification, oldest first, at most limit from a
 // revision on. Personal values stay sealed.
 func (n *Notifications) History(ctx context.Context, tenant, id string, from event.Revision, limit int) ([]HistoryEntry, error) {
 	if _, err := n.Get(ctx, tenant, id); err != nil {

@@ -12,7 +12,7 @@ import (
 	"recapito/domain/event"
 )
 
-// LoadLatest reads the newest event of an operational stream into v, and answers the
+// LoadLatest reads the newest event of an operational stream into v, and returns the
 // revision to expect of the next append.
 func LoadLatest(ctx context.Context, s Store, stream string, v any) (event.Expected, error) {
 	at := event.NoStream()
@@ -27,7 +27,7 @@ func LoadLatest(ctx context.Context, s Store, stream string, v any) (event.Expec
 }
 
 // AppendOperational appends one event without personal data to an operational stream
-// whose newest event holds all its state. Of a stream that it begins, a store is told
+// whose newest event holds all its state. Of a stream that it begins, a store is given
 // first to keep no more than the newest ones.
 func AppendOperational(ctx context.Context, s Store, stream string, expected event.Expected, name string, v any) (event.Revision, error) {
 	data, err := json.Marshal(v)

@@ -24,7 +24,7 @@ func (a Address) GoString() string { return a.String() }
 // Persons knows who is behind an address and makes the keyed hashes that stand for
 // them elsewhere. Implemented by commands/sealing.
 type Persons interface {
-	// ClaimPerson answers the person of the recipient id (if not empty) and addresses,
+	// ClaimPerson returns the person of the recipient id (if not empty) and addresses,
 	// making one if none of them is known; durable when it returns. ErrTwoPersons if
 	// they belong to different ones.
 	ClaimPerson(ctx context.Context, tenant, recipient string, addresses []Address) (personal.Ref, error)
@@ -43,7 +43,7 @@ type Tokens interface {
 	DestinationTokens(ctx context.Context, route, destination string, at time.Time) ([]receipt.Token, error)
 }
 
-// Scenarios answers the scenarios of a tenant. Implemented by adapters/scenariofile.
+// Scenarios returns the scenarios of a tenant. Implemented by adapters/scenariofile.
 type Scenarios interface {
 	Scenario(tenant, name string) (scenario.Definition, bool)
 	List(tenant string) []scenario.Definition
@@ -54,6 +54,6 @@ type Scenarios interface {
 type Lease interface {
 	// Hold calls do while this instance holds the lease, and waiting now and then while
 	// it does not: whether there is work, and a mark that moves when some is done. It
-	// answers when ctx has ended.
+	// returns when ctx has ended.
 	Hold(ctx context.Context, waiting func(context.Context) (mark uint64, waits bool, err error), do func(context.Context))
 }

@@ -15,8 +15,8 @@ import (
 // answer. Not promised: an order between appends in flight at the same time.
 type Store interface {
 	// Append writes all events to one stream, or none. Repeating an append with the
-	// same event ids at an exact revision (or NoStream) is answered with the first
-	// one's result. At least 256 appends may be in flight, each answered on its own.
+	// same event ids at an exact revision (or NoStream) returns the first
+	// one's result. At least 256 appends may be in flight, each with a result of its own.
 	// Errors: event.ErrWrongVersion (as *event.WrongVersion), ErrUnknownOutcome,
 	// ErrTooLarge, ErrUnavailable, ErrInvalid, ErrStreamDeleted.
 	//

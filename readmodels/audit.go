@@ -2,7 +2,7 @@ package readmodels
 
 import "time"
 
-// How audit_log knows of a call: an event that the call appended tells of it, or it was
+// How audit_log knows of a call: an event that the call appended records it, or it was
 // recorded.
 const (
 	ViaEvent = "event"
@@ -14,7 +14,7 @@ type AuditRow struct {
 	Tenant       string    `ch:"tenant"`
 	At           time.Time `ch:"at"`
 	ID           string    `ch:"id"`  // of the event, or of the request
-	Seq          uint64    `ch:"seq"` // of the ledger event that tells of it
+	Seq          uint64    `ch:"seq"` // of the ledger event that records it
 	Actor        string    `ch:"actor"`
 	Operation    string    `ch:"operation"`
 	Method       string    `ch:"method"`
@@ -26,7 +26,7 @@ type AuditRow struct {
 	Correlation  string    `ch:"correlation"`
 	Traceparent  string    `ch:"traceparent"`
 	Via          string    `ch:"via"`
-	DurationMs   *uint32   `ch:"duration_ms"` // nil where an event tells of it
+	DurationMs   *uint32   `ch:"duration_ms"` // nil where an event records it
 }
 
 var auditColumns = columns[AuditRow]{

@@ -8,7 +8,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-// Completeness says how far a projection's table was when it was looked at: it holds
+// Completeness is how far a projection's table was when it was looked at: it holds
 // every ledger event that was recorded before Until, the epoch if that is not known.
 type Completeness struct {
 	Projection string    `ch:"projection"`
@@ -18,7 +18,7 @@ type Completeness struct {
 	CheckedAt  time.Time `ch:"checked_at"`
 }
 
-// SetCompleteness writes it for some projections; the server says when (CheckedAt).
+// SetCompleteness writes it for some projections; the server sets the time (CheckedAt).
 func SetCompleteness(ctx context.Context, conn driver.Conn, rows []Completeness) error {
 	batch, err := conn.PrepareBatch(ctx, "INSERT INTO completeness_checks (projection, complete_until, seq, position)")
 	if err != nil {
@@ -40,7 +40,7 @@ func SetCompleteness(ctx context.Context, conn driver.Conn, rows []Completeness)
 	return nil
 }
 
-// Completenesses answers it of every projection that was looked at, by name.
+// Completenesses returns it of every projection that was looked at, by name.
 func Completenesses(ctx context.Context, conn driver.Conn) ([]Completeness, error) {
 	var all []Completeness
 	if err := conn.Select(ctx, &all, "SELECT projection, complete_until, seq, position, checked_at FROM completeness ORDER BY projection"); err != nil {

@@ -89,7 +89,7 @@ type RollupLine struct {
 	N int64 `ch:"n" json:"n"`
 }
 
-// Accounting answers a query, by what it groups by. Of an AsOf, beside must give the
+// Accounting returns a query's lines, by what it groups by. Of an AsOf, beside must give the
 // sums of the events from the first to the cut (projections.Counts does).
 func Accounting(ctx context.Context, conn driver.Conn, q CountQuery, beside BesideFunc[AccountingRow]) ([]AccountingLine, error) {
 	lines := map[AccountingCell]AccountingSums{}
@@ -135,7 +135,7 @@ func Accounting(ctx context.Context, conn driver.Conn, q CountQuery, beside Besi
 	return all, nil
 }
 
-// Rollups answers a query, by what it groups by; beside as of Accounting.
+// Rollups returns a query's lines, by what it groups by; beside as of Accounting.
 func Rollups(ctx context.Context, conn driver.Conn, q CountQuery, beside BesideFunc[RollupRow]) ([]RollupLine, error) {
 	lines := map[RollupCell]int64{}
 	err := rollupCounts.ask(ctx, conn, q, func() { clear(lines) }, func(rows driver.Rows) error {

@@ -13,8 +13,8 @@ import (
 // attempts, in any order. projections.Past does it.
 type FoldEDRs func(ctx context.Context, tenant string, notifications []string, cut uint64) ([]EDR, error)
 
-// EDRsAsOf answers one page as of q.AsOf. What an attempt is filed under never changes, so
-// the table of now tells which attempts may be asked for; how each of them was is folded
+// EDRsAsOf returns one page as of q.AsOf. What an attempt is filed under never changes, so
+// the table of now has which attempts may be asked for; how each of them was is folded
 // from the events before the cut, and then narrowed by what changes. Tables must hold the
 // cut.
 func EDRsAsOf(ctx context.Context, conn driver.Conn, q EDRQuery, fold FoldEDRs) (EDRPage, error) {

@@ -94,7 +94,7 @@ func (f EDRFilter) narrow(w *where) {
 	}
 }
 
-// Fits says whether a row is one that the query asks for, wherever its cursor stands:
+// Fits reports whether a row is one that the query asks for, wherever its cursor stands:
 // for rows that come from elsewhere than the view.
 func (q EDRQuery) Fits(r EDR) bool {
 	if r.Tenant != q.Tenant ||

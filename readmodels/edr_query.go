@@ -38,7 +38,7 @@ type EDRQuery struct {
 	// zero is open.
 	From, To time.Time
 	EDRFilter
-	// AsOf asks for what only the first so many ledger events tell. The tables forget, so
+	// AsOf asks for what only the first so many ledger events record. The tables forget, so
 	// EDRs and EachEDR refuse it: such rows are folded from events (EDRsAsOf).
 	AsOf   *uint64
 	Cursor string // Next of the page before, of the same query
@@ -51,7 +51,7 @@ type EDRPage struct {
 	Next string `json:"next,omitempty"`
 }
 
-// EDRs answers one page. Errors: ErrBadCursor, ErrBadQuery, or that the read
+// EDRs returns one page. Errors: ErrBadCursor, ErrBadQuery, or that the read
 // models do not answer.
 func EDRs(ctx context.Context, conn driver.Conn, q EDRQuery) (EDRPage, error) {
 	after, err := q.prepare()

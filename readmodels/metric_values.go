@@ -10,7 +10,7 @@ import (
 type MetricValue struct {
 	Metric
 	// Value is nil if there is none: nothing to divide by or to take a quantile of, no
-	// whole days where they are what is counted, or what only attempts have asked of a metric
+	// complete days where they are what is counted, or what only attempts have asked of a metric
 	// of notifications.
 	Value *float64 `ch:"value" json:"value"`
 }
@@ -25,8 +25,8 @@ func Catalogue() []MetricValue {
 }
 
 // MetricSums is what the values of metrics are made from: lines that name a measure, and
-// a bucket where there is one, by each basis. Days is nil if the period is not one of whole
-// days. Narrowed says that lines are only those of a channel, an operator or a country,
+// a bucket where there is one, by each basis. Days is nil if the period is not one of complete
+// days. Narrowed: lines are only those of a channel, an operator or a country,
 // which notifications do not have.
 type MetricSums struct {
 	Event, Request []RollupLine
@@ -46,7 +46,7 @@ func (m Metric) ofNotifications() bool {
 	return false
 }
 
-// Values answers the whole catalogue. Each value is that of the metric's SQL.
+// Values returns the complete catalogue. Each value is that of the metric's SQL.
 func (s MetricSums) Values() []MetricValue {
 	byBasis := map[string]map[string]int64{ByEvent: measures(s.Event), ByRequest: measures(s.Request)}
 	if d := s.Days; d != nil {

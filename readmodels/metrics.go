@@ -14,8 +14,8 @@ type Metric struct {
 	Denominator string `ch:"denominator" json:"denominator,omitempty"` // none: the numerator itself
 	Unit        string `ch:"unit" json:"unit"`                         // ratio, notifications, attempts, units, ms
 	Basis       string `ch:"basis" json:"basis"`                       // ByEvent, ByRequest or ByDay
-	// SQL answers one row with one Float64, value, of [{from:DateTime}, {to:DateTime}), by
-	// whole hours, or days if the basis is ByDay. It is NaN while there is nothing to
+	// SQL returns one row with one Float64, value, of [{from:DateTime}, {to:DateTime}), by
+	// complete hours, or days if the basis is ByDay. It is NaN while there is nothing to
 	// divide by. More columns and conditions may be added to it.
 	SQL string `ch:"sql" json:"sql"`
 

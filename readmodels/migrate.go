@@ -160,7 +160,7 @@ func statements(text string) []string {
 	return all
 }
 
-// Generation answers the id that this database was given when it was made (Migrate).
+// Generation returns the id that this database was given when it was made (Migrate).
 func Generation(ctx context.Context, conn driver.Conn) (string, error) {
 	var id string
 	if err := conn.QueryRow(ctx, "SELECT id FROM generation ORDER BY made_at, id LIMIT 1").Scan(&id); err != nil {

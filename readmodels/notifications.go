@@ -57,7 +57,7 @@ type CodeAt struct {
 	Code    string
 }
 
-// Merge adds what another part of the same notification says.
+// Merge adds what another partial row of the same notification holds.
 func (p *NotificationPart) Merge(o NotificationPart) {
 	if c := cmp.Or(cmp.Compare(o.Scenario.From, p.Scenario.From), cmp.Compare(o.Scenario.Scenario, p.Scenario.Scenario), cmp.Compare(o.Scenario.Version, p.Scenario.Version)); c > 0 {
 		p.Scenario = o.Scenario

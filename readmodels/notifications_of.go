@@ -9,7 +9,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-// NotificationsOf answers those of a tenant's notifications that are there, by id; at
+// NotificationsOf returns those of a tenant's notifications that are there, by id; at
 // most MaxEDRLimit may be asked for at once.
 func NotificationsOf(ctx context.Context, conn driver.Conn, tenant string, ids []string) (map[string]Notification, error) {
 	if len(ids) == 0 {
@@ -34,7 +34,7 @@ func NotificationsOf(ctx context.Context, conn driver.Conn, tenant string, ids [
 }
 
 // Unattempted are a person's notifications of which nothing was ever scheduled, rejected
-// and suppressed ones, newest first: no attempt tells of them. From is included and to
+// and suppressed ones, newest first: no attempt records them. From is included and to
 // not; zero is open. At most MaxEDRLimit.
 func Unattempted(ctx context.Context, conn driver.Conn, tenant, person string, from, to time.Time) ([]Notification, error) {
 	w := ofPerson(tenant, person)

@@ -43,7 +43,7 @@ var eventColumns = columns[EventRow]{
 
 func (EventRow) columns(rows []Row) []any { return eventColumns.of(rows) }
 
-// EDRPart is a partial row of an attempt: what one event says of it. Partial rows merge in any
+// EDRPart is a partial row of an attempt: what one event records of it. Partial rows merge in any
 // order and any number of times: see schema/edr_v3.sql.
 type EDRPart struct {
 	Tenant       string
@@ -88,7 +88,7 @@ type Times struct {
 	GivenUpAt     *time.Time `ch:"given_up_at" json:"given_up_at,omitempty"`
 }
 
-// Outcome is a status that an event says an attempt has. Of several the one of the
+// Outcome is a status that an event records of an attempt. Of several the one of the
 // highest rank holds, and among those the one with the smallest seq.
 type Outcome struct {
 	Rank   int8

@@ -20,14 +20,14 @@ type Table struct {
 	Projection string
 	Version    int
 	columns    []clickhouse.ColumnNameAndType
-	// Sums says that its rows are sums of a batch, which Sum adds up over whole spans.
+	// Sums: its rows are sums of a batch, which Sum adds up over complete spans.
 	Sums bool
 	// SpanSize is Span, or what a test makes of it; 0 is Span.
 	SpanSize uint64
 }
 
 // The tables of the projections. A changed schema or meaning is a new version: its
-// files are new files, and the projection is rebuilt beside the old table.
+// files are new files, and the projection is rebuilt next to the old table.
 var (
 	EventsTable        = Table{Projection: "events", Version: 2, columns: eventColumns.types()}
 	EDRTable           = Table{Projection: "edr", Version: 3, columns: edrPartColumns.types()}
@@ -38,7 +38,7 @@ var (
 )
 
 // Span is how many ledger events the ordinals are divided into: a batch never crosses a
-// multiple of it, so that sums over whole spans are made of whole batches.
+// multiple of it, so that sums over complete spans are made of complete batches.
 const Span = 1 << 20
 
 // SpanEvents is how many ledger events a span of the table has.
@@ -92,7 +92,7 @@ func (t Table) Shown(ctx context.Context, conn driver.Conn) (string, error) {
 	return table, nil
 }
 
-// Sum adds up the batches of a whole span, all of which have been written, so that
+// Sum adds up the batches of a complete span, all of which have been written, so that
 // readers need not look at them any more. It may be repeated at any time: each run has a
 // number of its own, readers take one run of those that came to their end, and none has to
 // look for rows that are there twice.
@@ -121,7 +121,7 @@ func (t Table) run(ctx context.Context, conn driver.Conn, suffix, name, doing st
 	return nil
 }
 
-// Exists says whether the connection's database has the table.
+// Exists reports whether the connection's database has the table.
 func Exists(ctx context.Context, conn driver.Conn, name string) (bool, error) {
 	var n uint64
 	const query = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"
@@ -176,7 +176,7 @@ func RunningQueries(ctx context.Context, conn driver.Conn) ([]string, error) {
 // unknownTable is ClickHouse's code of a table that is not there.
 const unknownTable = 60
 
-// IsDropped says whether a statement failed because a table is not there: who reads one by
+// IsDropped reports whether a statement failed because a table is not there: who reads one by
 // its own name, and not by its view, may meet that when a rebuild ends.
 func IsDropped(err error) bool {
 	var e *clickhouse.Exception

@@ -10,7 +10,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-// Part is a part of a table, for comparing the whole with the event store piece by
+// Part is a part of a table, for comparing the table with the event store piece by
 // piece: the rows whose text (a column of theirs, or several) has a CRC-32 that leaves
 // Index when divided by Of; or, if Only is set, those whose text is one of these.
 type Part struct {
@@ -18,7 +18,7 @@ type Part struct {
 	Only      []string
 }
 
-// Has says whether the part has the rows of a text.
+// Has reports whether the part has the rows of a text.
 func (p Part) Has(text string) bool {
 	if p.Only != nil {
 		return slices.Contains(p.Only, text)
@@ -110,7 +110,7 @@ type Cut struct {
 	First uint64
 }
 
-// CutOf answers it.
+// CutOf returns it.
 func CutOf(ctx context.Context, conn driver.Conn, t Table, seq uint64) (Cut, error) {
 	b, err := counts{view: t.Projection}.cut(ctx, conn, seq)
 	return Cut{Built: b.built, Some: b.some, First: b.first}, err
@@ -122,7 +122,7 @@ type CountedRow[C any] struct {
 	Sums []int64 // in the order of AccountingSums; of a rollup n alone
 }
 
-// AccountingIn hands over the sums of the whole batches before a cut, of a part by
+// AccountingIn hands over the sums of the complete batches before a cut, of a part by
 // tenant and day: as readers get them, or those of the batches in a table.
 func AccountingIn(ctx context.Context, conn driver.Conn, from string, p Part, visit func(CountedRow[AccountingCell]) error) error {
 	return eachCounted(ctx, conn, accountingCounts, from, p, accountingText, func(r AccountingLine) error {

@@ -39,13 +39,13 @@ func weigh(sums []int64, cell ...string) int64 {
 	return weight * int64(crc32.ChecksumIEEE([]byte(strings.Join(cell, "\n"))))
 }
 
-// Weigh answers the weight of what is counted in the cell.
+// Weigh returns the weight of what is counted in the cell.
 func (c AccountingCell) Weigh(sums []int64) int64 {
 	return weigh(sums, c.Tenant, c.Day.Format(dayStyle), c.Channel, c.Scenario, c.Brand, c.Segment, c.Campaign, c.Route,
 		c.Operator, c.Country, strconv.FormatBool(c.Test), c.Status)
 }
 
-// Weigh answers the weight of what is counted in the cell.
+// Weigh returns the weight of what is counted in the cell.
 func (c RollupCell) Weigh(sums []int64) int64 {
 	return weigh(sums, c.Tenant, c.Start.Format(time.DateTime), c.Grain, c.Basis, c.Measure, c.Channel, c.Scenario, c.Brand, c.Segment,
 		c.Campaign, c.Operator, c.Country, strconv.FormatBool(c.Test), c.Detail, strconv.Itoa(int(c.Bucket)))
@@ -84,13 +84,13 @@ func BatchesIn(ctx context.Context, conn driver.Conn, t Table, built string, p P
 		FROM `+built+` FINAL WHERE `+where+` GROUP BY first_seq ORDER BY first_seq`, args, visit)
 }
 
-// SpanWeights are the weights of what a table's whole spans count.
+// SpanWeights are the weights of what a table's complete spans count.
 type SpanWeights struct {
-	Whole   uint64 // so many are whole, the first ones
+	Whole   uint64 // so many are complete, the first ones
 	Weights map[uint64]int64
 }
 
-// SpansIn answers those of a part by span. What lies there of spans that are not whole, and
+// SpansIn returns those of a part by span. What lies there of spans that are not complete, and
 // of other runs than the one that readers take, is left out: no reader looks at it.
 func SpansIn(ctx context.Context, conn driver.Conn, t Table, built string, p Part) (SpanWeights, error) {
 	if err := checkName(built); err != nil {

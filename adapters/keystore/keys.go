@@ -27,7 +27,7 @@ func (r routeRecord) key(route string) commands.RouteKey {
 	return commands.RouteKey{ID: r.ID, Route: route, Wrapped: r.Wrapped, ExpiresUnix: r.ExpiresUnix}
 }
 
-// TenantKey is as commands.KeyStore says.
+// TenantKey implements commands.KeyStore.
 func (s *Store) TenantKey(ctx context.Context, tenant string) ([]byte, error) {
 	r, found, err := read[wrapped](ctx, s, recordKey(kindTenant, tenant))
 	if err == nil && !found {
@@ -36,19 +36,19 @@ func (s *Store) TenantKey(ctx context.Context, tenant string) ([]byte, error) {
 	return r.Wrapped, err
 }
 
-// CreateTenantKey is as commands.KeyStore says.
+// CreateTenantKey implements commands.KeyStore.
 func (s *Store) CreateTenantKey(ctx context.Context, tenant string, key []byte) ([]byte, error) {
 	r, err := create(ctx, s, recordKey(kindTenant, tenant), wrapped{key})
 	return r.Wrapped, err
 }
 
-// Secret is as commands.KeyStore says.
+// Secret implements commands.KeyStore.
 func (s *Store) Secret(ctx context.Context, name string, candidate []byte) ([]byte, error) {
 	r, err := create(ctx, s, recordKey(kindSecret, name), wrapped{candidate})
 	return r.Wrapped, err
 }
 
-// CreateRouteKey is as commands.KeyStore says.
+// CreateRouteKey implements commands.KeyStore.
 func (s *Store) CreateRouteKey(ctx context.Context, key commands.RouteKey) (commands.RouteKey, error) {
 	r, err := create(ctx, s, recordKey(kindRoute, key.Route, key.ID),
 		routeRecord{ID: key.ID, Wrapped: key.Wrapped, ExpiresUnix: key.ExpiresUnix})
@@ -58,7 +58,7 @@ func (s *Store) CreateRouteKey(ctx context.Context, key commands.RouteKey) (comm
 	return r.key(key.Route), nil
 }
 
-// RouteKeys is as commands.KeyStore says.
+// RouteKeys implements commands.KeyStore.
 func (s *Store) RouteKeys(ctx context.Context, route string, nowUnix int64) ([]commands.RouteKey, error) {
 	found, err := s.routeRecordKeys(ctx, route)
 	if err != nil {

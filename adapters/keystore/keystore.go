@@ -1,11 +1,11 @@
 // Package keystore is the commands.KeyStore on Pebble, in a directory of its own, apart
 // from the events and their backups. It holds wrapped keys, keyed hashes and nothing
-// else; the one secret, the master key, is a file beside it (LoadMasterKey).
+// else; the one secret, the master key, is a file next to it (LoadMasterKey).
 //
-// What a call that returned nil wrote was synced, and no call is answered from what
+// What a call that returned nil wrote was synced, and no call returns what
 // another has written and not yet synced: Pebble shows a batch before its sync returns,
 // so a writer holds the locks of what it writes until then. A store opened after a
-// crash has everything that was ever answered.
+// crash has everything that was ever returned.
 package keystore
 
 import (

@@ -25,7 +25,7 @@ func (r personRecord) key(keyID string) (commands.PersonKey, error) {
 	return commands.PersonKey{PersonID: r.Person, KeyID: keyID, Wrapped: r.Wrapped}, nil
 }
 
-// PersonKey is as commands.KeyStore says.
+// PersonKey implements commands.KeyStore.
 func (s *Store) PersonKey(ctx context.Context, tenant, keyID string) (commands.PersonKey, error) {
 	r, found, err := read[personRecord](ctx, s, recordKey(kindPerson, tenant, keyID))
 	switch {
@@ -37,7 +37,7 @@ func (s *Store) PersonKey(ctx context.Context, tenant, keyID string) (commands.P
 	return r.key(keyID)
 }
 
-// Person is as commands.KeyStore says; commands.ErrKeyErased if the person was erased.
+// Person implements commands.KeyStore; commands.ErrKeyErased if the person was erased.
 func (s *Store) Person(ctx context.Context, tenant string, hashes [][]byte) (*commands.PersonKey, error) {
 	leave, err := s.enter(ctx)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Store) Person(ctx context.Context, tenant string, hashes [][]byte) (*co
 	return &standing, nil
 }
 
-// ClaimPerson is as commands.KeyStore says; commands.ErrKeyErased if the person that
+// ClaimPerson implements commands.KeyStore; commands.ErrKeyErased if the person that
 // the hashes belong to was erased, and then nothing is written.
 func (s *Store) ClaimPerson(ctx context.Context, tenant string, hashes [][]byte, candidate commands.PersonKey) (commands.PersonKey, error) {
 	if len(hashes) == 0 || candidate.PersonID == "" || candidate.KeyID == "" || len(candidate.Wrapped) == 0 {
@@ -146,7 +146,7 @@ func (s *Store) standing(tenant, keyID string) (commands.PersonKey, error) {
 }
 
 // MarkErased puts a tombstone in the place of a person's key: from then on it is
-// answered with commands.ErrKeyErased, and its id is never used again. The wrapped
+// refused with commands.ErrKeyErased, and its id is never used again. The wrapped
 // key's bytes stay in Pebble's log and tables until those are compacted and retired,
 // so this alone does not make an erasure that could be certified.
 func (s *Store) MarkErased(ctx context.Context, tenant, keyID string) error {

@@ -124,13 +124,13 @@ func read(fsys fs.FS, name string) ([]byte, error) {
 	return content, nil
 }
 
-// Scenario answers the tenant's scenario of that name.
+// Scenario returns the tenant's scenario of that name.
 func (s *Set) Scenario(tenant, name string) (scenario.Definition, bool) {
 	d, ok := s.byKey[key{tenant, name}]
 	return d, ok
 }
 
-// Version answers the tenant's scenario of that name if it stands at that version:
+// Version returns the tenant's scenario of that name if it stands at that version:
 // only the version that was in the folder at the last start is known.
 func (s *Set) Version(tenant, name, version string) (scenario.Definition, bool) {
 	d, ok := s.byKey[key{tenant, name}]
@@ -140,7 +140,7 @@ func (s *Set) Version(tenant, name, version string) (scenario.Definition, bool) 
 	return d, true
 }
 
-// List answers the tenant's scenarios, by name.
+// List returns the tenant's scenarios, by name.
 func (s *Set) List(tenant string) []scenario.Definition {
 	var out []scenario.Definition
 	for k, d := range s.byKey {
@@ -152,7 +152,7 @@ func (s *Set) List(tenant string) []scenario.Definition {
 	return out
 }
 
-// Tenants answers every tenant that has a scenario, sorted.
+// Tenants returns every tenant that has a scenario, sorted.
 func (s *Set) Tenants() []string {
 	var out []string
 	for k := range s.byKey {

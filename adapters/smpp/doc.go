@@ -2,9 +2,9 @@
 // texts and hands receipts to a commands.ReceiptSink.
 //
 // A Route promises:
-//   - a part goes on the wire at most once, and only right after its fence said yes;
-//   - what happened to each part is told; a lost session is UnitLost at once, an
-//     answer that comes after Send returned is told through late;
+//   - a unit goes on the wire at most once, and only right after its fence allowed it;
+//   - what happened to each part is reported; a lost session is UnitLost at once, an
+//     response that comes after Send returned is reported through late;
 //   - the provider's receipt is acknowledged only after the sink took it; on an error
 //     it is refused as temporary, and the provider sends it again;
 //   - it binds again by itself, and backs off when the provider throttles;

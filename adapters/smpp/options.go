@@ -63,7 +63,7 @@ type RouteOptions struct {
 	// and how long.
 	LateLimit int
 	LateTTL   time.Duration
-	// DrainTimeout is how long Run waits for answers and receipts when it is stopped.
+	// DrainTimeout is how long Run waits for responses and receipts when it is stopped.
 	DrainTimeout time.Duration
 	// A lost session is bound again, and a throttled route used again, after a time
 	// between these, doubled at each failure, with jitter.
@@ -74,7 +74,7 @@ type RouteOptions struct {
 	// ours on each submit_sm (wire.TagReference, wire.TagPart), and reads them off
 	// receipts. For our simulator, and providers that echo vendor parameters.
 	SendReference bool
-	// Location is where the times in receipts are told; UTC if nil.
+	// Location is where the times in receipts are given; UTC if nil.
 	Location *time.Location
 
 	Sink   channel.ReceiptSink

@@ -68,7 +68,7 @@ func NewRoute(o RouteOptions) (*Route, error) {
 }
 
 // State is nil while the route has a bind, else it wraps channel.ErrRouteDown and
-// says why.
+// gives the reason.
 func (r *Route) State() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,7 +79,7 @@ func (r *Route) State() error {
 }
 
 // Run keeps the route bound until ctx ends; then it takes no more messages, waits at
-// most DrainTimeout for answers and receipts in hand, and unbinds. It may be called
+// most DrainTimeout for responses and receipts in hand, and unbinds. It may be called
 // once. Its only error is being called again.
 func (r *Route) Run(ctx context.Context) error {
 	if !r.running.CompareAndSwap(false, true) {

@@ -15,7 +15,7 @@ import (
 	"recapito/domain/event"
 )
 
-// Acquire implements channel.Channel. A route without a bind answers at once.
+// Acquire implements channel.Channel. A route without a bind returns at once.
 func (r *Route) Acquire(ctx context.Context, parts int) (func(), error) {
 	release, err := r.capacity.acquire(ctx, parts)
 	if err != nil {

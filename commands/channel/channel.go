@@ -19,8 +19,8 @@ type Channel interface {
 	// until ctx ends. ErrRouteFull: no capacity in that time; ErrRouteDown: the route
 	// has no session. Release must be called exactly once after a nil error.
 	Acquire(ctx context.Context, units int) (release func(), err error)
-	// Send puts the message on the wire, unit by unit, and waits for the answers, at
-	// most until ctx ends. Before each unit it calls fence; if that answers false the
+	// Send puts the message on the wire, unit by unit, and waits for the responses, at
+	// most until ctx ends. Before each unit it calls fence; if that returns false the
 	// unit and those after it are not sent. It never sends a unit twice and never
 	// retries. What happened to each unit is in the outcome; a unit whose answer did
 	// not come (ctx ended, session lost) is UnitLost. If such an answer comes
@@ -49,7 +49,7 @@ type Message struct {
 	ValidUntil   time.Time // zero: none
 }
 
-// Outcome tells what happened to each unit, in order; its length is the number of
+// Outcome is what happened to each unit, in order; its length is the number of
 // units of the message (a message that could not be split has one).
 type Outcome struct {
 	Units []UnitOutcome
@@ -97,20 +97,20 @@ type ProviderReceipt struct {
 	// Reference is our client reference if the provider echoes it, else empty.
 	Reference string
 	// Unit is which unit of that reference's message the receipt is about, from 1; 0
-	// if it is not told.
+	// if it is not given.
 	Unit        int
 	Destination string // in clear; only a token of it is kept
-	Sender      string // the sender the message was sent with, if told
+	Sender      string // the sender the message was sent with, if given
 	Status      ReceiptStatus
 	Code        string    // the provider's error code, if any
-	OccurredAt  time.Time // the provider's done date; zero if not told
-	// OccurredWithin is how coarse OccurredAt is: most providers tell the minute, so it
+	OccurredAt  time.Time // the provider's done date; zero if not given
+	// OccurredWithin is how coarse OccurredAt is: most providers give the minute, so it
 	// happened at some moment of that minute.
 	OccurredWithin time.Duration
 	ReceivedAt     time.Time
 }
 
-// ReceiptStatus is what a receipt says.
+// ReceiptStatus is the status that a receipt reports.
 type ReceiptStatus uint8
 
 // What a receipt can say. Intermediate ones (ENROUTE, ACCEPTD, UNKNOWN) are recorded and kept.

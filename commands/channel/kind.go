@@ -50,13 +50,13 @@ type Route interface {
 	Channel
 	// Run keeps the route's sessions until ctx ends, then drains. It is called once.
 	Run(ctx context.Context) error
-	// State is nil while the route can send; else it wraps ErrRouteDown and says why.
+	// State is nil while the route can send; else it wraps ErrRouteDown and gives the reason.
 	State() error
 }
 
 // Callback is a Route whose provider reports by HTTP. The API serves the handler at
 // /v1/callbacks/<route>, without the ledger's own authentication: the handler
-// authenticates its caller itself, bounds what it reads, and answers 2xx only once what
+// authenticates its caller itself, bounds what it reads, and returns 2xx only once what
 // it received is durable.
 type Callback interface {
 	Callback() http.Handler
@@ -101,7 +101,7 @@ type ProviderReply struct {
 	Route      string
 	ReplyID    string // the provider's id of the reply; the same id is the same reply
 	Reference  string // our client reference, if the provider echoes it
-	ProviderID string // the provider's id of the message that is answered, if it is known
+	ProviderID string // the provider's id of the message that is replied to, if it is known
 	Text       string // in clear; it is sealed
 	OccurredAt time.Time
 	ReceivedAt time.Time

@@ -254,7 +254,7 @@ func (p *PlainPersons) DestinationTokens(ctx context.Context, route, destination
 	return []receipt.Token{t, {Key: "older", Token: Digest("older", destination)}}, err
 }
 
-// PlainWire answers what it is told to.
+// PlainWire returns what it is reported to.
 type PlainWire struct {
 	Mu         sync.Mutex
 	AcquireErr error

@@ -25,7 +25,7 @@ type Planner struct {
 	Now       func() time.Time
 }
 
-// Gather answers the command that the snapshot leads to: Enrich, Reject or Suppress.
+// Gather returns the command that the snapshot leads to: Enrich, Reject or Suppress.
 // An error means that a source did not answer; try again later.
 func (p *Planner) Gather(_ context.Context, s notification.State) (notification.Command, error) {
 	now := p.Now()

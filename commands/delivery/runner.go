@@ -58,7 +58,7 @@ type Runner struct {
 	inHand  int       // with a Feed
 }
 
-// RunnerState tells how a runner is doing.
+// RunnerState is how a runner is doing.
 type RunnerState struct {
 	Live     bool           // has caught up since it started
 	Position event.Position // everything up to it is done; with a feed, the newest that is
@@ -66,7 +66,7 @@ type RunnerState struct {
 	Failing  error          // the last error of an input, nil once none fails any more
 }
 
-// State answers how the runner is doing.
+// State returns how the runner is doing.
 func (r *Runner) State() RunnerState {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -26,7 +26,7 @@ const (
 	MaxSendAhead           = 366 * 24 * time.Hour
 )
 
-// Request is a request as every door takes it.
+// Request is a request as every listener takes it.
 type Request struct {
 	Scenario  string
 	Recipient string

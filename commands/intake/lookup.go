@@ -12,12 +12,12 @@ import (
 
 // Finder finds persons and makes none. Implemented by commands/sealing.
 type Finder interface {
-	// FindPerson answers the person that a recipient id (if not empty) and addresses
+	// FindPerson returns the person that a recipient id (if not empty) and addresses
 	// belong to, if one is known; commands.ErrKeyErased if it was erased.
 	FindPerson(ctx context.Context, tenant, recipient string, addresses []commands.Address) (ref personal.Ref, found bool, err error)
 }
 
-// FindPerson answers the id of the person that a recipient id belongs to, or an address
+// FindPerson returns the id of the person that a recipient id belongs to, or an address
 // as a request would name it; empty if none is known any more, which an erased one is
 // not. *Invalid if it cannot be anybody's.
 func FindPerson(ctx context.Context, f Finder, tenant, recipient string, destination commands.Address) (person string, err error) {

@@ -28,7 +28,7 @@ type Intake struct{ c Config }
 // New returns an intake.
 func New(c Config) *Intake { return &Intake{c} }
 
-// Accepted answers a request.
+// Accepted is the result of a request.
 type Accepted struct {
 	ID       string
 	State    notification.State

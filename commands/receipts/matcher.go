@@ -89,7 +89,7 @@ func (m *Matcher) Filter() event.Filter {
 	}
 }
 
-// Observe takes the next event of $all and answers the fits that it leads to.
+// Observe takes the next event of $all and returns the fits that it leads to.
 func (m *Matcher) Observe(ctx context.Context, r event.Recorded) ([]Fit, error) {
 	decoded, err := m.c.Ledger.Codec.Decode(ctx, nil, "", r)
 	if err != nil {

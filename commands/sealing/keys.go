@@ -82,7 +82,7 @@ func (s *Sealing) tenantKeys(ctx context.Context, tenant string) (*tenantKeys, e
 	return keys, nil
 }
 
-// Secret answers a random secret of the installation, MasterKeyBytes long, made when
+// Secret returns a random secret of the installation, MasterKeyBytes long, made when
 // it is first asked for: e.g. to sign cursors with.
 func (s *Sealing) Secret(ctx context.Context, name string) ([]byte, error) {
 	place := joined("secret", name)

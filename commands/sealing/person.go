@@ -12,7 +12,7 @@ import (
 	"recapito/domain/personal"
 )
 
-// ClaimPerson answers the person that a recipient id (if not empty) and addresses
+// ClaimPerson returns the person that a recipient id (if not empty) and addresses
 // belong to, and makes all of them theirs, in one step: a new person if none is known.
 // It is durable when it returns, so a value sealed with the answer can be opened after
 // any crash. commands.ErrTwoPersons if they are known as different persons, and
@@ -42,7 +42,7 @@ func (s *Sealing) ClaimPerson(ctx context.Context, tenant, recipient string, add
 	return personal.Ref{Person: standing.PersonID, Key: standing.KeyID}, nil
 }
 
-// FindPerson answers the person that a recipient id and addresses belong to, if one is
+// FindPerson returns the person that a recipient id and addresses belong to, if one is
 // known; it makes none. Errors as ClaimPerson's.
 func (s *Sealing) FindPerson(ctx context.Context, tenant, recipient string, addresses []commands.Address) (ref personal.Ref, found bool, err error) {
 	t, err := s.tenantKeys(ctx, tenant)
@@ -74,8 +74,8 @@ func personHashes(t *tenantKeys, recipient string, addresses []commands.Address)
 	return hashes
 }
 
-// RequestHMAC answers the HMAC of a canonical request under a subkey of the person's
-// key: it tells whether two requests are the same, and nothing once the key is gone
+// RequestHMAC returns the HMAC of a canonical request under a subkey of the person's
+// key: it shows whether two requests are the same, and nothing once the key is gone
 // (commands.ErrKeyErased).
 func (s *Sealing) RequestHMAC(ctx context.Context, tenant string, ref personal.Ref, canonical []byte) ([]byte, error) {
 	key, err := s.personKey(ctx, tenant, ref)

@@ -8,7 +8,7 @@
 // opened key at most Lease. So a person's key that is destroyed in the store is
 // forgotten everywhere twice that time later, and with it everything sealed under it.
 //
-// A key that was destroyed is told apart from every failure: only commands.ErrKeyErased
+// A key that was destroyed is distinguished from every failure: only commands.ErrKeyErased
 // from the store means erased. A store that does not answer, a key that is absent, and
 // a value that was changed or moved are errors.
 package sealing
@@ -79,7 +79,7 @@ func New(store commands.KeyStore, master []byte, o Options) (*Sealing, error) {
 }
 
 // Seal encrypts r ‖ clear under the person's key, bound to associated, with the
-// commitment beside it. commands.ErrKeyErased if the key was destroyed: reload what was
+// commitment with it. commands.ErrKeyErased if the key was destroyed: reload what was
 // to be sealed, it now opens as erased.
 func (s *Sealing) Seal(ctx context.Context, tenant string, ref personal.Ref, associated, clear []byte) (personal.Sealed, error) {
 	key, err := s.personKey(ctx, tenant, ref)

@@ -31,7 +31,7 @@ type routeKey struct {
 	expires time.Time
 }
 
-// DestinationToken answers the token of a destination under the key that the route
+// DestinationToken returns the token of a destination under the key that the route
 // has at that time, made if need be. The destination is normalised
 // by the caller.
 func (s *Sealing) DestinationToken(ctx context.Context, route, destination string, at time.Time) (receipt.Token, error) {
@@ -48,7 +48,7 @@ func (s *Sealing) DestinationToken(ctx context.Context, route, destination strin
 	return receipt.Token{}, fmt.Errorf("destination token: %w", ErrRouteKeyExpired)
 }
 
-// DestinationTokens answers the token of a destination under every key of the route
+// DestinationTokens returns the token of a destination under every key of the route
 // that has not expired, neither then nor now, newest first: what a receipt is looked
 // up by.
 func (s *Sealing) DestinationTokens(ctx context.Context, route, destination string, at time.Time) ([]receipt.Token, error) {

@@ -87,7 +87,7 @@ type Cfg struct {
 	Retries, Resends int
 	Policy           string // wait, resend, hold
 	Refuse           bool   // provider may refuse
-	Loss             bool   // answers may be lost
+	Loss             bool   // responses may be lost
 	Ref              bool   // receipts carry our reference: matched when recorded
 	Fit              string // "", literal, fixed : receipts that match nothing may confirm an unknown
 	CrashW, CrashP   uint8

@@ -1,6 +1,6 @@
 // Package checkpoint holds the bookkeeping events of readers of $all: how far they
 // have got, and in which table. They are operational (streams checkpoint-…): not part
-// of the ledger, not carried over when a store is copied, and each holds the whole
+// of the ledger, not carried over when a store is copied, and each holds the complete
 // state, so that only the newest event of a stream is ever needed.
 package checkpoint
 
@@ -18,11 +18,11 @@ func ProjectionStream(projection string) string {
 	return StreamPrefix + "projection-" + projection
 }
 
-// Kept is how many events of a checkpoint stream, or of another that holds its whole
+// Kept is how many events of a checkpoint stream, or of another that holds its complete
 // state in each event, a store keeps. The newest would do; the others are for people.
 const Kept = 10
 
-// Limits answers the stream and the event by which a store is told so: they are appended
+// Limits returns the stream and the event that set this limit in a store: they are appended
 // once, before the first event of such a stream.
 func Limits(stream, id string) (string, event.New) {
 	return event.MetadataPrefix + stream, event.New{ID: id, Type: event.MetadataType, Data: fmt.Appendf(nil, `{"$maxCount":%d}`, Kept)}
@@ -30,16 +30,16 @@ func Limits(stream, id string) (string, event.New) {
 
 // THE NAMES AND FIELDS BELOW ARE THE STORAGE FORMAT.
 
-// ProjectionCheckpointed says, in one event, what of $all is in a projection's table
+// ProjectionCheckpointed records, in one event, what of $all is in a projection's table
 // for certain ("done") and which batch is about to be written ("pending"). A restart
 // writes the pending batch again, first and last event the same.
 type ProjectionCheckpointed struct {
 	Projection string `json:"projection"`
 	// Generation is the id that the read models' database was given when it was made.
-	// Another id means another database: what is said here is not in it.
+	// Another id means another database: the events counted here are not in it.
 	Generation string `json:"generation"`
 	Live       Table  `json:"live"`
-	// Building is a table being filled beside the live one, to take its place.
+	// Building is a table being filled next to the live one, to take its place.
 	Building *Table `json:"building,omitempty"`
 	// Retired tables have been replaced and are to be dropped.
 	Retired []string `json:"retired,omitempty"`
@@ -53,7 +53,7 @@ type Table struct {
 	Pending *Batch `json:"pending,omitempty"`
 }
 
-// Done says that the first Events ledger events are in the table; Position is that of
+// Done records that the first Events ledger events are in the table; Position is that of
 // the last of them, and means nothing while Events is 0.
 type Done struct {
 	Events   uint64         `json:"events"`

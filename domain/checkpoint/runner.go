@@ -9,7 +9,7 @@ import (
 // RunnerStream names the checkpoint stream of a process manager's runner.
 func RunnerStream(runner string) string { return StreamPrefix + "runner-" + runner }
 
-// RunnerCheckpointed says that every input up to Position is done.
+// RunnerCheckpointed records that every input up to Position is done.
 type RunnerCheckpointed struct {
 	Position event.Position `json:"position"`
 	// Seen is how far the matcher has looked, where it has rivals: before Position lies
@@ -20,7 +20,7 @@ type RunnerCheckpointed struct {
 // DeadlinesStream names the checkpoint stream of the deadlines.
 const DeadlinesStream = StreamPrefix + "deadlines"
 
-// DeadlinesCheckpointed says that every bucket before Minute is closed, or was never
+// DeadlinesCheckpointed records that every bucket before Minute is closed, or was never
 // written. Minute is the Unix time of its first second, divided by 60.
 type DeadlinesCheckpointed struct {
 	Minute int64 `json:"minute"`

@@ -52,7 +52,7 @@ type Kind struct {
 	Name    string // e.g. "email"; the document's type
 	Version int    // of the document's form, from 1
 	Members []Member
-	// Attachments says whether a document may have attachments, and its limits.
+	// Attachments reports whether a document may have attachments, and its limits.
 	Attachments AttachmentLimits
 	// FormatOf replaces a member's format where other members decide it; nil keeps it.
 	FormatOf func(m Member, constants map[string]string) Format

@@ -24,7 +24,7 @@ type Bucket struct {
 
 const minuteLayout = "20060102T1504Z"
 
-// BucketOf answers the bucket that a time falls into.
+// BucketOf returns the bucket that a time falls into.
 func BucketOf(at time.Time, shard int) Bucket {
 	return Bucket{Minute: at.UTC().Truncate(time.Minute), Shard: shard}
 }
@@ -67,7 +67,7 @@ type DeadlineSet struct {
 // BucketClosed: everything in this bucket was fired; later deadlines go elsewhere.
 type BucketClosed struct{}
 
-// Tick answers the first of from, from + every, from + 2 × every… that is after now.
+// Tick returns the first of from, from + every, from + 2 × every… that is after now.
 // What is repeated for one attempt is set at ticks, so that repetitions which began
 // apart (after a crash, a duplicated message) fall on the same times and become one.
 func Tick(from time.Time, every time.Duration, now time.Time) time.Time {

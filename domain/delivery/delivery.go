@@ -1,5 +1,5 @@
 // Package delivery is the process manager of delivery as a pure function: given a
-// notification's own folded state and an input, it answers what to do. The runner in
+// notification's own folded state and an input, it returns what to do. The runner in
 // commands carries the intents out and only then is done with the input. Inputs come
 // at least once and in any order between streams, so every intent is idempotent.
 package delivery
@@ -25,7 +25,7 @@ type Matched struct{ Receipt receipt.ReceiptMatched }
 
 // Fired is a deadline of the notification that has come: of an attempt, or (0) of the
 // notification itself. GivenBack: of an attempt that its worker gave back; it comes
-// beside the attempt's watchdog and does not replace it.
+// in addition to the attempt's watchdog and does not replace it.
 type Fired struct {
 	Attempt   int
 	GivenBack bool
@@ -86,7 +86,7 @@ var Types = []string{
 	"NotificationOutcomeUnknown", "NotificationUndelivered", "NotificationDelivered", "ReceiptMatched",
 }
 
-// React answers what an input asks for. s is the notification folded at least up to
+// React returns what an input asks for. s is the notification folded at least up to
 // the input; now is the runner's clock.
 func React(id string, s notification.State, in Input, now time.Time) []Intent {
 	switch in := in.(type) {

@@ -32,7 +32,7 @@ type OfAttempt struct {
 	Operator string `json:"operator,omitempty" doc:"of the destination, as far as known"`
 }
 
-// Dimensions are all of them. Of what concerns a notification as a whole, those of an
+// Dimensions are all of them. Of what concerns a notification as a complete, those of an
 // attempt are empty.
 type Dimensions struct {
 	OfNotification

@@ -74,7 +74,7 @@ type Decision[S, C, E any] struct {
 	err     error
 }
 
-// Then expects exactly these events, and answers the example as it goes on after them.
+// Then expects exactly these events, and returns the example as it goes on after them.
 func (d Decision[S, C, E]) Then(want ...E) Example[S, C, E] {
 	t := d.example.t
 	t.Helper()

@@ -26,7 +26,7 @@ type Definition struct {
 // Option completes a definition.
 type Option func(*Definition)
 
-// Doc says in a sentence what the event means; docs/events.md shows it.
+// Doc is a sentence about what the event means; docs/events.md shows it.
 func Doc(sentence string) Option { return func(d *Definition) { d.doc = sentence } }
 
 // Define registers the struct type T under its stored name. NewCodec checks it.
@@ -41,7 +41,7 @@ func Define[T any](name string, opts ...Option) Definition {
 // ErrUnknownType: a stored name, or a Go type, that no definition names.
 var ErrUnknownType = errors.New("unknown event type")
 
-// UnknownType tells which one; errors.Is(err, ErrUnknownType) holds.
+// UnknownType names it; errors.Is(err, ErrUnknownType) holds.
 type UnknownType struct{ Name string }
 
 func (e *UnknownType) Error() string { return fmt.Sprintf("%v: %s", ErrUnknownType, e.Name) }
@@ -122,7 +122,7 @@ func NewCodec(defs ...Definition) (*Codec, error) {
 // Names lists the names that events are stored under now, sorted.
 func (c *Codec) Names() []string { return slices.Clone(c.names) }
 
-// Encode answers the stored name and data of an event about to be appended to stream,
+// Encode returns the stored name and data of an event about to be appended to stream,
 // its personal values sealed. e is a value of a defined type and is not changed.
 func (c *Codec) Encode(ctx context.Context, s personal.Sealer, tenant, stream string, e any) (name string, data []byte, err error) {
 	known := c.byType[reflect.TypeOf(e)]
@@ -136,7 +136,7 @@ func (c *Codec) Encode(ctx context.Context, s personal.Sealer, tenant, stream st
 	return known.def.name, w.out.Bytes(), nil
 }
 
-// Decode answers a stored event as a value of its type, its personal values opened: in
+// Decode returns a stored event as a value of its type, its personal values opened: in
 // clear, or erased if their key was destroyed. Without a sealer they stay sealed. A key
 // store that does not answer is an error.
 func (c *Codec) Decode(ctx context.Context, s personal.Sealer, tenant string, r Recorded) (any, error) {
@@ -165,7 +165,7 @@ func (c *Codec) Decode(ctx context.Context, s personal.Sealer, tenant string, r 
 	return target.Elem().Interface(), nil
 }
 
-// EncodeMetadata answers the stored form of metadata.
+// EncodeMetadata returns the stored form of metadata.
 func EncodeMetadata(m Metadata) ([]byte, error) {
 	data, err := json.Marshal(m)
 	if err != nil {

@@ -4,7 +4,7 @@ import "reflect"
 
 var bytesType = reflect.TypeFor[[]byte]()
 
-// Description is what docs/events.md says of an event.
+// Description is what docs/events.md has of an event.
 type Description struct {
 	Name   string
 	Doc    string
@@ -23,7 +23,7 @@ type FieldDescription struct {
 	Optional bool   // left out when empty
 }
 
-// Describe tells what every event holds, sorted by name.
+// Describe returns what every event holds, sorted by name.
 func (c *Codec) Describe() []Description {
 	all := make([]Description, 0, len(c.names))
 	for _, name := range c.names {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Errors a store answers with. Test with errors.Is; a clash carries details (errors.As).
+// Errors that a store returns. Test with errors.Is; a clash carries details (errors.As).
 var (
 	// ErrWrongVersion: the stream is not at the expected revision.
 	ErrWrongVersion = errors.New("wrong expected version")
@@ -25,7 +25,7 @@ var (
 	ErrInvalid = errors.New("invalid request to the event store")
 )
 
-// Refusal is an ErrUnavailable of a store that answers, but takes no appends.
+// Refusal is an ErrUnavailable of a store that responds, but takes no appends.
 type Refusal struct {
 	Reason string // in words for an operator: no addresses, no contents
 	Cause  error  // nil if there is nothing more to say
@@ -44,7 +44,7 @@ func (e *Refusal) Is(target error) bool { return target == ErrUnavailable }
 func (e *Refusal) Unwrap() error { return e.Cause }
 
 // WrongVersion is the error of an append whose expectation did not hold.
-// It is durable knowledge: Actual was synced before it was told.
+// It is durable knowledge: Actual was synced before it was returned.
 type WrongVersion struct {
 	Stream   string
 	Expected Expected
@@ -63,7 +63,7 @@ func (e *WrongVersion) Error() string {
 // Is makes errors.Is(err, ErrWrongVersion) hold.
 func (e *WrongVersion) Is(target error) bool { return target == ErrWrongVersion }
 
-// StreamDeleted tells which one; errors.Is(err, ErrStreamDeleted) holds.
+// StreamDeleted names it; errors.Is(err, ErrStreamDeleted) holds.
 type StreamDeleted struct{ Stream string }
 
 func (e *StreamDeleted) Error() string { return fmt.Sprintf("%v: %s", ErrStreamDeleted, e.Stream) }

@@ -18,7 +18,7 @@ type New struct {
 	Type string
 	// Data and Metadata are JSON documents. Both may be empty.
 	Data, Metadata []byte
-	// Binary says that Data is not JSON. The ledger's own events are never binary;
+	// Binary: Data is not JSON. The ledger's own events are never binary;
 	// other clients of the same store may write such.
 	Binary bool
 }
@@ -43,7 +43,7 @@ type Revision uint64
 // below 2^63.
 type Position uint64
 
-// Appended answers a successful append.
+// Appended is the result of a successful append.
 type Appended struct {
 	Revision Revision // of the last event appended
 	Position Position // of the last event appended
@@ -81,7 +81,7 @@ func (e Expected) IsAny() bool          { return e.kind == expectAny }
 func (e Expected) IsNoStream() bool     { return e.kind == expectNoStream }
 func (e Expected) IsStreamExists() bool { return e.kind == expectStreamExists }
 
-// Exactly answers the exact revision expected, if it is one.
+// Exactly returns the exact revision expected, if it is one.
 func (e Expected) Exactly() (Revision, bool) { return e.revision, e.kind == expectExact }
 
 // Direction of a read.
@@ -148,7 +148,7 @@ type Handler struct {
 	// CaughtUp is called when the subscription has delivered everything that was
 	// durable and goes live; it may be called again after the reader fell behind.
 	CaughtUp func(Position) error
-	// Checkpoint tells, now and then, how far a filtered subscription has looked
+	// Checkpoint reports, now and then, how far a filtered subscription has looked
 	// although nothing passed its filter.
 	Checkpoint func(Position) error
 }

@@ -9,7 +9,7 @@ import (
 // store's own `$…` streams is a ledger event. DESIGN: docs/architecture.md "Order".
 var operational = []string{"checkpoint-", "deadline-", "lease-", "mark-"}
 
-// IsLedger says whether an event of this stream belongs to the ledger, that is,
+// IsLedger reports whether an event of this stream belongs to the ledger, that is,
 // whether projections, evidence and reports may see it.
 func IsLedger(stream string) bool {
 	if strings.HasPrefix(stream, "$") {
@@ -24,11 +24,11 @@ var LedgerPrefixes = []string{
 	"notification-", "receipt-", "scenario-", "recipient-", "tenant-", "campaign-", "tariff-", "statement-", "audit-",
 }
 
-// Passes says whether an event of this stream and type passes the filter.
+// Passes reports whether an event of this stream and type passes the filter.
 func (f Filter) Passes(stream, typ string) bool {
 	return (len(f.StreamPrefixes) == 0 || slices.ContainsFunc(f.StreamPrefixes, func(p string) bool { return strings.HasPrefix(stream, p) })) &&
 		(len(f.Types) == 0 || slices.Contains(f.Types, typ))
 }
 
-// IsEmpty says whether everything passes.
+// IsEmpty reports whether everything passes.
 func (f Filter) IsEmpty() bool { return len(f.StreamPrefixes) == 0 && len(f.Types) == 0 }

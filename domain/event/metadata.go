@@ -9,7 +9,7 @@ type Metadata struct {
 	CorrelationID string `json:"$correlationId,omitempty"`
 	CausationID   string `json:"$causationId,omitempty"`
 	// OccurredAt is when it happened out there; RecordedAt when it was appended, as
-	// the ledger's clock said (the store's own time does not survive a copy).
+	// the ledger's clock (the store's own time does not survive a copy).
 	OccurredAt  time.Time `json:"occurred_at"`
 	RecordedAt  time.Time `json:"recorded_at"`
 	Traceparent string    `json:"traceparent,omitempty"`

@@ -1,6 +1,6 @@
-// Package lease holds the events by which one of several instances says that it does a
+// Package lease holds the events by which one of several instances claims a
 // piece of work that only one needs to do. They are operational (streams lease-…): not
-// part of the ledger, not carried over when a store is copied, and each holds the whole
+// part of the ledger, not carried over when a store is copied, and each holds the complete
 // state, so that only the newest event of a stream is ever needed.
 package lease
 
@@ -14,7 +14,7 @@ func Stream(work string) string { return StreamPrefix + work }
 
 // THE NAMES AND FIELDS BELOW ARE THE STORAGE FORMAT.
 
-// LeaseTaken says that the holder does the work from here on, until the next event.
+// LeaseTaken records that the holder does the work from here on, until the next event.
 type LeaseTaken struct {
 	// Holder is the random id of an instance's folder.
 	Holder string `json:"holder"`
@@ -22,7 +22,7 @@ type LeaseTaken struct {
 	Epoch uint64 `json:"epoch"`
 }
 
-// LeaseReleased says that nobody does the work: anyone may take it at once.
+// LeaseReleased records that nobody does the work: anyone may take it at once.
 type LeaseReleased struct {
 	Holder string `json:"holder"`
 	Epoch  uint64 `json:"epoch"` // of the taking that it ends

@@ -1,6 +1,6 @@
 // Package mark holds the events that tie times to places in the order of the ledger. They
 // are operational, but unlike the others they are kept for ever and carried over when a
-// store is copied: what was known at a time in the past must never be answered otherwise.
+// store is copied: what was known at a time in the past must never change.
 package mark
 
 import (
@@ -20,14 +20,14 @@ const Tick = time.Microsecond
 
 // THE NAMES AND FIELDS BELOW ARE THE STORAGE FORMAT.
 
-// Marked says how many ledger events were known at a time. In their stream, times are
+// Marked records how many ledger events were known at a time. In their stream, times are
 // strictly increasing, and Seq never falls.
 type Marked struct {
-	Time time.Time `json:"time"` // UTC, whole microseconds
+	Time time.Time `json:"time"` // UTC, to the microsecond
 	// Seq is the number of ledger events known: those with a smaller ordinal.
 	Seq uint64 `json:"seq"`
 	// Position and LastID are those of the last event counted, and mean nothing while Seq
-	// is 0. In a copy of the store the position is another; the id tells.
+	// is 0. In a copy of the store the position is another; the id is the same.
 	Position event.Position `json:"position"`
 	LastID   string         `json:"last_id"`
 }

@@ -39,7 +39,7 @@ type Enrich struct {
 	At       time.Time
 }
 
-// Reject says that the request turned out invalid before anything was scheduled.
+// Reject: the request turned out invalid before anything was scheduled.
 type Reject struct {
 	Code   string
 	Detail string
@@ -47,7 +47,7 @@ type Reject struct {
 	At     time.Time
 }
 
-// Suppress says that policy forbids sending, before anything was scheduled.
+// Suppress: policy forbids sending, before anything was scheduled.
 type Suppress struct {
 	Code   string
 	Detail string
@@ -64,7 +64,7 @@ type Claim struct {
 	At       time.Time
 }
 
-// RecordOutcome tells what became of a claimed attempt's units.
+// RecordOutcome records what became of a claimed attempt's units.
 type RecordOutcome struct {
 	Attempt int
 	Claim   string
@@ -106,7 +106,7 @@ type Confirm struct {
 	At         time.Time
 }
 
-// Says is what a receipt says.
+// Says is the status that a receipt reports.
 type Says string
 
 // What a receipt can say.

@@ -28,7 +28,7 @@ const (
 // CodeNotSent is the code of an attempt that its worker dropped before the wire.
 const CodeNotSent = whyNotSent
 
-// Decide answers what a command changes; no events means that it holds already. All
+// Decide returns what a command changes; no events means that it holds already. All
 // events of one answer belong into one append.
 func Decide(s State, c Command) ([]Event, error) {
 	if c, ok := c.(Request); ok {

@@ -90,7 +90,7 @@ type NotificationScheduled struct {
 	Try  int       `json:"try,omitempty"` // how many sends of this target it makes, from 1
 }
 
-// TryKind says why an attempt exists.
+// TryKind is why an attempt exists.
 type TryKind string
 
 // Why an attempt exists.
@@ -138,7 +138,7 @@ type ReceiptFacts struct {
 	ReceiptID  string    `json:"receipt_id,omitempty"`
 	Unit       int       `json:"unit,omitempty"`
 	Code       string    `json:"code,omitempty"`       // the provider's code
-	DoneAt     time.Time `json:"done_at,omitzero"`     // when, as the provider says
+	DoneAt     time.Time `json:"done_at,omitzero"`     // when, by the provider's clock
 	Basis      string    `json:"basis,omitempty"`      // submission, reference or fit
 	ReceivedAt time.Time `json:"received_at,omitzero"` // when it reached us
 }
@@ -241,7 +241,7 @@ type NotificationExhausted struct {
 	At time.Time `json:"at"`
 }
 
-// NotificationReplied: the person answered. Engagement, beside the state.
+// NotificationReplied: the person replied. Engagement, apart from the state.
 type NotificationReplied struct {
 	Filing
 	Attempt int            `json:"attempt,omitempty"`
@@ -252,7 +252,7 @@ type NotificationReplied struct {
 	At      time.Time      `json:"at"`
 }
 
-// NotificationPaid: what it asked for was paid. Beside the state.
+// NotificationPaid: what it asked for was paid. Apart from the state.
 type NotificationPaid struct {
 	Filing
 	PaymentID string    `json:"payment_id"`

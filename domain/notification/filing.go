@@ -6,7 +6,7 @@ import (
 	"recapito/domain/dimension"
 )
 
-// Filing is what an event of a notification as a whole is counted under, so that it can
+// Filing is what an event of the notification itself is counted under, so that it can
 // be counted without any other event.
 type Filing struct {
 	dimension.OfNotification

@@ -25,7 +25,7 @@ func (NotificationReplied) notificationEvent()          {}
 func (NotificationPaid) notificationEvent()             {}
 
 // When each event occurred out there: the provider's or the person's time where one
-// was told, else the ledger's.
+// is known, else the ledger's.
 func (e NotificationRequested) OccurredAt() time.Time  { return e.At }
 func (e NotificationEnriched) OccurredAt() time.Time   { return e.At }
 func (e NotificationFailedOver) OccurredAt() time.Time { return e.At }

@@ -6,7 +6,7 @@ import (
 	"recapito/domain/event"
 )
 
-// State is a notification as its events tell it.
+// State is a notification folded from its events.
 type State struct {
 	Requested NotificationRequested
 	Exists    bool
@@ -46,7 +46,7 @@ type Attempt struct {
 	UnknownAt    time.Time
 	RaisedAt     time.Time // when the present status was reached
 
-	Answered bool // the provider's whole answer is recorded
+	Answered bool // the provider's complete response is recorded
 	GivenUp  bool
 	UnitSays []Says // what each unit's receipts say so far
 	Accepted []Accepted
@@ -59,7 +59,7 @@ var Decider = event.Decider[State, Command, Event]{
 	Evolve:  Evolve,
 }
 
-// Attempt answers an attempt by its number.
+// Attempt returns an attempt by its number.
 func (s *State) Attempt(number int) (*Attempt, bool) {
 	if number < 1 || number > len(s.Attempts) {
 		return nil, false
@@ -67,13 +67,13 @@ func (s *State) Attempt(number int) (*Attempt, bool) {
 	return &s.Attempts[number-1], true
 }
 
-// Over says that nothing more is to be scheduled: the wanted status is reached, or
-// the end was said.
+// Over reports whether nothing more is to be scheduled: the wanted status is reached, or
+// the end was recorded.
 func (s *State) Over() bool {
 	return s.Reached || s.Rejected || s.Suppressed || s.Expired || s.Cancelled || s.Exhausted
 }
 
-// Final says that the notification is over and nothing of it is scheduled or on its
+// Final reports whether the notification is over and nothing of it is scheduled or on its
 // way to the wire. Final stays final, though the state may still rise to delivered
 // or read.
 func (s *State) Final() bool {
@@ -88,7 +88,7 @@ func (s *State) Final() bool {
 	return true
 }
 
-// Lifecycle derives the state of the whole notification.
+// Lifecycle derives the state of the notification.
 func (s *State) Lifecycle() Lifecycle {
 	best := None
 	for i := range s.Attempts {
@@ -127,7 +127,7 @@ func (s *State) Lifecycle() Lifecycle {
 	return LifecycleRequested
 }
 
-// Target answers what an attempt is aimed at.
+// Target returns what an attempt is aimed at.
 func (s *State) Target(a *Attempt) *Target {
 	return &s.Plan.Steps[a.Step-1].Targets[a.Target-1]
 }
@@ -140,7 +140,7 @@ func (s *State) wanted(step int) Status {
 	return s.Plan.Steps[step-1].Wanted
 }
 
-// Limit answers when the attempt's present status has lasted its limit, and whether
+// Limit returns when the attempt's present status has lasted its limit, and whether
 // it has one at all.
 func (s *State) Limit(a *Attempt) (time.Time, bool) {
 	policy := &s.Target(a).Policy
@@ -180,7 +180,7 @@ func (s *State) failed(a *Attempt, t time.Time) bool {
 	return false
 }
 
-// InFlight says whether something may be on its way to the wire at t, so that
+// InFlight reports whether something may be on its way to the wire at t, so that
 // neither cancel nor expiry can promise to stop it.
 func (s *State) InFlight(t time.Time) bool {
 	for i := range s.Attempts {
@@ -197,12 +197,12 @@ func (s *State) InFlight(t time.Time) bool {
 	return false
 }
 
-// ExpiryPassed says whether expires_at has passed at t.
+// ExpiryPassed reports whether expires_at has passed at t.
 func (s *State) ExpiryPassed(t time.Time) bool {
 	return !s.Requested.ExpiresAt.IsZero() && !t.Before(s.Requested.ExpiresAt)
 }
 
-// Held says whether the attempt waits for a person's decision at t.
+// Held reports whether the attempt waits for a person's decision at t.
 func (s *State) Held(a *Attempt, t time.Time) bool {
 	return a.Status == OutcomeUnknown && s.Target(a).Policy.Unknown == UnknownHold && a.Successor == 0 &&
 		!a.GivenUp && a.Step == s.Step && !s.Over() && !s.past(a, t)

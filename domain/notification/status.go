@@ -23,7 +23,7 @@ var ranks = map[Status]int{
 // Rank orders statuses: an attempt's status never goes to a lower rank.
 func (s Status) Rank() int { return ranks[s] }
 
-// Satisfies says whether a status is at least the wanted one, on the ladder
+// Satisfies reports whether a status is at least the wanted one, on the ladder
 // sent < delivered < read.
 func (s Status) Satisfies(wanted Status) bool {
 	switch s {
@@ -37,8 +37,8 @@ func (s Status) Satisfies(wanted Status) bool {
 	return false
 }
 
-// Lifecycle is the state of a whole notification, derived from its attempts and
-// from what was said of it.
+// Lifecycle is the state of a notification, derived from its attempts and
+// from the events that end it.
 type Lifecycle string
 
 // The states of a notification (docs/architecture.md "A notification").

@@ -19,7 +19,7 @@ func Commitment(r, associated, clear []byte) []byte {
 	return h.Sum(nil)
 }
 
-// Commits says whether s holds this value at this place, as r proves.
+// Commits reports whether s holds this value at this place, as r proves.
 func (s Sealed) Commits(r, associated, clear []byte) bool {
 	return len(r) == CommitmentSecretBytes &&
 		subtle.ConstantTimeCompare(s.Commitment, Commitment(r, associated, clear)) == 1

@@ -79,8 +79,8 @@ func New(ref Ref, clear string) Value {
 // Erased makes the value that stands for one whose key was destroyed.
 func Erased(ref Ref) Value { return hold(content{state: stateErased, ref: ref}) }
 
-// WithRef answers a clear value as one of the given person. Any other value is
-// answered as it is: whose it is cannot change any more.
+// WithRef returns a clear value as one of the given person. Any other value is
+// returned as it is: whose it is cannot change any more.
 func (v Value) WithRef(ref Ref) Value {
 	if v.state() != stateClear {
 		return v
@@ -88,7 +88,7 @@ func (v Value) WithRef(ref Ref) Value {
 	return New(ref, v.content().clear)
 }
 
-// Clear answers the value in clear; not ok if there is none to show (zero, erased,
+// Clear returns the value in clear; not ok if there is none to show (zero, erased,
 // still sealed).
 func (v Value) Clear() (clear string, ok bool) {
 	if v.state() != stateClear {
@@ -97,19 +97,19 @@ func (v Value) Clear() (clear string, ok bool) {
 	return v.content().clear, true
 }
 
-// IsZero says whether there is no value; `omitzero` leaves such a field out.
+// IsZero reports whether there is no value; `omitzero` leaves such a field out.
 func (v Value) IsZero() bool { return v.state() == stateZero }
 
-// IsErased says whether the person's key was destroyed.
+// IsErased reports whether the person's key was destroyed.
 func (v Value) IsErased() bool { return v.state() == stateErased }
 
-// IsSealed says whether the value was decoded without a sealer.
+// IsSealed reports whether the value was decoded without a sealer.
 func (v Value) IsSealed() bool { return v.state() == stateSealed }
 
 // Ref names the person and the key.
 func (v Value) Ref() Ref { return v.content().ref }
 
-// Person answers the id of the person, empty if there is none.
+// Person returns the id of the person, empty if there is none.
 func (v Value) Person() PersonID { return v.Ref().Person }
 
 // Equal compares state, person, key and content.
@@ -126,7 +126,7 @@ func (s Sealed) equal(t Sealed) bool {
 
 func (v Value) state() state { return v.content().state }
 
-// String answers the mask.
+// String returns the mask.
 func (v Value) String() string {
 	switch v.state() {
 	case stateClear:
@@ -140,7 +140,7 @@ func (v Value) String() string {
 	return ""
 }
 
-// GoString answers the mask, for %#v.
+// GoString returns the mask, for %#v.
 func (v Value) GoString() string { return "personal.Value(" + v.String() + ")" }
 
 // Format prints the mask under every verb and flag.
@@ -156,10 +156,10 @@ func (v Value) Format(f fmt.State, verb rune) {
 	_, _ = f.Write([]byte(s))
 }
 
-// MarshalText answers the mask. slog's text handler, XML and YAML come here.
+// MarshalText returns the mask. slog's text handler, XML and YAML come here.
 func (v Value) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
-// MarshalJSON answers the mask as a string, null for the zero Value. The stored form
+// MarshalJSON returns the mask as a string, null for the zero Value. The stored form
 // comes from Seal, which only the codec calls.
 func (v Value) MarshalJSON() ([]byte, error) {
 	if v.IsZero() {

@@ -36,9 +36,9 @@ type erased struct {
 	Ref
 }
 
-// Seal answers the stored JSON of a value; only the codec calls it. associated names
+// Seal returns the stored JSON of a value; only the codec calls it. associated names
 // the stream and field and is authenticated with the value. A value still sealed is
-// answered as it is if it stands where it was sealed for, else with ErrMovedSealed.
+// returned as it is if it stands where it was sealed for, else with ErrMovedSealed.
 func (v Value) Seal(ctx context.Context, s Sealer, tenant, associated string) ([]byte, error) {
 	c := v.content()
 	switch c.state {
@@ -85,7 +85,7 @@ func (s Sealed) appendJSON(b []byte) ([]byte, error) {
 	return append(b, `"}`...), nil
 }
 
-// Open answers a decoded value in clear, or erased if its key was destroyed; only the
+// Open returns a decoded value in clear, or erased if its key was destroyed; only the
 // codec calls it. Without a sealer the value stays sealed and knows its place.
 func (v Value) Open(ctx context.Context, s Sealer, tenant, associated string) (Value, error) {
 	if v.state() != stateSealed {
@@ -175,11 +175,11 @@ func plain(text []byte) bool {
 	return !slices.ContainsFunc(text, func(b byte) bool { return b < ' ' || b >= utf8.RuneSelf || b == '\\' })
 }
 
-// MovedMember is the member by which the codec tells a sealed value, before an
+// MovedMember is the member by which the codec gives a sealed value, before an
 // upcast may move it, the path it was sealed for. In any other event it means nothing.
 const MovedMember = "moved_from"
 
-// MovedFrom answers the path that the codec marked the value with, if any.
+// MovedFrom returns the path that the codec marked the value with, if any.
 func (v Value) MovedFrom() (path string, ok bool) {
 	moved := v.content().moved
 	return moved, moved != ""

@@ -19,13 +19,13 @@ type Ref struct {
 // in, and is authenticated. Implemented by commands/sealing.
 type Sealer interface {
 	Seal(ctx context.Context, tenant string, ref Ref, associated, clear []byte) (Sealed, error)
-	// Open answers erased = true when the key was destroyed; a key store that does not
+	// Open returns erased = true when the key was destroyed; a key store that does not
 	// answer is an error, never erased.
 	Open(ctx context.Context, tenant string, s Sealed, associated []byte) (clear []byte, erased bool, err error)
 }
 
 // Sealed is the stored form of a value: AES-256-GCM under the person's key, with a
-// commitment beside it. r (32 random bytes) is sealed together with the clear value:
+// commitment with it. r (32 random bytes) is sealed together with the clear value:
 // Commitment = SHA-256(r ‖ associated ‖ clear), so showing r proves one field
 // without the key.
 type Sealed struct {

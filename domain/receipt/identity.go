@@ -25,7 +25,7 @@ const (
 // maxID bounds a canonical id; longer ones (none are known) are cut to a digest.
 const maxID = 100
 
-// SubmissionIDs answers the canonical ids that a submission is registered under.
+// SubmissionIDs returns the canonical ids that a submission is registered under.
 func (f Form) SubmissionIDs(raw string) []string {
 	if f != Either {
 		return []string{f.ReceiptID(raw)}
@@ -37,7 +37,7 @@ func (f Form) SubmissionIDs(raw string) []string {
 	return ids
 }
 
-// ReceiptID answers the canonical id that a receipt is recorded under: numbers in
+// ReceiptID returns the canonical id that a receipt is recorded under: numbers in
 // decimal without leading zeros, anything else as lower-case text.
 func (f Form) ReceiptID(raw string) string {
 	text := strings.ToLower(strings.Trim(raw, "\x00 "))
@@ -74,7 +74,7 @@ func printable(text string) string {
 
 const receiptNamespace = "1d5c8a52-5a0e-5b0e-8a0b-2f6d3f6b7c11"
 
-// ID gives a receipt its identity: what the provider said, and of what, as it said
+// ID gives a receipt its identity: what the provider reported, and of what, as it reported
 // it. The same report delivered again has the same id; a second report has another.
 func ID(route, rawProviderID, destinationToken, says, code string, doneAt time.Time) string {
 	return event.UUIDv5(receiptNamespace, strings.Join([]string{

@@ -4,7 +4,7 @@
 // whichever order they come, and emits ReceiptMatched once for each pair that fits.
 // ReceiptMatched is the only event that confirms.
 //
-// A provider reuses its ids: a stream holds many submissions, told apart by the
+// A provider reuses its ids: a stream holds many submissions, distinguished by the
 // destination's token and by time. Receipts that fit several are kept and listed
 // (ReceiptAmbiguous). No destination and no text stands here, only tokens under a
 // route key that expires with the orphan window.
@@ -82,7 +82,7 @@ type ReceiptRecorded struct {
 	At time.Time `json:"at"`
 }
 
-// Basis says how a receipt was matched.
+// Basis is how a receipt was matched.
 type Basis string
 
 // How a receipt can be matched.
@@ -144,7 +144,7 @@ func Definitions() []event.Definition {
 //sumtype:decl
 type Command interface{ receiptCommand() }
 
-// RegisterSubmission says that the id belongs to a unit of an attempt.
+// RegisterSubmission: the id belongs to a unit of an attempt.
 type RegisterSubmission struct {
 	Submission
 	At time.Time
@@ -173,7 +173,7 @@ func (ConfirmFit) receiptCommand()         {}
 // ErrNoReceipt: a fit names a receipt that is not on the stream.
 var ErrNoReceipt = &event.Rule{Code: "no_such_receipt", Message: "there is no such receipt"}
 
-// State is a receipt stream as its events tell it.
+// State is a receipt stream folded from its events.
 type State struct {
 	Submissions []Submission
 	Receipts    []Receipt
@@ -209,7 +209,7 @@ func Evolve(s State, e Event) State {
 	return s
 }
 
-// Decide answers what a command changes.
+// Decide returns what a command changes.
 func Decide(s State, c Command) ([]Event, error) {
 	switch c := c.(type) {
 	case RegisterSubmission:

@@ -1,4 +1,4 @@
-// Package scenario says what a kind of notification is: which fields a request may
+// Package scenario defines a kind of notification: which fields a request may
 // carry, over which steps it is tried, and the text it becomes.
 //
 // A Definition is a value: Compile checks all of it and reports every problem at
@@ -52,7 +52,7 @@ type Field struct {
 	Name        string
 	Type        Type
 	Required    bool
-	Personal    bool // sealed wherever it is stored; true unless the definition says it is not
+	Personal    bool // sealed wherever it is stored; true unless the definition has personal: false
 	Description string
 }
 
@@ -70,8 +70,8 @@ type Definition struct {
 	Tenant      string
 	Version     string
 	Description string
-	Brand       string // whose voice it speaks with, for reports; "" if not told
-	Segment     string // what part of the business it serves, for reports; "" if not told
+	Brand       string // whose voice it speaks with, for reports; "" if not given
+	Segment     string // what part of the business it serves, for reports; "" if not given
 	Fields      []Field
 	Steps       []Step
 	Sender      string // "" leaves it to the route
@@ -113,14 +113,14 @@ var (
 	validSender    = regexp.MustCompile(`^[A-Za-z0-9 +&._-]*$`)
 )
 
-// ValidLabel says whether a text can stand where things are counted by it: a brand, a
+// ValidLabel reports whether a text can stand where things are counted by it: a brand, a
 // segment, a campaign.
 func ValidLabel(s string) bool { return validLabel.MatchString(s) && len(s) <= MaxNameLength }
 
-// ErrNotCompiled answers a Render of a definition that Compile has not seen.
+// ErrNotCompiled is returned by Render of a definition that Compile has not seen.
 var ErrNotCompiled = errors.New("the scenario was not compiled")
 
-// Compile checks the whole definition and answers it ready to render, or Problems
+// Compile checks the complete definition and returns it ready to render, or Problems
 // with everything that is wrong.
 func (d Definition) Compile() (Definition, error) {
 	var problems Problems
@@ -215,7 +215,7 @@ func (d Definition) checkSteps(report func(path, rule string, args ...any)) {
 	}
 }
 
-// Field answers the definition of a field.
+// Field returns the definition of a field.
 func (d Definition) Field(name string) (Field, bool) {
 	for _, f := range d.Fields {
 		if f.Name == name {

@@ -39,9 +39,9 @@ type FieldProblem struct {
 }
 
 // CheckFields checks a request's fields, as decoded from JSON (string, bool, float64,
-// json.Number, or json.RawMessage), and answers each value's canonical text, the
+// json.Number, or json.RawMessage), and returns each value's canonical text, the
 // personal ones apart from the others, or all problems at once, ordered by field.
-// A number or boolean may also come as a string that reads as one, since some doors
+// A number or boolean may also come as a string that reads as one, since some listeners
 // (forms, CSV, the command line) know only text.
 func (d Definition) CheckFields(fields map[string]any) (personal, open map[string]string, problems []FieldProblem) {
 	report := func(place string, code ProblemCode, rule string, args ...any) {

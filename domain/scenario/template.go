@@ -35,7 +35,7 @@ var (
 
 // Render makes the text out of the fields' canonical values. An optional field that
 // is absent or empty renders as nothing and counts as false. White space round the
-// whole text is trimmed. Safe for concurrent use.
+// complete text is trimmed. Safe for concurrent use.
 func (d Definition) Render(fields map[string]string) (string, error) {
 	if d.compiled == nil {
 		return "", fmt.Errorf("scenario %s: %w", d.Name, ErrNotCompiled)

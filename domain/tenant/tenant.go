@@ -28,7 +28,7 @@ const MaxKeys = 1000
 
 var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
-// ValidName says whether a tenant may be called that: 1–63 lower-case letters,
+// ValidName reports whether a tenant may be called that: 1–63 lower-case letters,
 // digits and hyphens, not beginning with a hyphen.
 func ValidName(name string) bool { return namePattern.MatchString(name) && name != System }
 
@@ -37,7 +37,7 @@ func ValidName(name string) bool { return namePattern.MatchString(name) && name 
 //sumtype:decl
 type Event interface{ tenantEvent() }
 
-// KeyCreated: an API key of the tenant. Hash is SHA-256 of the whole key, which holds
+// KeyCreated: an API key of the tenant. Hash is SHA-256 of the complete key, which holds
 // 256 random bits.
 type KeyCreated struct {
 	KeyID string    `json:"key_id"`
@@ -103,7 +103,7 @@ type Key struct {
 	RevokedAt       time.Time // zero: it opens
 }
 
-// State is a tenant as its events tell it.
+// State is a tenant folded from its events.
 type State struct {
 	Keys map[string]Key // by id
 }
@@ -132,7 +132,7 @@ func Evolve(s State, e Event) State {
 	return State{Keys: keys}
 }
 
-// Decide answers what a command changes.
+// Decide returns what a command changes.
 func Decide(s State, c Command) ([]Event, error) {
 	switch c := c.(type) {
 	case CreateKey:

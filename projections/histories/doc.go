@@ -2,7 +2,7 @@
 // tests and benchmarks of what reads the ledger.
 //
 // Each history is what the real deciders and the real process manager decide when a
-// made-up provider answers them: sent, delivered, read, refused, retried, failed over,
+// made-up provider responds to them: sent, delivered, read, refused, retried, failed over,
 // unknown, cancelled, expired, with receipts that are early, late, double or contradict.
 // A few hundred of them are made so (story.go), encoded by the real codec and kept as
 // templates (template.go); the generator (generator.go) writes them down again and again

@@ -99,7 +99,7 @@ type history struct {
 	ref    string
 }
 
-// Next answers the next append.
+// Next returns the next append.
 func (g *Generator) Next() Append {
 	for len(g.open) == 0 || g.next <= g.open[0].due {
 		g.begin()

@@ -9,8 +9,8 @@ import (
 	"recapito/readmodels"
 )
 
-// Counts answers accounting and rollups from their tables. As of a cut, the batches
-// before it are whole, and the events of the batch that it falls into are read from the
+// Counts returns accounting and rollups from their tables. As of a cut, the batches
+// before it are complete, and the events of the batch that it falls into are read from the
 // store again; so an answer is the same whatever the batches were, and after a rebuild.
 // The tables must hold the cut (follow.Projector.Passed).
 type Counts struct {
@@ -19,12 +19,12 @@ type Counts struct {
 	Codec  *event.Codec // of every ledger event
 }
 
-// Accounting answers sums of attempts.
+// Accounting returns sums of attempts.
 func (c Counts) Accounting(ctx context.Context, q readmodels.CountQuery) ([]readmodels.AccountingLine, error) {
 	return readmodels.Accounting(ctx, c.Conn, q, beside[readmodels.AccountingRow](c.Source, projections.Accounting(c.Codec)))
 }
 
-// Rollups answers counts of what occurred, or of what was requested.
+// Rollups returns counts of what occurred, or of what was requested.
 func (c Counts) Rollups(ctx context.Context, q readmodels.CountQuery) ([]readmodels.RollupLine, error) {
 	return readmodels.Rollups(ctx, c.Conn, q, beside[readmodels.RollupRow](c.Source, projections.Rollups(c.Codec)))
 }

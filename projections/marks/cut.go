@@ -13,7 +13,7 @@ import (
 type Cut struct {
 	// Seq is the number of ledger events before the cut: those with a smaller ordinal.
 	Seq uint64
-	// MarkTime is the time of the mark that says so: at most the time asked for.
+	// MarkTime is the time of the mark that was used: at most the time asked for.
 	MarkTime time.Time
 	// Position is that of the last event before the cut in this store; nil if there is
 	// none, or it is not known (a copy of the store has other positions).

@@ -14,8 +14,8 @@ import (
 	"recapito/readmodels"
 )
 
-// Past answers what was known before a cut, from the table events: merged tables forget.
-// The tables must hold the cut. Its answers are the same for ever, since no event before a
+// Past returns what was known before a cut, from the table events: merged tables forget.
+// The tables must hold the cut. Its results are the same for ever, since no event before a
 // cut is ever added, and the order of all events is that of the store.
 type Past struct {
 	Conn  readmodels.Conn
@@ -26,7 +26,7 @@ type Past struct {
 // 49 characters each, must fit into ClickHouse's max_query_size of 256 KiB.
 const streamsAtOnce = 1000
 
-// EDRs answers one page of attempts as they were.
+// EDRs returns one page of attempts as they were.
 func (p Past) EDRs(ctx context.Context, q readmodels.EDRQuery) (readmodels.EDRPage, error) {
 	return readmodels.EDRsAsOf(ctx, p.Conn, q, p.attempts)
 }
@@ -36,7 +36,7 @@ func (p Past) EachEDR(ctx context.Context, q readmodels.EDRQuery, visit func(rea
 	return readmodels.EachEDRAsOf(ctx, p.Conn, q, p.attempts, visit)
 }
 
-// Notifications answers those of a tenant's notifications that were there, by id.
+// Notifications returns those of a tenant's notifications that were there, by id.
 func (p Past) Notifications(ctx context.Context, tenant string, ids []string, cut uint64) (map[string]readmodels.Notification, error) {
 	all := make(map[string]readmodels.Notification, len(ids))
 	fold := projections.NewNotificationFold(p.Codec)

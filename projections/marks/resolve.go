@@ -20,7 +20,7 @@ const (
 // ErrFuture and *BeforeMarks are errors of an as-of time that its caller can mend.
 var ErrFuture = errors.New("the time is in the future")
 
-// BeforeMarks: a time is before the first mark of the ledger, so nothing tells for ever
+// BeforeMarks: a time is before the first mark of the ledger, so nothing determines for ever
 // what was known then.
 type BeforeMarks struct{ First time.Time }
 
@@ -28,7 +28,7 @@ func (e *BeforeMarks) Error() string {
 	return "the time is before the first mark of the ledger, which is of " + e.First.Format(time.RFC3339Nano)
 }
 
-// Resolve answers the cut of an as-of time: the last mark at or before it. Where there is
+// Resolve returns the cut of an as-of time: the last mark at or before it. Where there is
 // none at or after it yet, one is appended for this very time, counting what was recorded
 // by then, so that the answer can never change. ErrFuture, *BeforeMarks, or the event
 // store does not answer. Any instance can.

@@ -82,7 +82,7 @@ func (m *Timeline) Run(ctx context.Context) {
 	m.lease.Hold(ctx, m.waiting, m.keep)
 }
 
-// Failing answers why no marks can be written here; nil if they can.
+// Failing returns why no marks can be written here; nil if they can.
 func (m *Timeline) Failing() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Difference is a place where the read models are not what a fold of the store says.
+// Difference is a place where the read models differ from a fold of the store.
 type Difference struct {
 	Table string `json:"table"`
 	Key   string `json:"key"`  // stream@revision, tenant/day/notification/attempt, a cell, …

@@ -28,22 +28,22 @@ const (
 // the system runs. It reads the store several times, each time for another part of the
 // tables, so that it needs the same memory however much there is. What is not in all
 // tables yet when it begins is left out; a place that seems to differ is looked at again
-// before it is told of.
+// before it is reported.
 //
 // Compared are the rows of events, audit_log, the EDR and notifications as their views
 // show them; the sums of accounting and rollups, as readers get them as of the cut, without one,
 // and as the batches of the tables hold them; each batch and each span that is summed up
-// by itself; and what is said of how far each table is.
+// by itself; and what is recorded of how far each table is.
 type Reconciler struct {
 	Source projections.Reader
 	Codec  *event.Codec // of every ledger event
 	// Operations are those that the projections were given.
 	Operations projections.Operations
 	Conn       readmodels.Conn
-	// Cut answers how many ledger events every table holds. nil: all that the store
+	// Cut returns how many ledger events every table holds. nil: all that the store
 	// has when it begins, which is counted.
 	Cut func(ctx context.Context) (uint64, error)
-	// Progress is told how far the whole is; nil: nobody is.
+	// Progress gets how far the comparison is; nil: no progress is reported.
 	Progress func(Progress)
 
 	// PartEvents is how many ledger events a part of a table is of, about, and PartCells how
@@ -90,7 +90,7 @@ type suspect struct {
 	text string
 }
 
-// Run compares. An error says that it could not.
+// Run compares. An error means that it could not.
 func (r *Reconciler) Run(ctx context.Context) (Reconciled, error) {
 	if r.PartEvents == 0 {
 		r.PartEvents = reconcileEvents

@@ -61,8 +61,8 @@ type Behaviour struct {
 type Mix struct {
 	RefusePermanently float64 // ESME_RINVDSTADR
 	RefuseTransiently float64 // ESME_RSYSERR
-	Undelivered       float64 // the receipt says UNDELIV
-	LoseAnswer        float64 // the submit_sm is never answered
+	Undelivered       float64 // the receipt has UNDELIV
+	LoseAnswer        float64 // the submit_sm never gets a response
 	LoseReceipt       float64 // the receipt never comes
 	DuplicateReceipt  float64 // the receipt comes twice
 	ReceiptFirst      float64 // the receipt comes before the answer
@@ -82,7 +82,7 @@ type Options struct {
 
 	AnswerIDs  IDForm // form of the id in submit_sm_resp; decimal if empty
 	ReceiptIDs IDForm // form of the id in receipts; decimal if empty
-	// OmitText and OmitTLVs leave out one of the two ways a receipt tells its message;
+	// OmitText and OmitTLVs leave out one of the two ways a receipt names its message;
 	// not both.
 	OmitText bool
 	OmitTLVs bool

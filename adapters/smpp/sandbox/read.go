@@ -34,11 +34,11 @@ const (
 
 // Entry is one submit_sm that reached the simulator.
 type Entry struct {
-	// ID is the message id as it was answered; empty if it was not accepted.
+	// ID is the message id of the response; empty if it was not accepted.
 	ID string
 	// At is when it came.
 	At time.Time
-	// Reference and Part are what the ESME said in wire.TagReference and TagPart; the
+	// Reference and Part are what the ESME sent in wire.TagReference and TagPart; the
 	// part, and Total, otherwise come from the user data header. Parts count from 1.
 	Reference   string
 	Part, Total int
@@ -49,14 +49,14 @@ type Entry struct {
 	Status      uint32 // command_status of the answer
 	Silent      bool   // the answer was withheld (Mix.LoseAnswer)
 	Receipt     ReceiptFate
-	Delivered   bool // what the receipt says
+	Delivered   bool // the status of the receipt
 	ReceiptDue  time.Time
 	// AcknowledgedAt is when the ESME took the receipt.
 	AcknowledgedAt time.Time
 }
 
 // ReadJournal gives the entries of a simulator's folder in the order they came. It may be
-// read while the simulator runs: what is not whole yet is left out.
+// read while the simulator runs: what is not complete yet is left out.
 func ReadJournal(dir string) ([]Entry, error) {
 	f, err := os.Open(filepath.Join(dir, journalFile))
 	if err != nil {

@@ -39,10 +39,10 @@ type Simulator struct {
 	ready     []*receipt
 }
 
-// Stats counts what happened since New. Pending says what is open now.
+// Stats counts what happened since New. Pending is what is open now.
 type Stats struct {
 	Binds        uint64 `json:"binds"`
-	Messages     uint64 `json:"messages"` // submit_sm, however answered
+	Messages     uint64 `json:"messages"` // submit_sm, whatever the response
 	Accepted     uint64 `json:"accepted"`
 	Refused      uint64 `json:"refused"`
 	Throttled    uint64 `json:"throttled"`
@@ -200,7 +200,7 @@ func (s *Simulator) Stats() Stats {
 }
 
 // Run serves until ctx ends or the journal fails: then it unbinds its sessions,
-// gives the answers still owed, and closes the journal. Receipts not yet
+// sends the responses still owed, and closes the journal. Receipts not yet
 // acknowledged wait there for the next Run.
 func (s *Simulator) Run(ctx context.Context) error {
 	if !s.running.CompareAndSwap(false, true) {

@@ -43,7 +43,7 @@ type Frame struct {
 	Body   []byte
 }
 
-// IsResponse says whether the frame answers a request.
+// IsResponse reports whether the frame is the response to a request.
 func (f Frame) IsResponse() bool { return f.ID&responseBit != 0 }
 
 // ReadFrame reads one PDU: the header first, and the body only if its length is in
@@ -138,7 +138,7 @@ func (f Frame) Decode() (Fields, error) {
 }
 
 // MessageID is the message id of a submit_sm_resp. It is read leniently, without
-// the codec: an answer whose tail is malformed still says that the message was taken.
+// the codec: a response whose tail is malformed still means that the message was taken.
 func (f Frame) MessageID() string {
 	id, _, _ := bytes.Cut(f.Body, []byte{0})
 	return string(id)

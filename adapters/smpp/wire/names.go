@@ -62,7 +62,7 @@ const (
 // StatusCode writes a status the way providers' tables do: 0x00000058.
 func StatusCode(s pdu.Status) string { return fmt.Sprintf("0x%08X", uint32(s)) }
 
-// Transient says whether a later try of a message refused so may succeed.
+// Transient reports whether a later try of a message refused so may succeed.
 func Transient(s pdu.Status) bool {
 	return s == StatusThrottled || s == StatusQueueFull || s == StatusSystemError
 }

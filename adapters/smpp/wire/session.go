@@ -25,7 +25,7 @@ const (
 	maxSeq = 0x7FFFFFFF
 )
 
-// Why a session ended, beside errors of the network. Test with errors.Is.
+// Why a session ended, other than errors of the network. Test with errors.Is.
 var (
 	ErrUnbound  = errors.New("the peer unbound")
 	ErrClosed   = errors.New("session closed")
@@ -41,7 +41,7 @@ type Config struct {
 	IdleTimeout time.Duration
 	// WriteTimeout is how long a write may take.
 	WriteTimeout time.Duration
-	// KeepAlive is the time between two enquire_link; each must be answered within
+	// KeepAlive is the time between two enquire_link; each must get its response within
 	// AnswerTimeout.
 	KeepAlive     time.Duration
 	AnswerTimeout time.Duration
@@ -89,7 +89,7 @@ func NewSession(cfg Config) *Session {
 	}
 }
 
-// Run serves the session until it ends and tells why. When it returns, the
+// Run serves the session until it ends and returns why. When it returns, the
 // connection is closed, nothing of the session runs any more, and every request has
 // its outcome.
 func (s *Session) Run() error {
@@ -250,7 +250,7 @@ func (s *Session) Ask(ctx context.Context, b pdu.Body) (Frame, error) {
 	}
 }
 
-// Respond queues the answer to a request. Without a body, answers to deliver_sm and
+// Respond queues the response to a request. Without a body, responses to deliver_sm and
 // data_sm get the empty message id that they must have.
 func (s *Session) Respond(f Frame, status pdu.Status, body []byte) {
 	if body == nil && (f.ID == pdu.DeliverSMID || f.ID == pdu.DataSMID) {
@@ -261,7 +261,7 @@ func (s *Session) Respond(f Frame, status pdu.Status, body []byte) {
 	s.post(outgoing{b: b})
 }
 
-// Refuse answers a request that is not served: by its own answer if it has one,
+// Refuse responds to a request that is not served: by its own response if it has one,
 // else by a generic_nack.
 func (s *Session) Refuse(f Frame, status pdu.Status) {
 	if hasResponse(f.ID) {

@@ -17,7 +17,7 @@ const minWrite = 5 * time.Millisecond
 // when nothing is left between it and the wire. It waits for its turn and for the
 // write at most until ctx ends (or WriteTimeout, if that is sooner).
 //
-// False: not a byte went out, whatever done was told. True: it is on the wire, or may
+// False: not a byte went out, whatever done was called with. True: it is on the wire, or may
 // be, and done is called once, as by Request.
 func (s *Session) SubmitNow(ctx context.Context, b pdu.Body, fence func() bool, done func(Frame, error)) (uint32, bool) {
 	select {

@@ -1,4 +1,4 @@
-// Package smtptest holds counterparts for tests of e-mail: a server whose answers the test
+// Package smtptest holds counterparts for tests of e-mail: a server whose returns the test
 // decides (SMTP or LMTP, by go-smtp), and a real Postfix that relays to it.
 package smtptest
 
@@ -63,7 +63,7 @@ type Options struct {
 type Behaviour struct {
 	Mail, Rcpt, Data error         // the answer; the last is that to the final dot
 	Latency          time.Duration // of the answer to the final dot
-	Silent           bool          // the message is taken and not answered
+	Silent           bool          // the message is taken and not returned
 	CutBeforeDot     int           // the connection is cut after so many bytes of content; 0: it is not
 }
 

@@ -2,7 +2,7 @@
 // far side (an SMSC, a mail server, a push service) that the test has in its hands.
 //
 // A channel runs it from its own tests with an Open that builds the channel, gives it
-// the sink it is handed, and says in a Peer how to work the far side. What a channel
+// the sink it is handed, and works the far side through a Peer. What a channel
 // does not have (sessions to cut, more than one unit) it leaves zero, and the tests
 // of it are skipped.
 package channeltest
@@ -46,9 +46,9 @@ type Peer struct {
 	Cut func()
 	// Down makes the far side unreachable until the test ends; nil if it cannot be.
 	Down func()
-	// Late says that an answer after Send returned can still be told.
+	// Late: a response that comes after Send returned can still be reported.
 	Late bool
-	// Receipts says that the far side sends receipts, and sends one again that was
+	// Receipts: the far side sends receipts, and sends one again that was
 	// not acknowledged.
 	Receipts bool
 }
@@ -58,9 +58,9 @@ type Peer struct {
 type Behaviour struct {
 	Refuse       bool          // for good
 	RefuseForNow bool          // as transient
-	Silent       bool          // takes the message and never answers
+	Silent       bool          // takes the message and never returns
 	Latency      time.Duration // of the answer
-	Undelivered  bool          // what the receipt says
+	Undelivered  bool          // the status of the receipt
 	Duplicate    bool          // the receipt comes twice
 }
 

@@ -13,7 +13,7 @@ import (
 
 // Sealer "seals" by a fixed, reversible scrambling. The zero value works. As the real
 // one does, it refuses a value that was changed or moved to another tenant, stream or
-// field, and answers erased for the keys in Erased, or Err for everything if it is set.
+// field, and returns erased for the keys in Erased, or Err for everything if it is set.
 type Sealer struct {
 	Erased map[string]bool // by key id
 	Err    error           // a key store that does not answer
