@@ -81,7 +81,6 @@ func withCallbacks(s *rest.Settings) *rest.Settings {
 
 // sinks take receipts and replies.
 type sinks struct {
-	channeltest.Sink
 	mu       sync.Mutex
 	receipts []channel.ProviderReceipt
 	replies  []channel.ProviderReply

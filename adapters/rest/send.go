@@ -45,6 +45,9 @@ func (r *Route) Send(ctx context.Context, m channel.Message, fence func() bool, 
 	}
 	if !c.end() {
 		cancel()
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) && !c.connects() {
+			r.down(errNoConnection) // Run finds out whether it can connect
+		}
 		return notSent()
 	}
 	select {
@@ -174,3 +177,5 @@ func (r *Route) atOnce(m channel.Message, read reading, at time.Time) {
 }
 
 const receiptTimeout = 5 * time.Second
+
+var errNoConnection = errors.New("no connection in time")

@@ -505,3 +505,42 @@ func TestAStatusAtOnce(t *testing.T) {
 }
 
 const dayOne = "486882f8f042a6463d0a35e4df96773d38789edf4876b91d3ec18320544362ce"
+
+// TestAServiceThatDoesNotConnect: the route is down while no connection is made in a
+// message's time, and up again once one is.
+func TestAServiceThatDoesNotConnect(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var accepted []net.Conn
+	go func() { // takes connections and makes no TLS with them
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			accepted = append(accepted, conn)
+			mu.Unlock()
+		}
+	}()
+	r := open(t, settings("https://"+l.Addr().String()+"/"), channel.Options{})
+	runUntilEnd(t, r)
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, conn := range accepted {
+			conn.Close()
+		}
+	})
+	out := r.Send(within(t, 50*time.Millisecond), message(1, "{}"), always, nil)
+	if out.Units[0].Result != channel.UnitNotSent {
+		t.Errorf("outcome %+v", out.Units[0])
+	}
+	if err := r.State(); err == nil || !strings.Contains(err.Error(), "no connection in time") {
+		t.Errorf("state %v", err)
+	}
+}

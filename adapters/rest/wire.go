@@ -145,9 +145,10 @@ func (c *conn) Write(p []byte) (int, error) {
 type call struct {
 	fence func() bool
 
-	mu      sync.Mutex
-	written bool // a byte was handed to a connection
-	ended   bool // nothing will be, if it is not yet
+	mu        sync.Mutex
+	connected bool // a connection was chosen
+	written   bool // a byte was handed to it
+	ended     bool // nothing will be, if it is not yet
 }
 
 // permit reports whether the request may be written, and records that it is.
@@ -170,6 +171,13 @@ func (c *call) end() (written bool) {
 	return c.written
 }
 
+// connects reports whether a connection was chosen.
+func (c *call) connects() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.connected
+}
+
 // trace gives a connection to the call once the transport has chosen it.
 func (c *call) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
@@ -177,6 +185,9 @@ func (c *call) trace(ctx context.Context) context.Context {
 			on.mu.Lock()
 			on.call = c
 			on.mu.Unlock()
+			c.mu.Lock()
+			c.connected = true
+			c.mu.Unlock()
 		}
 	}})
 }

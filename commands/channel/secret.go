@@ -41,7 +41,7 @@ func (s Secret) Read() (string, error) {
 			return "", fmt.Errorf("names a file that cannot be read: %w", err)
 		}
 		b, err := io.ReadAll(io.LimitReader(f, MaxSecretBytes+1))
-		f.Close()
+		_ = f.Close() // it was only read
 		if err != nil {
 			return "", fmt.Errorf("names a file that cannot be read: %w", err)
 		}
