@@ -20,13 +20,7 @@ import (
 	"recapito/domain/receipt"
 )
 
-// Limits of headers.
-const (
-	// maxUnsubscribeBytes keeps List-Unsubscribe within one line (RFC 5322 section 2.1.1):
-	// a URL cannot be folded.
-	maxUnsubscribeBytes = 900
-	maxNameOfFileBytes  = 255
-)
+const maxNameOfFileBytes = 255
 
 // envelope is a message ready for the wire. It holds personal data: never log it.
 type envelope struct {
@@ -75,7 +69,7 @@ func read(d content.Document) (parts, error) {
 		p.replyTo = &mailbox
 	}
 	if p.unsubscribe != "" && !isUnsubscribe(p.unsubscribe) {
-		return parts{}, rule("unsubscribe", fmt.Sprintf("must be a URL of the scheme https or mailto, of at most %d ASCII characters", maxUnsubscribeBytes))
+		return parts{}, rule("unsubscribe", "must be a URL of the scheme https or mailto, in printable ASCII without blanks, brackets and commas")
 	}
 	for _, a := range p.attachments {
 		if err := checkAttachment(a); err != nil {
@@ -87,7 +81,7 @@ func read(d content.Document) (parts, error) {
 
 func isUnsubscribe(s string) bool {
 	u, err := url.Parse(s)
-	if err != nil || len(s) > maxUnsubscribeBytes || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`<>,"\`, r) }) {
+	if err != nil || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`<>,"\`, r) }) {
 		return false
 	}
 	return u.Scheme == "https" && u.Host != "" || u.Scheme == "mailto" && u.Opaque != ""

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"recapito/adapters/smtp"
 	"recapito/adapters/smtp/smtptest"
 	"recapito/commands/channel"
@@ -61,5 +63,14 @@ func TestPostfix(t *testing.T) {
 	}
 	if !bytes.Contains(notice.Data, []byte("Original-Envelope-Id: "+token)) || !bytes.Contains(notice.Data, []byte("Action: relayed")) {
 		t.Errorf("the notification:\n%s", notice.Data)
+	}
+	for destination, want := range map[string]channel.UnitOutcome{
+		smtptest.RefusedMailbox:  {Result: channel.UnitRefused, Code: "5.1.1"},
+		smtptest.DeferredMailbox: {Result: channel.UnitRefused, Code: "4.2.1", Transient: true},
+	} {
+		m.Destination = destination
+		if diff := cmp.Diff(want, fate(r.Send(within(t, patience), m, always, nil))); diff != "" {
+			t.Error(diff)
+		}
 	}
 }

@@ -351,7 +351,7 @@ func TestHostThatNeverGreets(t *testing.T) {
 	working := smtptest.Start(t, smtptest.Options{})
 	s := settings(t, working)
 	s.Hosts = append([]smtp.Host{{Addr: l.Addr().String(), TLS: smtp.TLSRequired}}, s.Hosts...)
-	s.ConnectTimeout = 50 * time.Millisecond
+	s.ConnectTimeout = 500 * time.Millisecond
 	r := startRoute(t, s, channel.Options{})
 	if got := fate(r.Send(within(t, patience), message(1), always, nil)); got.Result != channel.UnitAccepted {
 		t.Errorf("outcome %+v", got)

@@ -6,7 +6,9 @@ import "errors"
 const (
 	// MaxSubjectBytes leaves room for the header's name and its encoding within the
 	// line limit of RFC 5322, section 2.1.1 (998 octets).
-	MaxSubjectBytes     = 500
+	MaxSubjectBytes = 500
+	// MaxUnsubscribeBytes keeps List-Unsubscribe within that line too: a URL cannot be folded.
+	MaxUnsubscribeBytes = 900
 	MaxBodyBytes        = 1 << 20
 	MaxAttachments      = 10
 	MaxAttachmentsBytes = 7 << 20 // base64 makes a third more of it: below the common limit of 10 MB a message
@@ -20,7 +22,7 @@ var Email = Kind{
 		{Name: "html", Doc: "the HTML body", Format: HTML, MaxBytes: MaxBodyBytes},
 		{Name: "text", Doc: "the plain-text body", Format: Text, MaxBytes: MaxBodyBytes},
 		{Name: "reply_to", Doc: "the mailbox for answers", Format: Line, MaxBytes: 320},
-		{Name: "unsubscribe", Doc: "the https or mailto URL of List-Unsubscribe (RFC 2369, RFC 8058)", Format: Line, MaxBytes: 2000},
+		{Name: "unsubscribe", Doc: "the https or mailto URL of List-Unsubscribe (RFC 2369, RFC 8058)", Format: Line, MaxBytes: MaxUnsubscribeBytes},
 	},
 	Attachments: AttachmentLimits{Count: MaxAttachments, MaxBytes: MaxAttachmentsBytes},
 	Check: func(d Document) error {

@@ -28,6 +28,12 @@ const (
 	postfixDaemons = "/usr/lib/postfix/sbin"
 )
 
+// Mailboxes that the Postfix refuses; it takes every other one.
+const (
+	RefusedMailbox  = "nobody@refused.example" // for good, with 550 5.1.1
+	DeferredMailbox = "later@refused.example"  // for now, with 450 4.2.1
+)
+
 // Postfix is a running Postfix of its own: its configuration, queue and data are in a
 // temporary folder, it listens on 127.0.0.1 alone, and it is no service of the system.
 // It offers STARTTLS, DSN and SMTPUTF8, and relays everything to a sink by LMTP, its own
@@ -69,7 +75,8 @@ func (p *Postfix) configure(dir string) error {
 			return err
 		}
 	}
-	values := map[string]any{"Dir": dir, "Daemons": postfixDaemons, "Listen": p.addr, "SinkPort": p.Sink.Port(), "Cert": p.Certificate.CertFile, "Key": p.Certificate.KeyFile}
+	values := map[string]any{"Dir": dir, "Daemons": postfixDaemons, "Listen": p.addr, "SinkPort": p.Sink.Port(),
+		"Refused": RefusedMailbox, "Deferred": DeferredMailbox, "Cert": p.Certificate.CertFile, "Key": p.Certificate.KeyFile}
 	for name, text := range map[string]string{"main.cf": mainConfig, "master.cf": masterConfig} {
 		var b bytes.Buffer
 		if err := template.Must(template.New(name).Parse(text)).Execute(&b, values); err != nil {
@@ -238,6 +245,7 @@ inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_recipient_restrictions = check_recipient_access inline:{ {{"{"}}{{.Refused}} = 550 5.1.1 no such mailbox{{"}"}}, {{"{"}}{{.Deferred}} = 450 4.2.1 not now{{"}"}} }
 smtpd_peername_lookup = no
 smtp_host_lookup = native
 default_transport = lmtp:inet:127.0.0.1:{{.SinkPort}}
