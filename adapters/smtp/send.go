@@ -16,6 +16,9 @@ func (r *Route) Send(ctx context.Context, m channel.Message, fence func() bool, 
 		return r.outcome(channel.UnitOutcome{})
 	}
 	defer r.working.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.life, cancel)() // nothing outlives the route's drain
 	e, err := r.compose(m)
 	if err != nil {
 		o := channel.UnitOutcome{Result: channel.UnitRefused, Code: CodeInvalidContent}
