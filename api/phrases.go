@@ -32,20 +32,24 @@ func phraseOf(e notification.Event) phrase {
 		return t
 	case notification.NotificationDispatched:
 		return ofAttempt(e.Facts, "taken by a worker, before anything went on the wire")
+	case notification.NotificationPostponed:
+		t := ofAttempt(e.Facts, "postponed until %s", e.Until.UTC().Format("2006-01-02 15:04:05 MST"))
+		t.details["until"], t.reason = e.Until.UTC(), e.Code
+		return t
 	case notification.NotificationSent:
 		t := ofAttempt(e.Facts, "taken by the provider, %s", units(len(e.Accepted)))
 		t.accepted(e.Accepted)
 		return t
 	case notification.NotificationOutcomeUnknown:
 		t := ofAttempt(e.Facts, "on the wire, and nobody can know whether the provider took it")
-		t.reason = e.Reason
+		t.reason = string(e.Reason)
 		t.accepted(e.Accepted)
 		return t
 	case notification.NotificationDelivered:
 		return ofAttempt(e.Facts, "delivered").with(e.ReceiptFacts)
 	case notification.NotificationUndelivered:
 		t := ofAttempt(e.Facts, "failed: %s%s", failures[e.Why], codeOf(e)).with(e.ReceiptFacts)
-		t.reason = e.Why
+		t.reason = string(e.Why)
 		t.details["transient"] = e.Transient
 		t.accepted(e.Accepted)
 		return t
@@ -54,7 +58,7 @@ func phraseOf(e notification.Event) phrase {
 	case notification.NotificationReceiptKept:
 		t := ofAttempt(e.Facts, "has a receipt: %s%s", statusOf(e), kept[e.Why]).with(e.ReceiptFacts)
 		t.details["says"] = e.Says
-		t.reason = e.Why
+		t.reason = string(e.Why)
 		return t
 	case notification.NotificationRetried:
 		t := ofAttempt(e.Facts, "followed by attempt %d to the same target", e.Next)
@@ -71,7 +75,7 @@ func phraseOf(e notification.Event) phrase {
 		return t
 	case notification.NotificationAttemptWithdrawn:
 		t := ofAttempt(e.Facts, "withdrawn, never to be sent%s", withdrawn[e.Why])
-		t.reason = e.Why
+		t.reason = string(e.Why)
 		return t
 	case notification.NotificationRejected:
 		return phrase{what: "Rejected: " + e.Detail + ".", details: map[string]any{"code": e.Code}, reason: e.Detail, considerations: e.Why}
@@ -97,31 +101,32 @@ func phraseOf(e notification.Event) phrase {
 	return phrase{what: "Something that this version does not know.", details: map[string]any{}}
 }
 
-var failures = map[string]string{
-	"refused":  "refused by the provider",
-	"not_sent": "not sent",
-	"partial":  "sent in part only",
-	"receipt":  "reported undelivered by the provider",
+var failures = map[notification.UndeliveredReason]string{
+	notification.UndeliveredRefused:   "refused by the provider",
+	notification.UndeliveredNotSent:   "not sent",
+	notification.UndeliveredPartial:   "sent in part only",
+	notification.UndeliveredByReceipt: "reported undelivered by the provider",
 }
 
 // withdrawn is why an attempt will not be sent.
-var withdrawn = map[string]string{
-	"wanted_reached": ": what the step wanted is reached",
-	"cancelled":      ": the notification is cancelled",
-	"expired":        ": its time is over",
-	"patience":       ": its route took nothing for as long as it may wait",
-	"first_sent":     ": the one before it was sent after all",
+var withdrawn = map[notification.WithdrawnReason]string{
+	notification.WithdrawnWantedReached: ": what the step wanted is reached",
+	notification.WithdrawnCancelled:     ": the notification is cancelled",
+	notification.WithdrawnExpired:       ": its time is over",
+	notification.WithdrawnPatience:      ": its route took nothing for as long as it may wait",
+	notification.WithdrawnFirstSent:     ": the one before it was sent after all",
+	notification.WithdrawnSuppressed:    ": the person's consent was withdrawn",
 }
 
 // kept is why a receipt left an attempt as it was.
-var kept = map[string]string{
-	"unit":         ", the others are awaited",
-	"waits":        ", while the send's own result is awaited",
-	"double":       ", which was known",
-	"contradicts":  ", against what is known",
-	"intermediate": ", which is not the end",
-	"no_such_unit": ", a unit that it does not have",
-	"not_sent":     ", though it was not sent",
+var kept = map[notification.KeptReason]string{
+	notification.KeptUnit:         ", the others are awaited",
+	notification.KeptWaits:        ", while the send's own result is awaited",
+	notification.KeptDouble:       ", which was known",
+	notification.KeptContradicts:  ", against what is known",
+	notification.KeptIntermediate: ", which is not the end",
+	notification.KeptNoSuchUnit:   ", a unit that it does not have",
+	notification.KeptNotSent:      ", though it was not sent",
 }
 
 // statusOf is the status of a receipt, and of which unit if there are several.

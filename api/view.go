@@ -128,7 +128,7 @@ func FailureCodes(entries []commands.HistoryEntry, upTo event.Revision) map[int]
 		if e, ok := h.Event.(notification.NotificationUndelivered); ok {
 			codes[e.Attempt] = e.Code
 			if e.Code == "" {
-				codes[e.Attempt] = e.Why
+				codes[e.Attempt] = string(e.Why)
 			}
 		}
 	}

@@ -106,15 +106,15 @@ func codeOf(a notification.AttemptEvent) string {
 		if a.Code != "" {
 			return a.Code
 		}
-		return a.Why
+		return string(a.Why)
 	case notification.NotificationDelivered:
 		return a.Code
 	case notification.NotificationRead:
 		return a.Code
 	case notification.NotificationOutcomeUnknown:
-		return a.Reason
+		return string(a.Reason)
 	case notification.NotificationAttemptWithdrawn:
-		return a.Why
+		return string(a.Why)
 	}
 	return ""
 }

@@ -111,6 +111,7 @@ func (t Table) run(ctx context.Context, conn driver.Conn, suffix, name, doing st
 		return fmt.Errorf("%s %s: %w", doing, name, err)
 	}
 	codes, texts := errorLists()
+	more = append(more, rankFill()...)
 	fill := strings.NewReplacer(append(more, "{codes}", codes, "{texts}", texts, "{other}", literal(otherCode),
 		"{table}", name, "{size}", strconv.FormatUint(t.SpanEvents(), 10))...)
 	for _, statement := range statements(fill.Replace(string(text))) {

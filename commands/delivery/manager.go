@@ -55,10 +55,9 @@ func (m *Manager) Close() {
 	m.final.StopAllGoroutines()
 }
 
-// Filter is what the manager must be given of $all.
-func (m *Manager) Filter() event.Filter {
-	return event.Filter{StreamPrefixes: []string{notification.StreamPrefix, receipt.StreamPrefix}, Types: process.Types}
-}
+// Filter is what the manager must be given of $all: every ledger event, so that what it
+// reacts to may change without another subscription. It ignores what asks for nothing.
+func (m *Manager) Filter() event.Filter { return event.Filter{StreamPrefixes: event.LedgerPrefixes} }
 
 // OnEvent reacts to one event of $all. An error means that the input is not done.
 func (m *Manager) OnEvent(ctx context.Context, r event.Recorded) error {

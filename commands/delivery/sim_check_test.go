@@ -136,7 +136,7 @@ func (c *checker) onNotification(id string, e notification.Event) {
 			s.fail("P7 dispatched after the end was said")
 		case !ok || a.Status != notification.Scheduled:
 			s.fail("P1 dispatched, and not scheduled")
-		case e.At.Before(a.DueAt) || s.now.Before(a.DueAt):
+		case e.At.Before(a.Due) || s.now.Before(a.Due):
 			s.fail("P10 dispatched before due")
 		case !x.IsZero() && !e.At.Before(x):
 			s.fail("P10 dispatched after expires_at")

@@ -78,9 +78,9 @@ func (w *Worker) Handle(ctx context.Context, d DispatchMessage) error {
 	release, err := w.acquire(ctx, route, a.Units)
 	switch {
 	case errors.Is(err, channel.ErrRouteFull):
-		return w.giveBack(ctx, d, a.DueAt, giveBackFull)
+		return w.giveBack(ctx, d, a.Due, giveBackFull)
 	case errors.Is(err, channel.ErrRouteDown):
-		return w.giveBack(ctx, d, a.DueAt, giveBackDown)
+		return w.giveBack(ctx, d, a.Due, giveBackDown)
 	case err != nil:
 		return fmt.Errorf("taking capacity of route %s: %w", route.Name, err)
 	}
@@ -97,7 +97,7 @@ func (w *Worker) Handle(ctx context.Context, d DispatchMessage) error {
 // sendable spares the capacity where the claim would be refused anyway.
 func (w *Worker) sendable(s *notification.State, a *notification.Attempt) bool {
 	now := w.c.Ledger.Now()
-	return a.Status == notification.Scheduled && !now.Before(a.DueAt) && !s.ExpiryPassed(now)
+	return a.Status == notification.Scheduled && !now.Before(a.Due) && !s.ExpiryPassed(now)
 }
 
 func (w *Worker) acquire(ctx context.Context, route channel.Configured, units int) (func(), error) {

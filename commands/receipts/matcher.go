@@ -108,7 +108,7 @@ func (m *Matcher) Observe(ctx context.Context, r event.Recorded) ([]Fit, error) 
 	case notification.NotificationOutcomeUnknown:
 		return m.unknown(attemptKey{r.Stream[len(notification.StreamPrefix):], e.Attempt}), nil
 	case notification.NotificationUndelivered:
-		if e.ReceiptID == "" && len(e.Accepted) == 0 && e.Why != "receipt" { // refused, or never sent
+		if e.ReceiptID == "" && len(e.Accepted)+e.Lost == 0 && e.Why != notification.UndeliveredByReceipt { // refused, or never sent
 			return m.forget(attemptKey{r.Stream[len(notification.StreamPrefix):], e.Attempt}), nil
 		}
 		return m.known(attemptKey{r.Stream[len(notification.StreamPrefix):], e.Attempt}), nil

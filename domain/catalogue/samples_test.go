@@ -52,8 +52,9 @@ var (
 		{Unit: 1, ProviderID: "1A", At: after(2 * time.Second)},
 		{Unit: 2, ProviderID: "1b", At: after(2 * time.Second)},
 	}
-	why  = []notification.Consideration{{Step: 1, Channel: "sms", Chosen: true, Reason: "the address is known"}}
-	plan = notification.Plan{Steps: []notification.Step{{
+	revisions = []notification.Revision{{Stream: "recipient-person-1", Revision: 7}}
+	why       = []notification.Consideration{{Step: 1, Channel: "sms", Chosen: true, Reason: "the address is known"}}
+	plan      = notification.Plan{Steps: []notification.Step{{
 		Wanted: notification.Delivered, Wait: notification.Duration(90 * time.Second),
 		Targets: []notification.Target{{
 			OfAttempt:   dimension.OfAttempt{Channel: "sms", Route: "smsc", Sender: "Clinic", Country: "IT", Operator: "22201"},
@@ -76,7 +77,7 @@ var (
 var samples = map[string]any{
 	"NotificationRequested": notification.NotificationRequested{
 		OfNotification: dimension.OfNotification{Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Priority: "normal", Test: true},
-		Tenant:         "acme", Person: person, To: map[string][]personal.Value{"sms": {number}}, Fields: map[string]personal.Value{"name": personal.New(person, "Ada"), "note": personal.New(person, "")}, OpenFields: map[string]string{"day": "Monday"}, SendAt: after(time.Minute), ExpiresAt: after(time.Hour), Reference: "order-7", IdempotencyKey: "key-7", RequestHMAC: []byte{1, 2, 3}, At: noon,
+		Tenant:         "acme", Person: person, To: map[string][]personal.Value{"sms": {number}}, Fields: map[string]personal.Value{"name": personal.New(person, "Ada"), "note": personal.New(person, "")}, OpenFields: map[string]string{"day": "Monday"}, SendAt: after(time.Minute), ExpiresAt: after(time.Hour), Reference: "order-7", IdempotencyKey: "key-7", RequestHMAC: []byte{1, 2, 3}, Planned: true, At: noon,
 	},
 	"NotificationEnriched": notification.NotificationEnriched{
 		Scenario: "appointment", Version: "3f2a", Plan: plan, Why: why, At: after(time.Second),
@@ -85,7 +86,10 @@ var samples = map[string]any{
 		Facts: facts(""), Due: after(time.Minute), Kind: notification.Retry, Of: 1, Try: 2,
 	},
 	"NotificationDispatched": notification.NotificationDispatched{
-		Facts: facts(notification.Scheduled), Claim: "claim-1", Token: "t-1", TokenKey: "tk-1",
+		Facts: facts(notification.Scheduled), Claim: "claim-1", Token: "t-1", TokenKey: "tk-1", Read: revisions,
+	},
+	"NotificationPostponed": notification.NotificationPostponed{
+		Facts: facts(notification.Scheduled), Until: after(time.Hour), Code: "quiet_hours", Read: revisions,
 	},
 	"NotificationSent": notification.NotificationSent{
 		Facts: facts(notification.Dispatched), Claim: "claim-1", Token: "t-1", TokenKey: "tk-1", Accepted: accepted,
@@ -96,7 +100,7 @@ var samples = map[string]any{
 	"NotificationDelivered": notification.NotificationDelivered{Facts: facts(notification.Sent), ReceiptFacts: receiptFacts()},
 	"NotificationUndelivered": notification.NotificationUndelivered{
 		Facts: facts(notification.Dispatched), ReceiptFacts: receiptFacts(), Why: "partial", Transient: true,
-		Claim: "claim-1", Token: "t-1", TokenKey: "tk-1", Accepted: accepted[:1],
+		Claim: "claim-1", Token: "t-1", TokenKey: "tk-1", Accepted: accepted[:1], Lost: 1,
 	},
 	"NotificationRead": notification.NotificationRead{Facts: facts(notification.Delivered), ReceiptFacts: receiptFacts()},
 	"NotificationReceiptKept": notification.NotificationReceiptKept{
@@ -114,7 +118,7 @@ var samples = map[string]any{
 		Filing: filing, Code: "no_address", Detail: "no channel of the scenario has an address", Why: why, At: after(time.Second),
 	},
 	"NotificationSuppressed": notification.NotificationSuppressed{
-		Filing: filing, Code: "opt_out", Detail: "the person opted out of this scenario", Why: why, At: after(time.Second),
+		Filing: filing, Code: "opt_out", Detail: "the person opted out of this scenario", Why: why, Read: revisions, At: after(time.Second),
 	},
 	"NotificationExpired":   notification.NotificationExpired{Filing: filing, At: after(time.Hour)},
 	"NotificationCancelled": notification.NotificationCancelled{Filing: filing, Reason: "moved", Sent: []int{1}, At: after(time.Minute)},

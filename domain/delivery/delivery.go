@@ -80,13 +80,8 @@ const refusedAgain = 2 * time.Second
 // deadline that comes so much too early is set again.
 const clockSkew = time.Minute
 
-// Types are the events that ask for anything; a reader may leave out the others.
-var Types = []string{
-	"NotificationRequested", "NotificationScheduled", "NotificationDispatched", "NotificationSent",
-	"NotificationOutcomeUnknown", "NotificationUndelivered", "NotificationDelivered", "ReceiptMatched",
-}
-
-// React returns what an input asks for. s is the notification folded at least up to
+// React returns what an input asks for. It takes every event of the ledger; those that ask
+// for nothing it does not name, so the runner is given every ledger prefix. s is the notification folded at least up to
 // the input; now is the runner's clock.
 func React(id string, s notification.State, in Input, now time.Time) []Intent {
 	switch in := in.(type) {
@@ -103,7 +98,10 @@ func React(id string, s notification.State, in Input, now time.Time) []Intent {
 func onEvent(id string, s notification.State, e notification.Event, now time.Time) []Intent {
 	switch e := e.(type) {
 	case notification.NotificationRequested:
-		intents := []Intent{Gather{}}
+		var intents []Intent
+		if !e.Planned {
+			intents = append(intents, Gather{})
+		}
 		if !e.ExpiresAt.IsZero() {
 			intents = append(intents, Schedule{At: e.ExpiresAt})
 		}
@@ -115,6 +113,8 @@ func onEvent(id string, s notification.State, e notification.Event, now time.Tim
 		return watch(s, e.Attempt, now, Dispatch{Attempt: e.Attempt, Channel: e.Channel, Priority: e.Priority})
 	case notification.NotificationDispatched:
 		return watch(s, e.Attempt, now)
+	case notification.NotificationPostponed:
+		return watch(s, e.Attempt, now)
 	case notification.NotificationSent:
 		return watch(s, e.Attempt, now, register(id, s, e.Facts, e.Token, e.TokenKey, e.Accepted)...)
 	case notification.NotificationOutcomeUnknown:
@@ -123,14 +123,9 @@ func onEvent(id string, s notification.State, e notification.Event, now time.Tim
 		return register(id, s, e.Facts, e.Token, e.TokenKey, e.Accepted)
 	case notification.NotificationDelivered:
 		return watch(s, e.Attempt, now) // only a wanted read still has a limit
-	case notification.NotificationEnriched, notification.NotificationRead, notification.NotificationReceiptKept,
-		notification.NotificationRetried, notification.NotificationFailedOver, notification.NotificationGivenUp,
-		notification.NotificationAttemptWithdrawn, notification.NotificationRejected, notification.NotificationSuppressed,
-		notification.NotificationExpired, notification.NotificationCancelled, notification.NotificationExhausted,
-		notification.NotificationReplied, notification.NotificationPaid:
+	default: //nolint:gochecksumtype // the others ask for nothing
 		return nil
 	}
-	return nil
 }
 
 // watch adds the deadline of the attempt's present status, whatever that is by now:
@@ -153,10 +148,10 @@ func next(s *notification.State, attempt int, now time.Time) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	if a.Status == notification.Scheduled {
-		if a.DueAt.After(now) {
-			return a.DueAt, true
+		if a.Due.After(now) {
+			return a.Due, true
 		}
-		if again := deadline.Tick(a.DueAt, time.Duration(s.Target(a).Policy.Redispatch), now); again.Before(limit) {
+		if again := deadline.Tick(a.Due, time.Duration(s.Target(a).Policy.Redispatch), now); again.Before(limit) {
 			limit = again
 		}
 	}
@@ -192,7 +187,7 @@ func onDeadline(s notification.State, in Fired, now time.Time) []Intent {
 		return nil
 	case !now.Before(limit):
 		return []Intent{Tell{notification.EnforceLimit{Attempt: attempt, At: now}}}
-	case a.Status == notification.Scheduled && !a.DueAt.After(now):
+	case a.Status == notification.Scheduled && !a.Due.After(now):
 		again := Dispatch{Attempt: attempt, Channel: a.Channel, Priority: a.Priority}
 		if in.GivenBack {
 			return []Intent{again}

@@ -67,7 +67,7 @@ func TestWhateverHappensItEnds(t *testing.T) {
 		w.play()
 		came[w.state.Lifecycle()]++
 	}
-	for _, end := range []notification.Lifecycle{"sent", "delivered", "read", "undelivered", "expired", "cancelled", "exhausted"} {
+	for _, end := range []notification.Lifecycle{"sent", "delivered", "read", "undelivered", "expired", "cancelled", "suppressed", "exhausted"} {
 		if last >= 10_000 && *only == 0 && came[end] < 50 {
 			t.Errorf("only %d worlds end %s: %v", came[end], end, came)
 		}
@@ -93,6 +93,9 @@ func pick[T any](w *world, of ...T) T { return of[w.rand.IntN(len(of))] }
 
 func (w *world) drawRequest() notification.Request {
 	r := notification.Request{Tenant: "acme", OfNotification: dimension.OfNotification{Priority: "normal"}, Person: ada, At: noon}
+	if w.rand.IntN(3) == 0 { // planned at the door
+		r.Planned = notification.Enrich{Plan: w.drawPlan(), At: noon}
+	}
 	if w.rand.IntN(3) == 0 {
 		r.ExpiresAt = at(pick(w, 10*s, 5*time.Minute, 90*time.Minute, 150*time.Minute))
 	}
@@ -250,7 +253,8 @@ func (w *world) take(i int) {
 	attempt := w.queue[i]
 	w.queue = slices.Delete(slices.Clone(w.queue), i, i+1)
 	claim := fmt.Sprint("claim ", len(w.sends))
-	if w.tell(notification.Claim{Attempt: attempt, Claim: claim, Token: "token", TokenKey: "key", At: w.now}) == nil {
+	c := notification.Claim{Attempt: attempt, Claim: claim, Token: "token", TokenKey: "key", Guard: w.drawGuard(), At: w.now}
+	if err := w.tell(c); err == nil && c.Guard.Verdict == notification.Allow {
 		for _, s := range w.sends {
 			if s.attempt == attempt {
 				w.fail("attempt %d is claimed twice", attempt)
@@ -258,6 +262,17 @@ func (w *world) take(i int) {
 		}
 		w.sends = append(w.sends, &sending{attempt: attempt, claim: claim, claimed: w.now})
 	}
+}
+
+// drawGuard is what the claim guard finds: mostly nothing.
+func (w *world) drawGuard() notification.Guard {
+	switch w.rand.IntN(40) {
+	case 0, 1, 2:
+		return notification.Guard{Verdict: notification.Reschedule, Until: w.now.Add(pick(w, s, redispatch, patience)), Code: "quiet_hours"}
+	case 3:
+		return notification.Guard{Verdict: notification.Forbid, Code: "opt_out"}
+	}
+	return notification.Guard{}
 }
 
 // work is a worker's next step: a unit on the wire behind the fence, the answer, no
@@ -284,7 +299,7 @@ func (w *world) work(s *sending) {
 	case w.rand.IntN(4) == 0:
 		s.over, s.saidLost = true, true
 		lost := slices.Clone(s.units)
-		lost[len(lost)-1] = notification.UnitOutcome{Fate: notification.UnitLost}
+		lost[w.rand.IntN(len(lost))] = notification.UnitOutcome{Fate: notification.UnitLost}
 		w.record(s, lost)
 	default:
 		s.over = true
@@ -294,7 +309,14 @@ func (w *world) work(s *sending) {
 
 func (w *world) wire(s *sending) {
 	if w.state.Cancelled || w.state.Expired || w.state.Exhausted {
-		w.fail("on the wire after the end was said")
+		w.fail("on the wire after the end was decided")
+	}
+	if a, _ := w.state.Attempt(s.attempt); len(s.units) == 0 {
+		for i := range w.state.Attempts { // a retry of what may have been sent would send it twice
+			if b := &w.state.Attempts[i]; b.Attempt == a.Of && a.Kind == notification.Retry && (len(b.Accepted) > 0 || b.Status != notification.Undelivered) {
+				w.fail("attempt %d is retried, and a unit of it may have been sent", b.Attempt)
+			}
+		}
 	}
 	p := notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: fmt.Sprintf("%d-%d", s.attempt, len(s.units)+1), At: w.now}
 	switch w.rand.IntN(6) {

@@ -27,7 +27,10 @@ type Request struct {
 	Reference      string
 	IdempotencyKey string
 	RequestHMAC    []byte
-	At             time.Time
+	// Planned is the Enrich, Reject or Suppress that is decided in the same append, where
+	// planning needs nothing from outside. Nil: the process manager plans it.
+	Planned Command
+	At      time.Time
 }
 
 // Enrich gives the snapshot and the plan; the first step is scheduled in the same append.
@@ -39,7 +42,7 @@ type Enrich struct {
 	At       time.Time
 }
 
-// Reject: the request turned out invalid before anything was scheduled.
+// Reject records that the request turned out invalid before anything was scheduled.
 type Reject struct {
 	Code   string
 	Detail string
@@ -47,7 +50,7 @@ type Reject struct {
 	At     time.Time
 }
 
-// Suppress: policy forbids sending, before anything was scheduled.
+// Suppress records that policy forbids sending, before anything was scheduled.
 type Suppress struct {
 	Code   string
 	Detail string
@@ -61,10 +64,34 @@ type Claim struct {
 	Claim    string // random
 	Token    string
 	TokenKey string
+	Guard    Guard
 	At       time.Time
 }
 
-// RecordOutcome records what became of a claimed attempt's units.
+// Guard is what the claim guard found: just before the claim the worker reads again what
+// may have changed since planning. The zero value allows the claim.
+type Guard struct {
+	Verdict Verdict
+	Until   time.Time  // of Reschedule: when the window opens; after the command's time
+	Code    string     // of Reschedule and Forbid: why
+	Detail  string     // of Forbid; never personal data
+	Read    []Revision // how far it read
+}
+
+// Verdict is an outcome of the claim guard.
+type Verdict uint8
+
+// The outcomes of the claim guard.
+const (
+	Allow      Verdict = iota // claim
+	Reschedule                // the window is closed: the attempt waits, no try is counted
+	// Forbid: the person's consent is gone. The notification is suppressed: every scheduled
+	// attempt is withdrawn and no step is failed over to, so no other channel goes round
+	// the consent.
+	Forbid
+)
+
+// RecordOutcome records the outcome of a claim: what became of each unit.
 type RecordOutcome struct {
 	Attempt int
 	Claim   string
@@ -75,22 +102,22 @@ type RecordOutcome struct {
 // UnitOutcome is the fate of one unit.
 type UnitOutcome struct {
 	Fate       Fate
-	ProviderID string // of an accepted unit
+	ProviderID string // of an accepted unit, as it came
 	Code       string // of a refused unit
 	Transient  bool
 	Busy       bool // refused as too much at once: no try of the message
 	At         time.Time
 }
 
-// Fate of a unit.
+// Fate is what is known of one unit of a claim.
 type Fate string
 
 // The fates of a unit.
 const (
-	NotSent      Fate = "not_sent"
+	NotSent      Fate = "not_sent" // missing: never on the wire, not a byte of it
 	UnitAccepted Fate = "accepted"
 	UnitRefused  Fate = "refused"
-	UnitLost     Fate = "unknown"
+	UnitLost     Fate = "lost" // it may have been on the wire, and no answer came
 )
 
 // Confirm accounts for one receipt that was matched to an attempt.
@@ -106,7 +133,7 @@ type Confirm struct {
 	At         time.Time
 }
 
-// Says is the status that a receipt reports.
+// Says is what a receipt reports.
 type Says string
 
 // What a receipt can say.
@@ -190,6 +217,7 @@ var (
 	ErrExpired      = &event.Rule{Code: "expired", Message: "expires_at has passed"}
 	ErrNotHeld      = &event.Rule{Code: "not_held", Message: "the attempt is not held for a decision"}
 	ErrWrongClaim   = &event.Rule{Code: "wrong_claim", Message: "the attempt was claimed by another worker"}
+	ErrBadGuard     = &event.Rule{Code: "bad_guard", Message: "the claim guard's result is not well formed"}
 	ErrBadPlan      = &event.Rule{Code: "bad_plan", Message: "the plan is not well formed"}
 	ErrPlanned      = &event.Rule{Code: "already_planned", Message: "the notification is planned already"}
 )

@@ -8,39 +8,24 @@ import (
 	"recapito/domain/dimension"
 )
 
-// Why things happened, as events say it.
-const (
-	whyRefused       = "refused"
-	whyNotSent       = "not_sent"
-	whyPartial       = "partial"
-	whyReceipt       = "receipt"
-	whyWantedReached = "wanted_reached"
-	whyCancelled     = "cancelled"
-	whyExpired       = "expired"
-	whyPatience      = "patience"
-	whyFirstSent     = "first_sent"
-	whyResend        = "resend"
-	whyAllFailed     = "all_failed"
-	whyNoAnswer      = "no_answer"
-	whyWireLimit     = "wire_limit"
-)
-
-// CodeNotSent is the code of an attempt that its worker dropped before the wire.
-const CodeNotSent = whyNotSent
-
 // Decide returns what a command changes; no events means that it holds already. All
-// events of one answer belong into one append.
+// events of one decision belong into one append.
 func Decide(s State, c Command) ([]Event, error) {
-	if c, ok := c.(Request); ok {
-		return decideRequest(s, c)
-	}
-	if !s.Exists {
+	if _, ok := c.(Request); !ok && !s.Exists {
 		return nil, ErrAbsent
 	}
-	t := &turn{s: s}
-	var err error
+	t := newTurn(s)
+	if err := t.decide(c); err != nil {
+		return nil, err
+	}
+	return t.events, nil
+}
+
+func (t *turn) decide(c Command) error {
+	s, err := &t.s, error(nil)
 	switch c := c.(type) {
-	case Request: // answered above
+	case Request:
+		err = t.request(c)
 	case Enrich:
 		err = t.enrich(c)
 	case Reject:
@@ -76,26 +61,30 @@ func Decide(s State, c Command) ([]Event, error) {
 			t.emit(NotificationPaid{Filing: s.filing(), PaymentID: c.PaymentID, DoneAt: c.DoneAt, At: c.At})
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return t.events, nil
+	return err
 }
 
 // turn collects the events of one decision and the state they lead to.
 type turn struct {
-	s      State
+	s      State // its own, changed by each event
 	at     time.Time
 	events []Event
 }
 
-func (t *turn) emit(e Event) {
-	t.events = append(t.events, e)
-	t.s = Evolve(t.s, e)
+// newTurn copies the state once. A decision schedules a step's targets at most, and one
+// retry or resend: with room for them the attempts stay where they are, and pointers to
+// them stay good for the complete decision.
+func newTurn(s State) *turn {
+	t := &turn{s: s}
+	t.s.Attempts = append(make([]Attempt, 0, len(s.Attempts)+MaxTargetsPerStep+1), s.Attempts...)
+	return t
 }
 
-// attempt answers an attempt of the state as it is now; its pointer is stale after
-// the next emit.
+func (t *turn) emit(e Event) {
+	t.events = append(t.events, e)
+	t.s.apply(e)
+}
+
 func (t *turn) attempt(number int) (*Attempt, error) {
 	a, ok := t.s.Attempt(number)
 	if !ok {
@@ -110,16 +99,30 @@ func (t *turn) facts(a *Attempt) Facts {
 	return f
 }
 
-func decideRequest(s State, c Request) ([]Event, error) {
-	if !s.Exists {
-		return []Event{NotificationRequested(c)}, nil
+func (t *turn) request(c Request) error {
+	t.at = c.At
+	if t.s.Exists {
+		if !bytes.Equal(t.s.Requested.RequestHMAC, c.RequestHMAC) {
+			return ErrKeyReused
+		}
+		return nil
 	}
-	if !bytes.Equal(s.Requested.RequestHMAC, c.RequestHMAC) {
-		return nil, ErrKeyReused
+	t.emit(NotificationRequested{
+		Tenant: c.Tenant, OfNotification: c.OfNotification, Person: c.Person, To: c.To, Fields: c.Fields, OpenFields: c.OpenFields,
+		SendAt: c.SendAt, ExpiresAt: c.ExpiresAt, Reference: c.Reference,
+		IdempotencyKey: c.IdempotencyKey, RequestHMAC: c.RequestHMAC, Planned: c.Planned != nil, At: c.At,
+	})
+	switch c.Planned.(type) {
+	case nil:
+		return nil
+	case Enrich, Reject, Suppress:
+		return t.decide(c.Planned)
+	default: //nolint:gochecksumtype // no other command plans
+		return ErrBadPlan
 	}
-	return nil, nil
 }
 
+// enrich decides nothing of a notification that is planned, at the door too, or over.
 func (t *turn) enrich(c Enrich) error {
 	t.at = c.At
 	if t.s.Enriched || t.s.Over() {
@@ -132,7 +135,7 @@ func (t *turn) enrich(c Enrich) error {
 		t.emit(NotificationExpired{Filing: t.s.filing(), At: c.At})
 		return nil
 	}
-	t.emit(NotificationEnriched(c))
+	t.emit(NotificationEnriched{Scenario: c.Scenario, Version: c.Version, Plan: c.Plan, Why: c.Why, At: c.At})
 	t.scheduleStep(1)
 	return nil
 }
@@ -203,12 +206,10 @@ func (t *turn) schedule(step, target int, due time.Time, kind TryKind, of, try i
 	})
 }
 
-// follow schedules the retry or the resend of an attempt, and says why before it.
-func (t *turn) follow(number int, kind TryKind, due time.Time, try int, why string) {
-	a, _ := t.s.Attempt(number)
-	step, target := a.Step, a.Target
+// follow schedules the retry or the resend of an attempt, and records why before it.
+func (t *turn) follow(a *Attempt, kind TryKind, due time.Time, try int, why string) {
 	t.emit(NotificationRetried{Facts: t.facts(a), Next: len(t.s.Attempts) + 1, Why: why})
-	t.schedule(step, target, due, kind, number, try)
+	t.schedule(a.Step, a.Target, due, kind, a.Attempt, try)
 }
 
 // settle fails the current step over, once all its attempts have failed.
@@ -232,11 +233,11 @@ func (t *turn) settle() {
 // scheduled attempt is withdrawn in the same append.
 func (t *turn) raised(before bool) {
 	if !before && t.s.Reached {
-		t.withdrawAll(whyWantedReached)
+		t.withdrawAll(WithdrawnWantedReached)
 	}
 }
 
-func (t *turn) withdrawAll(why string) {
+func (t *turn) withdrawAll(why WithdrawnReason) {
 	for i := range t.s.Attempts {
 		if a := &t.s.Attempts[i]; a.Status == Scheduled {
 			t.emit(NotificationAttemptWithdrawn{Facts: t.facts(a), Why: why})
@@ -255,10 +256,10 @@ func (t *turn) enforceLimit(c EnforceLimit) error {
 	}
 	switch a.Status {
 	case Scheduled:
-		t.emit(NotificationAttemptWithdrawn{Facts: t.facts(a), Why: whyPatience})
+		t.emit(NotificationAttemptWithdrawn{Facts: t.facts(a), Why: WithdrawnPatience})
 		t.settle()
 	case Dispatched:
-		t.unknown(c.Attempt, whyWireLimit, nil)
+		t.unknown(a, UnknownWireLimit, nil)
 	case OutcomeUnknown, Sent, Delivered:
 		if a.Step == t.s.Step {
 			t.settle()
@@ -277,7 +278,7 @@ func (t *turn) expire(c Expire) error {
 		return ErrInFlight
 	}
 	t.emit(NotificationExpired{Filing: t.s.filing(), At: c.At})
-	t.withdrawAll(whyExpired)
+	t.withdrawAll(WithdrawnExpired)
 	return nil
 }
 
@@ -293,7 +294,7 @@ func (t *turn) cancel(c Cancel) error {
 		return ErrInFlight
 	}
 	t.emit(NotificationCancelled{Filing: t.s.filing(), Reason: c.Reason, Sent: t.s.SentAttempts(), At: c.At})
-	t.withdrawAll(whyCancelled)
+	t.withdrawAll(WithdrawnCancelled)
 	return nil
 }
 
@@ -318,7 +319,7 @@ func (t *turn) resendHeld(c ResendHeld) error {
 	if !t.s.Held(a, c.At) || !t.mayResend(a) {
 		return ErrNotHeld
 	}
-	t.follow(c.Attempt, Resend, c.At, a.Try, whyResend)
+	t.follow(a, Resend, c.At, a.Try, whyResend)
 	return nil
 }
 

@@ -1,16 +1,5 @@
 package notification
 
-// Why a receipt was kept without raising the status.
-const (
-	keptUnit         = "unit"         // the attempt waits for its other units
-	keptWaits        = "waits"        // undelivered, while the attempt's own result is not known yet
-	keptDouble       = "double"       // says what is known
-	keptContradicts  = "contradicts"  // says less than what is known
-	keptIntermediate = "intermediate" // not final
-	keptNoSuchUnit   = "no_such_unit"
-	keptNotSent      = "not_sent" // of an attempt that never was on the wire
-)
-
 // confirm accounts for a matched receipt, once by its id.
 func (t *turn) confirm(c Confirm) error {
 	t.at = c.At
@@ -24,9 +13,9 @@ func (t *turn) confirm(c Confirm) error {
 	r := ReceiptFacts{ReceiptID: c.ReceiptID, Unit: c.Unit, Code: c.Code, DoneAt: c.DoneAt, Basis: c.Basis, ReceivedAt: c.ReceivedAt}
 	switch {
 	case c.Unit < 1 || c.Unit > len(a.UnitSays):
-		t.keep(a, r, c.Says, keptNoSuchUnit)
+		t.keep(a, r, c.Says, KeptNoSuchUnit)
 	case a.Status == Scheduled || a.Status == Withdrawn:
-		t.keep(a, r, c.Says, keptNotSent)
+		t.keep(a, r, c.Says, KeptNotSent)
 	case c.Says == SaysDelivered:
 		t.confirmDelivered(a, r)
 	case c.Says == SaysUndelivered:
@@ -34,54 +23,53 @@ func (t *turn) confirm(c Confirm) error {
 	case c.Says == SaysRead:
 		t.confirmRead(a, r)
 	default:
-		t.keep(a, r, c.Says, keptIntermediate)
+		t.keep(a, r, c.Says, KeptIntermediate)
 	}
 	return nil
 }
 
-func (t *turn) keep(a *Attempt, r ReceiptFacts, says Says, why string) {
+func (t *turn) keep(a *Attempt, r ReceiptFacts, says Says, why KeptReason) {
 	t.emit(NotificationReceiptKept{Facts: t.facts(a), ReceiptFacts: r, Says: string(says), Why: why})
 }
 
 func (t *turn) confirmDelivered(a *Attempt, r ReceiptFacts) {
 	if a.Status.Rank() >= Delivered.Rank() {
-		t.keep(a, r, SaysDelivered, keptDouble)
+		t.keep(a, r, SaysDelivered, KeptDouble)
 		return
 	}
 	for i, says := range a.UnitSays {
 		if i+1 != r.Unit && saysRank(says) < saysRank(SaysDelivered) {
-			why := keptUnit
+			why := KeptUnit
 			if saysRank(a.UnitSays[r.Unit-1]) >= saysRank(SaysDelivered) {
-				why = keptDouble
+				why = KeptDouble
 			}
 			t.keep(a, r, SaysDelivered, why)
 			return
 		}
 	}
 	before := t.s.Reached
-	number := a.Attempt
 	t.emit(NotificationDelivered{Facts: t.facts(a), ReceiptFacts: r})
 	t.raised(before)
-	t.withdrawSuccessor(number)
+	t.withdrawSuccessor(a)
 }
 
 func (t *turn) confirmUndelivered(a *Attempt, r ReceiptFacts) {
 	switch {
 	case a.Status == Dispatched:
-		t.keep(a, r, SaysUndelivered, keptWaits)
+		t.keep(a, r, SaysUndelivered, KeptWaits)
 	case a.Status == Undelivered:
-		t.keep(a, r, SaysUndelivered, keptDouble)
+		t.keep(a, r, SaysUndelivered, KeptDouble)
 	case a.Status.Rank() > Undelivered.Rank():
-		t.keep(a, r, SaysUndelivered, keptContradicts)
+		t.keep(a, r, SaysUndelivered, KeptContradicts)
 	default:
-		t.emit(NotificationUndelivered{Facts: t.facts(a), ReceiptFacts: r, Why: whyReceipt})
+		t.emit(NotificationUndelivered{Facts: t.facts(a), ReceiptFacts: r, Why: UndeliveredByReceipt})
 		t.settle()
 	}
 }
 
 func (t *turn) confirmRead(a *Attempt, r ReceiptFacts) {
 	if a.Status == Read {
-		t.keep(a, r, SaysRead, keptDouble)
+		t.keep(a, r, SaysRead, KeptDouble)
 		return
 	}
 	before := t.s.Reached
@@ -90,14 +78,13 @@ func (t *turn) confirmRead(a *Attempt, r ReceiptFacts) {
 }
 
 // heldUndelivered counts an undelivered receipt that waited for the attempt's own result.
-func (t *turn) heldUndelivered(number int) bool {
-	a, _ := t.s.Attempt(number)
+func (t *turn) heldUndelivered(a *Attempt) bool {
 	if a.Status.Rank() >= Undelivered.Rank() {
 		return false
 	}
 	for i, says := range a.UnitSays {
 		if says == SaysUndelivered {
-			t.emit(NotificationUndelivered{Facts: t.facts(a), ReceiptFacts: ReceiptFacts{Unit: i + 1}, Why: whyReceipt})
+			t.emit(NotificationUndelivered{Facts: t.facts(a), ReceiptFacts: ReceiptFacts{Unit: i + 1}, Why: UndeliveredByReceipt})
 			t.settle()
 			return true
 		}

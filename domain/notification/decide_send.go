@@ -19,18 +19,32 @@ func (t *turn) claim(c Claim) error {
 		return nil
 	case a.Status != Scheduled || t.s.Over():
 		return ErrNotScheduled
-	case c.At.Before(a.DueAt):
+	case c.At.Before(a.Due):
 		return ErrNotDue
 	case t.s.ExpiryPassed(c.At):
 		return ErrExpired
 	}
-	t.emit(NotificationDispatched{Facts: t.facts(a), Claim: c.Claim, Token: c.Token, TokenKey: c.TokenKey})
+	switch g := c.Guard; g.Verdict {
+	case Allow:
+		t.emit(NotificationDispatched{Facts: t.facts(a), Claim: c.Claim, Token: c.Token, TokenKey: c.TokenKey, Read: g.Read})
+	case Reschedule:
+		if !g.Until.After(c.At) {
+			return ErrBadGuard
+		}
+		t.emit(NotificationPostponed{Facts: t.facts(a), Until: g.Until, Code: g.Code, Read: g.Read})
+	case Forbid:
+		t.emit(NotificationSuppressed{Filing: t.s.filing(), Code: g.Code, Detail: g.Detail, Read: g.Read, At: c.At})
+		t.withdrawAll(WithdrawnSuppressed)
+	default:
+		return ErrBadGuard
+	}
 	return nil
 }
 
-// recordOutcome says what became of the units: all accepted is Sent; any unknown (or
-// nothing told of any) is OutcomeUnknown; none accepted is Undelivered; some of each is a permanent
-// Undelivered that carries the accepted ids.
+// recordOutcome appends the outcome of a claim: every unit accepted is Sent; any refused
+// or missing is Undelivered; only accepted and lost ones is OutcomeUnknown. A later outcome
+// of the same claim, made complete by answers that came late, is appended where it raises
+// the status or carries ids that were not known.
 func (t *turn) recordOutcome(c RecordOutcome) error {
 	t.at = c.At
 	a, err := t.attempt(c.Attempt)
@@ -45,68 +59,68 @@ func (t *turn) recordOutcome(c RecordOutcome) error {
 	}
 	o := summarise(c.Units)
 	switch {
-	case o.unknown > 0 || len(c.Units) == 0:
-		t.unknown(c.Attempt, whyNoAnswer, o.accepted)
+	case len(c.Units) == 0:
+		t.unknown(a, UnknownNoAnswer, nil)
 	case len(o.accepted) == len(c.Units):
-		t.sent(c.Attempt, o.accepted)
+		t.sent(a, o.accepted)
+	case o.refused != nil || o.missing > 0:
+		t.refused(a, o)
 	default:
-		t.refused(c.Attempt, o)
+		t.unknown(a, UnknownNoAnswer, o.accepted)
 	}
 	return nil
 }
 
 type outcome struct {
-	accepted    []Accepted
-	unknown     int
-	refused     *UnitOutcome // the first one refused
-	onlyNotSent bool
-	noTry       bool // no unit was judged: not sent, or refused as too much at once
-	permanent   bool
+	accepted  []Accepted
+	lost      int
+	missing   int          // not on the wire
+	refused   *UnitOutcome // the first one refused
+	permanent bool         // one was refused for good
+	noTry     bool         // no unit was judged: missing, or refused as too much at once
 }
 
 func summarise(units []UnitOutcome) outcome {
-	o := outcome{onlyNotSent: true, noTry: true}
-	for i, p := range units {
-		if p.Fate != NotSent {
-			o.onlyNotSent = false
-			o.noTry = o.noTry && p.Fate == UnitRefused && p.Busy
-		}
-		switch p.Fate {
+	o := outcome{noTry: true}
+	for i, u := range units {
+		o.noTry = o.noTry && (u.Fate == NotSent || u.Fate == UnitRefused && u.Busy)
+		switch u.Fate {
 		case UnitAccepted:
-			o.accepted = append(o.accepted, Accepted{Unit: i + 1, ProviderID: p.ProviderID, At: p.At})
+			o.accepted = append(o.accepted, Accepted{Unit: i + 1, ProviderID: u.ProviderID, At: u.At})
 		case UnitLost:
-			o.unknown++
+			o.lost++
 		case UnitRefused:
 			if o.refused == nil {
 				o.refused = &units[i]
 			}
-			o.permanent = o.permanent || !p.Transient
+			o.permanent = o.permanent || !u.Transient
 		case NotSent:
+			o.missing++
 		}
 	}
 	return o
 }
 
-func (t *turn) unknown(number int, reason string, accepted []Accepted) {
-	a, _ := t.s.Attempt(number)
-	was := a.Status
-	if was != Dispatched && len(accepted) <= len(a.Accepted) {
-		return // too late to raise, and no ids that were not known yet
+// news reports whether an outcome has ids that the attempt does not have yet.
+func (a *Attempt) news(accepted []Accepted) bool { return len(accepted) > len(a.Accepted) }
+
+func (t *turn) unknown(a *Attempt, reason UnknownReason, accepted []Accepted) {
+	raises := a.Status == Dispatched
+	if !raises && !a.news(accepted) {
+		return
 	}
 	t.emit(NotificationOutcomeUnknown{
 		Facts: t.facts(a), Token: a.Token, TokenKey: a.TokenKey, Reason: reason, Accepted: accepted,
 	})
-	if was != Dispatched || t.heldUndelivered(number) {
+	if !raises || t.heldUndelivered(a) {
 		return
 	}
-	a, _ = t.s.Attempt(number)
 	if t.s.Target(a).Policy.Unknown == UnknownResend && t.mayFollow(a) && t.mayResend(a) {
-		t.follow(number, Resend, t.at, a.Try, whyResend)
+		t.follow(a, Resend, t.at, a.Try, whyResend)
 	}
 }
 
-func (t *turn) sent(number int, accepted []Accepted) {
-	a, _ := t.s.Attempt(number)
+func (t *turn) sent(a *Attempt, accepted []Accepted) {
 	before := t.s.Reached
 	e := NotificationSent{Facts: t.facts(a), Claim: a.Claim, Token: a.Token, TokenKey: a.TokenKey, Accepted: accepted}
 	for _, unit := range accepted {
@@ -116,54 +130,52 @@ func (t *turn) sent(number int, accepted []Accepted) {
 	}
 	t.emit(e)
 	t.raised(before)
-	t.withdrawSuccessor(number)
-	t.heldUndelivered(number)
+	t.withdrawSuccessor(a)
+	t.heldUndelivered(a)
 }
 
 // withdrawSuccessor follows what shows that an attempt was sent after all: what was to
 // follow it, and is not sent yet, must not be.
-func (t *turn) withdrawSuccessor(number int) {
-	a, _ := t.s.Attempt(number)
+func (t *turn) withdrawSuccessor(a *Attempt) {
 	if next, ok := t.s.Attempt(a.Successor); ok && next.Status == Scheduled && a.Status != Undelivered {
-		t.emit(NotificationAttemptWithdrawn{Facts: t.facts(next), Why: whyFirstSent})
+		t.emit(NotificationAttemptWithdrawn{Facts: t.facts(next), Why: WithdrawnFirstSent})
 	}
 }
 
-// refused: nothing was accepted, or not everything. What cannot raise the status is
-// appended only if it carries ids.
-func (t *turn) refused(number int, o outcome) {
-	a, _ := t.s.Attempt(number)
-	if a.Status.Rank() >= Undelivered.Rank() && len(o.accepted) == 0 {
+// refused: a unit was refused or is missing. It is transient only if no unit was accepted
+// or may have been, so that no unit is ever sent twice.
+func (t *turn) refused(a *Attempt, o outcome) {
+	raises := a.Status.Rank() < Undelivered.Rank()
+	if !raises && !a.news(o.accepted) {
 		return
 	}
+	onWire := len(o.accepted)+o.lost > 0
 	e := NotificationUndelivered{
-		Facts: t.facts(a), Why: whyRefused, Claim: a.Claim, Token: a.Token, TokenKey: a.TokenKey, Accepted: o.accepted,
+		Facts: t.facts(a), Claim: a.Claim, Token: a.Token, TokenKey: a.TokenKey, Accepted: o.accepted, Lost: o.lost,
+		ReceiptFacts: ReceiptFacts{Code: CodeNotSent}, Transient: !o.permanent && !onWire,
 	}
 	switch {
+	case onWire:
+		e.Why = UndeliveredPartial
 	case o.refused != nil:
-		e.Code, e.Transient = o.refused.Code, !o.permanent && len(o.accepted) == 0
+		e.Why = UndeliveredRefused
 	default:
-		e.Code, e.Transient = CodeNotSent, len(o.accepted) == 0
+		e.Why = UndeliveredNotSent
 	}
-	if o.onlyNotSent {
-		e.Why = whyNotSent
+	if o.refused != nil {
+		e.Code = o.refused.Code
 	}
-	if len(o.accepted) > 0 {
-		e.Why = whyPartial
-	}
-	raises := a.Status.Rank() < Undelivered.Rank()
 	t.emit(e)
 	if !raises {
 		return
 	}
 	if e.Transient {
-		t.retry(number, o.noTry, e.Code)
+		t.retry(a, o.noTry, e.Code)
 	}
 	t.settle()
 }
 
-func (t *turn) retry(number int, noTry bool, why string) {
-	a, _ := t.s.Attempt(number)
+func (t *turn) retry(a *Attempt, noTry bool, why string) {
 	policy := &t.s.Target(a).Policy
 	try := a.Try + 1
 	if noTry { // the message itself was not judged
@@ -173,15 +185,15 @@ func (t *turn) retry(number int, noTry bool, why string) {
 	if try > policy.Tries || !t.mayFollow(a) {
 		return
 	}
-	t.follow(number, Retry, due, try, why)
+	t.follow(a, Retry, due, try, why)
 }
 
-// mayFollow says whether an attempt may get a successor at all.
+// mayFollow reports whether an attempt may get a successor at all.
 func (t *turn) mayFollow(a *Attempt) bool {
 	return a.Successor == 0 && a.Step == t.s.Step && !t.s.Over() && !t.s.ExpiryPassed(t.at) && len(t.s.Attempts) < MaxAttempts
 }
 
-// mayResend says whether resends are left for the attempt's target.
+// mayResend reports whether resends are left for the attempt's target.
 func (t *turn) mayResend(a *Attempt) bool {
 	resends := 0
 	for i := range t.s.Attempts {

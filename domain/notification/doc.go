@@ -1,9 +1,9 @@
 // Package notification is the aggregate at the heart of the ledger: one message to
 // one person, from its request to its final state, as events.
 //
-// The files: plan.go (what is to be tried), status.go (what an attempt and a
-// notification can be), events.go (the storage format), commands.go, state.go and
-// evolve.go (the fold), decide*.go (the rules of docs/architecture.md "Delivery,
+// The files: plan.go (what is to be tried), status.go and lifecycle.go (what an attempt and a
+// notification can be), events.go and reasons.go (the storage format), commands.go, attempt.go,
+// state.go and evolve.go (the fold), decide*.go (the rules of docs/architecture.md "Delivery,
 // exactly"). All is pure: time comes in the command.
 package notification
 

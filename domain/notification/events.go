@@ -11,7 +11,12 @@ import (
 // THE NAMES AND FIELDS BELOW ARE THE STORAGE FORMAT. Never rename or reuse one:
 // define a new version and an upcast (domain/event), and keep the golden file.
 
-// Event is one of the events below.
+// Event is one of the events below. Facts and Filing hold the marker for the events that
+// embed them; they are never events themselves.
+//
+// A consumer that ignores an event does not name it: its switch has a default, with
+// //nolint:gochecksumtype and what the default is for. Only where an event left out is a fault (the
+// fold) is the switch without one, and checked to be complete.
 //
 //sumtype:decl
 type Event interface{ notificationEvent() }
@@ -34,7 +39,7 @@ type Facts struct {
 	At          time.Time `json:"at"` // when the ledger decided this
 }
 
-// AttemptFacts gives any attempt event's facts.
+// AttemptFacts returns any attempt event's facts.
 func (f Facts) AttemptFacts() Facts { return f }
 
 // OccurredAt is when it happened, as far as the ledger knows.
@@ -61,6 +66,7 @@ type NotificationRequested struct {
 	Reference                string                      `json:"reference,omitempty"`
 	IdempotencyKey           string                      `json:"idempotency_key,omitempty"`
 	RequestHMAC              []byte                      `json:"request_hmac"`
+	Planned                  bool                        `json:"planned,omitempty"` // with the request: its plan, or its refusal, is in the same append
 	At                       time.Time                   `json:"at"`
 }
 
@@ -103,9 +109,25 @@ const (
 // NotificationDispatched: a worker claimed the attempt. Durable before the wire.
 type NotificationDispatched struct {
 	Facts
-	Claim    string `json:"claim"`     // random, of this claim
-	Token    string `json:"token"`     // of the destination, under the route's key TokenKey
-	TokenKey string `json:"token_key"` //
+	Claim    string     `json:"claim"` // random, of this claim
+	Token    string     `json:"token"` // of the destination, under the route's key TokenKey
+	TokenKey string     `json:"token_key"`
+	Read     []Revision `json:"read,omitempty"` // what the claim guard read
+}
+
+// Revision is how far a stream was read.
+type Revision struct {
+	Stream   string `json:"stream"`
+	Revision uint64 `json:"revision"`
+}
+
+// NotificationPostponed: the claim guard found the window closed. The attempt stays
+// scheduled and may be claimed from Until on; no try is counted.
+type NotificationPostponed struct {
+	Facts
+	Until time.Time  `json:"until"`
+	Code  string     `json:"code"` // why, of the guard
+	Read  []Revision `json:"read,omitempty"`
 }
 
 // Accepted is a unit the provider took.
@@ -127,10 +149,10 @@ type NotificationSent struct {
 // NotificationOutcomeUnknown: on the wire, and nobody can know what became of it.
 type NotificationOutcomeUnknown struct {
 	Facts
-	Token    string     `json:"token"`
-	TokenKey string     `json:"token_key"`
-	Reason   string     `json:"reason"`             // no_answer, wire_limit
-	Accepted []Accepted `json:"accepted,omitempty"` // units whose answer did come
+	Token    string        `json:"token"`
+	TokenKey string        `json:"token_key"`
+	Reason   UnknownReason `json:"reason"`             // no_answer, wire_limit
+	Accepted []Accepted    `json:"accepted,omitempty"` // units whose answer did come
 }
 
 // ReceiptFacts say which receipt brought an event.
@@ -153,12 +175,13 @@ type NotificationDelivered struct {
 type NotificationUndelivered struct {
 	Facts
 	ReceiptFacts
-	Why       string     `json:"why"`                 // refused, not_sent, partial, receipt
-	Transient bool       `json:"transient,omitempty"` // trying again later may succeed
-	Claim     string     `json:"claim,omitempty"`
-	Token     string     `json:"token,omitempty"`
-	TokenKey  string     `json:"token_key,omitempty"`
-	Accepted  []Accepted `json:"accepted,omitempty"` // units accepted all the same
+	Why       UndeliveredReason `json:"why"`                 // refused, not_sent, partial, receipt
+	Transient bool              `json:"transient,omitempty"` // trying again later may succeed
+	Claim     string            `json:"claim,omitempty"`
+	Token     string            `json:"token,omitempty"`
+	TokenKey  string            `json:"token_key,omitempty"`
+	Accepted  []Accepted        `json:"accepted,omitempty"` // units accepted all the same
+	Lost      int               `json:"lost,omitempty"`     // units that may have been on the wire: their answer may come yet
 }
 
 // NotificationRead: the person opened it.
@@ -171,8 +194,8 @@ type NotificationRead struct {
 type NotificationReceiptKept struct {
 	Facts
 	ReceiptFacts
-	Says string `json:"says"` // delivered, undelivered, read, intermediate
-	Why  string `json:"why"`  // unit, waits, double, contradicts, intermediate, no_such_unit, not_sent
+	Says string     `json:"says"` // delivered, undelivered, read, intermediate
+	Why  KeptReason `json:"why"`  // unit, waits, double, contradicts, intermediate, no_such_unit, not_sent
 }
 
 // NotificationRetried: the attempt failed and the next one is scheduled in the same append.
@@ -200,7 +223,7 @@ type NotificationGivenUp struct {
 // NotificationAttemptWithdrawn: scheduled, and never to be sent.
 type NotificationAttemptWithdrawn struct {
 	Facts
-	Why string `json:"why"` // wanted_reached, cancelled, expired, patience, first_sent
+	Why WithdrawnReason `json:"why"` // wanted_reached, cancelled, expired, patience, first_sent, suppressed
 }
 
 // NotificationRejected: the request turned out invalid.
@@ -212,12 +235,14 @@ type NotificationRejected struct {
 	At     time.Time       `json:"at"`
 }
 
-// NotificationSuppressed: policy forbids it (consent, opt-out, cap, erasure).
+// NotificationSuppressed: policy forbids it (consent, opt-out, cap, erasure), when it is planned or when an attempt
+// is to be claimed.
 type NotificationSuppressed struct {
 	Filing
 	Code   string          `json:"code"`
 	Detail string          `json:"detail"`
 	Why    []Consideration `json:"why,omitempty"`
+	Read   []Revision      `json:"read,omitempty"` // by the claim guard
 	At     time.Time       `json:"at"`
 }
 
@@ -271,6 +296,8 @@ func Definitions() []event.Definition {
 			event.Doc("An attempt was created: one try at one address over one route, due at a time.")),
 		event.Define[NotificationDispatched]("NotificationDispatched",
 			event.Doc("A worker claimed the attempt; durable before anything of it goes on the wire.")),
+		event.Define[NotificationPostponed]("NotificationPostponed",
+			event.Doc("The window of the attempt was closed when it was to be claimed; it may be claimed later, and no try is counted.")),
 		event.Define[NotificationSent]("NotificationSent",
 			event.Doc("The provider took every unit; the event holds the ids it gave them.")),
 		event.Define[NotificationOutcomeUnknown]("NotificationOutcomeUnknown",

@@ -219,19 +219,19 @@ func accepted(unit int, id string, d time.Duration) notification.Accepted {
 	return notification.Accepted{Unit: unit, ProviderID: id, At: at(d)}
 }
 
-func isUnknown(f notification.Facts, reason string, accepted ...notification.Accepted) notification.NotificationOutcomeUnknown {
+func isUnknown(f notification.Facts, reason notification.UnknownReason, accepted ...notification.Accepted) notification.NotificationOutcomeUnknown {
 	return notification.NotificationOutcomeUnknown{Facts: f, Token: "token", TokenKey: "key", Reason: reason, Accepted: accepted}
 }
 
 // failed is an Undelivered that its worker tells of.
-func failed(f notification.Facts, why, code string, transient bool, accepted ...notification.Accepted) notification.NotificationUndelivered {
+func failed(f notification.Facts, why notification.UndeliveredReason, code string, transient bool, accepted ...notification.Accepted) notification.NotificationUndelivered {
 	return notification.NotificationUndelivered{
 		Facts: f, ReceiptFacts: notification.ReceiptFacts{Code: code}, Why: why, Transient: transient,
 		Claim: claimOf(f.Attempt), Token: "token", TokenKey: "key", Accepted: accepted,
 	}
 }
 
-func withdrawn(f notification.Facts, why string) notification.NotificationAttemptWithdrawn {
+func withdrawn(f notification.Facts, why notification.WithdrawnReason) notification.NotificationAttemptWithdrawn {
 	return notification.NotificationAttemptWithdrawn{Facts: f, Why: why}
 }
 
@@ -268,7 +268,7 @@ func reported(f notification.Facts, r notification.ReceiptFacts) notification.No
 	return notification.NotificationUndelivered{Facts: f, ReceiptFacts: r, Why: "receipt"}
 }
 
-func kept(f notification.Facts, r notification.ReceiptFacts, says, why string) notification.NotificationReceiptKept {
+func kept(f notification.Facts, r notification.ReceiptFacts, says string, why notification.KeptReason) notification.NotificationReceiptKept {
 	return notification.NotificationReceiptKept{Facts: f, ReceiptFacts: r, Says: says, Why: why}
 }
 
@@ -283,4 +283,12 @@ func is(t *testing.T, x example, want notification.Lifecycle, final bool) exampl
 		t.Errorf("final: %v, want %v", st.Final(), final)
 	}
 	return x
+}
+
+// requested is what a request becomes.
+func requested(r notification.Request) notification.NotificationRequested {
+	return notification.NotificationRequested{
+		Tenant: r.Tenant, OfNotification: r.OfNotification, Person: r.Person, To: r.To, RequestHMAC: r.RequestHMAC,
+		ExpiresAt: r.ExpiresAt, Planned: r.Planned != nil, At: r.At,
+	}
 }

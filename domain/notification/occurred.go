@@ -2,27 +2,13 @@ package notification
 
 import "time"
 
-func (NotificationRequested) notificationEvent()        {}
-func (NotificationEnriched) notificationEvent()         {}
-func (NotificationScheduled) notificationEvent()        {}
-func (NotificationDispatched) notificationEvent()       {}
-func (NotificationSent) notificationEvent()             {}
-func (NotificationOutcomeUnknown) notificationEvent()   {}
-func (NotificationDelivered) notificationEvent()        {}
-func (NotificationUndelivered) notificationEvent()      {}
-func (NotificationRead) notificationEvent()             {}
-func (NotificationReceiptKept) notificationEvent()      {}
-func (NotificationRetried) notificationEvent()          {}
-func (NotificationFailedOver) notificationEvent()       {}
-func (NotificationGivenUp) notificationEvent()          {}
-func (NotificationAttemptWithdrawn) notificationEvent() {}
-func (NotificationRejected) notificationEvent()         {}
-func (NotificationSuppressed) notificationEvent()       {}
-func (NotificationExpired) notificationEvent()          {}
-func (NotificationCancelled) notificationEvent()        {}
-func (NotificationExhausted) notificationEvent()        {}
-func (NotificationReplied) notificationEvent()          {}
-func (NotificationPaid) notificationEvent()             {}
+func (NotificationRequested) notificationEvent() {}
+func (NotificationEnriched) notificationEvent()  {}
+func (Facts) notificationEvent()                 {}
+func (Filing) notificationEvent()                {}
+
+// accounts returns the receipt that an event counts.
+func (r ReceiptFacts) accounts() string { return r.ReceiptID }
 
 // When each event occurred out there: the provider's or the person's time where one
 // is known, else the ledger's.
@@ -59,6 +45,7 @@ func firstTime(ts ...time.Time) time.Time {
 // The status each attempt event by itself stands for.
 func (NotificationScheduled) Reached() Status        { return Scheduled }
 func (NotificationDispatched) Reached() Status       { return Dispatched }
+func (NotificationPostponed) Reached() Status        { return None }
 func (NotificationSent) Reached() Status             { return Sent }
 func (NotificationOutcomeUnknown) Reached() Status   { return OutcomeUnknown }
 func (NotificationDelivered) Reached() Status        { return Delivered }

@@ -11,7 +11,7 @@ import (
 
 func TestRequest(t *testing.T) {
 	t.Run("a notification is requested", func(t *testing.T) {
-		x := given(t).When(request(expiresAt(time.Hour))).Then(notification.NotificationRequested(request(expiresAt(time.Hour))))
+		x := given(t).When(request(expiresAt(time.Hour))).Then(requested(request(expiresAt(time.Hour))))
 		is(t, x, notification.LifecycleRequested, false)
 	})
 	t.Run("again, with the same body", func(t *testing.T) {

@@ -91,15 +91,50 @@ func TestOutcome(t *testing.T) {
 			x := claimed(t, target(units(2)), target()).When(outcome(1, s, took("id-1", s), second)).Then(
 				failed(facts(1, dispatched, s, ofParts(2)), "partial", code, false, accepted(1, "id-1", s)))
 			if got := x.State(); len(got.SentAttempts()) != 1 {
-				t.Error("what was sent in unit is not listed as sent")
+				t.Error("what was sent in part is not listed as sent")
 			}
 		})
 	}
-	t.Run("one unit unknown: unknown, with the accepted ids", func(t *testing.T) {
-		x := claimed(t, target(units(3))).When(outcome(1, s, took("id-1", s), noAnswer, dropped)).Then(
+	t.Run("accepted and lost units only: unknown, with the accepted ids", func(t *testing.T) {
+		x := claimed(t, target(units(3))).When(outcome(1, s, took("id-1", s), noAnswer, noAnswer)).Then(
 			isUnknown(facts(1, dispatched, s, ofParts(3)), "no_answer", accepted(1, "id-1", s)))
 		is(t, x, notification.LifecycleOutcomeUnknown, false)
-		x.When(outcome(1, s, took("id-1", s), noAnswer, dropped)).ThenNothing()
+		x.When(outcome(1, s, took("id-1", s), noAnswer, noAnswer)).ThenNothing()
+	})
+	for name, others := range map[string][]notification.UnitOutcome{
+		"accepted and lost": {took("id-1", s), noAnswer}, "lost": {noAnswer, noAnswer}, "accepted": {took("id-1", s), took("id-2", s)},
+	} {
+		var ids []notification.Accepted
+		lost := 0
+		for i, u := range others {
+			if u.ProviderID != "" {
+				ids = append(ids, accepted(i+1, u.ProviderID, s))
+			} else {
+				lost++
+			}
+		}
+		for code, third := range map[string]notification.UnitOutcome{"58": refusal("58", true), "not_sent": dropped} {
+			t.Run(name+" units, and one "+code+": permanent, because some may have been sent", func(t *testing.T) {
+				e := failed(facts(1, dispatched, s, ofParts(3)), "partial", code, false, ids...)
+				e.Lost = lost
+				claimed(t, target(units(3)), target()).When(outcome(1, s, append(others[:2:2], third)...)).Then(e)
+			})
+		}
+	}
+	t.Run("refused and missing units, none that may have been sent: transient", func(t *testing.T) {
+		x := planned(t, step(delivered, target(units(2), tries(1)), target())).After(claim(1, 0))
+		x.When(outcome(1, s, refusal("58", true), dropped)).Then(failed(facts(1, dispatched, s, ofParts(2)), "refused", "58", true))
+	})
+	t.Run("an answer that was lost comes after all: what it brings is appended, once", func(t *testing.T) {
+		x := claimed(t, target(units(2)), target()).After(outcome(1, s, noAnswer, refusal("58", true)))
+		late := outcome(1, 2*s, took("id-1", 2*s), refusal("58", true))
+		x.When(late).Then(failed(facts(1, undelivered, 2*s, ofParts(2)), "partial", "58", false, accepted(1, "id-1", 2*s))).When(late).ThenNothing()
+	})
+	t.Run("the sent that comes after a receipt was quicker is appended for its ids, once", func(t *testing.T) {
+		x := claimed(t, target()).After(says(1, 1, "delivered", "r", s))
+		late := outcome(1, 2*s, took("id-1", 2*s))
+		x = x.When(late).Then(isSent(facts(1, delivered, 2*s, sentAt(2*s)), accepted(1, "id-1", 2*s)))
+		x.When(late).ThenNothing()
 	})
 	t.Run("of no unit at all: nobody can know", func(t *testing.T) {
 		claimed(t, target()).When(outcome(1, s)).Then(isUnknown(facts(1, dispatched, s), "no_answer"))

@@ -1,5 +1,7 @@
 package notification
 
+import "slices"
+
 // Status of an attempt. It only rises in rank; withdrawn comes only from scheduled.
 type Status string
 
@@ -16,12 +18,18 @@ const (
 	Withdrawn      Status = "withdrawn"
 )
 
-var ranks = map[Status]int{
-	None: 0, Scheduled: 1, Dispatched: 2, OutcomeUnknown: 3, Sent: 4, Undelivered: 5, Delivered: 6, Read: 7, Withdrawn: 8,
-}
+// statuses by rank: the one table of them. SQL's ranks are compared with it by a test.
+var statuses = []Status{None, Scheduled, Dispatched, OutcomeUnknown, Sent, Undelivered, Delivered, Read, Withdrawn}
+
+// Statuses returns every status, by rank.
+func Statuses() []Status { return slices.Clone(statuses) }
 
 // Rank orders statuses: an attempt's status never goes to a lower rank.
-func (s Status) Rank() int { return ranks[s] }
+func (s Status) Rank() int { return max(slices.Index(statuses, s), 0) }
+
+// Unfinished reports whether an attempt of the status may still go on the wire, or is on
+// it: while one is, the notification is not final.
+func (s Status) Unfinished() bool { return s == Scheduled || s == Dispatched }
 
 // Satisfies reports whether a status is at least the wanted one, on the ladder
 // sent < delivered < read.
@@ -36,25 +44,3 @@ func (s Status) Satisfies(wanted Status) bool {
 	}
 	return false
 }
-
-// Lifecycle is the state of a notification, derived from its attempts and
-// from the events that end it.
-type Lifecycle string
-
-// The states of a notification (docs/architecture.md "A notification").
-const (
-	LifecycleRequested      Lifecycle = "requested"
-	LifecycleEnriched       Lifecycle = "enriched"
-	LifecycleScheduled      Lifecycle = "scheduled"
-	LifecycleDispatched     Lifecycle = "dispatched"
-	LifecycleSent           Lifecycle = "sent"
-	LifecycleDelivered      Lifecycle = "delivered"
-	LifecycleRead           Lifecycle = "read"
-	LifecycleUndelivered    Lifecycle = "undelivered"
-	LifecycleOutcomeUnknown Lifecycle = "outcome_unknown"
-	LifecycleRejected       Lifecycle = "rejected"
-	LifecycleSuppressed     Lifecycle = "suppressed"
-	LifecycleExpired        Lifecycle = "expired"
-	LifecycleCancelled      Lifecycle = "cancelled"
-	LifecycleExhausted      Lifecycle = "exhausted"
-)

@@ -4,25 +4,28 @@ CREATE OR REPLACE VIEW notification_parts AS SELECT tenant, notification, person
 
 -- One row a notification, always. state and final are what the domain says
 -- (docs/architecture.md "A notification"): reached is whether a step's wanted status was
--- reached, highest the highest status of an attempt of the current step, or of any once
--- the wanted status was reached.
+-- reached, highest the highest status of an attempt of the current step, or of one that
+-- reached what its step wants; of any if there is none and the wanted status was reached.
+-- The ranks of statuses are the domain's: a test compares.
 CREATE OR REPLACE VIEW notifications AS
 WITH
     arrayExists((attempt, ladder) -> t.wanted[t.steps[attempt]] BETWEEN 1 AND ladder, mapKeys(ladders), mapValues(ladders)) AS reached,
     arrayMax(arrayMap(
-        (attempt, status) -> if((t.steps[attempt] = t.step OR reached) AND status != 8, status, 0),
-        arrayPushBack(mapKeys(statuses), 0), arrayPushBack(mapValues(statuses), 0))) AS highest
+        (attempt, status) -> if((t.steps[attempt] = t.step OR status = {rank_sent} AND t.wanted[t.steps[attempt]] = 1) AND status != {rank_withdrawn}, status, 0),
+        arrayPushBack(mapKeys(statuses), 0), arrayPushBack(mapValues(statuses), 0))) AS of_step,
+    if(of_step > 0 OR NOT reached, of_step,
+        arrayMax(arrayMap(status -> if(status != {rank_withdrawn}, status, 0), arrayPushBack(mapValues(statuses), 0)))) AS highest
 SELECT
     tenant, notification, tupleElement(t.scenario, 2) AS scenario, tupleElement(t.scenario, 3) AS version,
     brand, segment, campaign, reference, priority, person, test, CAST(t.fields, 'Map(String, String)') AS fields,
     multiIf(
-        has(mapValues(statuses), 7), 'read',
-        has(mapValues(statuses), 6), 'delivered',
+        has(mapValues(statuses), {rank_read}), 'read',
+        has(mapValues(statuses), {rank_delivered}), 'delivered',
         rejected, 'rejected', suppressed, 'suppressed', cancelled, 'cancelled', expired, 'expired', exhausted, 'exhausted',
-        highest > 0, transform(highest, [1, 2, 3, 4, 5], ['scheduled', 'dispatched', 'outcome_unknown', 'sent', 'undelivered'], ''),
+        highest > 0, transform(highest, {ranks}, {statuses}, ''),
         step > 0, 'scheduled', enriched, 'enriched', 'requested') AS state,
     (reached OR rejected OR suppressed OR cancelled OR expired OR exhausted)
-        AND NOT hasAny(mapValues(statuses), [1, 2]) AS final,
+        AND NOT hasAny(mapValues(statuses), [{rank_scheduled}, {rank_dispatched}]) AS final,
     reached AS wanted_reached,
     step, planned AS steps, toUInt16(length(statuses)) AS attempts,
     toUInt16(arrayCount(kind -> kind = 2, mapValues(kinds))) AS retries,
