@@ -85,14 +85,14 @@ func countAttempt(codec *event.Codec, sums *sums[readmodels.AccountingCell, read
 	return nil
 }
 
-// raises says whether an event that stands for a status raises an attempt from the one
+// raises returns whether an event that stands for a status raises an attempt from the one
 // it had; withdrawn is reached only from scheduled.
 func raises(from, to notification.Status) bool {
 	return to.Rank() > from.Rank() && (to != notification.Withdrawn || from == notification.Scheduled)
 }
 
 // sentBefore is when the attempt was sent, as far as was known before the event: an
-// attempt is sent once, and the event that says so holds the time.
+// attempt is sent once, and that event holds the time.
 func sentBefore(a notification.AttemptEvent) time.Time {
 	if _, is := a.(notification.NotificationSent); is {
 		return time.Time{}
@@ -110,7 +110,7 @@ func sentAt(a notification.AttemptEvent) time.Time {
 }
 
 // accountable is what an attempt of that status counts.
-func accountable(part *readmodels.EDRPart, s notification.Status, sent time.Time) readmodels.AccountingSums {
+func accountable(part *readmodels.PartialEDR, s notification.Status, sent time.Time) readmodels.AccountingSums {
 	sums := readmodels.AccountingSums{Messages: 1, Units: int64(part.Units)}
 	if billable(s, known(sent) != nil, part.Test) {
 		sums.Billable, sums.BillableUnits = 1, int64(part.Units)

@@ -102,7 +102,7 @@ func AuditRows(codec *event.Codec, operations Operations, e LedgerEvent) ([]read
 	return rows, nil
 }
 
-// keyOf answers the API key that an event of a tenant is about.
+// keyOf returns the API key that an event of a tenant is about.
 func keyOf(codec *event.Codec, r event.Recorded) (string, error) {
 	decoded, err := codec.Decode(context.Background(), nil, "", r)
 	if err != nil {

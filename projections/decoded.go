@@ -21,7 +21,7 @@ type DecodedCache struct {
 	eventErr  error
 
 	partOnce sync.Once
-	part     *readmodels.EDRPart
+	part     *readmodels.PartialEDR
 	partErr  error
 }
 
@@ -48,7 +48,7 @@ func (e LedgerEvent) notification(codec *event.Codec) (occurring, string, error)
 
 // attempt is notification with the partial row of the event's attempt; nil if it is of
 // none. The result must not be changed.
-func (e LedgerEvent) attempt(codec *event.Codec) (notification.AttemptEvent, *readmodels.EDRPart, error) {
+func (e LedgerEvent) attempt(codec *event.Codec) (notification.AttemptEvent, *readmodels.PartialEDR, error) {
 	if edrIgnores[e.Type] {
 		return nil, nil, nil
 	}

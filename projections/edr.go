@@ -22,8 +22,8 @@ func EDR(codec *event.Codec) Projection {
 	}}
 }
 
-// edrIgnores are the large events of a notification that say nothing of an attempt;
-// decoding them would only cost. Others are told apart by their decoded type.
+// edrIgnores are the large events of a notification that are not of an attempt: they are
+// not decoded, to save time. Others are distinguished by their decoded type.
 var edrIgnores = map[string]bool{"NotificationRequested": true, "NotificationEnriched": true}
 
 // attemptEvent decodes an event of an attempt, as notificationEvent does; nil if it is
@@ -40,7 +40,7 @@ func attemptEvent(codec *event.Codec, r event.Recorded) (notification.AttemptEve
 	return a, tenant, nil
 }
 
-func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (*readmodels.EDRPart, error) {
+func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (*readmodels.PartialEDR, error) {
 	f := a.AttemptFacts()
 	day, err := time.Parse(time.DateOnly, f.Day)
 	if err != nil || !day.Equal(storable(day)) {
@@ -54,7 +54,7 @@ func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (*readmo
 	if f.Attempt == 0 {
 		return nil, corrupt(e.Recorded, "it names no attempt")
 	}
-	part := &readmodels.EDRPart{
+	part := &readmodels.PartialEDR{
 		Tenant: tenant, Day: day, Notification: strings.TrimPrefix(e.Stream, notification.StreamPrefix),
 		Attempt: uint16(f.Attempt), Step: uint16(f.Step), Target: uint16(f.Target),
 		Channel: f.Channel, Route: f.Route, Sender: f.Sender, Scenario: f.Scenario, Version: f.Version,
@@ -72,7 +72,7 @@ func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (*readmo
 	switch a := a.(type) {
 	case notification.NotificationScheduled:
 		part.Kind, part.Follows = string(a.Kind), uint16(a.Of)
-		if t.DueAt == nil { // stored before the facts told it
+		if t.DueAt == nil { // the facts have no due time
 			t.DueAt = known(a.Due)
 		}
 	case notification.NotificationDispatched:
@@ -94,12 +94,12 @@ func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (*readmo
 	case notification.NotificationGivenUp:
 		t.GivenUpAt = at
 	case notification.NotificationRetried, notification.NotificationReceiptKept:
-		// They tell the attempt's facts only.
+		// They have the attempt's facts only.
 	}
 	return part, nil
 }
 
-// codeOf is the reason beside a status: the provider's code, or one of ours.
+// codeOf returns the reason for a status: the provider's code, or one of ours.
 func codeOf(a notification.AttemptEvent) string {
 	switch a := a.(type) {
 	case notification.NotificationUndelivered:
@@ -119,7 +119,7 @@ func codeOf(a notification.AttemptEvent) string {
 	return ""
 }
 
-// occurred is when it happened out there, as far as it was told.
+// occurred returns when it happened outside, as far as that was reported.
 func occurred(a notification.AttemptEvent) time.Time {
 	if o, ok := a.(occurring); ok {
 		return o.OccurredAt()

@@ -142,7 +142,7 @@ func (f *EDRFold) Rows() []readmodels.EDR {
 	return rows
 }
 
-// finished answers a row with what the view makes of its columns.
+// finished returns a row with the columns that the view computes.
 func finished(r readmodels.EDR) readmodels.EDR {
 	r.QueueMs = between(r.DueAt, r.DispatchedAt)
 	r.SubmitMs = between(r.DispatchedAt, r.SentAt)

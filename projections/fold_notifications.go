@@ -59,7 +59,7 @@ func (f *NotificationFold) Add(e LedgerEvent) error {
 		n.attempt(before, a)
 		return nil
 	}
-	n.whole(decoded)
+	n.other(decoded)
 	return nil
 }
 
@@ -101,7 +101,7 @@ func (n *foldedNotification) attempt(before notification.State, a notification.A
 	n.rank, n.row.Channel = best.Status.Rank(), best.Channel
 }
 
-func (n *foldedNotification) whole(e occurring) {
+func (n *foldedNotification) other(e occurring) {
 	at := e.OccurredAt()
 	switch e := e.(type) {
 	case notification.NotificationReplied:
@@ -116,7 +116,7 @@ func (n *foldedNotification) whole(e occurring) {
 		n.row.Code = e.Code
 	case notification.NotificationEnriched:
 		first(&n.row.EnrichedAt, e.At)
-	default: //nolint:gochecksumtype // the rest says no more than its state
+	default: //nolint:gochecksumtype // the others change the state only
 	}
 	if at := storable(at); at.After(n.row.LastEventAt) {
 		n.row.LastEventAt = at
@@ -152,7 +152,7 @@ func (f *NotificationFold) Rows() []readmodels.Notification {
 	return rows
 }
 
-// finished is the row, with what the state says.
+// finished returns the row, with what is taken from the state.
 func (n *foldedNotification) finished() readmodels.Notification {
 	r, s := n.row, &n.state
 	r.Scenario, r.Version = s.Scenario, s.Version

@@ -20,11 +20,11 @@ func Notifications(codec *event.Codec) Projection {
 type notificationKey struct{ tenant, notification string }
 
 func notificationRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, int, error) {
-	parts := newSums[notificationKey, readmodels.NotificationPart]()
+	parts := newSums[notificationKey, readmodels.PartialNotification]()
 	var broken error
 	n := 0
 	for _, e := range events {
-		var part *readmodels.NotificationPart
+		var part *readmodels.PartialNotification
 		if part, broken = notificationPart(codec, e); broken != nil {
 			break
 		}
@@ -42,13 +42,13 @@ func notificationRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Ro
 	return rows, n, broken
 }
 
-// notificationPart is what one event says of its notification; nil if it is none's.
-func notificationPart(codec *event.Codec, e LedgerEvent) (*readmodels.NotificationPart, error) {
+// notificationPart returns the partial row of one event; nil if it is not of a notification.
+func notificationPart(codec *event.Codec, e LedgerEvent) (*readmodels.PartialNotification, error) {
 	decoded, tenant, err := e.notification(codec)
 	if decoded == nil || err != nil {
 		return nil, err
 	}
-	p := &readmodels.NotificationPart{
+	p := &readmodels.PartialNotification{
 		Tenant: tenant, Notification: strings.TrimPrefix(e.Stream, notification.StreamPrefix),
 		LastEventAt: earliest, Changed: e.Seq + 1,
 	}
@@ -65,7 +65,7 @@ func notificationPart(codec *event.Codec, e LedgerEvent) (*readmodels.Notificati
 		ofAttempt(p, a, part)
 		return p, nil
 	}
-	ofWhole(p, decoded)
+	ofNotification(p, decoded)
 	return p, nil
 }
 
@@ -74,7 +74,7 @@ var ladder = map[notification.Status]uint16{notification.Sent: 1, notification.D
 
 var kinds = map[notification.TryKind]uint16{notification.FirstTry: 1, notification.Retry: 2, notification.Resend: 3}
 
-func ofAttempt(p *readmodels.NotificationPart, a notification.AttemptEvent, part *readmodels.EDRPart) {
+func ofAttempt(p *readmodels.PartialNotification, a notification.AttemptEvent, part *readmodels.PartialEDR) {
 	f := a.AttemptFacts()
 	p.Scenario = readmodels.ScenarioAs{From: 2, Scenario: f.Scenario, Version: f.Version}
 	p.LastEventAt = storable(f.At)
@@ -109,10 +109,10 @@ func ofAttempt(p *readmodels.NotificationPart, a notification.AttemptEvent, part
 	}
 }
 
-// ofWhole takes what is said of the notification as a whole.
-func ofWhole(p *readmodels.NotificationPart, e notification.Event) {
-	end := func(said *bool, at time.Time) {
-		*said, p.EndedAt, p.LastEventAt = true, known(at), storable(at)
+// ofNotification takes what an event records of the notification, not of an attempt.
+func ofNotification(p *readmodels.PartialNotification, e notification.Event) {
+	end := func(ended *bool, at time.Time) {
+		*ended, p.EndedAt, p.LastEventAt = true, known(at), storable(at)
 	}
 	switch e := e.(type) {
 	case notification.NotificationRequested:

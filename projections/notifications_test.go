@@ -94,7 +94,7 @@ func mergesTo(t *testing.T, conn driver.Conn, random *rand.Rand, id string, rows
 		t.Fatal(err)
 	}
 	var got []readmodels.Notification
-	err := readmodels.NotificationsIn(t.Context(), conn, readmodels.Part{}, func(n readmodels.Notification) error { got = append(got, n); return nil })
+	err := readmodels.NotificationsIn(t.Context(), conn, readmodels.Shard{}, func(n readmodels.Notification) error { got = append(got, n); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

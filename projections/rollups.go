@@ -56,7 +56,7 @@ func rollupRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, int
 // rollupSums are the sums of a batch. What an event is counted under is the same in all
 // of its counts, and long: it is looked up once an event.
 type rollupSums struct {
-	under  sums[readmodels.RollupCell, struct{}] // cells without what a spot tells
+	under  sums[readmodels.RollupCell, struct{}] // cells without the fields of a spot
 	last   readmodels.RollupCell                 // as in the newest of counts
 	lastAt int
 	counts sums[rollupSpot, int64]
@@ -130,7 +130,7 @@ func startOf(t time.Time, grain string) time.Time {
 	return t.Truncate(grainLength[grain])
 }
 
-// eachCount says in which cells of the finest grains an event counts: minutes of what
+// eachCount calls add for the cells of the finest grains in which an event counts: minutes of what
 // occurred, hours of when it was requested.
 func eachCount(codec *event.Codec, e LedgerEvent, add func(readmodels.RollupCell, int64)) error {
 	decoded, tenant, err := e.notification(codec)
@@ -151,11 +151,11 @@ func eachCount(codec *event.Codec, e LedgerEvent, add func(readmodels.RollupCell
 		c.attempt(a, part)
 		return nil
 	}
-	c.whole(decoded)
+	c.other(decoded)
 	return nil
 }
 
-// counter counts what one event says.
+// counter counts one event.
 type counter struct {
 	cell      readmodels.RollupCell // without grain, basis, start and measure
 	occurred  time.Time
@@ -185,7 +185,7 @@ func (c *counter) latency(measure string, from, to time.Time) {
 	}
 }
 
-func (c *counter) attempt(a notification.AttemptEvent, part *readmodels.EDRPart) {
+func (c *counter) attempt(a notification.AttemptEvent, part *readmodels.PartialEDR) {
 	f := a.AttemptFacts()
 	c.cell.Channel, c.cell.Operator, c.cell.Country = f.Channel, f.Operator, f.Country
 	switch a := a.(type) {
@@ -215,8 +215,8 @@ func (c *counter) attempt(a notification.AttemptEvent, part *readmodels.EDRPart)
 	}
 }
 
-// whole counts an event of the notification as a whole.
-func (c *counter) whole(e notification.Event) {
+// other counts an event that is not of an attempt.
+func (c *counter) other(e notification.Event) {
 	count := func(measure, detail string) {
 		c.event(measure, detail, 0)
 		c.request(measure, 1)
@@ -250,7 +250,7 @@ func (c *counter) whole(e notification.Event) {
 	}
 }
 
-// occurring is an event of a notification: each says when it occurred out there.
+// occurring is an event of a notification: each has the time when it occurred.
 type occurring interface {
 	notification.Event
 	OccurredAt() time.Time

@@ -12,7 +12,7 @@ type sums[C comparable, S any] struct {
 
 func newSums[C comparable, S any]() sums[C, S] { return sums[C, S]{where: map[C]int{}} }
 
-// index answers where a cell's sum is, which is zero if it is new.
+// index returns the index of a cell's sum, which is zero if it is new.
 func (s *sums[C, S]) index(cell C) int {
 	i, ok := s.where[cell]
 	if !ok {
@@ -24,7 +24,7 @@ func (s *sums[C, S]) index(cell C) int {
 	return i
 }
 
-// at answers a cell's sum, to be changed before another cell is looked up.
+// at returns a cell's sum, to be changed before another cell is looked up.
 func (s *sums[C, S]) at(cell C) *S { return &s.sums[s.index(cell)] }
 
 // counted names a batch of events, which is not empty.

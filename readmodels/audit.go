@@ -2,7 +2,7 @@ package readmodels
 
 import "time"
 
-// How audit_log knows of a call: an event that the call appended records it, or it was
+// How audit_log knows of a call: the call appended an event, or it was
 // recorded.
 const (
 	ViaEvent = "event"
@@ -26,7 +26,7 @@ type AuditRow struct {
 	Correlation  string    `ch:"correlation"`
 	Traceparent  string    `ch:"traceparent"`
 	Via          string    `ch:"via"`
-	DurationMs   *uint32   `ch:"duration_ms"` // nil where an event records it
+	DurationMs   *uint32   `ch:"duration_ms"` // nil where the call's own event records it
 }
 
 var auditColumns = columns[AuditRow]{

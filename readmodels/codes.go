@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// errorTexts say what the codes of attempts mean that did not go well: our own, the
+// errorTexts are the meanings of the codes of failed attempts: our own, the
 // states of receipts and the command_status of SMPP 3.4 (5.1.3). What providers write
-// beside a code is never kept: it may quote the message or its destination.
+// with a code is never kept: it may quote the message or its destination.
 var errorTexts = map[string]string{
 	// Ours, of an attempt that failed.
 	"not_sent":            "dropped by its worker before the wire",
@@ -21,9 +21,9 @@ var errorTexts = map[string]string{
 	"invalid_destination": "the destination is not an E.164 number",
 	"text_too_long":       "the text has more parts than the route takes",
 
-	// Ours, of an outcome that nobody can know.
-	"no_answer":  "no answer came from the provider",
-	"wire_limit": "its worker did not say in time what became of it",
+	// Ours, of an outcome that cannot be known.
+	"no_answer":  "the provider did not respond",
+	"wire_limit": "its worker did not record an outcome in time",
 
 	// Ours, of an attempt that was withdrawn.
 	"wanted_reached": "what the step wanted was reached before",

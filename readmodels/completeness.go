@@ -18,7 +18,7 @@ type Completeness struct {
 	CheckedAt  time.Time `ch:"checked_at"`
 }
 
-// SetCompleteness writes it for some projections; the server sets the time (CheckedAt).
+// SetCompleteness writes it for some projections; CheckedAt is the server's time.
 func SetCompleteness(ctx context.Context, conn driver.Conn, rows []Completeness) error {
 	batch, err := conn.PrepareBatch(ctx, "INSERT INTO completeness_checks (projection, complete_until, seq, position)")
 	if err != nil {

@@ -21,15 +21,15 @@ const (
 	asOfTries         = 5                // while a rebuilt table is being shown
 )
 
-// ErrTooManyLines: a query of counts has more lines than it may answer.
-var ErrTooManyLines = errors.New("more lines than one answer holds: group by less, or narrow the period")
+// ErrTooManyLines: a query of counts has more lines than MaxCountLines.
+var ErrTooManyLines = errors.New("more lines than one response holds: group by less, or narrow the period")
 
 // CountQuery asks for sums of one tenant's accounting or rollups.
 type CountQuery struct {
 	Tenant string
 	// From and To bound the day, or the start: From included, To not.
 	From, To time.Time
-	// GroupBy names the dimensions that the answer has; the others are added up. The
+	// GroupBy names the dimensions of the lines; the others are added up. The
 	// time is one of them: day, month or start.
 	GroupBy []string
 	// Where narrows dimensions to one of the values; of test they are true and false.
@@ -76,22 +76,22 @@ func AccountingDimensions() []string { return slices.Clone(accountingCounts.dime
 // RollupDimensions are those of the rollups.
 func RollupDimensions() []string { return slices.Clone(rollupCounts.dimensions) }
 
-// AccountingLine is a line of an answer: dimensions that were not asked for are empty.
+// AccountingLine is a line of the result: dimensions that were not asked for are empty.
 type AccountingLine struct {
 	AccountingCell
 	DayText string `ch:"-" json:"day,omitempty"` // yyyy-mm-dd; yyyy-mm of a month
 	AccountingSums
 }
 
-// RollupLine is a line of an answer: dimensions that were not asked for are empty.
+// RollupLine is a line of the result: dimensions that were not asked for are empty.
 type RollupLine struct {
 	RollupCell
 	N int64 `ch:"n" json:"n"`
 }
 
-// Accounting returns a query's lines, by what it groups by. Of an AsOf, beside must give the
+// Accounting returns sums, by what the query groups by. As of AsOf, rest must return the
 // sums of the events from the first to the cut (projections.Counts does).
-func Accounting(ctx context.Context, conn driver.Conn, q CountQuery, beside BesideFunc[AccountingRow]) ([]AccountingLine, error) {
+func Accounting(ctx context.Context, conn driver.Conn, q CountQuery, rest RestFunc[AccountingRow]) ([]AccountingLine, error) {
 	lines := map[AccountingCell]AccountingSums{}
 	err := accountingCounts.ask(ctx, conn, q, func() { clear(lines) }, func(rows driver.Rows) error {
 		var r AccountingLine
@@ -104,7 +104,7 @@ func Accounting(ctx context.Context, conn driver.Conn, q CountQuery, beside Besi
 		lines[r.AccountingCell] = s
 		return nil
 	}, func(first, position uint64) error {
-		rows, err := beside(ctx, first, position, *q.AsOf)
+		rows, err := rest(ctx, first, position, *q.AsOf)
 		for _, r := range rows {
 			if cell, in := line(q, r.AccountingCell, r.Tenant, r.Day, "Day"); in {
 				s := lines[cell]
@@ -135,8 +135,8 @@ func Accounting(ctx context.Context, conn driver.Conn, q CountQuery, beside Besi
 	return all, nil
 }
 
-// Rollups returns a query's lines, by what it groups by; beside as of Accounting.
-func Rollups(ctx context.Context, conn driver.Conn, q CountQuery, beside BesideFunc[RollupRow]) ([]RollupLine, error) {
+// Rollups returns counts, by what the query groups by; rest as in Accounting.
+func Rollups(ctx context.Context, conn driver.Conn, q CountQuery, rest RestFunc[RollupRow]) ([]RollupLine, error) {
 	lines := map[RollupCell]int64{}
 	err := rollupCounts.ask(ctx, conn, q, func() { clear(lines) }, func(rows driver.Rows) error {
 		var r RollupLine
@@ -147,7 +147,7 @@ func Rollups(ctx context.Context, conn driver.Conn, q CountQuery, beside BesideF
 		lines[r.RollupCell] += r.N
 		return nil
 	}, func(first, position uint64) error {
-		rows, err := beside(ctx, first, position, *q.AsOf)
+		rows, err := rest(ctx, first, position, *q.AsOf)
 		for _, r := range rows {
 			if cell, in := line(q, r.RollupCell, r.Tenant, r.Start, "Start"); in {
 				lines[cell] += r.N
@@ -168,13 +168,13 @@ func Rollups(ctx context.Context, conn driver.Conn, q CountQuery, beside BesideF
 	return all, nil
 }
 
-// BesideFunc makes the sums of the ledger events from seq first, which is at position in
+// RestFunc makes the sums of the ledger events from seq first, which is at position in
 // the store, up to the one before cut.
-type BesideFunc[R Row] func(ctx context.Context, first, position, cut uint64) ([]R, error)
+type RestFunc[R Row] func(ctx context.Context, first, position, cut uint64) ([]R, error)
 
-// ask runs a query. As of a cut it reads whole batches and has the rest made beside, and
+// ask runs a query. As of a cut it reads the complete batches, calls rest for the events after them, and
 // begins anew if another table was shown meanwhile, whose batches are others.
-func (c counts) ask(ctx context.Context, conn driver.Conn, q CountQuery, reset func(), scan func(driver.Rows) error, beside func(first, position uint64) error) error {
+func (c counts) ask(ctx context.Context, conn driver.Conn, q CountQuery, reset func(), scan func(driver.Rows) error, rest func(first, position uint64) error) error {
 	query, args, err := c.statement(q)
 	if err != nil {
 		return err
@@ -193,7 +193,7 @@ func (c counts) ask(ctx context.Context, conn driver.Conn, q CountQuery, reset f
 			return err
 		}
 		if before.some {
-			if err := beside(before.first, before.position); err != nil {
+			if err := rest(before.first, before.position); err != nil {
 				return err
 			}
 		}
@@ -309,7 +309,7 @@ func (c counts) statement(q CountQuery) (string, []any, error) {
 	return statement, args, nil
 }
 
-// line puts a cell made beside into the line of q that it belongs to, or says that it
+// line changes a cell to that of the line of q that it belongs to, or returns that it
 // belongs to none.
 func line[C any](q CountQuery, cell C, tenant string, at time.Time, timeField string) (C, bool) {
 	var none C

@@ -14,7 +14,7 @@ import (
 type FoldEDRs func(ctx context.Context, tenant string, notifications []string, cut uint64) ([]EDR, error)
 
 // EDRsAsOf returns one page as of q.AsOf. What an attempt is filed under never changes, so
-// the table of now has which attempts may be asked for; how each of them was is folded
+// the present table has the attempts that may be asked for; how each of them was is folded
 // from the events before the cut, and then narrowed by what changes. Tables must hold the
 // cut.
 func EDRsAsOf(ctx context.Context, conn driver.Conn, q EDRQuery, fold FoldEDRs) (EDRPage, error) {
@@ -35,7 +35,7 @@ func EDRsAsOf(ctx context.Context, conn driver.Conn, q EDRQuery, fold FoldEDRs) 
 	if now.keyed() {
 		read = now.byKeys
 	}
-	// One more than asked for tells whether another page follows.
+	// One more than asked for shows whether another page follows.
 	var page EDRPage
 	for limit := q.Limit + 1; len(page.Rows) <= q.Limit; {
 		some, err := read(ctx, conn, after, limit)
@@ -77,7 +77,7 @@ func (q EDRQuery) now() (EDRQuery, error) {
 	return q, nil
 }
 
-// asTheyWere answers those of the attempts that were there and fit, in the same order.
+// asTheyWere returns those of the attempts that were there and fit, in the same order.
 func asTheyWere(ctx context.Context, q EDRQuery, now []EDR, fold FoldEDRs) ([]EDR, error) {
 	var ids []string
 	for _, r := range now {

@@ -61,7 +61,7 @@ func (f EDRFilter) check() error {
 	return nil
 }
 
-// keyed says whether the filter names attempts that an index of the partial rows finds.
+// keyed returns whether an index of the partial rows finds the attempts of the filter.
 func (f EDRFilter) keyed() bool {
 	return f.ChangedAfter != nil || f.byColumn()
 }
@@ -94,8 +94,8 @@ func (f EDRFilter) narrow(w *where) {
 	}
 }
 
-// Fits reports whether a row is one that the query asks for, wherever its cursor stands:
-// for rows that come from elsewhere than the view.
+// Fits returns whether the query asks for a row, wherever its cursor is: for rows that do
+// not come from the view.
 func (q EDRQuery) Fits(r EDR) bool {
 	if r.Tenant != q.Tenant ||
 		!q.From.IsZero() && (r.DueAt == nil || r.DueAt.Before(q.From)) ||

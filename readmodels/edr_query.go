@@ -38,7 +38,7 @@ type EDRQuery struct {
 	// zero is open.
 	From, To time.Time
 	EDRFilter
-	// AsOf asks for what only the first so many ledger events record. The tables forget, so
+	// AsOf asks for the attempts as of the first so many ledger events. The tables forget, so
 	// EDRs and EachEDR refuse it: such rows are folded from events (EDRsAsOf).
 	AsOf   *uint64
 	Cursor string // Next of the page before, of the same query
@@ -51,8 +51,7 @@ type EDRPage struct {
 	Next string `json:"next,omitempty"`
 }
 
-// EDRs returns one page. Errors: ErrBadCursor, ErrBadQuery, or that the read
-// models do not answer.
+// EDRs returns one page. Errors: ErrBadCursor, ErrBadQuery, or one of the read models.
 func EDRs(ctx context.Context, conn driver.Conn, q EDRQuery) (EDRPage, error) {
 	after, err := q.prepare()
 	if err != nil {
@@ -63,7 +62,7 @@ func EDRs(ctx context.Context, conn driver.Conn, q EDRQuery) (EDRPage, error) {
 	if q.keyed() {
 		read = q.byKeys
 	}
-	// One more than asked for tells whether another page follows.
+	// One more than asked for shows whether another page follows.
 	rows, err := read(ctx, conn, after, q.Limit+1)
 	if err != nil {
 		return EDRPage{}, err
@@ -120,7 +119,7 @@ func (q EDRQuery) byDays(ctx context.Context, conn driver.Conn, after *edrCursor
 // keysAtOnce bounds the attempts that are named in one statement.
 const keysAtOnce = MaxEDRLimit + 1
 
-// byKeys finds attempts by what an index of the partial rows tells (a person's, a
+// byKeys finds attempts by an index of the partial rows (a person's, a
 // notification's, those changed since), and merges only these.
 func (q EDRQuery) byKeys(ctx context.Context, conn driver.Conn, after *edrCursor, limit int) ([]EDR, error) {
 	var all []EDR
@@ -146,7 +145,7 @@ func (q EDRQuery) byKeys(ctx context.Context, conn driver.Conn, after *edrCursor
 	return all, nil
 }
 
-// keys answers the next attempts that can fit. Each partial row tells the attempt's
+// keys returns the next attempts that can fit. Each partial row has the attempt's
 // key and facts, and what changed since a place has a partial row from after it,
 // merged or not: so no attempt that fits is missed, though some may not fit.
 func (q EDRQuery) keys(ctx context.Context, conn driver.Conn, after *edrCursor, limit int) ([]edrCursor, error) {

@@ -41,8 +41,8 @@ var start = time.Date(2026, 11, 23, 10, 0, 0, 123456000, time.UTC)
 
 func at(d time.Duration) *time.Time { t := start.Add(d); return &t }
 
-func part(notification string, attempt uint16, rank int8, seq uint64, status string) readmodels.EDRPart {
-	return readmodels.EDRPart{
+func part(notification string, attempt uint16, rank int8, seq uint64, status string) readmodels.PartialEDR {
+	return readmodels.PartialEDR{
 		Tenant: "t1", Day: start.Truncate(24 * time.Hour), Notification: notification, Attempt: attempt,
 		Channel: "sms", Scenario: "payment",
 		Outcome: readmodels.Outcome{Rank: rank, Seq: seq, Status: status},
@@ -102,7 +102,7 @@ func anAttempt(tenant, id string) ([]readmodels.Row, readmodels.EDR) {
 	failed.Outcome.Code, again.Outcome.Code = "first", "second"
 	failed.Times.UndeliveredAt, again.Times.UndeliveredAt = at(9*time.Second), at(8*time.Second)
 	var rows []readmodels.Row
-	for _, p := range []readmodels.EDRPart{scheduled, dispatched, sent, lost, failed, again, kept} {
+	for _, p := range []readmodels.PartialEDR{scheduled, dispatched, sent, lost, failed, again, kept} {
 		p.Tenant = tenant
 		rows = append(rows, p)
 	}
@@ -168,7 +168,7 @@ func world(t *testing.T, conn driver.Conn) map[string][]readmodels.EDR {
 	for i := range 3000 {
 		due := start.AddDate(0, 0, -int(700*random.Float64()*random.Float64()*random.Float64())).
 			Add(time.Duration(random.IntN(int(10 * time.Hour)))).Truncate(time.Microsecond)
-		p := readmodels.EDRPart{
+		p := readmodels.PartialEDR{
 			Tenant: "t1", Day: due.Truncate(24 * time.Hour), Notification: fmt.Sprintf("%08x", random.IntN(1200)),
 			Attempt: uint16(i), Channel: []string{"sms", "email"}[random.IntN(2)], Scenario: []string{"payment", odd}[random.IntN(2)],
 			Person: []string{"p1", "p2", odd}[random.IntN(3)], Test: random.IntN(2) == 0, Changed: uint64(i) + 1,

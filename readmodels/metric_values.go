@@ -26,7 +26,7 @@ func Catalogue() []MetricValue {
 
 // MetricSums is what the values of metrics are made from: lines that name a measure, and
 // a bucket where there is one, by each basis. Days is nil if the period is not one of complete
-// days. Narrowed: lines are only those of a channel, an operator or a country,
+// days. Narrowed: the lines are only those of a channel, an operator or a country,
 // which notifications do not have.
 type MetricSums struct {
 	Event, Request []RollupLine
@@ -46,7 +46,7 @@ func (m Metric) ofNotifications() bool {
 	return false
 }
 
-// Values returns the complete catalogue. Each value is that of the metric's SQL.
+// Values returns the values of the complete catalogue. Each is that of the metric's SQL.
 func (s MetricSums) Values() []MetricValue {
 	byBasis := map[string]map[string]int64{ByEvent: measures(s.Event), ByRequest: measures(s.Request)}
 	if d := s.Days; d != nil {

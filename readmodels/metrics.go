@@ -39,7 +39,7 @@ var Metrics = []Metric{
 	counted("sent", "Accepted by a provider.", "sent", attempts),
 	counted("delivered", "Said to be delivered.", "delivered", attempts),
 	counted("read", "Said to be read.", "read", attempts),
-	counted("undelivered", "Refused, or said to have failed.", "undelivered", attempts),
+	counted("undelivered", "Refused, or reported as failed.", "undelivered", attempts),
 	counted("replied", "Answered by the person.", "replied", notifications),
 	counted("paid", "Paid by the person.", "paid", notifications),
 
@@ -55,7 +55,7 @@ var Metrics = []Metric{
 	cohort("exhaustion_rate", "How many notifications had no step left.", "exhausted", "requested"),
 
 	occurred("delivery_rate_of_outcomes", "Of the outcomes that came in, how many were deliveries: an alarm's number, as it does not wait for those still to come.", "delivered", "delivered + undelivered"),
-	occurred("unknown_rate", "How often a provider did not answer in time.", "outcome_unknown", "dispatched"),
+	occurred("unknown_rate", "How often a provider did not respond in time.", "outcome_unknown", "dispatched"),
 	occurred("retry_rate", "How often an attempt was repeated.", "retried", "dispatched"),
 
 	quantile("queue_p95", "From when an attempt was due until it was given to a provider, 95 % within.", "queue", 0.95),

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// NotificationPart is a partial row of a notification: what some of its events say of
-// it. Partial rows merge in any order and any number of times: see
+// PartialNotification is a partial row of a notification, made of some of its events.
+// Partial rows merge in any order and any number of times: see
 // schema/notifications_v1.sql.
-type NotificationPart struct {
+type PartialNotification struct {
 	Tenant       string
 	Notification string
 	Scenario     ScenarioAs
@@ -57,8 +57,8 @@ type CodeAt struct {
 	Code    string
 }
 
-// Merge adds what another partial row of the same notification holds.
-func (p *NotificationPart) Merge(o NotificationPart) {
+// Merge adds another partial row of the same notification.
+func (p *PartialNotification) Merge(o PartialNotification) {
 	if c := cmp.Or(cmp.Compare(o.Scenario.From, p.Scenario.From), cmp.Compare(o.Scenario.Scenario, p.Scenario.Scenario), cmp.Compare(o.Scenario.Version, p.Scenario.Version)); c > 0 {
 		p.Scenario = o.Scenario
 	}
@@ -116,56 +116,56 @@ func union[T cmp.Ordered](a, b []T) []T {
 	return slices.Compact(all)
 }
 
-var notificationColumns = columns[NotificationPart]{
-	of("tenant", func(p *NotificationPart) string { return p.Tenant }),
-	of("notification", func(p *NotificationPart) string { return p.Notification }),
-	sent("scenario", "Tuple(UInt8, String, String)", func(p *NotificationPart) []any {
+var notificationColumns = columns[PartialNotification]{
+	of("tenant", func(p *PartialNotification) string { return p.Tenant }),
+	of("notification", func(p *PartialNotification) string { return p.Notification }),
+	sent("scenario", "Tuple(UInt8, String, String)", func(p *PartialNotification) []any {
 		return []any{p.Scenario.From, p.Scenario.Scenario, p.Scenario.Version}
 	}),
-	of("brand", func(p *NotificationPart) string { return p.Brand }),
-	of("segment", func(p *NotificationPart) string { return p.Segment }),
-	of("campaign", func(p *NotificationPart) string { return p.Campaign }),
-	of("reference", func(p *NotificationPart) string { return p.Reference }),
-	of("priority", func(p *NotificationPart) string { return p.Priority }),
-	of("person", func(p *NotificationPart) string { return p.Person }),
-	of("test", func(p *NotificationPart) bool { return p.Test }),
-	sent("fields", "Array(Tuple(String, String))", (*NotificationPart).fields),
-	of("requested_at", func(p *NotificationPart) *time.Time { return p.RequestedAt }),
-	of("send_at", func(p *NotificationPart) *time.Time { return p.SendAt }),
-	of("expires_at", func(p *NotificationPart) *time.Time { return p.ExpiresAt }),
-	of("enriched_at", func(p *NotificationPart) *time.Time { return p.EnrichedAt }),
-	of("first_sent_at", func(p *NotificationPart) *time.Time { return p.FirstSentAt }),
-	of("first_delivered_at", func(p *NotificationPart) *time.Time { return p.FirstDeliveredAt }),
-	of("first_read_at", func(p *NotificationPart) *time.Time { return p.FirstReadAt }),
-	of("ended_at", func(p *NotificationPart) *time.Time { return p.EndedAt }),
-	of("last_event_at", func(p *NotificationPart) time.Time { return p.LastEventAt }),
-	of("planned", func(p *NotificationPart) uint16 { return p.Planned }),
-	of("step", func(p *NotificationPart) uint16 { return p.Step }),
-	of("enriched", func(p *NotificationPart) bool { return p.Enriched }),
-	of("rejected", func(p *NotificationPart) bool { return p.Rejected }),
-	of("suppressed", func(p *NotificationPart) bool { return p.Suppressed }),
-	of("cancelled", func(p *NotificationPart) bool { return p.Cancelled }),
-	of("expired", func(p *NotificationPart) bool { return p.Expired }),
-	of("exhausted", func(p *NotificationPart) bool { return p.Exhausted }),
-	of("statuses", func(p *NotificationPart) map[uint16]uint16 { return p.Statuses }),
-	of("ladders", func(p *NotificationPart) map[uint16]uint16 { return p.Ladders }),
-	of("steps", func(p *NotificationPart) map[uint16]uint16 { return p.Steps }),
-	of("kinds", func(p *NotificationPart) map[uint16]uint16 { return p.Kinds }),
-	of("wanted", func(p *NotificationPart) map[uint16]uint16 { return p.Wanted }),
-	of("failed_over", func(p *NotificationPart) []uint16 { return p.FailedOver }),
-	of("replies", func(p *NotificationPart) []string { return p.Replies }),
-	of("payments", func(p *NotificationPart) []string { return p.Payments }),
-	sent("channel", "Tuple(UInt16, UInt16, String)", func(p *NotificationPart) []any {
+	of("brand", func(p *PartialNotification) string { return p.Brand }),
+	of("segment", func(p *PartialNotification) string { return p.Segment }),
+	of("campaign", func(p *PartialNotification) string { return p.Campaign }),
+	of("reference", func(p *PartialNotification) string { return p.Reference }),
+	of("priority", func(p *PartialNotification) string { return p.Priority }),
+	of("person", func(p *PartialNotification) string { return p.Person }),
+	of("test", func(p *PartialNotification) bool { return p.Test }),
+	sent("fields", "Array(Tuple(String, String))", (*PartialNotification).fields),
+	of("requested_at", func(p *PartialNotification) *time.Time { return p.RequestedAt }),
+	of("send_at", func(p *PartialNotification) *time.Time { return p.SendAt }),
+	of("expires_at", func(p *PartialNotification) *time.Time { return p.ExpiresAt }),
+	of("enriched_at", func(p *PartialNotification) *time.Time { return p.EnrichedAt }),
+	of("first_sent_at", func(p *PartialNotification) *time.Time { return p.FirstSentAt }),
+	of("first_delivered_at", func(p *PartialNotification) *time.Time { return p.FirstDeliveredAt }),
+	of("first_read_at", func(p *PartialNotification) *time.Time { return p.FirstReadAt }),
+	of("ended_at", func(p *PartialNotification) *time.Time { return p.EndedAt }),
+	of("last_event_at", func(p *PartialNotification) time.Time { return p.LastEventAt }),
+	of("planned", func(p *PartialNotification) uint16 { return p.Planned }),
+	of("step", func(p *PartialNotification) uint16 { return p.Step }),
+	of("enriched", func(p *PartialNotification) bool { return p.Enriched }),
+	of("rejected", func(p *PartialNotification) bool { return p.Rejected }),
+	of("suppressed", func(p *PartialNotification) bool { return p.Suppressed }),
+	of("cancelled", func(p *PartialNotification) bool { return p.Cancelled }),
+	of("expired", func(p *PartialNotification) bool { return p.Expired }),
+	of("exhausted", func(p *PartialNotification) bool { return p.Exhausted }),
+	of("statuses", func(p *PartialNotification) map[uint16]uint16 { return p.Statuses }),
+	of("ladders", func(p *PartialNotification) map[uint16]uint16 { return p.Ladders }),
+	of("steps", func(p *PartialNotification) map[uint16]uint16 { return p.Steps }),
+	of("kinds", func(p *PartialNotification) map[uint16]uint16 { return p.Kinds }),
+	of("wanted", func(p *PartialNotification) map[uint16]uint16 { return p.Wanted }),
+	of("failed_over", func(p *PartialNotification) []uint16 { return p.FailedOver }),
+	of("replies", func(p *PartialNotification) []string { return p.Replies }),
+	of("payments", func(p *PartialNotification) []string { return p.Payments }),
+	sent("channel", "Tuple(UInt16, UInt16, String)", func(p *PartialNotification) []any {
 		return []any{p.Channel.Ladder, p.Channel.Attempt, p.Channel.Channel}
 	}),
-	sent("code", "Tuple(UInt64, String)", func(p *NotificationPart) []any {
+	sent("code", "Tuple(UInt64, String)", func(p *PartialNotification) []any {
 		return []any{p.Code.Changed, p.Code.Code}
 	}),
-	of("changed", func(p *NotificationPart) uint64 { return p.Changed }),
+	of("changed", func(p *PartialNotification) uint64 { return p.Changed }),
 }
 
 // fields are the custom fields in the order of their names.
-func (p *NotificationPart) fields() [][]any {
+func (p *PartialNotification) fields() [][]any {
 	fields := make([][]any, 0, len(p.Fields))
 	for _, name := range slices.Sorted(maps.Keys(p.Fields)) {
 		fields = append(fields, []any{name, p.Fields[name]})
@@ -173,7 +173,7 @@ func (p *NotificationPart) fields() [][]any {
 	return fields
 }
 
-func (NotificationPart) columns(rows []Row) []any { return notificationColumns.of(rows) }
+func (PartialNotification) columns(rows []Row) []any { return notificationColumns.of(rows) }
 
 // Notification is a row of the view notifications.
 type Notification struct {

@@ -34,7 +34,7 @@ func NotificationsOf(ctx context.Context, conn driver.Conn, tenant string, ids [
 }
 
 // Unattempted are a person's notifications of which nothing was ever scheduled, rejected
-// and suppressed ones, newest first: no attempt records them. From is included and to
+// and suppressed ones, newest first: they have no attempt. From is included and to
 // not; zero is open. At most MaxEDRLimit.
 func Unattempted(ctx context.Context, conn driver.Conn, tenant, person string, from, to time.Time) ([]Notification, error) {
 	w := ofPerson(tenant, person)

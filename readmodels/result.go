@@ -101,7 +101,7 @@ func ValuesOf[T any](some []any, row T) []any {
 	return some
 }
 
-// plain is a value as its kind says.
+// plain is a value by its kind.
 func plain(kind Kind, v reflect.Value) any {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {

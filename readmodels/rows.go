@@ -43,9 +43,9 @@ var eventColumns = columns[EventRow]{
 
 func (EventRow) columns(rows []Row) []any { return eventColumns.of(rows) }
 
-// EDRPart is a partial row of an attempt: what one event records of it. Partial rows merge in any
+// PartialEDR is a partial row of an attempt, made of one event. Partial rows merge in any
 // order and any number of times: see schema/edr_v3.sql.
-type EDRPart struct {
+type PartialEDR struct {
 	Tenant       string
 	Day          time.Time
 	Notification string
@@ -88,7 +88,7 @@ type Times struct {
 	GivenUpAt     *time.Time `ch:"given_up_at" json:"given_up_at,omitempty"`
 }
 
-// Outcome is a status that an event records of an attempt. Of several the one of the
+// Outcome is the status of an attempt in an event. Of several the one of the
 // highest rank holds, and among those the one with the smallest seq.
 type Outcome struct {
 	Rank   int8
@@ -97,44 +97,44 @@ type Outcome struct {
 	Code   string
 }
 
-var edrPartColumns = columns[EDRPart]{
-	of("tenant", func(r *EDRPart) string { return r.Tenant }),
-	sent("day", "Date", func(r *EDRPart) time.Time { return r.Day }),
-	of("notification", func(r *EDRPart) string { return r.Notification }),
-	of("attempt", func(r *EDRPart) uint16 { return r.Attempt }),
-	of("step", func(r *EDRPart) uint16 { return r.Step }),
-	of("target", func(r *EDRPart) uint16 { return r.Target }),
-	of("kind", func(r *EDRPart) string { return r.Kind }),
-	of("follows", func(r *EDRPart) uint16 { return r.Follows }),
-	of("channel", func(r *EDRPart) string { return r.Channel }),
-	of("route", func(r *EDRPart) string { return r.Route }),
-	of("sender", func(r *EDRPart) string { return r.Sender }),
-	of("scenario", func(r *EDRPart) string { return r.Scenario }),
-	of("version", func(r *EDRPart) string { return r.Version }),
-	of("brand", func(r *EDRPart) string { return r.Brand }),
-	of("segment", func(r *EDRPart) string { return r.Segment }),
-	of("campaign", func(r *EDRPart) string { return r.Campaign }),
-	of("priority", func(r *EDRPart) string { return r.Priority }),
-	of("country", func(r *EDRPart) string { return r.Country }),
-	of("operator", func(r *EDRPart) string { return r.Operator }),
-	of("person", func(r *EDRPart) string { return r.Person }),
-	of("units", func(r *EDRPart) uint16 { return r.Units }),
-	of("test", func(r *EDRPart) bool { return r.Test }),
-	of("requested_at", func(r *EDRPart) *time.Time { return r.Times.RequestedAt }),
-	of("scheduled_at", func(r *EDRPart) *time.Time { return r.Times.ScheduledAt }),
-	of("due_at", func(r *EDRPart) *time.Time { return r.Times.DueAt }),
-	of("dispatched_at", func(r *EDRPart) *time.Time { return r.Times.DispatchedAt }),
-	of("unknown_at", func(r *EDRPart) *time.Time { return r.Times.UnknownAt }),
-	of("sent_at", func(r *EDRPart) *time.Time { return r.Times.SentAt }),
-	of("undelivered_at", func(r *EDRPart) *time.Time { return r.Times.UndeliveredAt }),
-	of("delivered_at", func(r *EDRPart) *time.Time { return r.Times.DeliveredAt }),
-	of("read_at", func(r *EDRPart) *time.Time { return r.Times.ReadAt }),
-	of("withdrawn_at", func(r *EDRPart) *time.Time { return r.Times.WithdrawnAt }),
-	of("given_up_at", func(r *EDRPart) *time.Time { return r.Times.GivenUpAt }),
-	sent("outcome", "Tuple(Int8, Int64, String, String)", func(r *EDRPart) []any {
+var edrPartColumns = columns[PartialEDR]{
+	of("tenant", func(r *PartialEDR) string { return r.Tenant }),
+	sent("day", "Date", func(r *PartialEDR) time.Time { return r.Day }),
+	of("notification", func(r *PartialEDR) string { return r.Notification }),
+	of("attempt", func(r *PartialEDR) uint16 { return r.Attempt }),
+	of("step", func(r *PartialEDR) uint16 { return r.Step }),
+	of("target", func(r *PartialEDR) uint16 { return r.Target }),
+	of("kind", func(r *PartialEDR) string { return r.Kind }),
+	of("follows", func(r *PartialEDR) uint16 { return r.Follows }),
+	of("channel", func(r *PartialEDR) string { return r.Channel }),
+	of("route", func(r *PartialEDR) string { return r.Route }),
+	of("sender", func(r *PartialEDR) string { return r.Sender }),
+	of("scenario", func(r *PartialEDR) string { return r.Scenario }),
+	of("version", func(r *PartialEDR) string { return r.Version }),
+	of("brand", func(r *PartialEDR) string { return r.Brand }),
+	of("segment", func(r *PartialEDR) string { return r.Segment }),
+	of("campaign", func(r *PartialEDR) string { return r.Campaign }),
+	of("priority", func(r *PartialEDR) string { return r.Priority }),
+	of("country", func(r *PartialEDR) string { return r.Country }),
+	of("operator", func(r *PartialEDR) string { return r.Operator }),
+	of("person", func(r *PartialEDR) string { return r.Person }),
+	of("units", func(r *PartialEDR) uint16 { return r.Units }),
+	of("test", func(r *PartialEDR) bool { return r.Test }),
+	of("requested_at", func(r *PartialEDR) *time.Time { return r.Times.RequestedAt }),
+	of("scheduled_at", func(r *PartialEDR) *time.Time { return r.Times.ScheduledAt }),
+	of("due_at", func(r *PartialEDR) *time.Time { return r.Times.DueAt }),
+	of("dispatched_at", func(r *PartialEDR) *time.Time { return r.Times.DispatchedAt }),
+	of("unknown_at", func(r *PartialEDR) *time.Time { return r.Times.UnknownAt }),
+	of("sent_at", func(r *PartialEDR) *time.Time { return r.Times.SentAt }),
+	of("undelivered_at", func(r *PartialEDR) *time.Time { return r.Times.UndeliveredAt }),
+	of("delivered_at", func(r *PartialEDR) *time.Time { return r.Times.DeliveredAt }),
+	of("read_at", func(r *PartialEDR) *time.Time { return r.Times.ReadAt }),
+	of("withdrawn_at", func(r *PartialEDR) *time.Time { return r.Times.WithdrawnAt }),
+	of("given_up_at", func(r *PartialEDR) *time.Time { return r.Times.GivenUpAt }),
+	sent("outcome", "Tuple(Int8, Int64, String, String)", func(r *PartialEDR) []any {
 		return []any{r.Outcome.Rank, -int64(r.Outcome.Seq), r.Outcome.Status, r.Outcome.Code}
 	}),
-	of("changed", func(r *EDRPart) uint64 { return r.Changed }),
+	of("changed", func(r *PartialEDR) uint64 { return r.Changed }),
 }
 
-func (EDRPart) columns(rows []Row) []any { return edrPartColumns.of(rows) }
+func (PartialEDR) columns(rows []Row) []any { return edrPartColumns.of(rows) }

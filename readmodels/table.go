@@ -27,7 +27,7 @@ type Table struct {
 }
 
 // The tables of the projections. A changed schema or meaning is a new version: its
-// files are new files, and the projection is rebuilt next to the old table.
+// files are new files, and the projection is rebuilt in a new table.
 var (
 	EventsTable        = Table{Projection: "events", Version: 2, columns: eventColumns.types()}
 	EDRTable           = Table{Projection: "edr", Version: 3, columns: edrPartColumns.types()}
@@ -122,7 +122,7 @@ func (t Table) run(ctx context.Context, conn driver.Conn, suffix, name, doing st
 	return nil
 }
 
-// Exists reports whether the connection's database has the table.
+// Exists returns whether the connection's database has the table.
 func Exists(ctx context.Context, conn driver.Conn, name string) (bool, error) {
 	var n uint64
 	const query = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"
@@ -177,8 +177,8 @@ func RunningQueries(ctx context.Context, conn driver.Conn) ([]string, error) {
 // unknownTable is ClickHouse's code of a table that is not there.
 const unknownTable = 60
 
-// IsDropped reports whether a statement failed because a table is not there: who reads one by
-// its own name, and not by its view, may meet that when a rebuild ends.
+// IsDropped returns whether a statement failed because a table is not there. A query that
+// reads a table by its own name, not by its view, may fail so when a rebuild ends.
 func IsDropped(err error) bool {
 	var e *clickhouse.Exception
 	return errors.As(err, &e) && e.Code == unknownTable
@@ -248,7 +248,7 @@ func (t Table) Prepare(ctx context.Context, conn driver.Conn, name string) (driv
 // Conn is a connection opened on the read models' database.
 type Conn = driver.Conn
 
-// Row is a row of one of the tables: EventRow, EDRPart, AccountingRow, RollupRow, AuditRow.
+// Row is a row of one of the tables: EventRow, PartialEDR, AccountingRow, RollupRow, AuditRow.
 type Row interface{ columns(rows []Row) []any }
 
 func named(name string, value any) driver.NamedValue { return clickhouse.Named(name, value) }

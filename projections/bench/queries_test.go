@@ -121,7 +121,7 @@ func (m *large) copy(copies, atOnce int) {
 	edr, accounting, rollups := m.tables["edr"], m.tables["accounting"], m.tables["rollups"]
 	from := map[string]string{edr: edr + " FINAL"}
 	for _, table := range []string{accounting, rollups} { // one of the runs that summed the span up
-		from[table+"_spans"] = table + "_spans WHERE run = (SELECT min(run) FROM " + table + "_whole)"
+		from[table+"_spans"] = table + "_spans WHERE run = (SELECT min(run) FROM " + table + "_complete)"
 	}
 	origin := map[string]string{}
 	for table, rows := range from {
@@ -141,7 +141,7 @@ func (m *large) copy(copies, atOnce int) {
 		m.exec("INSERT INTO " + edr + m.list(edr) + " SELECT " + m.moved(edr) + " FROM " + origin[edr] + each)
 		for _, table := range []string{accounting, rollups} {
 			m.exec("INSERT INTO " + table + "_spans" + m.list(table+"_spans") + " SELECT " + m.moved(table+"_spans") + " FROM " + origin[table+"_spans"] + each)
-			m.exec(fmt.Sprintf("INSERT INTO %s_whole SELECT number, number FROM numbers(%d, %d)", table, first, last-first+1))
+			m.exec(fmt.Sprintf("INSERT INTO %s_complete SELECT number, number FROM numbers(%d, %d)", table, first, last-first+1))
 		}
 		tell(uint64(last), uint64(copies))
 	}

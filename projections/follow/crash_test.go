@@ -251,10 +251,10 @@ func mergedCalls(rows []readmodels.Row) []readmodels.AuditRow {
 	return all
 }
 
-func mergedNotifications(rows []readmodels.Row) map[string]readmodels.NotificationPart {
-	merged := map[string]readmodels.NotificationPart{}
+func mergedNotifications(rows []readmodels.Row) map[string]readmodels.PartialNotification {
+	merged := map[string]readmodels.PartialNotification{}
 	for _, r := range rows {
-		part := r.(readmodels.NotificationPart)
+		part := r.(readmodels.PartialNotification)
 		m := merged[part.Tenant+"\n"+part.Notification]
 		m.Tenant, m.Notification = part.Tenant, part.Notification
 		m.Merge(part)
@@ -278,7 +278,7 @@ func mergedParts(rows []readmodels.Row) []readmodels.EDR {
 	merged := map[string]*readmodels.EDR{}
 	outcomes := map[string]readmodels.Outcome{}
 	for _, r := range rows {
-		p := r.(readmodels.EDRPart)
+		p := r.(readmodels.PartialEDR)
 		key := fmt.Sprintf("%s\n%s\n%s\n%05d", p.Tenant, p.Day.Format(time.DateOnly), p.Notification, p.Attempt)
 		m := merged[key]
 		if m == nil {

@@ -88,7 +88,7 @@ func TestSpansOnTheEngine(t *testing.T) {
 	i.Start(conn)
 	i.Settled()
 	var whole uint64
-	err := conn.QueryRow(t.Context(), "SELECT max(span) FROM "+i.Table("accounting")+"_whole").Scan(&whole)
+	err := conn.QueryRow(t.Context(), "SELECT max(span) FROM "+i.Table("accounting")+"_complete").Scan(&whole)
 	if n := i.P.States()[0].Events; err != nil || whole != n/64-1 {
 		t.Errorf("the last whole span of %d events is %d, %v", n, whole, err)
 	}

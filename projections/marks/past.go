@@ -15,8 +15,8 @@ import (
 )
 
 // Past returns what was known before a cut, from the table events: merged tables forget.
-// The tables must hold the cut. Its results are the same for ever, since no event before a
-// cut is ever added, and the order of all events is that of the store.
+// The tables must hold the cut. The results never change, since no event before a cut is
+// ever added, and the order of all events is that of the store.
 type Past struct {
 	Conn  readmodels.Conn
 	Codec *event.Codec // of every ledger event

@@ -20,8 +20,8 @@ const (
 // ErrFuture and *BeforeMarks are errors of an as-of time that its caller can mend.
 var ErrFuture = errors.New("the time is in the future")
 
-// BeforeMarks: a time is before the first mark of the ledger, so nothing determines for ever
-// what was known then.
+// BeforeMarks: a time is before the first mark of the ledger, so what was known then was
+// never fixed.
 type BeforeMarks struct{ First time.Time }
 
 func (e *BeforeMarks) Error() string {
@@ -30,8 +30,8 @@ func (e *BeforeMarks) Error() string {
 
 // Resolve returns the cut of an as-of time: the last mark at or before it. Where there is
 // none at or after it yet, one is appended for this very time, counting what was recorded
-// by then, so that the answer can never change. ErrFuture, *BeforeMarks, or the event
-// store does not answer. Any instance can.
+// by then, so that the result never changes. Errors: ErrFuture, *BeforeMarks, or one of the
+// event store. Any instance can resolve.
 func (m *Timeline) Resolve(ctx context.Context, asOf time.Time) (Cut, error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
@@ -67,7 +67,7 @@ func (m *Timeline) Resolve(ctx context.Context, asOf time.Time) (Cut, error) {
 	return cut, nil
 }
 
-// remembered answers the newest mark that was seen, and the cut of asOf if it is known.
+// remembered returns the newest mark that was seen, and the cut of asOf if it is known.
 func (m *Timeline) remembered(asOf time.Time) (numbered, *Cut) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,7 +94,7 @@ func (m *Timeline) saw(newest numbered) {
 	}
 }
 
-// close answers the last mark at or before asOf, after seeing that there is one at or
+// close returns the last mark at or before asOf, after making sure that there is one at or
 // after it.
 func (m *Timeline) close(ctx context.Context, asOf time.Time) (mark.Marked, error) {
 	for range resolveTries {

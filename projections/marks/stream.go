@@ -101,8 +101,8 @@ func (s markStream) append(ctx context.Context, newest numbered, next mark.Marke
 	return numbered{next, revision, true}, nil
 }
 
-// sure answers a place known to be right from which to count: that of the newest mark,
-// if its event is where it says; else that of a projection's checkpoint; else the
+// sure returns a place from which to count: that of the newest mark, if its event is at
+// the mark's position; else that of a projection's checkpoint; else the
 // beginning. In a copy of the store the first is not, and there is no checkpoint.
 func (s markStream) sure(ctx context.Context, newest numbered) (place, error) {
 	if newest.Seq > 0 {
@@ -139,7 +139,7 @@ func (s markStream) eventAt(ctx context.Context, at event.Position) (r event.Rec
 }
 
 // closing counts the ledger events after the newest mark of which the last was recorded
-// at asOf or before, and answers the mark that says so.
+// at asOf or before, and returns the mark with that number.
 func (s markStream) closing(ctx context.Context, newest numbered, asOf time.Time) (mark.Marked, error) {
 	from, err := s.sure(ctx, newest)
 	if err != nil {
@@ -184,7 +184,7 @@ func (s markStream) closing(ctx context.Context, newest numbered, asOf time.Time
 	return mark.Marked{Time: asOf, Seq: cut.seq, Position: cut.position, LastID: cut.id}, nil
 }
 
-// recordedAt is when an event was recorded, by who wrote it; long ago if it does not say.
+// recordedAt is when an event was recorded, by its writer's clock; zero if it has no time.
 func recordedAt(r event.Recorded) time.Time {
 	m, err := event.DecodeMetadata(r.Metadata)
 	if err != nil {

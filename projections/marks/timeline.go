@@ -21,7 +21,8 @@ const (
 	markInterval = time.Second
 	// markDrain is how long a stop waits for the last mark.
 	markDrain = 2 * time.Second
-	// markSkew is how far the newest mark may be ahead of this machine's clock unsaid.
+	// markSkew is how far the newest mark may be ahead of this machine's clock without a
+	// warning.
 	markSkew = 5 * time.Second
 )
 
@@ -95,9 +96,9 @@ func (m *Timeline) fail(err error) {
 	m.failing = err
 }
 
-// waiting says, while another instance writes the marks, whether there is something to
-// mark.
-func (m *Timeline) waiting(ctx context.Context) (moves uint64, waits bool, err error) {
+// waiting returns, while another instance writes the marks, how many there are and whether
+// there is something to mark.
+func (m *Timeline) waiting(ctx context.Context) (progress uint64, waits bool, err error) {
 	newest, some, err := m.stream.newest(ctx)
 	if err != nil {
 		return 0, false, err
@@ -107,9 +108,9 @@ func (m *Timeline) waiting(ctx context.Context) (moves uint64, waits bool, err e
 		return 0, false, err
 	}
 	if some {
-		moves = uint64(newest.revision) + 1
+		progress = uint64(newest.revision) + 1
 	}
-	return moves, any && (!some || newest.LastID != last.ID), nil
+	return progress, any && (!some || newest.LastID != last.ID), nil
 }
 
 // keep writes marks until ctx ends.
@@ -126,7 +127,7 @@ func (m *Timeline) keep(ctx context.Context) {
 	m.last(ctx)
 }
 
-// last marks what is not marked yet: nobody may do it for as long as this is stopped.
+// last marks what is not marked yet: perhaps no instance runs after this one.
 func (m *Timeline) last(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markDrain)
 	defer cancel()
@@ -207,8 +208,7 @@ func (m *Timeline) follow(ctx context.Context, c *tally, newest numbered, workin
 	}
 }
 
-// counted answers a time, a moment ago, such that every ledger event durable before it is
-// counted.
+// counted returns a recent time T: every ledger event that was durable before T is counted.
 func (m *Timeline) counted(ctx context.Context, c *tally) (time.Time, error) {
 	for {
 		at := m.now()

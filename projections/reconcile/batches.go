@@ -11,9 +11,8 @@ import (
 )
 
 // batchesCompared holds each batch of a counting table, and each span that is summed up,
-// against the store: what the batch says of itself, and by a weight what it counts. The
-// sums of a whole table can be right with two of its batches wrong; as of a cut between
-// them they are not.
+// against the store: its ends, and by a weight what it counts. The sums of a table can be
+// right with two of its batches wrong; as of a cut between them they are not.
 type batchesCompared[C interface {
 	comparable
 	Weigh(sums []int64) int64
@@ -22,17 +21,17 @@ type batchesCompared[C interface {
 	table  readmodels.Table
 	counts countEvent[C]
 
-	part    readmodels.Part
+	part    readmodels.Shard
 	batches []readmodels.Batch // in order
 	counted []int64            // weights, of batches, as the store has it
 	spans   readmodels.SpanWeights
 	inSpan  map[uint64]int64 // the same of spans
-	found   []suspect
+	found   []candidate
 }
 
 func (t *batchesCompared[C]) name() string { return t.table.Projection + " batches" }
 
-func (t *batchesCompared[C]) load(ctx context.Context, p readmodels.Part, cut uint64) error {
+func (t *batchesCompared[C]) load(ctx context.Context, p readmodels.Shard, cut uint64) error {
 	t.part, t.batches, t.inSpan, t.found = p, nil, map[uint64]int64{}, nil
 	shown, err := readmodels.CutOf(ctx, t.conn, t.table, cut)
 	if err != nil {
@@ -49,14 +48,14 @@ func (t *batchesCompared[C]) load(ctx context.Context, p readmodels.Part, cut ui
 	return err
 }
 
-func (t *batchesCompared[C]) suspect(key string, seq uint64, what string) {
+func (t *batchesCompared[C]) differs(key string, seq uint64, what string) {
 	if len(t.found) < maxDifferences {
-		t.found = append(t.found, suspect{Difference{t.name(), key, what}, readmodels.Batch{FirstSeq: seq}.Text()})
+		t.found = append(t.found, candidate{Difference{t.name(), key, what}, readmodels.Batch{FirstSeq: seq}.Text()})
 	}
 }
 
-func (t *batchesCompared[C]) suspectBatch(seq uint64, what string) {
-	t.suspect(fmt.Sprintf("seq %d", seq), seq, what)
+func (t *batchesCompared[C]) differsIn(seq uint64, what string) {
+	t.differs(fmt.Sprintf("seq %d", seq), seq, what)
 }
 
 func (t *batchesCompared[C]) add(e projections.LedgerEvent, tail bool) error {
@@ -72,7 +71,7 @@ func (t *batchesCompared[C]) add(e projections.LedgerEvent, tail bool) error {
 	if i >= 0 && t.batches[i].FirstSeq == e.Seq {
 		b := t.batches[i]
 		if b.FirstPosition != uint64(e.Position) || b.LeastPosition != b.FirstPosition {
-			t.suspectBatch(e.Seq, fmt.Sprintf("first_position is %d, not %d", b.LeastPosition, e.Position))
+			t.differsIn(e.Seq, fmt.Sprintf("first_position is %d, not %d", b.LeastPosition, e.Position))
 		}
 	}
 	span, something := e.Seq/t.table.SpanEvents(), false
@@ -82,41 +81,41 @@ func (t *batchesCompared[C]) add(e projections.LedgerEvent, tail bool) error {
 		if in {
 			t.counted[i] += weight
 		}
-		if span < t.spans.Whole {
+		if span < t.spans.Complete {
 			t.inSpan[span] += weight
 		}
 	})
-	if something && !in { // what no batch says that it holds must count nothing
-		t.suspectBatch(e.Seq, "no batch holds the event")
+	if something && !in { // an event of no batch must count nothing
+		t.differsIn(e.Seq, "no batch holds the event")
 	}
 	return err
 }
 
-func (t *batchesCompared[C]) end(total uint64) ([]suspect, uint64) {
+func (t *batchesCompared[C]) end(total uint64) ([]candidate, uint64) {
 	size := t.table.SpanEvents()
 	for i, b := range t.batches {
 		switch {
 		case b.LastSeq != b.LeastLast:
-			t.suspectBatch(b.FirstSeq, "last_seq is not one thing")
+			t.differsIn(b.FirstSeq, "last_seq is not one thing")
 		case b.LastSeq < b.FirstSeq || b.FirstSeq/size != b.LastSeq/size:
-			t.suspectBatch(b.FirstSeq, fmt.Sprintf("last_seq is %d", b.LastSeq))
+			t.differsIn(b.FirstSeq, fmt.Sprintf("last_seq is %d", b.LastSeq))
 		case b.LastSeq >= total:
-			t.suspectBatch(b.FirstSeq, fmt.Sprintf("extra: last_seq is %d of %d events", b.LastSeq, total))
+			t.differsIn(b.FirstSeq, fmt.Sprintf("extra: last_seq is %d of %d events", b.LastSeq, total))
 		case i+1 < len(t.batches) && t.batches[i+1].FirstSeq <= b.LastSeq:
-			t.suspectBatch(b.FirstSeq, fmt.Sprintf("last_seq is %d, in the next batch", b.LastSeq))
+			t.differsIn(b.FirstSeq, fmt.Sprintf("last_seq is %d, in the next batch", b.LastSeq))
 		case b.Weight != t.counted[i]:
-			t.suspectBatch(b.FirstSeq, "its rows count something else than its events")
+			t.differsIn(b.FirstSeq, "its rows count something else than its events")
 		}
 	}
-	if whole := t.spans.Whole; whole > 0 && whole > total/size {
-		t.suspect(fmt.Sprintf("span %d", whole-1), (whole-1)*size, fmt.Sprintf("extra: summed up, of %d events", total))
+	if complete := t.spans.Complete; complete > 0 && complete > total/size {
+		t.differs(fmt.Sprintf("span %d", complete-1), (complete-1)*size, fmt.Sprintf("extra: summed up, of %d events", total))
 	}
 	for span := range t.spans.Weights {
 		t.inSpan[span] += 0 // to be looked at, though no event counts in it
 	}
 	for span, weight := range t.inSpan {
 		if t.spans.Weights[span] != weight {
-			t.suspect(fmt.Sprintf("span %d", span), span*size, "its rows count something else than its events")
+			t.differs(fmt.Sprintf("span %d", span), span*size, "its rows count something else than its events")
 		}
 	}
 	t.batches, t.counted, t.inSpan = nil, nil, nil

@@ -10,36 +10,35 @@ import (
 	"recapito/readmodels"
 )
 
-// clocksApart is how far the clocks of the store, of an instance and of ClickHouse may be
-// apart: what is told of a time is no difference within it.
-const clocksApart = time.Minute
+// maxClockSkew is how far the clocks of the store, of an instance and of ClickHouse may be
+// apart: times that differ by less are equal.
+const maxClockSkew = time.Minute
 
-// completenessCompared holds what is said of how far each table is against the store. The
-// rows are some seconds old, and one that is not there is no difference: nothing was said
-// yet.
+// completenessCompared compares the completeness of each table with the store. The rows are
+// some seconds old, and a missing row is no difference: it was not written yet.
 type completenessCompared struct {
 	conn readmodels.Conn
 
-	part readmodels.Part
-	rows []said
+	part readmodels.Shard
+	rows []completenessRow
 	n    uint64
 }
 
-// said is a row, and what the store has of it.
-type said struct {
+// completenessRow is a row, and what the store has at its place.
+type completenessRow struct {
 	readmodels.Completeness
-	position uint64    // of the last event that it says is in the table
-	lacks    time.Time // when the store took the one after that
+	position uint64    // of the last event that is in the table by the row
+	lacks    time.Time // when the event after that was stored
 }
 
 func (t *completenessCompared) name() string { return "completeness" }
 
-func (t *completenessCompared) load(ctx context.Context, p readmodels.Part, _ uint64) error {
+func (t *completenessCompared) load(ctx context.Context, p readmodels.Shard, _ uint64) error {
 	t.part, t.rows = p, nil
 	all, err := readmodels.Completenesses(ctx, t.conn)
 	for _, c := range all {
 		if t.part.Has(c.Projection) {
-			t.rows = append(t.rows, said{Completeness: c})
+			t.rows = append(t.rows, completenessRow{Completeness: c})
 		}
 	}
 	t.n = uint64(len(t.rows))
@@ -58,16 +57,16 @@ func (t *completenessCompared) add(e projections.LedgerEvent, _ bool) error {
 	return nil
 }
 
-func (t *completenessCompared) end(total uint64) (found []suspect, looked uint64) {
+func (t *completenessCompared) end(total uint64) (found []candidate, looked uint64) {
 	for _, r := range t.rows {
 		for _, what := range r.wrong(total) {
-			found = append(found, suspect{Difference{t.name(), r.Projection, what}, r.Projection})
+			found = append(found, candidate{Difference{t.name(), r.Projection, what}, r.Projection})
 		}
 	}
 	return found, t.n
 }
 
-func (r said) wrong(total uint64) (all []string) {
+func (r completenessRow) wrong(total uint64) (all []string) {
 	if !slices.Contains(projections.Names, r.Projection) {
 		return []string{"extra"}
 	}
@@ -77,10 +76,10 @@ func (r said) wrong(total uint64) (all []string) {
 	if r.Position != r.position {
 		all = append(all, fmt.Sprintf("position is %d, not %d", r.Position, r.position))
 	}
-	if r.Until.After(r.CheckedAt.Add(clocksApart)) {
+	if r.Until.After(r.CheckedAt.Add(maxClockSkew)) {
 		all = append(all, "complete_until is after checked_at")
 	}
-	if !r.lacks.IsZero() && r.Until.After(r.lacks.Add(clocksApart)) {
+	if !r.lacks.IsZero() && r.Until.After(r.lacks.Add(maxClockSkew)) {
 		all = append(all, "complete_until is after an event that the table lacks")
 	}
 	return all

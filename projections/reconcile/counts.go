@@ -12,7 +12,7 @@ import (
 	"recapito/readmodels"
 )
 
-// countEvent says what an event counts in which cells.
+// countEvent calls add with what an event counts, by cell.
 type countEvent[C comparable] func(e projections.LedgerEvent, add func(cell C, sums []int64)) error
 
 func countsAccounting(codec *event.Codec) countEvent[readmodels.AccountingCell] {
@@ -37,29 +37,29 @@ type countsCompared[C interface {
 	table  readmodels.Table
 	limit  int
 	counts countEvent[C]
-	read   func(ctx context.Context, from string, p readmodels.Part, visit func(readmodels.CountedRow[C]) error) error
+	read   func(ctx context.Context, from string, p readmodels.Shard, visit func(readmodels.CountedRow[C]) error) error
 	label  func(C) string
 
-	part  *readmodels.Part
-	split func(readmodels.Part)
+	part  *readmodels.Shard
+	split func(readmodels.Shard)
 	cut   uint64
-	cells map[C]*cellTold
+	cells map[C]*cellSums
 	n     uint64
-	found []suspect
+	found []candidate
 }
 
-// cellTold is what is told of a cell: by the ledger, as readers are shown it, in the
-// batches, and as it is shown without a cut, which may be ahead of it: then it must be what
-// the ledger said at some place after the cut.
-type cellTold struct {
+// cellSums are the sums of a cell: of the ledger, as shown as of the cut, in the batches,
+// and as shown without a cut. The last may be ahead of the cut: then they must be the
+// ledger's at some place after it.
+type cellSums struct {
 	want, shown, batches, latest []int64
 	shownTimes                   int
 	now                          []int64 // of the ledger so far, if that is past the cut
 	right                        bool    // latest is
 }
 
-// ledgerSays answers what the ledger has told so far.
-func (c *cellTold) ledgerSays() []int64 {
+// ledgerSums returns the sums of the events so far.
+func (c *cellSums) ledgerSums() []int64 {
 	if c.now != nil {
 		return c.now
 	}
@@ -68,19 +68,19 @@ func (c *cellTold) ledgerSays() []int64 {
 
 func (t *countsCompared[C]) name() string { return t.table.Projection }
 
-func (t *countsCompared[C]) onSplit(f func(readmodels.Part)) { t.split = f }
+func (t *countsCompared[C]) onSplit(f func(readmodels.Shard)) { t.split = f }
 
-func (t *countsCompared[C]) load(ctx context.Context, part readmodels.Part, cut uint64) error {
+func (t *countsCompared[C]) load(ctx context.Context, part readmodels.Shard, cut uint64) error {
 	before, err := readmodels.CutOf(ctx, t.conn, t.table, cut)
 	if err != nil {
 		return err
 	}
-	t.part, t.cells, t.cut, t.n, t.found = &part, map[C]*cellTold{}, cut, 0, nil
-	var others []readmodels.Part // the part may be split, and what is split off is told once
-	told := t.split
-	t.split = func(other readmodels.Part) { others = append(others, other) }
+	t.part, t.cells, t.cut, t.n, t.found = &part, map[C]*cellSums{}, cut, 0, nil
+	var others []readmodels.Shard // split off; reported once, when the load has succeeded
+	split := t.split
+	t.split = func(other readmodels.Shard) { others = append(others, other) }
 	err = t.loadFrom(ctx, before, cut)
-	t.split = told
+	t.split = split
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (t *countsCompared[C]) load(ctx context.Context, part readmodels.Part, cut 
 		return errExchanged
 	}
 	for _, other := range others {
-		told(other)
+		split(other)
 	}
 	return nil
 }
@@ -143,19 +143,19 @@ func addTo(to *[]int64, sums []int64) {
 	}
 }
 
-// at answers a cell, nil if it is not of the part. A part with too many cells is halved.
-func (t *countsCompared[C]) at(cell C) *cellTold {
+// at returns a cell, nil if it is not of the shard. A shard with too many cells is halved.
+func (t *countsCompared[C]) at(cell C) *cellSums {
 	if !t.part.Has(cell.Text()) {
 		return nil
 	}
 	c := t.cells[cell]
 	if c == nil {
-		c = &cellTold{}
+		c = &cellSums{}
 		t.cells[cell] = c
 	}
 	for len(t.cells) > t.limit && t.part.Only == nil && t.part.Of < 1<<20 {
 		of := max(t.part.Of, 1)
-		t.split(readmodels.Part{Of: 2 * of, Index: t.part.Index + of})
+		t.split(readmodels.Shard{Of: 2 * of, Index: t.part.Index + of})
 		t.part.Of = 2 * of
 		for other := range t.cells {
 			if !t.part.Has(other.Text()) {
@@ -174,7 +174,7 @@ func (t *countsCompared[C]) add(e projections.LedgerEvent, _ bool) error {
 		case e.Seq < t.cut:
 			addTo(&c.want, sums)
 		default:
-			c.right = c.right || sameSums(c.ledgerSays(), c.latest)
+			c.right = c.right || sameSums(c.ledgerSums(), c.latest)
 			if c.now == nil {
 				c.now = slices.Clone(c.want)
 			}
@@ -183,7 +183,7 @@ func (t *countsCompared[C]) add(e projections.LedgerEvent, _ bool) error {
 	})
 }
 
-func (t *countsCompared[C]) end(uint64) ([]suspect, uint64) {
+func (t *countsCompared[C]) end(uint64) ([]candidate, uint64) {
 	names := readmodels.SumNames(t.table)
 	for cell, c := range t.cells {
 		what := differences("", names, c.want, c.shown)
@@ -191,18 +191,18 @@ func (t *countsCompared[C]) end(uint64) ([]suspect, uint64) {
 			what = append(what, "repeated")
 		}
 		what = append(what, differences(" in the batches", names, c.want, c.batches)...)
-		if latest := c.ledgerSays(); !c.right && !sameSums(latest, c.latest) {
+		if latest := c.ledgerSums(); !c.right && !sameSums(latest, c.latest) {
 			what = append(what, differences(" without a cut", names, latest, c.latest)...)
 		}
 		if len(what) > 0 && len(t.found) < maxDifferences {
-			t.found = append(t.found, suspect{Difference{t.name(), t.label(cell), strings.Join(what, ", ")}, cell.Text()})
+			t.found = append(t.found, candidate{Difference{t.name(), t.label(cell), strings.Join(what, ", ")}, cell.Text()})
 		}
 	}
 	t.cells = nil
 	return t.found, t.n
 }
 
-// sameSums says whether two sums are the same; none are zero.
+// sameSums returns whether two sums are the same; missing ones are zero.
 func sameSums(a, b []int64) bool {
 	for i := range max(len(a), len(b)) {
 		if i >= len(a) && b[i] != 0 || i >= len(b) && a[i] != 0 || i < len(a) && i < len(b) && a[i] != b[i] {
@@ -230,7 +230,7 @@ func differences(where string, names []string, want, got []int64) (all []string)
 func accountingCompared(conn readmodels.Conn, codec *event.Codec, limit int) compared {
 	return &countsCompared[readmodels.AccountingCell]{
 		conn: conn, table: readmodels.AccountingTable, limit: limit, counts: countsAccounting(codec),
-		read: func(ctx context.Context, from string, p readmodels.Part, visit func(readmodels.CountedRow[readmodels.AccountingCell]) error) error {
+		read: func(ctx context.Context, from string, p readmodels.Shard, visit func(readmodels.CountedRow[readmodels.AccountingCell]) error) error {
 			return readmodels.AccountingIn(ctx, conn, from, p, visit)
 		},
 		label: func(c readmodels.AccountingCell) string {
@@ -244,7 +244,7 @@ func accountingCompared(conn readmodels.Conn, codec *event.Codec, limit int) com
 func rollupsCompared(conn readmodels.Conn, codec *event.Codec, limit int) compared {
 	return &countsCompared[readmodels.RollupCell]{
 		conn: conn, table: readmodels.RollupsTable, limit: limit, counts: countsRollups(codec),
-		read: func(ctx context.Context, from string, p readmodels.Part, visit func(readmodels.CountedRow[readmodels.RollupCell]) error) error {
+		read: func(ctx context.Context, from string, p readmodels.Shard, visit func(readmodels.CountedRow[readmodels.RollupCell]) error) error {
 			return readmodels.RollupsIn(ctx, conn, from, p, visit)
 		},
 		label: func(c readmodels.RollupCell) string {

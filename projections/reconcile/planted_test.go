@@ -42,7 +42,7 @@ func TestCompareSeesEveryColumnOfTheCounts(t *testing.T) {
 				names = append(names, name)
 				changes = append(changes, fmt.Sprintf("if(%s%s, %s, %s) AS %[4]s", changed, places[n], changedValue(name, typ), name))
 			}
-			for _, other := range []string{"", "_spans", "_whole"} {
+			for _, other := range []string{"", "_spans", "_complete"} {
 				selected := "*"
 				if other == in.table {
 					selected = "* REPLACE (" + strings.Join(changes, ", ") + ")"

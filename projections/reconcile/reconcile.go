@@ -18,22 +18,22 @@ const (
 	reconcileEvents = 1 << 20
 	// reconcileCells is how many cells of a counting table are added up at a time.
 	reconcileCells = 1 << 19
-	// maxDifferences is how many are told; more say nothing new.
+	// maxDifferences is how many are returned.
 	maxDifferences = 100
 	// reconcileTries is how often a place that seems to differ is looked at.
 	reconcileTries = 3
 )
 
 // Reconciler compares every number of every table with a fold of the event store, while
-// the system runs. It reads the store several times, each time for another part of the
-// tables, so that it needs the same memory however much there is. What is not in all
-// tables yet when it begins is left out; a place that seems to differ is looked at again
-// before it is reported.
+// the system runs. It reads the store several times, each time for another shard of the
+// tables, so that its memory does not grow with them. Events that are not in all tables
+// when it begins are left out. A place that seems to differ is looked at again before it is
+// returned.
 //
-// Compared are the rows of events, audit_log, the EDR and notifications as their views
-// show them; the sums of accounting and rollups, as readers get them as of the cut, without one,
-// and as the batches of the tables hold them; each batch and each span that is summed up
-// by itself; and what is recorded of how far each table is.
+// It compares the rows of events, audit_log, the EDR and notifications as their views show
+// them; the sums of accounting and rollups as of the cut, without a cut, and in the batches
+// of the tables; each batch and each complete span by itself; and the completeness of each
+// table.
 type Reconciler struct {
 	Source projections.Reader
 	Codec  *event.Codec // of every ledger event
@@ -41,9 +41,9 @@ type Reconciler struct {
 	Operations projections.Operations
 	Conn       readmodels.Conn
 	// Cut returns how many ledger events every table holds. nil: all that the store
-	// has when it begins, which is counted.
+	// has when it begins, which are counted.
 	Cut func(ctx context.Context) (uint64, error)
-	// Progress gets how far the comparison is; nil: no progress is reported.
+	// Progress is called with how far the comparison is; nil: it is not reported.
 	Progress func(Progress)
 
 	// PartEvents is how many ledger events a part of a table is of, about, and PartCells how
@@ -75,22 +75,22 @@ type compared interface {
 	name() string
 	// load reads what the table shows of a part now. After errExchanged, or an error that
 	// readmodels.IsDropped knows, it can be tried again.
-	load(ctx context.Context, p readmodels.Part, cut uint64) error
-	// add takes the next event of the ledger; tail says that it is not before the cut:
-	// the table may hold it, or not yet.
+	load(ctx context.Context, p readmodels.Shard, cut uint64) error
+	// add takes the next event of the ledger; tail: it is not before the cut, so the table
+	// may hold it or not.
 	add(e projections.LedgerEvent, tail bool) error
-	// end answers what differs, and how many rows were looked at; total is how many
+	// end returns what differs, and how many rows were looked at; total is how many
 	// ledger events there were.
-	end(total uint64) ([]suspect, uint64)
+	end(total uint64) ([]candidate, uint64)
 }
 
-// suspect is a difference, and the text of the part that it is in.
-type suspect struct {
+// candidate is a difference that is to be looked at again, and the text of its shard.
+type candidate struct {
 	Difference
 	text string
 }
 
-// Run compares. An error means that it could not.
+// Run compares. After an error the result is empty.
 func (r *Reconciler) Run(ctx context.Context) (Reconciled, error) {
 	if r.PartEvents == 0 {
 		r.PartEvents = reconcileEvents
@@ -108,42 +108,42 @@ func (r *Reconciler) Run(ctx context.Context) (Reconciled, error) {
 	for _, t := range r.tables(false) {
 		one := &task{table: t}
 		for i := range of {
-			one.parts = append(one.parts, readmodels.Part{Of: of, Index: i})
+			one.parts = append(one.parts, readmodels.Shard{Of: of, Index: i})
 		}
 		if c, counts := t.(splitting); counts {
-			one.parts = []readmodels.Part{{Of: 1}}
-			c.onSplit(func(other readmodels.Part) { one.parts = append(one.parts, other) })
+			one.parts = []readmodels.Shard{{Of: 1}}
+			c.onSplit(func(other readmodels.Shard) { one.parts = append(one.parts, other) })
 		}
 		work = append(work, one)
 	}
-	suspects, rows, err := r.passes(ctx, work, cut)
+	candidates, rows, err := r.readAll(ctx, work, cut)
 	if err != nil {
 		return Reconciled{}, err
 	}
 	result.Rows = rows
-	for try := 1; len(suspects) > 0; try++ {
+	for try := 1; len(candidates) > 0; try++ {
 		if cut, err = r.cut(ctx); err != nil {
 			return Reconciled{}, err
 		}
 		work = work[:0]
 		for _, t := range r.tables(true) {
 			var only []string
-			for _, s := range suspects {
+			for _, s := range candidates {
 				if s.Table == t.name() && !slices.Contains(only, s.text) {
 					only = append(only, s.text)
 				}
 			}
 			if len(only) > 0 {
-				work = append(work, &task{table: t, parts: []readmodels.Part{{Of: 1, Only: only}}})
+				work = append(work, &task{table: t, parts: []readmodels.Shard{{Of: 1, Only: only}}})
 			}
 		}
-		if suspects, _, err = r.passes(ctx, work, cut); err != nil {
+		if candidates, _, err = r.readAll(ctx, work, cut); err != nil {
 			return Reconciled{}, err
 		}
-		if try < reconcileTries && len(suspects) > 0 {
+		if try < reconcileTries && len(candidates) > 0 {
 			continue
 		}
-		for _, s := range suspects[:min(len(suspects), maxDifferences)] {
+		for _, s := range candidates[:min(len(candidates), maxDifferences)] {
 			result.Differences = append(result.Differences, s.Difference)
 		}
 		break
@@ -167,15 +167,15 @@ func (r *Reconciler) cut(ctx context.Context) (uint64, error) {
 	return n, nil
 }
 
-// tables are those that are compared, anew; whole keeps their rows, to name columns.
-func (r *Reconciler) tables(whole bool) []compared {
+// tables returns the tables to be compared; keep keeps their rows, to name columns.
+func (r *Reconciler) tables(keep bool) []compared {
 	accounting, rollups := readmodels.AccountingTable, readmodels.RollupsTable
 	accounting.SpanSize, rollups.SpanSize = r.SpanEvents, r.SpanEvents
 	return []compared{
-		eventsCompared(r.Conn, whole),
-		callsCompared(r.Conn, r.Codec, r.Operations, whole),
-		edrCompared(r.Conn, r.Codec, whole),
-		notificationsCompared(r.Conn, r.Codec, whole),
+		eventsCompared(r.Conn, keep),
+		callsCompared(r.Conn, r.Codec, r.Operations, keep),
+		edrCompared(r.Conn, r.Codec, keep),
+		notificationsCompared(r.Conn, r.Codec, keep),
 		accountingCompared(r.Conn, r.Codec, r.PartCells),
 		rollupsCompared(r.Conn, r.Codec, r.PartCells),
 		&batchesCompared[readmodels.AccountingCell]{conn: r.Conn, table: accounting, counts: countsAccounting(r.Codec)},
@@ -187,18 +187,18 @@ func (r *Reconciler) tables(whole bool) []compared {
 // task is a table and the parts of it that are to be compared.
 type task struct {
 	table compared
-	parts []readmodels.Part
+	parts []readmodels.Shard
 }
 
 // splitting is a table whose part can turn out too large.
 type splitting interface {
-	onSplit(func(other readmodels.Part))
+	onSplit(func(other readmodels.Shard))
 }
 
 var errRead = errors.New("enough is read")
 
-// passes reads the store until no part is left: each time every table takes one.
-func (r *Reconciler) passes(ctx context.Context, work []*task, cut uint64) (suspects []suspect, rows uint64, err error) {
+// readAll reads the store until no shard is left: each time every table takes one.
+func (r *Reconciler) readAll(ctx context.Context, work []*task, cut uint64) (candidates []candidate, rows uint64, err error) {
 	for done := uint64(0); ; done += cut {
 		var now []*task
 		left := uint64(0)
@@ -209,7 +209,7 @@ func (r *Reconciler) passes(ctx context.Context, work []*task, cut uint64) (susp
 			}
 		}
 		if len(now) == 0 {
-			return suspects, rows, nil
+			return candidates, rows, nil
 		}
 		for _, t := range now {
 			part := t.parts[0]
@@ -218,27 +218,27 @@ func (r *Reconciler) passes(ctx context.Context, work []*task, cut uint64) (susp
 				return nil, 0, fmt.Errorf("comparing %s: %w", t.table.name(), err)
 			}
 		}
-		total, err := r.pass(ctx, now, cut, func(n uint64) { r.tell(done+n, done+left*cut) })
+		total, err := r.readOnce(ctx, now, cut, func(n uint64) { r.report(done+n, done+left*cut) })
 		if err != nil {
 			return nil, 0, err
 		}
 		for _, t := range now {
 			found, looked := t.table.end(total)
 			rows += looked
-			suspects = append(suspects, found[:min(len(found), maxDifferences)]...)
+			candidates = append(candidates, found[:min(len(found), maxDifferences)]...)
 		}
-		if len(suspects) >= maxDifferences {
-			return suspects[:maxDifferences], rows, nil
+		if len(candidates) >= maxDifferences {
+			return candidates[:maxDifferences], rows, nil
 		}
 	}
 }
 
-// errExchanged: what was read is of two tables.
+// errExchanged: the rows that were read are of two tables.
 var errExchanged = errors.New("its table is being exchanged again and again")
 
 // load reads a part of a table: anew, if a rebuild ended meanwhile, and the table that was
 // being read is exchanged or dropped.
-func load(ctx context.Context, t compared, part readmodels.Part, cut uint64) error {
+func load(ctx context.Context, t compared, part readmodels.Shard, cut uint64) error {
 	for try := 1; ; try++ {
 		err := t.load(ctx, part, cut)
 		if try == reconcileTries || !errors.Is(err, errExchanged) && !readmodels.IsDropped(err) {
@@ -247,17 +247,17 @@ func load(ctx context.Context, t compared, part readmodels.Part, cut uint64) err
 	}
 }
 
-const tellEvery = 10_000 // events
+const reportEvery = 10_000 // events
 
-func (r *Reconciler) tell(done, total uint64) {
+func (r *Reconciler) report(done, total uint64) {
 	if r.Progress != nil {
 		r.Progress(Progress{Done: min(done, total), Total: total})
 	}
 }
 
-// pass reads the store once, up to what it held when the tables had been loaded: no row
-// of theirs says more than that.
-func (r *Reconciler) pass(ctx context.Context, tasks []*task, cut uint64, progress func(uint64)) (total uint64, err error) {
+// readOnce reads the store once, up to the newest event when the tables had been loaded:
+// no row of theirs is of a later one.
+func (r *Reconciler) readOnce(ctx context.Context, tasks []*task, cut uint64, progress func(uint64)) (total uint64, err error) {
 	newest, some, err := projections.NewestLedgerEvent(ctx, r.Source)
 	if err != nil {
 		return 0, err
@@ -275,7 +275,7 @@ func (r *Reconciler) pass(ctx context.Context, tasks []*task, cut uint64, progre
 				return err
 			}
 		}
-		if total++; total%tellEvery == 0 {
+		if total++; total%reportEvery == 0 {
 			progress(total)
 			return ctx.Err()
 		}

@@ -14,11 +14,11 @@ import (
 
 // shown is what a table shows of a part: its rows by key.
 type shown[R any] struct {
-	part  readmodels.Part
-	whole bool // rows are kept
+	part  readmodels.Shard
+	keep  bool // rows are kept
 	rows  map[string]*shownRow[R]
 	n     uint64
-	found []suspect
+	found []candidate
 
 	table string
 	key   func(R) string
@@ -33,7 +33,7 @@ type shownRow[R any] struct {
 	right bool
 }
 
-func (s *shown[R]) begin(p readmodels.Part) {
+func (s *shown[R]) begin(p readmodels.Shard) {
 	s.part, s.rows, s.n, s.found = p, map[string]*shownRow[R]{}, 0, nil
 }
 
@@ -45,16 +45,16 @@ func (s *shown[R]) take(row R) error {
 		return nil
 	}
 	one := &shownRow[R]{sum: fingerprint(row), text: s.text(row)}
-	if s.whole {
+	if s.keep {
 		one.row = &row
 	}
 	s.rows[key] = one
 	return nil
 }
 
-func (s *shown[R]) suspect(key, text, what string) {
+func (s *shown[R]) differs(key, text, what string) {
 	if len(s.found) < maxDifferences {
-		s.found = append(s.found, suspect{Difference{s.table, key, what}, text})
+		s.found = append(s.found, candidate{Difference{s.table, key, what}, text})
 	}
 }
 
@@ -65,37 +65,37 @@ func (s *shown[R]) expect(want R, tail bool) {
 	delete(s.rows, key)
 	switch {
 	case got == nil && !tail:
-		s.suspect(key, s.text(want), "missing")
+		s.differs(key, s.text(want), "missing")
 	case got == nil:
 	case got.twice:
-		s.suspect(key, got.text, "repeated")
+		s.differs(key, got.text, "repeated")
 	case got.right || got.sum == fingerprint(want):
 	case got.row != nil:
-		s.suspect(key, got.text, differ(want, *got.row))
+		s.differs(key, got.text, differ(want, *got.row))
 	default:
-		s.suspect(key, got.text, "differs")
+		s.differs(key, got.text, "differs")
 	}
 }
 
-// rest tells of the rows that nothing expected.
-func (s *shown[R]) rest() ([]suspect, uint64) {
+// rest returns the differences, with the rows that nothing expected.
+func (s *shown[R]) rest() ([]candidate, uint64) {
 	for key, got := range s.rows {
-		s.suspect(key, got.text, "extra")
+		s.differs(key, got.text, "extra")
 	}
 	s.rows = nil
 	return s.found, s.n
 }
 
-// rowsCompared is a table each row of which one event tells of.
+// rowsCompared is a table in which each row is made of one event.
 type rowsCompared[R any] struct {
 	shown[R]
-	read func(ctx context.Context, p readmodels.Part, visit func(R) error) error
-	of   func(e projections.LedgerEvent, p readmodels.Part) ([]R, error)
+	read func(ctx context.Context, p readmodels.Shard, visit func(R) error) error
+	of   func(e projections.LedgerEvent, p readmodels.Shard) ([]R, error)
 }
 
 func (t *rowsCompared[R]) name() string { return t.table }
 
-func (t *rowsCompared[R]) load(ctx context.Context, p readmodels.Part, _ uint64) error {
+func (t *rowsCompared[R]) load(ctx context.Context, p readmodels.Shard, _ uint64) error {
 	t.begin(p)
 	return t.read(ctx, p, t.take)
 }
@@ -108,19 +108,19 @@ func (t *rowsCompared[R]) add(e projections.LedgerEvent, tail bool) error {
 	return err
 }
 
-func (t *rowsCompared[R]) end(uint64) ([]suspect, uint64) { return t.rest() }
+func (t *rowsCompared[R]) end(uint64) ([]candidate, uint64) { return t.rest() }
 
-func eventsCompared(conn readmodels.Conn, whole bool) compared {
+func eventsCompared(conn readmodels.Conn, keep bool) compared {
 	return &rowsCompared[readmodels.EventRow]{
 		shown: shown[readmodels.EventRow]{
-			table: "events", whole: whole,
+			table: "events", keep: keep,
 			key:  func(r readmodels.EventRow) string { return fmt.Sprintf("%s@%d", r.Stream, r.Revision) },
 			text: func(r readmodels.EventRow) string { return r.Stream },
 		},
-		read: func(ctx context.Context, p readmodels.Part, visit func(readmodels.EventRow) error) error {
+		read: func(ctx context.Context, p readmodels.Shard, visit func(readmodels.EventRow) error) error {
 			return readmodels.EventsIn(ctx, conn, p, visit)
 		},
-		of: func(e projections.LedgerEvent, p readmodels.Part) ([]readmodels.EventRow, error) {
+		of: func(e projections.LedgerEvent, p readmodels.Shard) ([]readmodels.EventRow, error) {
 			if !p.Has(e.Stream) {
 				return nil, nil
 			}
@@ -129,17 +129,17 @@ func eventsCompared(conn readmodels.Conn, whole bool) compared {
 	}
 }
 
-func callsCompared(conn readmodels.Conn, codec *event.Codec, operations projections.Operations, whole bool) compared {
+func callsCompared(conn readmodels.Conn, codec *event.Codec, operations projections.Operations, keep bool) compared {
 	return &rowsCompared[readmodels.AuditRow]{
 		shown: shown[readmodels.AuditRow]{
-			table: "audit_log", whole: whole,
+			table: "audit_log", keep: keep,
 			key:  func(r readmodels.AuditRow) string { return fmt.Sprintf("%s/%d/%s", r.Tenant, r.At.UnixMicro(), r.ID) },
 			text: func(r readmodels.AuditRow) string { return strconv.FormatUint(r.Seq, 10) },
 		},
-		read: func(ctx context.Context, p readmodels.Part, visit func(readmodels.AuditRow) error) error {
+		read: func(ctx context.Context, p readmodels.Shard, visit func(readmodels.AuditRow) error) error {
 			return readmodels.CallsIn(ctx, conn, p, visit)
 		},
-		of: func(e projections.LedgerEvent, p readmodels.Part) ([]readmodels.AuditRow, error) {
+		of: func(e projections.LedgerEvent, p readmodels.Shard) ([]readmodels.AuditRow, error) {
 			if !p.Has(strconv.FormatUint(e.Seq, 10)) {
 				return nil, nil
 			}
@@ -152,8 +152,8 @@ func callsCompared(conn readmodels.Conn, codec *event.Codec, operations projecti
 // be ahead of the cut: then it must be what the fold was at some place of the tail.
 type mergedCompared[R any] struct {
 	shown[R]
-	read func(ctx context.Context, p readmodels.Part, visit func(R) error) error
-	// fold begins anew; it answers nothing but what was added.
+	read func(ctx context.Context, p readmodels.Shard, visit func(R) error) error
+	// begins returns an empty fold.
 	begins func() folding[R]
 	fold   folding[R]
 	young  map[string]bool // rows that began in the tail
@@ -170,7 +170,7 @@ type folding[R any] interface {
 
 func (t *mergedCompared[R]) name() string { return t.table }
 
-func (t *mergedCompared[R]) load(ctx context.Context, p readmodels.Part, _ uint64) error {
+func (t *mergedCompared[R]) load(ctx context.Context, p readmodels.Shard, _ uint64) error {
 	t.begin(p)
 	t.fold, t.young = t.begins(), map[string]bool{}
 	return t.read(ctx, p, t.take)
@@ -203,7 +203,7 @@ func (t *mergedCompared[R]) add(e projections.LedgerEvent, tail bool) error {
 	return nil
 }
 
-func (t *mergedCompared[R]) end(uint64) ([]suspect, uint64) {
+func (t *mergedCompared[R]) end(uint64) ([]candidate, uint64) {
 	for _, want := range t.fold.Rows() {
 		t.expect(want, t.young[t.key(want)])
 	}
@@ -211,30 +211,30 @@ func (t *mergedCompared[R]) end(uint64) ([]suspect, uint64) {
 	return t.rest()
 }
 
-func edrCompared(conn readmodels.Conn, codec *event.Codec, whole bool) compared {
+func edrCompared(conn readmodels.Conn, codec *event.Codec, keep bool) compared {
 	return &mergedCompared[readmodels.EDR]{
 		shown: shown[readmodels.EDR]{
-			table: "edr", whole: whole,
+			table: "edr", keep: keep,
 			key: func(r readmodels.EDR) string {
 				return fmt.Sprintf("%s/%s/%s/%d", r.Tenant, r.DayText, r.Notification, r.Attempt)
 			},
 			text: func(r readmodels.EDR) string { return r.Notification },
 		},
-		read: func(ctx context.Context, p readmodels.Part, visit func(readmodels.EDR) error) error {
+		read: func(ctx context.Context, p readmodels.Shard, visit func(readmodels.EDR) error) error {
 			return readmodels.EDRsIn(ctx, conn, p, visit)
 		},
 		begins: func() folding[readmodels.EDR] { return projections.NewEDRFold(codec) },
 	}
 }
 
-func notificationsCompared(conn readmodels.Conn, codec *event.Codec, whole bool) compared {
+func notificationsCompared(conn readmodels.Conn, codec *event.Codec, keep bool) compared {
 	return &mergedCompared[readmodels.Notification]{
 		shown: shown[readmodels.Notification]{
-			table: "notifications", whole: whole,
+			table: "notifications", keep: keep,
 			key:  func(r readmodels.Notification) string { return r.Tenant + "/" + r.Notification },
 			text: func(r readmodels.Notification) string { return r.Notification },
 		},
-		read: func(ctx context.Context, p readmodels.Part, visit func(readmodels.Notification) error) error {
+		read: func(ctx context.Context, p readmodels.Shard, visit func(readmodels.Notification) error) error {
 			return readmodels.NotificationsIn(ctx, conn, p, visit)
 		},
 		begins: func() folding[readmodels.Notification] { return projections.NewNotificationFold(codec) },

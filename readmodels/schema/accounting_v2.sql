@@ -1,5 +1,5 @@
 -- Sums of each batch by cell: what the events of the batch moved from one status to
--- another, -1 here and +1 there. One batch is written whole under its first seq, so
+-- another, -1 here and +1 there. One batch is written complete under its first seq, so
 -- that a batch written again replaces itself. Partitions hold eight spans each, so that
 -- readers, who need only the spans that are not summed up yet, look at no more.
 CREATE TABLE IF NOT EXISTS {table} (
@@ -29,7 +29,7 @@ PRIMARY KEY (tenant, day)
 ORDER BY (tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status, first_seq)
 SETTINGS non_replicated_deduplication_window = 400;
 
--- Sums of whole spans, by cell.
+-- Sums of complete spans, by cell.
 CREATE TABLE IF NOT EXISTS {table}_spans (
     tenant         LowCardinality(String),
     day            Date,
@@ -55,6 +55,6 @@ PARTITION BY toYYYYMM(day)
 PRIMARY KEY (tenant, day)
 ORDER BY (tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status, span);
 
--- The spans that {table}_spans holds whole, those before them too, and the runs that summed
+-- The spans that {table}_spans holds complete, those before them too, and the runs that summed
 -- them up.
-CREATE TABLE IF NOT EXISTS {table}_whole (span UInt64, run UInt64) ENGINE = ReplacingMergeTree ORDER BY (span, run);
+CREATE TABLE IF NOT EXISTS {table}_complete (span UInt64, run UInt64) ENGINE = ReplacingMergeTree ORDER BY (span, run);

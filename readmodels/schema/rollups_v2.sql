@@ -28,7 +28,7 @@ PRIMARY KEY (tenant, grain, basis, start)
 ORDER BY (tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, first_seq)
 SETTINGS non_replicated_deduplication_window = 400;
 
--- Counts of whole spans, by cell.
+-- Counts of complete spans, by cell.
 CREATE TABLE IF NOT EXISTS {table}_spans (
     tenant   LowCardinality(String),
     grain    Enum8('minute' = 1, 'hour' = 2, 'day' = 3),
@@ -53,6 +53,6 @@ PARTITION BY toYear(start)
 PRIMARY KEY (tenant, grain, basis, start)
 ORDER BY (tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, span);
 
--- The spans that {table}_spans holds whole, those before them too, and the runs that summed
+-- The spans that {table}_spans holds complete, those before them too, and the runs that summed
 -- them up.
-CREATE TABLE IF NOT EXISTS {table}_whole (span UInt64, run UInt64) ENGINE = ReplacingMergeTree ORDER BY (span, run);
+CREATE TABLE IF NOT EXISTS {table}_complete (span UInt64, run UInt64) ENGINE = ReplacingMergeTree ORDER BY (span, run);

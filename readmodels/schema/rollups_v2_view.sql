@@ -1,10 +1,10 @@
--- Whole spans, and the batches after them, as they lie there: to be added up. whole is
+-- Whole spans, and the batches after them, as they lie there: to be added up. complete is
 -- one value for both, so that a span that is being summed up is counted once.
 CREATE OR REPLACE VIEW rollup_rows AS
-WITH (SELECT if(count() = 0, 0, max(span) + 1) FROM {table}_whole) AS whole
-SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table}_spans WHERE span < whole AND run IN (SELECT min(run) FROM {table}_whole GROUP BY span)
+WITH (SELECT if(count() = 0, 0, max(span) + 1) FROM {table}_complete) AS complete
+SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table}_spans WHERE span < complete AND run IN (SELECT min(run) FROM {table}_complete GROUP BY span)
 UNION ALL
-SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table} FINAL WHERE first_seq >= whole * {size};
+SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table} FINAL WHERE first_seq >= complete * {size};
 
 -- Everything that is counted, one row a cell, measure, detail and bucket.
 CREATE OR REPLACE VIEW rollups AS
@@ -183,15 +183,15 @@ WHERE basis = 'event' AND measure IN ('queue', 'accept', 'delivery', 'reading')
 GROUP BY tenant, grain, start, channel, scenario, brand, segment, campaign, operator, country, test, measure, detail, bucket
 HAVING n != 0;
 
--- Rollups of the first {cut} ledger events, as far as whole batches go, to be added up.
+-- Rollups of the first {cut} ledger events, as far as complete batches go, to be added up.
 -- The batch that the cut falls into is named by rollups_cut.
 CREATE OR REPLACE VIEW rollups_as_of AS
-WITH (SELECT if(count() = 0, 0, max(span) + 1) FROM {table}_whole) AS whole
+WITH (SELECT if(count() = 0, 0, max(span) + 1) FROM {table}_complete) AS complete
 SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table}_spans
-WHERE span < least(whole, intDiv({cut:UInt64}, {size})) AND run IN (SELECT min(run) FROM {table}_whole GROUP BY span)
+WHERE span < least(complete, intDiv({cut:UInt64}, {size})) AND run IN (SELECT min(run) FROM {table}_complete GROUP BY span)
 UNION ALL
 SELECT tenant, grain, basis, start, measure, channel, scenario, brand, segment, campaign, operator, country, test, detail, bucket, n FROM {table} FINAL
-WHERE first_seq >= least(whole, intDiv({cut:UInt64}, {size})) * {size} AND last_seq < {cut:UInt64};
+WHERE first_seq >= least(complete, intDiv({cut:UInt64}, {size})) * {size} AND last_seq < {cut:UInt64};
 
 CREATE OR REPLACE VIEW rollups_cut AS
 SELECT '{table}' AS built, count() > 0 AS some, max(first_seq) AS first, max(first_position) AS position

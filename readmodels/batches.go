@@ -11,7 +11,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-// Batch is a batch of a counting table: what its rows say of it, which must be one thing,
+// Batch is a batch of a counting table: its ends in its rows, which must all be the same,
 // and the weight of what they count.
 type Batch struct {
 	FirstSeq      uint64 `ch:"first_seq"`
@@ -74,7 +74,7 @@ func countsOf(t Table) counts {
 }
 
 // BatchesIn hands over the batches of a table, of a part by span, in order.
-func BatchesIn(ctx context.Context, conn driver.Conn, t Table, built string, p Part, visit func(Batch) error) error {
+func BatchesIn(ctx context.Context, conn driver.Conn, t Table, built string, p Shard, visit func(Batch) error) error {
 	if err := checkName(built); err != nil {
 		return err
 	}
@@ -84,22 +84,22 @@ func BatchesIn(ctx context.Context, conn driver.Conn, t Table, built string, p P
 		FROM `+built+` FINAL WHERE `+where+` GROUP BY first_seq ORDER BY first_seq`, args, visit)
 }
 
-// SpanWeights are the weights of what a table's complete spans count.
+// SpanWeights are the weights of the sums in a table's complete spans.
 type SpanWeights struct {
-	Whole   uint64 // so many are complete, the first ones
-	Weights map[uint64]int64
+	Complete uint64 // how many are complete: the first ones
+	Weights  map[uint64]int64
 }
 
-// SpansIn returns those of a part by span. What lies there of spans that are not complete, and
-// of other runs than the one that readers take, is left out: no reader looks at it.
-func SpansIn(ctx context.Context, conn driver.Conn, t Table, built string, p Part) (SpanWeights, error) {
+// SpansIn returns those of a shard by span. Incomplete spans, and other runs than the one
+// that queries read, are skipped: queries ignore them too.
+func SpansIn(ctx context.Context, conn driver.Conn, t Table, built string, p Shard) (SpanWeights, error) {
 	if err := checkName(built); err != nil {
 		return SpanWeights{}, err
 	}
 	s := SpanWeights{Weights: map[uint64]int64{}}
-	whole := "SELECT if(count() = 0, 0, max(span) + 1) AS whole FROM " + built + "_whole"
-	if err := conn.QueryRow(ctx, whole).Scan(&s.Whole); err != nil {
-		return s, fmt.Errorf("asking how many spans of %s are whole: %w", built, err)
+	complete := "SELECT if(count() = 0, 0, max(span) + 1) AS complete FROM " + built + "_complete"
+	if err := conn.QueryRow(ctx, complete).Scan(&s.Complete); err != nil {
+		return s, fmt.Errorf("asking how many spans of %s are complete: %w", built, err)
 	}
 	where, args := p.where(fmt.Sprintf("toString(intDiv(span * %d, %d))", t.SpanEvents(), Span))
 	type row struct {
@@ -107,7 +107,7 @@ func SpansIn(ctx context.Context, conn driver.Conn, t Table, built string, p Par
 		Weight int64  `ch:"weight"`
 	}
 	err := scanEach(ctx, conn, "the spans of "+built, `SELECT span, `+countsOf(t).weight()+` AS weight FROM `+built+`_spans
-		WHERE span < `+strconv.FormatUint(s.Whole, 10)+` AND run IN (SELECT min(run) FROM `+built+`_whole GROUP BY span) AND `+where+` GROUP BY span`, args, func(r row) error {
+		WHERE span < `+strconv.FormatUint(s.Complete, 10)+` AND run IN (SELECT min(run) FROM `+built+`_complete GROUP BY span) AND `+where+` GROUP BY span`, args, func(r row) error {
 		s.Weights[r.Span] = r.Weight
 		return nil
 	})

@@ -10,16 +10,16 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-// Part is a part of a table, for comparing the table with the event store piece by
+// Shard is a part of a table, for comparing the table with the event store piece by
 // piece: the rows whose text (a column of theirs, or several) has a CRC-32 that leaves
 // Index when divided by Of; or, if Only is set, those whose text is one of these.
-type Part struct {
+type Shard struct {
 	Of, Index uint32
 	Only      []string
 }
 
-// Has reports whether the part has the rows of a text.
-func (p Part) Has(text string) bool {
+// Has returns whether the rows of a text are in the shard.
+func (p Shard) Has(text string) bool {
 	if p.Only != nil {
 		return slices.Contains(p.Only, text)
 	}
@@ -27,7 +27,7 @@ func (p Part) Has(text string) bool {
 }
 
 // where narrows a query to the part; text is an expression.
-func (p Part) where(text string) (string, []any) {
+func (p Shard) where(text string) (string, []any) {
 	switch {
 	case p.Only != nil:
 		return text + " IN {only:Array(String)}", []any{named("only", p.Only)}
@@ -53,12 +53,12 @@ func (c AccountingCell) Text() string { return c.Tenant + "/" + c.Day.Format(day
 func (c RollupCell) Text() string { return fmt.Sprintf("%s/%s/%d", c.Tenant, c.Grain, c.Start.Unix()) }
 
 // EventsIn hands over the rows of events of a part by stream, in no order.
-func EventsIn(ctx context.Context, conn driver.Conn, p Part, visit func(EventRow) error) error {
+func EventsIn(ctx context.Context, conn driver.Conn, p Shard, visit func(EventRow) error) error {
 	return each(ctx, conn, "events", eventColumns.names(), p, eventText, visit)
 }
 
 // EDRsIn hands over the attempts of a part by notification, in no order.
-func EDRsIn(ctx context.Context, conn driver.Conn, p Part, visit func(EDR) error) error {
+func EDRsIn(ctx context.Context, conn driver.Conn, p Shard, visit func(EDR) error) error {
 	return each(ctx, conn, "edr", []string{edrColumns}, p, edrText, func(r EDR) error {
 		r.Day = r.Day.UTC()
 		r.DayText = r.Day.Format(dayStyle)
@@ -67,16 +67,16 @@ func EDRsIn(ctx context.Context, conn driver.Conn, p Part, visit func(EDR) error
 }
 
 // NotificationsIn hands over the notifications of a part by id, in no order.
-func NotificationsIn(ctx context.Context, conn driver.Conn, p Part, visit func(Notification) error) error {
+func NotificationsIn(ctx context.Context, conn driver.Conn, p Shard, visit func(Notification) error) error {
 	return each(ctx, conn, "notifications", []string{NotificationColumns}, p, edrText, visit)
 }
 
 // CallsIn hands over the rows of audit_log of a part by seq, in no order.
-func CallsIn(ctx context.Context, conn driver.Conn, p Part, visit func(AuditRow) error) error {
+func CallsIn(ctx context.Context, conn driver.Conn, p Shard, visit func(AuditRow) error) error {
 	return each(ctx, conn, "audit_log", auditColumns.names(), p, callText, visit)
 }
 
-func each[R any](ctx context.Context, conn driver.Conn, view string, columns []string, p Part, text string, visit func(R) error) error {
+func each[R any](ctx context.Context, conn driver.Conn, view string, columns []string, p Shard, text string, visit func(R) error) error {
 	where, args := p.where(text)
 	return scanEach(ctx, conn, view, "SELECT "+strings.Join(columns, ", ")+" FROM "+view+" WHERE "+where, args, visit)
 }
@@ -110,7 +110,7 @@ type Cut struct {
 	First uint64
 }
 
-// CutOf returns it.
+// CutOf returns the Cut of a number of ledger events.
 func CutOf(ctx context.Context, conn driver.Conn, t Table, seq uint64) (Cut, error) {
 	b, err := counts{view: t.Projection}.cut(ctx, conn, seq)
 	return Cut{Built: b.built, Some: b.some, First: b.first}, err
@@ -122,9 +122,9 @@ type CountedRow[C any] struct {
 	Sums []int64 // in the order of AccountingSums; of a rollup n alone
 }
 
-// AccountingIn hands over the sums of the complete batches before a cut, of a part by
+// AccountingIn hands over the sums of the complete batches before a cut, of a shard by
 // tenant and day: as readers get them, or those of the batches in a table.
-func AccountingIn(ctx context.Context, conn driver.Conn, from string, p Part, visit func(CountedRow[AccountingCell]) error) error {
+func AccountingIn(ctx context.Context, conn driver.Conn, from string, p Shard, visit func(CountedRow[AccountingCell]) error) error {
 	return eachCounted(ctx, conn, accountingCounts, from, p, accountingText, func(r AccountingLine) error {
 		r.Day = r.Day.UTC()
 		s := r.AccountingSums
@@ -133,7 +133,7 @@ func AccountingIn(ctx context.Context, conn driver.Conn, from string, p Part, vi
 }
 
 // RollupsIn does the same, by tenant, grain and start.
-func RollupsIn(ctx context.Context, conn driver.Conn, from string, p Part, visit func(CountedRow[RollupCell]) error) error {
+func RollupsIn(ctx context.Context, conn driver.Conn, from string, p Shard, visit func(CountedRow[RollupCell]) error) error {
 	return eachCounted(ctx, conn, rollupCounts, from, p, rollupText, func(r RollupLine) error {
 		r.Start = r.Start.UTC()
 		return visit(CountedRow[RollupCell]{r.RollupCell, []int64{r.N}})
@@ -159,7 +159,7 @@ func BatchesBefore(built string, cut uint64) (string, error) {
 	return fmt.Sprintf("(SELECT * FROM %s FINAL WHERE last_seq < %d)", built, cut), nil
 }
 
-func eachCounted[R any](ctx context.Context, conn driver.Conn, c counts, from string, p Part, text string, visit func(R) error) error {
+func eachCounted[R any](ctx context.Context, conn driver.Conn, c counts, from string, p Shard, text string, visit func(R) error) error {
 	cell := []string{"tenant"}
 	for _, d := range c.dimensions {
 		if d != month {
