@@ -49,7 +49,7 @@ func (r *rebuilds) Projection(_ context.Context, name string) (api.Projection, b
 // refusingWorld has everything that can refuse.
 func refusingWorld(t testing.TB) *world {
 	return newWorld(t, func(w *world, o *api.Options) {
-		w.reports.Reports, w.reports.Persons = &told{}, w.sealer
+		w.reports.Reports, w.reports.Persons = &told{}, w.lookup()
 		o.Projections = &rebuilds{}
 		w.reports.Passed = func(context.Context, event.Position, ...string) error { return readmodels.ErrNoSuchPosition }
 	})

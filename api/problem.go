@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -38,6 +39,7 @@ const (
 	CodeInFlight         Code = "in_flight"
 	CodeFinal            Code = "final"
 	CodeErased           Code = "erased"
+	CodeSeveralPersons   Code = "several_persons"
 	CodeTooManyKeys      Code = "too_many_keys"
 	CodeTooLarge         Code = "too_large"
 	CodeUnsupportedMedia Code = "unsupported_media_type"
@@ -70,7 +72,8 @@ func Codes() []CodeInfo {
 		{CodeKeyReused, http.StatusConflict, "the idempotency key was used with another request", "use a new key for a new request"},
 		{CodeInFlight, http.StatusConflict, "an attempt is being sent, or its outcome is not known yet", "try again later"},
 		{CodeFinal, http.StatusConflict, "the notification is already final", "nothing: there is nothing left to stop"},
-		{CodeErased, http.StatusConflict, "the idempotency key or the address belongs to a person whose data was erased", "use a new key; the person's consent is needed anew"},
+		{CodeErased, http.StatusConflict, "the idempotency key belongs to a person whose data was erased", "use a new key; the person's consent is needed anew"},
+		{CodeSeveralPersons, http.StatusConflict, "the destination names several persons; persons lists them", "ask again with `person`, one of those"},
 		{CodeTooManyKeys, http.StatusConflict, "the tenant has as many API keys as it may have", "use the keys it has"},
 		{CodeTooLarge, http.StatusRequestEntityTooLarge, "the body is larger than allowed", "send less at once"},
 		{CodeUnsupportedMedia, http.StatusUnsupportedMediaType, "the body is not application/json, or is compressed", "send `Content-Type: application/json`, without `Content-Encoding`"},
@@ -107,8 +110,18 @@ type Problem struct {
 	Detail   string         `json:"detail,omitempty" doc:"What is the matter here, for people."`
 	Instance string         `json:"instance,omitempty" doc:"Of an internal fault: under what it is logged."`
 	Errors   []FieldProblem `json:"errors,omitempty" doc:"Every broken rule with its place."`
+	Persons  []NamedPerson  `json:"persons,omitempty" doc:"Of several_persons: whom the destination names, at most 1,000."`
 
 	retryAfter int // seconds; 0: no header
+}
+
+// NamedPerson is a person that an address names.
+type NamedPerson struct {
+	Person string     `json:"person" doc:"The person's random id."`
+	Link   string     `json:"link" enum:"held,mentioned" doc:"held: named with a recipient, or first of its request; mentioned: named next to another address."`
+	Named  bool       `json:"recipient" doc:"Whether the person has a recipient id, where the address is held."`
+	From   time.Time  `json:"from" doc:"When a request first named it so."`
+	To     *time.Time `json:"to,omitempty" doc:"When that ended; left out while it stands."`
 }
 
 // retrySeconds is the value of Retry-After where nothing better is known.
@@ -290,7 +303,6 @@ var fieldCodes = []FieldCodeInfo{
 	{"unknown_scenario", "the tenant has no scenario of this name"},
 	{"unknown_field", "the scenario defines no field of this name"},
 	{unknownChannel, "no route serves this channel"},
-	{"invalid_address", "it is not an address of its channel"},
-	{"two_persons", "the addresses, or the recipient, belong to different persons"},
-	{"personal_data", "it is stored in clear and looks like an address or a phone number"},
+	{"invalid_address", "it is not an address of its kind, or not in the form that is sent to"},
+	{"personal_data", "it is stored in clear and holds an address or a phone number, or what looks like one"},
 }

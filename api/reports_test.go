@@ -20,6 +20,9 @@ import (
 	"recapito/api"
 	"recapito/api/reports"
 	"recapito/api/reports/export"
+	"recapito/commands/channel"
+	"recapito/commands/commandstest"
+	"recapito/commands/intake"
 	"recapito/readmodels"
 )
 
@@ -91,8 +94,13 @@ func (r *told) Resolve(_ context.Context, asOf time.Time) (export.Cut, error) {
 	return export.Cut{Seq: 42, Time: asOf.Add(-time.Second)}, nil
 }
 
+// lookup finds persons in the world's key store.
+func (w *world) lookup() *intake.Lookup {
+	return &intake.Lookup{Finder: w.sealer, Routes: channel.Routes{{Name: "sim", Kind: commandstest.SMS}}}
+}
+
 func reportingWorld(t testing.TB, r *told) *world {
-	return newWorld(t, func(w *world, _ *api.Options) { w.reports.Reports, w.reports.Persons = r, w.sealer })
+	return newWorld(t, func(w *world, _ *api.Options) { w.reports.Reports, w.reports.Persons = r, w.lookup() })
 }
 
 // fetched is a file as a client gets it.
@@ -238,11 +246,74 @@ func TestHistoryOfAPerson(t *testing.T) {
 
 func (w *world) keyOf(t *testing.T, recipient string) string {
 	t.Helper()
-	ref, found, err := w.sealer.FindPerson(t.Context(), "default", recipient, nil)
+	link, found, err := w.sealer.PersonOf(t.Context(), "default", recipient)
 	if err != nil || !found {
 		t.Fatal(found, err)
 	}
-	return ref.Key
+	return link.KeyID
+}
+
+// A number that two recipients share names both: the history asks which, and shows the
+// one that is chosen. A recipient id goes straight to its person.
+func TestHistoryOfASharedNumberAsksWhich(t *testing.T) {
+	r := &told{edr: []readmodels.EDR{anEDR()}}
+	w := reportingWorld(t, r)
+	const number = "+393331234567"
+	for _, recipient := range []string{"cust-1", "cust-2"} {
+		w.submitted(`{"scenario":"appointment","recipient":"` + recipient + `","to":{"sms":["` + number + `"]},"fields":{"day":"Monday"}}`)
+	}
+	ask := func(more string) answer {
+		return w.call(http.MethodPost, "/v1/reports/history", `{"destination":{"kind":"phone","address":"`+number+`"}`+more+`}`)
+	}
+	a := ask("")
+	var problem struct {
+		Code    string
+		Persons []struct {
+			Person, Link string
+			Recipient    bool
+			From         time.Time
+			To           *time.Time
+		}
+	}
+	a.into(t, &problem)
+	if a.status != http.StatusConflict || problem.Code != "several_persons" || len(problem.Persons) != 2 || r.asked.Is != nil || strings.Contains(a.body, number) {
+		t.Fatalf("%d %s, asked for %+v", a.status, a.body, r.asked)
+	}
+	histories := map[string]bool{}
+	for _, p := range problem.Persons {
+		if p.Link != "held" || !p.Recipient || p.From.IsZero() || p.To != nil {
+			t.Errorf("person: %+v", p)
+		}
+		if a := ask(`,"person":"` + p.Person + `"`); a.status != http.StatusOK || r.asked.Is["person"] != p.Person {
+			t.Errorf("the history of one: %d %s", a.status, a.body)
+		}
+		histories[p.Person] = true
+	}
+	for _, recipient := range []string{"cust-1", "cust-2"} {
+		if w.call(http.MethodPost, "/v1/reports/history", `{"recipient":"`+recipient+`"}`); !histories[r.asked.Is["person"]] {
+			t.Errorf("the history of a recipient: %+v", r.asked)
+		}
+		delete(histories, r.asked.Is["person"])
+	}
+	for name, more := range map[string]string{
+		"another's":               `,"person":"somebody"`,
+		"without a destination":   `,"person":"somebody"`,
+		"of a kind that is none":  "",
+		"of a kind and a channel": "",
+	} {
+		body := `{"destination":{"kind":"phone","address":"` + number + `"}` + more + `}`
+		switch name {
+		case "without a destination":
+			body = `{"recipient":"cust-1"` + more + `}`
+		case "of a kind that is none":
+			body = `{"destination":{"kind":"pigeon","address":"` + number + `"}}`
+		case "of a kind and a channel":
+			body = `{"destination":{"kind":"phone","channel":"sms","address":"` + number + `"}}`
+		}
+		if a := w.call(http.MethodPost, "/v1/reports/history", body); a.status != http.StatusUnprocessableEntity || strings.Contains(a.body, number) {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
 }
 
 func TestHistoryOfANotificationHasItsEvents(t *testing.T) {

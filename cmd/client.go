@@ -51,6 +51,16 @@ type problem struct {
 		Field   string `json:"field"`
 		Message string `json:"message"`
 	} `json:"errors"`
+	Persons []namedPerson `json:"persons"`
+}
+
+// namedPerson is one of several persons that a destination names.
+type namedPerson struct {
+	Person    string     `json:"person"`
+	Link      string     `json:"link"`
+	Recipient bool       `json:"recipient"`
+	From      time.Time  `json:"from"`
+	To        *time.Time `json:"to"`
 }
 
 func (p *problem) Error() string {
@@ -58,6 +68,19 @@ func (p *problem) Error() string {
 	fmt.Fprintf(&b, "%s (%d %s)", firstText(p.Detail, p.Title), p.Status, p.Code)
 	for _, e := range p.Errors {
 		fmt.Fprintf(&b, "\n  %s: %s", e.Field, e.Message)
+	}
+	for _, n := range p.Persons {
+		to, by := "", "without a recipient id"
+		if n.To != nil {
+			to = " to " + n.To.Format(time.RFC3339)
+		}
+		if n.Recipient {
+			by = "with a recipient id"
+		}
+		if n.Link == "mentioned" {
+			by = "named next to another address"
+		}
+		fmt.Fprintf(&b, "\n  %s  %s, %s, from %s%s", n.Person, n.Link, by, n.From.Format(time.RFC3339), to)
 	}
 	return b.String()
 }

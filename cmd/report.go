@@ -114,6 +114,8 @@ func hinted(err error) error {
 	switch p.Code {
 	case "unavailable", "behind":
 		return fmt.Errorf("%w\nClickHouse, or a table of it, is behind or does not respond: look at /readyz, or `recapito report … --as-of` an earlier time", err)
+	case "several_persons":
+		return fmt.Errorf("%w\nChoose one by --person", err)
 	case "too_many_requests":
 		return fmt.Errorf("%w\nTry again when other files are written", err)
 	}
@@ -157,7 +159,8 @@ func (f *reportFlags) asks(path string, step time.Duration, filters []string) (a
 
 type reportHistoryCmd struct {
 	reportFlags
-	Destination  string `help:"Of the person with this address: CHANNEL=ADDRESS, or - to read it from the input." xor:"of" required:"" placeholder:"CHANNEL=ADDRESS"`
+	Destination  string `help:"Of the person with this address: KIND=ADDRESS (a kind of address, phone or email, or a channel), or - to read it from the input." xor:"of" required:"" placeholder:"KIND=ADDRESS"`
+	Person       string `help:"Which person, where the destination names several: one that was listed." placeholder:"ID"`
 	Recipient    string `help:"Of the person with your id." xor:"of" required:"" placeholder:"ID"`
 	Notification string `help:"Of one notification." xor:"of" required:"" placeholder:"ID"`
 	Campaign     string `help:"Of a campaign." xor:"of" required:"" placeholder:"NAME"`
@@ -169,7 +172,7 @@ type reportHistoryCmd struct {
 func (r reportHistoryCmd) Run(ctx context.Context, t terminal) error {
 	body := map[string]any{}
 	for name, value := range map[string]string{
-		"recipient": r.Recipient, "notification": r.Notification, "campaign": r.Campaign, "scenario": r.Scenario,
+		"recipient": r.Recipient, "person": r.Person, "notification": r.Notification, "campaign": r.Campaign, "scenario": r.Scenario,
 	} {
 		if value != "" {
 			body[name] = value
@@ -200,22 +203,22 @@ func (r reportHistoryCmd) Run(ctx context.Context, t terminal) error {
 	return r.answer(ctx, t, a, func(raw json.RawMessage) error { return printHistory(t, raw) })
 }
 
-// readDestination takes CHANNEL=ADDRESS from the flag or a line of the input. Errors
+// readDestination takes KIND=ADDRESS from the flag or a line of the input. Errors
 // never hold it.
 func readDestination(t terminal, flag string) (map[string]string, error) {
 	if flag == "-" {
-		_, _ = fmt.Fprint(t.err, "channel=address: ")
+		_, _ = fmt.Fprint(t.err, "kind=address: ")
 		line, err := bufio.NewReader(t.in).ReadString('\n')
 		if err != nil && line == "" {
-			return nil, errors.New("no destination was read: give a line such as sms=+39…")
+			return nil, errors.New("no destination was read: give a line such as phone=+39…")
 		}
 		flag = strings.TrimSpace(line)
 	}
-	p, err := pairs("destination", "CHANNEL=ADDRESS, such as sms=+39…", []string{flag})
+	p, err := pairs("destination", "KIND=ADDRESS, such as phone=+39…", []string{flag})
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{"channel": p[0][0], "address": p[0][1]}, nil
+	return map[string]string{"kind": p[0][0], "address": p[0][1]}, nil
 }
 
 type reportAccountingCmd struct {

@@ -54,7 +54,7 @@ func TestReportsOfAnInstance(t *testing.T) {
 		says []string
 	}{
 		{[]string{"history", "--recipient", "cust-42"}, []string{"NOTIFICATION", id, "delivered"}},
-		{[]string{"history", "--destination", "sms=+393330000000"}, []string{"no attempts"}},
+		{[]string{"history", "--destination", "phone=+393330000000"}, []string{"no attempts"}},
 		{[]string{"history", "--notification", id}, []string{id, "WHO", "provider:smsc", "state delivered"}},
 		{[]string{"history", "--scenario", "appointment", "--from", "1h", "--json"}, []string{`"rows":[{`, id}},
 		{[]string{"edr", "-f", "notification=" + id, "-f", "delivery_ms_max=600000"}, []string{id, "sms", "smsc"}},

@@ -4,30 +4,18 @@ import (
 	"context"
 	"time"
 
+	"recapito/domain/address"
 	"recapito/domain/personal"
 	"recapito/domain/receipt"
 	"recapito/domain/scenario"
 )
 
-// Address is a destination on a channel, in clear and normalised. Never log it.
-type Address struct {
-	Channel string
-	Value   string
-}
-
-// String hides the value.
-func (a Address) String() string { return a.Channel + ":[personal]" }
-
-// GoString hides the value too.
-func (a Address) GoString() string { return a.String() }
-
-// Persons knows who is behind an address and makes the keyed hashes that stand for
-// them elsewhere. Implemented by commands/sealing.
+// Persons resolves who a request is for, and makes what its repetition is recognised by.
+// Implemented by commands/sealing.
 type Persons interface {
-	// ClaimPerson returns the person of the recipient id (if not empty) and addresses,
-	// making one if none of them is known; durable when it returns. ErrTwoPersons if
-	// they belong to different ones.
-	ClaimPerson(ctx context.Context, tenant, recipient string, addresses []Address) (personal.Ref, error)
+	// Resolve returns the person of a request by its recipient id (if not empty) and
+	// addresses; the rules are PersonClaim's. It is durable when it returns.
+	Resolve(ctx context.Context, tenant, recipient string, addresses []address.Address) (personal.Ref, error)
 	// RequestHMAC authenticates a canonical request under a subkey of the person's key;
 	// ErrKeyErased once that is destroyed.
 	RequestHMAC(ctx context.Context, tenant string, ref personal.Ref, canonical []byte) ([]byte, error)

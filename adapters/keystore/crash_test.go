@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +19,17 @@ import (
 
 func candidate(id string) commands.PersonKey {
 	return commands.PersonKey{PersonID: "p" + id, KeyID: "k" + id, Wrapped: []byte(id)}
+}
+
+func claimOf(candidate commands.PersonKey, recipient string, addresses ...string) commands.PersonClaim {
+	c := commands.PersonClaim{Candidate: candidate, At: 1}
+	if recipient != "" {
+		c.Recipient = []byte(recipient)
+	}
+	for _, a := range addresses {
+		c.Addresses = append(c.Addresses, []byte(a))
+	}
+	return c
 }
 
 // A crash at any moment, with any part of what was not synced lost, keeps every claim
@@ -46,7 +58,7 @@ func TestCrashKeepsWhatWasAnswered(t *testing.T) {
 					}
 					id := fmt.Sprint(w, ".", i)
 					shared := fmt.Sprint("shared ", i) // every writer's i-th claim meets the others'
-					got, err := s.ClaimPerson(t.Context(), "acme", [][]byte{[]byte(id), []byte(shared)}, candidate(id))
+					got, err := s.ClaimPerson(t.Context(), "acme", claimOf(candidate(id), "", id, shared))
 					if err != nil {
 						t.Errorf("seed %d: %v", seed, err)
 						return
@@ -73,9 +85,21 @@ func TestCrashKeepsWhatWasAnswered(t *testing.T) {
 
 		after := open(t, "keys", keystore.Options{FS: image})
 		for id, key := range before {
-			got, err := after.Person(t.Context(), "acme", [][]byte{[]byte(id)})
-			if err != nil || got == nil || got.PersonID != key.PersonID || string(got.Wrapped) != string(key.Wrapped) {
-				t.Fatalf("seed %d: an answered claim was lost: %v", seed, err)
+			links, err := after.AddressPersons(t.Context(), "acme", []byte(id))
+			if err != nil || len(links) != 1 || links[0].KeyID != key.KeyID || links[0].Kind != commands.LinkAnonymous {
+				t.Fatalf("seed %d: a claim that returned was lost: %v", seed, err)
+			}
+			got, err := after.PersonKey(t.Context(), "acme", key.KeyID)
+			if err != nil || got.PersonID != key.PersonID || string(got.Wrapped) != string(key.Wrapped) {
+				t.Fatalf("seed %d: the key of a claim that returned was lost: %v", seed, err)
+			}
+			var i int
+			if _, err := fmt.Sscanf(id, "%d.%d", new(int), &i); err != nil {
+				t.Fatal(err)
+			}
+			shared, err := after.AddressPersons(t.Context(), "acme", fmt.Append(nil, "shared ", i))
+			if err != nil || !slices.ContainsFunc(shared, func(l commands.PersonLink) bool { return l.KeyID == key.KeyID && l.Kind == commands.LinkMentioned }) {
+				t.Fatalf("seed %d: half of a claim was lost: %v", seed, err)
 			}
 		}
 	}
@@ -130,11 +154,10 @@ func (g *gate) String() string { return "gate" }
 // Nobody is answered from a write that is not yet synced, for it may yet be lost.
 func TestNothingUnsyncedIsShown(t *testing.T) {
 	type call func(ctx context.Context, s *keystore.Store) error
-	hashes := [][]byte{[]byte("a"), []byte("b")}
-	claim := func(names [][]byte, id string) call {
+	claim := func(id, recipient string, addresses ...string) call {
 		return func(ctx context.Context, s *keystore.Store) error {
-			got, err := s.ClaimPerson(ctx, "acme", names, candidate(id))
-			if err == nil && got.KeyID != "k1" {
+			got, err := s.ClaimPerson(ctx, "acme", claimOf(candidate(id), recipient, addresses...))
+			if err == nil && got.KeyID != "k1" && id != "0" {
 				err = errors.New("another person")
 			}
 			return err
@@ -149,15 +172,23 @@ func TestNothingUnsyncedIsShown(t *testing.T) {
 		return err
 	}
 	for name, c := range map[string]struct{ before, write, read call }{
-		"a claim, to the same claim": {nil, claim(hashes, "1"), claim(hashes[1:], "2")},
-		"a claim, to a look-up": {nil, claim(hashes, "1"), func(ctx context.Context, s *keystore.Store) error {
-			got, err := s.Person(ctx, "acme", hashes[:1])
+		"a claim, to the same claim":   {nil, claim("1", "anna", "a", "b"), claim("2", "anna", "b")},
+		"a claim, to an anonymous one": {nil, claim("1", "anna", "a", "b"), claim("2", "", "b")},
+		"a claim, to a look-up of an address": {nil, claim("1", "", "a", "b"), func(ctx context.Context, s *keystore.Store) error {
+			got, err := s.AddressPersons(ctx, "acme", []byte("b"))
+			if err == nil && (len(got) != 1 || got[0].KeyID != "k1") {
+				err = errors.New("not found")
+			}
+			return err
+		}},
+		"a claim, to a look-up of a recipient": {nil, claim("1", "anna", "a"), func(ctx context.Context, s *keystore.Store) error {
+			got, err := s.RecipientPerson(ctx, "acme", []byte("anna"))
 			if err == nil && (got == nil || got.KeyID != "k1") {
 				err = errors.New("not found")
 			}
 			return err
 		}},
-		"one more hash of a person": {claim(hashes[:1], "1"), claim(hashes, "2"), claim(hashes[1:], "3")},
+		"one more address of a person": {claim("1", "anna", "a"), claim("2", "anna", "a", "b"), claim("3", "", "b")},
 		"a tenant's key, to a reader": {nil, tenant, func(ctx context.Context, s *keystore.Store) error {
 			_, err := s.TenantKey(ctx, "acme")
 			return err
@@ -170,8 +201,13 @@ func TestNothingUnsyncedIsShown(t *testing.T) {
 			}
 			return err
 		}},
+		"a tombstone, to a claim": {
+			claim("0", "anna", "a"),
+			func(ctx context.Context, s *keystore.Store) error { return s.MarkErased(ctx, "acme", "k0") },
+			claim("1", "anna", "a"),
+		},
 		"a tombstone": {
-			claim(hashes, "1"),
+			claim("1", "anna", "a"),
 			func(ctx context.Context, s *keystore.Store) error { return s.MarkErased(ctx, "acme", "k1") },
 			func(ctx context.Context, s *keystore.Store) error {
 				if _, err := s.PersonKey(ctx, "acme", "k1"); !errors.Is(err, commands.ErrKeyErased) {

@@ -2,11 +2,8 @@ package keystore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"recapito/commands"
 )
@@ -91,22 +88,11 @@ func (s *Store) routeRecordKeys(ctx context.Context, route string) (keys [][]byt
 		return nil, err
 	}
 	defer leave()
-	first := recordKey(kindRoute, route, "")
-	past := slices.Clone(first)
-	for i := len(past) - 1; ; i-- { // the kind is no 0xff, so this ends
-		if past[i]++; past[i] != 0 {
-			past = past[:i+1]
-			break
-		}
-	}
-	it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: first, UpperBound: past})
+	err = s.walk(ctx, recordKey(kindRoute, route, ""), func(key, _ []byte) (bool, error) {
+		keys = append(keys, slices.Clone(key))
+		return true, nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("reading route keys: %w", err)
-	}
-	for ok := it.First(); ok; ok = it.Next() {
-		keys = append(keys, slices.Clone(it.Key()))
-	}
-	if err := errors.Join(it.Error(), it.Close()); err != nil {
 		return nil, fmt.Errorf("reading route keys: %w", err)
 	}
 	return keys, nil

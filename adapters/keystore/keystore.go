@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -157,6 +158,27 @@ func read[R any](ctx context.Context, s *Store, key []byte) (r R, found bool, er
 	defer lock.RUnlock()
 	found, err = s.get(key, &r)
 	return r, found, err
+}
+
+// walk calls f with the records whose keys begin with first, in order, until it returns
+// false. Key and value are f's only during the call.
+func (s *Store) walk(ctx context.Context, first []byte, f func(key, value []byte) (more bool, err error)) error {
+	past := slices.Clone(first)
+	for i := len(past) - 1; ; i-- { // the kind is no 0xff, so this ends
+		if past[i]++; past[i] != 0 {
+			past = past[:i+1]
+			break
+		}
+	}
+	it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: first, UpperBound: past})
+	if err != nil {
+		return err
+	}
+	more := true
+	for ok := it.First(); ok && more && err == nil; ok = it.Next() {
+		more, err = f(it.Key(), it.Value())
+	}
+	return errors.Join(err, it.Error(), it.Close())
 }
 
 // logger hands Pebble's words to slog. Its chatter is for debugging.

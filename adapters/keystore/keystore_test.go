@@ -53,7 +53,7 @@ func TestClosedStoreRefuses(t *testing.T) {
 	if _, err := s.PersonKey(t.Context(), "acme", "k"); err != keystore.ErrClosed {
 		t.Errorf("got %v", err)
 	}
-	if _, err := s.ClaimPerson(t.Context(), "acme", [][]byte{{1}}, commands.PersonKey{PersonID: "p", KeyID: "k", Wrapped: []byte{1}}); err != keystore.ErrClosed {
+	if _, err := s.ClaimPerson(t.Context(), "acme", claimOf(candidate("1"), "", "a")); err != keystore.ErrClosed {
 		t.Errorf("got %v", err)
 	}
 	if _, err := s.RouteKeys(t.Context(), "r", 0); err != keystore.ErrClosed {
@@ -125,8 +125,8 @@ func BenchmarkClaimPerson(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			id := fmt.Sprint(n.Add(1))
-			if _, err := s.ClaimPerson(b.Context(), "acme", [][]byte{[]byte("r" + id), []byte("a" + id)},
-				commands.PersonKey{PersonID: id, KeyID: id, Wrapped: make([]byte, 61)}); err != nil {
+			if _, err := s.ClaimPerson(b.Context(), "acme",
+				claimOf(commands.PersonKey{PersonID: id, KeyID: id, Wrapped: make([]byte, 61)}, "r"+id, "a"+id)); err != nil {
 				b.Error(err)
 				return
 			}

@@ -49,11 +49,13 @@ func (s *stripes) lock(keys [][]byte, shared bool) (unlock func()) {
 
 // Kinds of records: the first byte of a key. Part of the storage format.
 const (
-	kindTenant = 't'
-	kindPerson = 'p'
-	kindHash   = 'h'
-	kindRoute  = 'r'
-	kindSecret = 's'
+	kindTenant    = 't'
+	kindPerson    = 'p' // a person's key, by its id
+	kindRecipient = 'c' // a recipient id's person, by the id's hash
+	kindLink      = 'l' // an address's link to a person, by the address's hash
+	kindName      = 'n' // a hash that is linked to a person, by the person's key id
+	kindRoute     = 'r'
+	kindSecret    = 's'
 )
 
 // recordKey joins the parts, each but the last behind its length, so that no two lists

@@ -32,43 +32,71 @@ func (s *Store) PersonKey(ctx context.Context, tenant, keyID string) (key comman
 	return key, nil
 }
 
-// Person implements commands.KeyStore; commands.ErrKeyErased if the person was erased.
-func (s *Store) Person(ctx context.Context, tenant string, hashes [][]byte) (person *commands.PersonKey, err error) {
-	err = s.do(ctx, "finding a person", func(ctx context.Context) error {
-		known, err := owner(ctx, s.pool, tenant, hashes)
-		if err == nil {
-			person, err = known.person()
+// RecipientPerson implements commands.KeyStore.
+func (s *Store) RecipientPerson(ctx context.Context, tenant string, hash []byte) (link *commands.PersonLink, err error) {
+	err = s.do(ctx, "finding a recipient's person", func(ctx context.Context) error {
+		found := commands.PersonLink{Kind: commands.LinkHeld}
+		err := s.pool.QueryRow(ctx, `SELECT p.person, key_id, r.from_unix FROM recapito_keys.recipients r
+			JOIN recapito_keys.persons p USING (tenant, key_id) WHERE r.tenant = $1 AND r.hash = $2`, tenant, hash).
+			Scan(&found.PersonID, &found.KeyID, &found.From)
+		if errors.Is(err, pgx.ErrNoRows) {
+			link = nil
+			return nil
 		}
+		link = &found
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return person, nil
+	return link, nil
 }
 
-// ClaimPerson implements commands.KeyStore; commands.ErrKeyErased if the person that
-// the hashes belong to was erased, and then nothing is written.
-func (s *Store) ClaimPerson(ctx context.Context, tenant string, hashes [][]byte, candidate commands.PersonKey) (claimed commands.PersonKey, err error) {
-	if len(hashes) == 0 || candidate.PersonID == "" || candidate.KeyID == "" || len(candidate.Wrapped) == 0 {
-		return claimed, errors.New("claiming a person: no hashes, or no candidate")
-	}
-	hashes = slices.Clone(hashes)
-	slices.SortFunc(hashes, slices.Compare[[]byte])
-	hashes = slices.CompactFunc(hashes, slices.Equal[[]byte])
-	err = s.do(ctx, "claiming a person", func(ctx context.Context) error {
-		known, err := owner(ctx, s.pool, tenant, hashes) // as a rule all are known
+// AddressPersons implements commands.KeyStore.
+func (s *Store) AddressPersons(ctx context.Context, tenant string, hash []byte) (links []commands.PersonLink, err error) {
+	err = s.do(ctx, "finding the persons of an address", func(ctx context.Context) error {
+		rows, err := s.pool.Query(ctx, `SELECT p.person, key_id, l.kind, l.from_unix, l.to_unix FROM recapito_keys.links l
+			JOIN recapito_keys.persons p USING (tenant, key_id) WHERE l.tenant = $1 AND l.hash = $2
+			ORDER BY l.kind, key_id LIMIT $3`, tenant, hash, commands.MaxAddressPersons)
 		if err != nil {
 			return err
 		}
-		if p, err := known.person(); err != nil || p != nil && len(known.missing(hashes)) == 0 {
-			if err == nil {
-				claimed = *p
-			}
+		links, err = pgx.CollectRows(rows, pgx.RowToStructByPos[commands.PersonLink])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return links, nil
+}
+
+// ClaimPerson implements commands.KeyStore.
+func (s *Store) ClaimPerson(ctx context.Context, tenant string, c commands.PersonClaim) (claimed commands.PersonKey, err error) {
+	c, err = c.Checked()
+	if err != nil {
+		return claimed, err
+	}
+	err = s.do(ctx, "claiming a person", func(ctx context.Context) error {
+		claimed = commands.PersonKey{}
+		// As a rule the person is known and linked to every address.
+		keyID, err := choose(ctx, s.pool, tenant, c)
+		if err != nil {
 			return err
 		}
+		if keyID != "" {
+			missing, err := unlinked(ctx, s.pool, tenant, c, keyID, false)
+			if err != nil {
+				return err
+			}
+			if len(missing) == 0 {
+				claimed, err = standing(ctx, s.pool, tenant, keyID, "")
+			}
+			if err != nil || claimed.Wrapped != nil {
+				return err
+			}
+		}
 		return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) (err error) {
-			claimed, err = claim(ctx, tx, tenant, hashes, candidate)
+			claimed, err = claim(ctx, tx, tenant, c)
 			return err
 		})
 	})
@@ -78,40 +106,69 @@ func (s *Store) ClaimPerson(ctx context.Context, tenant string, hashes [][]byte,
 	return claimed, nil
 }
 
+// erasures is how often in a row a claim may find that its person was erased meanwhile.
+const erasures = 3
+
 // claim decides under the locks of all the hashes, which the transaction's end gives
-// free once its commit is durable.
-func claim(ctx context.Context, tx pgx.Tx, tenant string, hashes [][]byte, candidate commands.PersonKey) (commands.PersonKey, error) {
-	for _, lock := range locks(tenant, hashes) {
+// free once its commit is durable. The person's row is locked too, so that no erasure
+// comes between: one that came first has removed the links, and the claim chooses again.
+func claim(ctx context.Context, tx pgx.Tx, tenant string, c commands.PersonClaim) (claimed commands.PersonKey, err error) {
+	for _, lock := range locks(tenant, c.Hashes()) {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", lock); err != nil {
-			return commands.PersonKey{}, err
+			return claimed, err
 		}
 	}
-	known, err := owner(ctx, tx, tenant, hashes) // a statement sees what was committed before it
+	keyID := ""
+	for range erasures {
+		keyID, err = choose(ctx, tx, tenant, c) // a statement sees what was committed before it
+		if err != nil || keyID == "" {
+			break
+		}
+		claimed, err = standing(ctx, tx, tenant, keyID, "FOR SHARE")
+		if err != nil || claimed.Wrapped != nil {
+			break
+		}
+		err = commands.ErrKeyErased
+	}
 	if err != nil {
 		return commands.PersonKey{}, err
 	}
-	standing, err := known.person()
+	made := keyID == ""
+	if made {
+		claimed = c.Candidate
+		if err := makePerson(ctx, tx, tenant, c); err != nil {
+			return commands.PersonKey{}, err
+		}
+	}
+	missing, err := unlinked(ctx, tx, tenant, c, claimed.KeyID, made)
 	if err != nil {
 		return commands.PersonKey{}, err
 	}
-	if standing == nil {
-		standing = &candidate
-		made, err := tx.Exec(ctx, "INSERT INTO recapito_keys.persons (tenant, key_id, person, wrapped) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-			tenant, candidate.KeyID, candidate.PersonID, candidate.Wrapped)
-		if err != nil {
-			return commands.PersonKey{}, err
-		}
-		if made.RowsAffected() == 0 {
-			return commands.PersonKey{}, errTaken
-		}
-	}
-	if missing := known.missing(hashes); len(missing) > 0 {
-		if _, err := tx.Exec(ctx, "INSERT INTO recapito_keys.hashes (tenant, hash, key_id) SELECT $1, unnest($2::bytea[]), $3",
-			tenant, missing, standing.KeyID); err != nil {
+	for _, i := range missing {
+		if _, err := tx.Exec(ctx, `INSERT INTO recapito_keys.links (tenant, hash, kind, key_id, from_unix) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (tenant, key_id, hash) DO UPDATE SET kind = EXCLUDED.kind, from_unix = EXCLUDED.from_unix`,
+			tenant, c.Addresses[i], c.Link(i, made), claimed.KeyID, c.At); err != nil {
 			return commands.PersonKey{}, err
 		}
 	}
-	return *standing, nil
+	return claimed, nil
+}
+
+// makePerson writes a claim's candidate, and that its recipient id is that person's.
+func makePerson(ctx context.Context, tx pgx.Tx, tenant string, c commands.PersonClaim) error {
+	made, err := tx.Exec(ctx, "INSERT INTO recapito_keys.persons (tenant, key_id, person, wrapped) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+		tenant, c.Candidate.KeyID, c.Candidate.PersonID, c.Candidate.Wrapped)
+	switch {
+	case err != nil:
+		return err
+	case made.RowsAffected() == 0:
+		return errTaken
+	case c.Recipient == nil:
+		return nil
+	}
+	_, err = tx.Exec(ctx, "INSERT INTO recapito_keys.recipients (tenant, hash, key_id, from_unix) VALUES ($1, $2, $3, $4)",
+		tenant, c.Recipient, c.Candidate.KeyID, c.At)
+	return err
 }
 
 // locks are the advisory locks of hashes, in the one order in which all take them. Two
@@ -129,63 +186,92 @@ func locks(tenant string, hashes [][]byte) []int64 {
 	return slices.Compact(all)
 }
 
-// mapping is what of some hashes is known: whose they are.
-type mapping struct {
-	hashes [][]byte
-	keys   []commands.PersonKey // of distinct persons
-}
-
 type queries interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-func owner(ctx context.Context, from queries, tenant string, hashes [][]byte) (m mapping, err error) {
-	rows, err := from.Query(ctx, `SELECT h.hash, p.key_id, p.person, p.wrapped FROM recapito_keys.hashes h
-		JOIN recapito_keys.persons p USING (tenant, key_id) WHERE h.tenant = $1 AND h.hash = ANY($2)`, tenant, hashes)
-	if err != nil {
-		return m, err
-	}
-	var hash []byte
-	var key commands.PersonKey
-	_, err = pgx.ForEachRow(rows, []any{&hash, &key.KeyID, &key.PersonID, &key.Wrapped}, func() error {
-		m.hashes = append(m.hashes, hash)
-		if !slices.ContainsFunc(m.keys, func(k commands.PersonKey) bool { return k.KeyID == key.KeyID }) {
-			m.keys = append(m.keys, commands.PersonKey{KeyID: key.KeyID, PersonID: key.PersonID, Wrapped: key.Wrapped})
+// choose returns the key id of the person that a claim goes to; empty for a new one.
+func choose(ctx context.Context, from queries, tenant string, c commands.PersonClaim) (keyID string, err error) {
+	if c.Recipient != nil {
+		err = from.QueryRow(ctx, "SELECT key_id FROM recapito_keys.recipients WHERE tenant = $1 AND hash = $2", tenant, c.Recipient).Scan(&keyID)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return "", nil
 		}
+		return keyID, err
+	}
+	if len(c.Addresses) == 0 {
+		return "", nil
+	}
+	rows, err := from.Query(ctx, `SELECT key_id, kind FROM recapito_keys.links WHERE tenant = $1 AND hash = $2 AND kind < $3
+		ORDER BY kind, key_id LIMIT 2`, tenant, c.Addresses[0], commands.LinkMentioned)
+	if err != nil {
+		return "", err
+	}
+	type holder struct {
+		KeyID string
+		Kind  commands.LinkKind
+	}
+	holders, err := pgx.CollectRows(rows, pgx.RowToStructByPos[holder])
+	if err != nil || len(holders) == 0 || len(holders) > 1 && holders[0].Kind != commands.LinkAnonymous {
+		return "", err
+	}
+	return holders[0].KeyID, nil
+}
+
+// unlinked returns which of a claim's addresses are not linked to a person as the claim
+// wants, or as what says more.
+func unlinked(ctx context.Context, from queries, tenant string, c commands.PersonClaim, keyID string, made bool) (missing []int, err error) {
+	if len(c.Addresses) == 0 {
+		return nil, nil
+	}
+	rows, err := from.Query(ctx, "SELECT hash, kind FROM recapito_keys.links WHERE tenant = $1 AND key_id = $2 AND hash = ANY($3)",
+		tenant, keyID, c.Addresses)
+	if err != nil {
+		return nil, err
+	}
+	linked := map[string]commands.LinkKind{}
+	var hash []byte
+	var kind commands.LinkKind
+	_, err = pgx.ForEachRow(rows, []any{&hash, &kind}, func() error {
+		linked[string(hash)] = kind
 		return nil
 	})
-	return m, err
-}
-
-// person is the one that the known hashes belong to; nil if none is known.
-func (m mapping) person() (*commands.PersonKey, error) {
-	switch {
-	case len(m.keys) == 0:
-		return nil, nil //nolint:nilnil // as commands.KeyStore's Person
-	case len(m.keys) > 1:
-		return nil, commands.ErrTwoPersons
-	case m.keys[0].Wrapped == nil:
-		return nil, commands.ErrKeyErased
+	for i, h := range c.Addresses {
+		if kind, ok := linked[string(h)]; !ok || kind > c.Link(i, made) {
+			missing = append(missing, i)
+		}
 	}
-	return &m.keys[0], nil
+	return missing, err
 }
 
-func (m mapping) missing(hashes [][]byte) [][]byte {
-	return slices.DeleteFunc(slices.Clone(hashes), func(h []byte) bool {
-		return slices.ContainsFunc(m.hashes, func(known []byte) bool { return slices.Equal(known, h) })
-	})
+// standing returns the key that a hash is linked to, without its bytes if it was erased.
+func standing(ctx context.Context, from queries, tenant, keyID, lock string) (commands.PersonKey, error) {
+	key := commands.PersonKey{KeyID: keyID}
+	err := from.QueryRow(ctx, "SELECT person, wrapped FROM recapito_keys.persons WHERE tenant = $1 AND key_id = $2 "+lock, tenant, keyID).
+		Scan(&key.PersonID, &key.Wrapped)
+	return key, err
 }
 
-// MarkErased forgets a person's key: from then on the result is
-// commands.ErrKeyErased, and its id is never used again. Its bytes stay in the server's
-// files and log until those are vacuumed and recycled, so this alone does not make an
-// erasure that could be certified.
+// MarkErased forgets a person's key and removes every link to the person, in one
+// transaction: from then on the key is commands.ErrKeyErased and its id is never used
+// again, and the recipient id and the addresses are free for their next person. The
+// key's bytes stay in the server's files and log until those are vacuumed and recycled,
+// so this alone does not make an erasure that could be certified.
 func (s *Store) MarkErased(ctx context.Context, tenant, keyID string) error {
 	return s.do(ctx, "marking a key erased", func(ctx context.Context) error {
-		done, err := s.pool.Exec(ctx, "UPDATE recapito_keys.persons SET wrapped = NULL WHERE tenant = $1 AND key_id = $2", tenant, keyID)
-		if err == nil && done.RowsAffected() == 0 {
-			return commands.ErrKeyAbsent
-		}
-		return err
+		return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+			// It waits for the claims that hold the row. Each statement after it sees their links.
+			done, err := tx.Exec(ctx, "UPDATE recapito_keys.persons SET wrapped = NULL WHERE tenant = $1 AND key_id = $2", tenant, keyID)
+			if err == nil && done.RowsAffected() == 0 {
+				return commands.ErrKeyAbsent
+			}
+			for _, table := range []string{"recipients", "links"} {
+				if err == nil {
+					_, err = tx.Exec(ctx, "DELETE FROM recapito_keys."+table+" WHERE tenant = $1 AND key_id = $2", tenant, keyID)
+				}
+			}
+			return err
+		})
 	})
 }

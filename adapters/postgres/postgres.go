@@ -120,7 +120,7 @@ var errTaken = errors.New("claiming a person: the candidate's key id is taken")
 
 // isResult distinguishes what the store reports about its keys from a failed call.
 func isResult(err error) bool {
-	for _, result := range []error{commands.ErrKeyAbsent, commands.ErrKeyErased, commands.ErrTwoPersons, errTaken} {
+	for _, result := range []error{commands.ErrKeyAbsent, commands.ErrKeyErased, errTaken} {
 		if errors.Is(err, result) {
 			return true
 		}

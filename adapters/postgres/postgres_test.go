@@ -46,6 +46,17 @@ func person(id string) commands.PersonKey {
 	return commands.PersonKey{PersonID: "p" + id, KeyID: "k" + id, Wrapped: []byte{0, id[0]}}
 }
 
+func claimOf(candidate commands.PersonKey, recipient string, addresses ...string) commands.PersonClaim {
+	c := commands.PersonClaim{Candidate: candidate, At: 1}
+	if recipient != "" {
+		c.Recipient = []byte(recipient)
+	}
+	for _, a := range addresses {
+		c.Addresses = append(c.Addresses, []byte(a))
+	}
+	return c
+}
+
 // One server for all that leave it alive.
 func TestStore(t *testing.T) {
 	server := postgrestest.Start(t)
@@ -87,12 +98,16 @@ func (s *several) CreateTenantKey(ctx context.Context, tenant string, key []byte
 	return s.store().CreateTenantKey(ctx, tenant, key)
 }
 
-func (s *several) Person(ctx context.Context, tenant string, hashes [][]byte) (*commands.PersonKey, error) {
-	return s.store().Person(ctx, tenant, hashes)
+func (s *several) AddressPersons(ctx context.Context, tenant string, hash []byte) ([]commands.PersonLink, error) {
+	return s.store().AddressPersons(ctx, tenant, hash)
 }
 
-func (s *several) ClaimPerson(ctx context.Context, tenant string, hashes [][]byte, candidate commands.PersonKey) (commands.PersonKey, error) {
-	return s.store().ClaimPerson(ctx, tenant, hashes, candidate)
+func (s *several) RecipientPerson(ctx context.Context, tenant string, hash []byte) (*commands.PersonLink, error) {
+	return s.store().RecipientPerson(ctx, tenant, hash)
+}
+
+func (s *several) ClaimPerson(ctx context.Context, tenant string, c commands.PersonClaim) (commands.PersonKey, error) {
+	return s.store().ClaimPerson(ctx, tenant, c)
 }
 
 // What one store answered, the others know: the complete suite over several at once.
@@ -166,7 +181,7 @@ func TestKilledServerKeepsWhatWasAnswered(t *testing.T) {
 				default:
 				}
 				id := fmt.Sprint(w, ".", i)
-				got, err := stores[w%2].ClaimPerson(t.Context(), "acme", [][]byte{[]byte(id), fmt.Append(nil, "shared ", i)}, person(id))
+				got, err := stores[w%2].ClaimPerson(t.Context(), "acme", claimOf(person(id), "", id, fmt.Sprint("shared ", i)))
 				if err != nil {
 					if !errors.Is(err, commands.ErrKeysUnavailable) {
 						t.Errorf("a claim: %v", err)
@@ -195,11 +210,15 @@ func TestKilledServerKeepsWhatWasAnswered(t *testing.T) {
 	close(stop)
 	claiming.Wait()
 	for id, want := range answered {
-		got, err := stores[1].Person(t.Context(), "acme", [][]byte{[]byte(id)})
-		if err != nil || got == nil {
-			t.Fatalf("an answered claim was lost: %v", err)
+		links, err := stores[1].AddressPersons(t.Context(), "acme", []byte(id))
+		if err != nil || len(links) != 1 || links[0].KeyID != want.KeyID {
+			t.Fatalf("a claim that returned was lost: %v", err)
 		}
-		if diff := cmp.Diff(want, *got); diff != "" {
+		got, err := stores[1].PersonKey(t.Context(), "acme", want.KeyID)
+		if err != nil {
+			t.Fatalf("the key of a claim that returned was lost: %v", err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
 		}
 	}
@@ -279,8 +298,8 @@ func BenchmarkClaimPerson(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			id := fmt.Sprint(n.Add(1))
-			if _, err := s.ClaimPerson(b.Context(), "acme", [][]byte{[]byte("r" + id), []byte("a" + id)},
-				commands.PersonKey{PersonID: id, KeyID: id, Wrapped: make([]byte, 61)}); err != nil {
+			if _, err := s.ClaimPerson(b.Context(), "acme",
+				claimOf(commands.PersonKey{PersonID: id, KeyID: id, Wrapped: make([]byte, 61)}, "r"+id, "a"+id)); err != nil {
 				b.Error(err)
 				return
 			}

@@ -23,6 +23,7 @@ import (
 // historyRequest documents whose history is asked for: exactly one of the first five.
 type historyRequest struct {
 	Destination  *destinationBody `json:"destination,omitempty" doc:"A person, by an address."`
+	Person       string           `json:"person,omitempty" doc:"Of a destination that names several persons: which of them, by the id that the problem several_persons lists."`
 	Recipient    string           `json:"recipient,omitempty" doc:"A person, by your id of it." maxLength:"128"`
 	Notification string           `json:"notification,omitempty" doc:"One notification: its events too."`
 	Campaign     string           `json:"campaign,omitempty"`
@@ -34,8 +35,21 @@ type historyRequest struct {
 }
 
 type destinationBody struct {
-	Channel string `json:"channel" example:"sms"`
+	Kind    string `json:"kind,omitempty" example:"phone" doc:"What the address is: phone, email, device, user or issi; or a channel, for the kind of its addresses."`
+	Channel string `json:"channel,omitempty" example:"sms" doc:"A channel, for the kind of its addresses."`
 	Address string `json:"address" doc:"Used to find the person, and not kept."`
+}
+
+func personView(l commands.PersonLink) api.NamedPerson {
+	p := api.NamedPerson{Person: l.PersonID, Link: "held", Named: l.Kind == commands.LinkHeld, From: time.Unix(l.From, 0).UTC()}
+	if l.Kind == commands.LinkMentioned {
+		p.Link = "mentioned"
+	}
+	if l.To != 0 {
+		to := time.Unix(l.To, 0).UTC()
+		p.To = &to
+	}
+	return p
 }
 
 type historyReport struct {
@@ -53,17 +67,19 @@ func (s *service) history() {
 		OperationID: "report-history", Method: http.MethodPost, Path: "/v1/reports/history",
 		Summary: "Delivery history of a person, a notification, a campaign or a scenario",
 		Description: "Asked for by a body, so that no address stands in a URL. Somebody who is not known, or was erased, has an empty history. " +
+			"A destination that names several persons is a 409 that lists them (code several_persons): ask again with person. " +
 			"The call stands in the ledger's record before it is answered.",
 		Metadata: api.RecordedFirst,
-		Errors:   []int{http.StatusNotFound},
+		Errors:   []int{http.StatusNotFound, http.StatusConflict},
 	}, &api.Body{Schema: reflect.TypeFor[historyRequest](), Limit: api.MaxBodyBytes}, historyReport{}, s.reportHistory)
 }
 
 // subject is whose history is asked for.
 type subject struct {
-	kind    string // destination, recipient, notification, campaign, scenario
-	id      string // of all but a destination
-	address commands.Address
+	kind   string // destination, recipient, notification, campaign, scenario
+	id     string // of all but a destination and a recipient
+	whose  intake.Whose
+	person string // of a destination: the one that is meant
 }
 
 var subjects = []string{"destination", "recipient", "notification", "campaign", "scenario"}
@@ -200,8 +216,11 @@ func (s *service) narrowTo(ctx context.Context, of subject, q *readmodels.EDRQue
 		if s.Persons == nil {
 			return false, commands.ErrKeysUnavailable
 		}
-		recipient := of.id
-		person, err := intake.FindPerson(ctx, s.Persons, q.Tenant, recipient, of.address)
+		persons, err := s.Persons.Persons(ctx, q.Tenant, of.whose)
+		if err != nil {
+			return false, err
+		}
+		person, err := oneOf(persons, of.person)
 		if err != nil || person == "" {
 			return false, err
 		}
@@ -214,6 +233,29 @@ func (s *service) narrowTo(ctx context.Context, of subject, q *readmodels.EDRQue
 		q.Is[of.kind] = of.id
 	}
 	return true, nil
+}
+
+// oneOf returns the person that is meant among those that an address names; empty if it
+// names none.
+func oneOf(persons []commands.PersonLink, meant string) (string, error) {
+	switch {
+	case len(persons) == 0:
+		return "", nil
+	case meant == "" && len(persons) == 1:
+		return persons[0].PersonID, nil
+	case meant == "":
+		p := api.NewProblem(api.CodeSeveralPersons, "")
+		for _, l := range persons {
+			p.Persons = append(p.Persons, personView(l))
+		}
+		return "", p
+	}
+	for _, l := range persons {
+		if l.PersonID == meant {
+			return meant, nil
+		}
+	}
+	return "", api.Invalid("person", strictjson.InvalidValue, "must be one of the persons that the destination names")
 }
 
 // timeline adds a notification's state and events to a report; nothing of one that is not
@@ -254,7 +296,7 @@ func (s *service) timeline(ctx context.Context, id string, cut *uint64, report *
 
 // readSubject reads the body.
 func readSubject(o strictjson.Object, q *readmodels.EDRQuery) (of subject) {
-	o.Only(append([]string{"from", "to", "cursor", "limit"}, subjects...)...)
+	o.Only(append([]string{"person", "from", "to", "cursor", "limit"}, subjects...)...)
 	given := 0
 	for _, kind := range subjects {
 		if !o.Has(kind) {
@@ -264,14 +306,22 @@ func readSubject(o strictjson.Object, q *readmodels.EDRQuery) (of subject) {
 		of = subject{kind: kind}
 		if kind == "destination" {
 			d := o.Within(kind)
-			d.Only("channel", "address")
-			of.address = commands.Address{Channel: d.Text("channel"), Value: d.Text("address")}
-			if of.address.Channel == "" || of.address.Value == "" {
-				o.Report(kind, strictjson.MissingField, "needs channel and address")
+			d.Only("kind", "channel", "address")
+			channel := d.Text("channel")
+			of.whose = intake.Whose{Kind: d.Text("kind"), Address: d.Text("address")}
+			if (of.whose.Kind == "") == (channel == "") || of.whose.Address == "" {
+				o.Report(kind, strictjson.MissingField, "needs an address and one of kind and channel")
 			}
+			of.whose.Kind += channel
 			continue
 		}
 		of.id = o.Text(kind)
+		if kind == "recipient" {
+			of.whose = intake.Whose{Recipient: of.id}
+		}
+	}
+	if of.person = o.Text("person"); of.person != "" && of.kind != "destination" {
+		o.Report("person", strictjson.InvalidValue, "goes with a destination")
 	}
 	switch {
 	case given != 1:

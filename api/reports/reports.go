@@ -17,7 +17,7 @@ import (
 // Sources are what the reports are made from. Without Reports every path returns 503.
 type Sources struct {
 	Reports       Reports
-	Persons       intake.Finder
+	Persons       *intake.Lookup
 	Notifications api.Notifications
 	Passed        Passed
 }

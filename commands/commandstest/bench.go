@@ -227,7 +227,7 @@ type PlainPersons struct {
 	Tokens error
 }
 
-func (p *PlainPersons) ClaimPerson(_ context.Context, _, _ string, addresses []commands.Address) (personal.Ref, error) {
+func (p *PlainPersons) Resolve(_ context.Context, _, _ string, addresses []address.Address) (personal.Ref, error) {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
 	p.Claims++

@@ -8,7 +8,6 @@ import (
 
 	"recapito/commands"
 	"recapito/commands/channel"
-	"recapito/domain/address"
 	"recapito/domain/content"
 	"recapito/domain/dimension"
 	"recapito/domain/event"
@@ -123,10 +122,7 @@ func (p *Planner) plan(s notification.State, def scenario.Definition, text strin
 				if !ok {
 					return plan, why, errErasedAddress
 				}
-				var facts address.Facts
-				if route.Kind.Address.Facts != nil {
-					facts = route.Kind.Address.Facts(clear)
-				}
+				facts := route.Kind.Address.FactsOf(clear)
 				targets = append(targets, notification.Target{
 					OfAttempt: dimension.OfAttempt{
 						Channel: channel, Route: route.Name, Sender: def.Sender, Country: facts.Country, Operator: facts.Operator,

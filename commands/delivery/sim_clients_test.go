@@ -12,6 +12,7 @@ import (
 	"recapito/commands"
 	"recapito/commands/commandstest"
 	"recapito/commands/intake"
+	"recapito/domain/address"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
@@ -159,7 +160,7 @@ func (w *world) person(id string, r *request) {
 // simPersons makes keyed hashes without keys. A route's key changes each half hour.
 type simPersons struct{ w *world }
 
-func (p simPersons) ClaimPerson(_ context.Context, _, _ string, addresses []commands.Address) (personal.Ref, error) {
+func (p simPersons) Resolve(_ context.Context, _, _ string, addresses []address.Address) (personal.Ref, error) {
 	p.w.s.step()
 	id := digest("person", addresses[0].Value)
 	return personal.Ref{Person: id, Key: "key-" + id}, p.mayFail()

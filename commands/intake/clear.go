@@ -3,10 +3,10 @@ package intake
 import "regexp"
 
 // CheckClear checks a short name that is stored in clear (a label, a reference): its
-// length in bytes, no control characters, and not an address or a phone number.
+// length in bytes, no control characters, and no address or phone number in it.
 func CheckClear(field, value string, limit int) []Problem {
 	var ps problems
-	checkClear(field, value, limit, &ps)
+	checkClear(field, value, limit, nil, &ps)
 	return ps
 }
 

@@ -3,14 +3,11 @@ package intake
 import (
 	"encoding/json"
 	"fmt"
-	"net/mail"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/nyaruka/phonenumbers/v2"
-
-	"recapito/commands"
+	"recapito/domain/address"
 	"recapito/domain/dimension"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
@@ -67,6 +64,7 @@ type checkedRequest struct {
 	personal  map[string]string
 	open      map[string]string
 	canonical []byte
+	own       []ownAddress // by channel, in the order of the channels' names
 }
 
 type problems []Problem
@@ -90,12 +88,12 @@ func (n *Intake) check(tenant, key string, r Request) (*checkedRequest, error) {
 	if len(r.Recipient) > MaxRecipientLength {
 		ps.add("recipient", "too_long", "must have at most %d bytes", MaxRecipientLength)
 	}
-	checkClear("campaign", r.Campaign, scenario.MaxNameLength, &ps)
+	checkClear("campaign", r.Campaign, scenario.MaxNameLength, c.own, &ps)
 	if r.Campaign != "" && len(r.Campaign) <= scenario.MaxNameLength && !scenario.ValidLabel(r.Campaign) {
 		ps.add("campaign", "invalid_value", "must be letters, digits and any of . _ -, and begin with a letter or a digit")
 	}
-	checkClear("reference", r.Reference, MaxReferenceLength, &ps)
-	checkClear("Idempotency-Key", key, MaxKeyLength, &ps)
+	checkClear("reference", r.Reference, MaxReferenceLength, c.own, &ps)
+	checkClear("Idempotency-Key", key, MaxKeyLength, c.own, &ps)
 	if len(ps) > 0 {
 		return nil, &Invalid{Problems: ps}
 	}
@@ -139,13 +137,14 @@ func (n *Intake) checkAddresses(c *checkedRequest, ps *problems) {
 			continue
 		}
 		for i, a := range addresses {
-			normal, err := route.Kind.Address.Normalise(a)
+			parsed, err := route.Kind.Address.Parse(a)
 			if err != nil {
 				ps.add(fmt.Sprintf("%s[%d]", field, i), "invalid_address", "%s", err)
 				continue
 			}
-			if !slices.Contains(to[channel], normal) {
-				to[channel] = append(to[channel], normal)
+			if !slices.Contains(to[channel], parsed.Value) {
+				to[channel] = append(to[channel], parsed.Value)
+				c.own = append(c.own, ownAddress{parsed, route.Kind.Address})
 			}
 		}
 	}
@@ -184,31 +183,25 @@ func (c *checkedRequest) timeProblems(now time.Time, ps *problems) {
 	}
 }
 
-// checkClear checks a member that is stored in clear: it must not be personal data.
-func checkClear(field, value string, limit int, ps *problems) {
+// checkClear checks a member that is stored in clear: it must hold nothing that looks
+// like an address of any kind, nor one of the request's own in any spelling.
+func checkClear(field, value string, limit int, own []ownAddress, ps *problems) {
 	switch {
 	case len(value) > limit:
 		ps.add(field, "too_long", "must have at most %d bytes", limit)
 	case strings.ContainsFunc(value, func(r rune) bool { return r < 0x20 || r == 0x7f }):
 		ps.add(field, "invalid_value", "must not hold control characters")
-	case looksPersonal(value):
-		ps.add(field, "personal_data", "is stored in clear and must not be an address or a phone number")
+	case len(address.Find(address.Kinds(), value)) > 0:
+		ps.add(field, "personal_data", "is stored in clear and must not be an address or a phone number, or hold one")
+	case slices.ContainsFunc(own, func(a ownAddress) bool { return a.kind.Identifies && a.kind.SpelledIn(value, a.Value) }):
+		ps.add(field, "personal_data", "is stored in clear and must not hold an address of the request")
 	}
 }
 
-func looksPersonal(value string) bool {
-	if _, err := mail.ParseAddress(value); err == nil {
-		return true
-	}
-	trimmed := strings.TrimSpace(value)
-	if rest, ok := strings.CutPrefix(trimmed, "00"); ok {
-		trimmed = "+" + rest
-	}
-	if !strings.HasPrefix(trimmed, "+") {
-		return false
-	}
-	number, err := phonenumbers.Parse(trimmed, "")
-	return err == nil && phonenumbers.IsPossibleNumber(number)
+// ownAddress is an address of a request, with its kind.
+type ownAddress struct {
+	address.Address
+	kind address.Kind
 }
 
 // canonicalForm is what the request's HMAC is over: the same for requests that mean
@@ -227,12 +220,12 @@ func (c *checkedRequest) canonicalForm() ([]byte, error) {
 	})
 }
 
-func (c *checkedRequest) addresses() []commands.Address {
-	var all []commands.Address
-	for _, channel := range sortedKeys(c.To) {
-		for _, a := range c.To[channel] {
-			all = append(all, commands.Address{Channel: channel, Value: a})
-		}
+// addresses are the request's, in the order of the channels' names: the first that
+// identifies a person decides whose a request without a recipient is.
+func (c *checkedRequest) addresses() []address.Address {
+	all := make([]address.Address, len(c.own))
+	for i, a := range c.own {
+		all[i] = a.Address
 	}
 	return all
 }

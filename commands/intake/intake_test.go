@@ -41,6 +41,9 @@ func TestBadRequests(t *testing.T) {
 			"to.sms[1]: invalid_address", "to.sms[2]: invalid_address", "to.sms[3]: invalid_address", "to.sms[4]: invalid_address",
 			"to.sms[5]: invalid_address", "to.sms[6]: invalid_address", "to.sms[7]: invalid_address", "to.sms[8]: invalid_address", "to.sms[9]: invalid_address",
 		}},
+		{"numbers that a library would repair", "", func(r *intake.Request) {
+			r.To["sms"] = []string{commandstest.Number, "+4901701234567", "+3933312345678", "+112025550123", "+3903331234567"}
+		}, []string{"to.sms[1]: invalid_address", "to.sms[2]: invalid_address", "to.sms[3]: invalid_address", "to.sms[4]: invalid_address"}},
 		{"missing field", "", func(r *intake.Request) { delete(r.Fields, "day") }, []string{"fields.day: missing_field"}},
 		{"mistyped field", "", func(r *intake.Request) { r.Fields["day"] = secret }, []string{"fields.day: "}},
 		{"mistyped number", "", func(r *intake.Request) { r.Fields["count"] = secret }, []string{"fields.count: "}},
@@ -56,6 +59,16 @@ func TestBadRequests(t *testing.T) {
 		{"reference is a number", "", func(r *intake.Request) { r.Reference = commandstest.Number }, []string{"reference: personal_data"}},
 		{"reference is a commandstest.Number with 00", "", func(r *intake.Request) { r.Reference = "00393331234567" }, []string{"reference: personal_data"}},
 		{"reference is a commandstest.Number with blanks", "", func(r *intake.Request) { r.Reference = " +39 333 123 4567" }, []string{"reference: personal_data"}},
+		{"reference is a national number", "", func(r *intake.Request) { r.Reference = "3331234567" }, []string{"reference: personal_data"}},
+		{"reference is a national commandstest.Number in groups", "", func(r *intake.Request) { r.Reference = "333-1234567" }, []string{"reference: personal_data"}},
+		{"reference holds a number", "", func(r *intake.Request) { r.Reference = "appt-" + commandstest.Number }, []string{"reference: personal_data"}},
+		{"reference is a tel URI", "", func(r *intake.Request) { r.Reference = "tel:" + commandstest.Number }, []string{"reference: personal_data"}},
+		{"reference is a commandstest.Number without +", "", func(r *intake.Request) { r.Reference = commandstest.Number[1:] }, []string{"reference: personal_data"}},
+		{"reference holds a mail address", "", func(r *intake.Request) { r.Reference = "mailto:" + secret + "@example.org?subject=a" }, []string{"reference: personal_data"}},
+		{"reference is the request's own number", "", func(r *intake.Request) {
+			r.To["sms"], r.Reference = []string{"+447400123456"}, "visit 7400 12-34-56"
+		}, []string{"reference: personal_data"}},
+		{"key is the request's own number", "7400.123456", func(r *intake.Request) { r.To["sms"] = []string{"+447400123456"} }, []string{"Idempotency-Key: personal_data"}},
 		{"reference is a mail address", "", func(r *intake.Request) { r.Reference = secret + "@example.org" }, []string{"reference: personal_data"}},
 		{"key is a number", commandstest.Number, func(*intake.Request) {}, []string{"Idempotency-Key: personal_data"}},
 		{"key is too long", long, func(*intake.Request) {}, []string{"Idempotency-Key: too_long"}},
@@ -106,7 +119,7 @@ func TestBadRequests(t *testing.T) {
 }
 
 func TestGoodReferences(t *testing.T) {
-	for _, reference := range []string{"", "order-881", "881", "2026-11-23", "a b c", "Straße 7", "+", "@home", "0039", "3331234567"} {
+	for _, reference := range []string{"", "order-881", "881", "2026-11-23", "a b c", "Straße 7", "+", "@home", "0039", "INV-2026-0012345", "550e8400-e29b-41d4-a716-446655440000", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "4500123456"} {
 		b := commandstest.New(t)
 		r := commandstest.Appointment()
 		r.Reference = reference

@@ -2,48 +2,80 @@ package intake
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"recapito/commands"
+	"recapito/commands/channel"
 	"recapito/domain/address"
-	"recapito/domain/personal"
 )
 
 // Finder finds persons and makes none. Implemented by commands/sealing.
 type Finder interface {
-	// FindPerson returns the person that a recipient id (if not empty) and addresses
-	// belong to, if one is known; commands.ErrKeyErased if it was erased.
-	FindPerson(ctx context.Context, tenant, recipient string, addresses []commands.Address) (ref personal.Ref, found bool, err error)
+	// PersonOf returns the person of a recipient id, if it has one: an erased one's has not.
+	PersonOf(ctx context.Context, tenant, recipient string) (link commands.PersonLink, found bool, err error)
+	// PersonsAt returns the persons that an address names, at most
+	// commands.MaxAddressPersons: the anonymous one first, then the other holders, then
+	// those that mention it.
+	PersonsAt(ctx context.Context, tenant string, a address.Address) ([]commands.PersonLink, error)
 }
 
-// FindPerson returns the id of the person that a recipient id belongs to, or an address
-// as a request would name it; empty if none is known any more, which an erased one is
-// not. *Invalid if it cannot be anybody's.
-func FindPerson(ctx context.Context, f Finder, tenant, recipient string, destination commands.Address) (person string, err error) {
-	var ps problems
-	var addresses []commands.Address
-	if destination != (commands.Address{}) {
-		normal, wrong := address.Phone.Normalise(destination.Value)
-		if wrong != nil {
-			ps.add("destination.address", "invalid_address", "%s", wrong)
+// Lookup finds persons by what a caller knows of them.
+type Lookup struct {
+	Finder Finder
+	Routes channel.Routes // whose kinds of address can be named by a channel too
+}
+
+// Lookup returns a Lookup over the routes that the intake accepts requests for.
+func (n *Intake) Lookup(f Finder) *Lookup { return &Lookup{Finder: f, Routes: n.c.Routes} }
+
+// Whose names a person, or several: by a recipient id, or by an address as a request
+// would give it. Never log it.
+type Whose struct {
+	Recipient string
+	Kind      string // of the address: "phone", or a channel's name, "sms"
+	Address   string
+}
+
+// Persons returns the persons that are named; none if nobody is known by it any more,
+// which an erased person is not. *Invalid if it cannot be anybody's.
+func (l *Lookup) Persons(ctx context.Context, tenant string, w Whose) ([]commands.PersonLink, error) {
+	if w.Recipient != "" {
+		if len(w.Recipient) > MaxRecipientLength {
+			return nil, &Invalid{Problems: []Problem{{"recipient", "too_long", fmt.Sprintf("must have at most %d bytes", MaxRecipientLength)}}}
 		}
-		addresses = []commands.Address{{Channel: destination.Channel, Value: normal}}
+		link, found, err := l.Finder.PersonOf(ctx, tenant, w.Recipient)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("looking up the person of a recipient: %w", err)
+		case !found:
+			return nil, nil
+		}
+		return []commands.PersonLink{link}, nil
 	}
-	if len(recipient) > MaxRecipientLength {
-		ps.add("recipient", "too_long", "must have at most %d bytes", MaxRecipientLength)
+	kind, ok := l.kind(w.Kind)
+	if !ok {
+		return nil, &Invalid{Problems: []Problem{{"destination.kind", "invalid_value", "must be a kind of address, such as phone or email, or a channel"}}}
 	}
-	if len(ps) > 0 {
-		return "", &Invalid{Problems: ps}
+	a, err := kind.Parse(w.Address)
+	if err != nil {
+		return nil, &Invalid{Problems: []Problem{{"destination.address", "invalid_address", err.Error()}}}
 	}
-	ref, found, err := f.FindPerson(ctx, tenant, recipient, addresses)
-	switch {
-	case errors.Is(err, commands.ErrKeyErased):
-		return "", nil
-	case err != nil:
-		return "", fmt.Errorf("looking up a person: %w", err)
-	case !found:
-		return "", nil
+	links, err := l.Finder.PersonsAt(ctx, tenant, a)
+	if err != nil {
+		return nil, fmt.Errorf("looking up the persons of an address: %w", err)
 	}
-	return ref.Person, nil
+	return links, nil
+}
+
+// kind returns a kind of address by its own name, or by that of a channel.
+func (l *Lookup) kind(name string) (address.Kind, bool) {
+	if k, ok := address.Named(address.Kinds(), name); ok {
+		return k, true
+	}
+	for _, r := range l.Routes {
+		if name == r.Kind.Name || name == r.Kind.Address.Name {
+			return r.Kind.Address, true
+		}
+	}
+	return address.Kind{}, false
 }

@@ -100,12 +100,6 @@ func TestSubmitAgainAfterItsTimes(t *testing.T) {
 
 func TestSubmitErrors(t *testing.T) {
 	b := commandstest.New(t)
-	b.Persons.Err = commands.ErrTwoPersons
-	_, err := b.N.Submit(t.Context(), commandstest.Origin, "", commandstest.Appointment())
-	var invalid *intake.Invalid
-	if !errors.As(err, &invalid) || invalid.Problems[0].Code != "two_persons" {
-		t.Errorf("two persons: %v", err)
-	}
 	b.Persons.Err = commands.ErrKeyErased
 	if _, err := b.N.Submit(t.Context(), commandstest.Origin, "", commandstest.Appointment()); !errors.Is(err, intake.ErrErased) {
 		t.Errorf("an erased person: %v, want ErrErased", err)

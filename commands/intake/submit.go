@@ -11,6 +11,7 @@ import (
 	"recapito/commands/channel"
 	"recapito/domain/event"
 	"recapito/domain/notification"
+	"recapito/domain/personal"
 )
 
 // Config is what the intake acts on.
@@ -37,7 +38,7 @@ type Accepted struct {
 }
 
 // ErrErased: the idempotency key belongs to a request of a person since erased.
-var ErrErased = &event.Rule{Code: "erased", Message: "the idempotency key or an address belongs to a person whose data has been erased"}
+var ErrErased = &event.Rule{Code: "erased", Message: "the idempotency key belongs to a person whose data has been erased"}
 
 // Submit accepts a request: when it returns, the request and the person's key are
 // durable. Errors: *Invalid, notification.ErrKeyReused, ErrErased.
@@ -67,19 +68,9 @@ func (n *Intake) accept(ctx context.Context, o commands.Origin, key string, chec
 	if err := checked.checkTimes(n.c.Ledger.Now()); err != nil {
 		return Accepted{}, err
 	}
-	ref, err := n.c.Persons.ClaimPerson(ctx, o.Tenant, checked.Recipient, checked.addresses())
-	if errors.Is(err, commands.ErrTwoPersons) {
-		return Accepted{}, &Invalid{Problems: []Problem{{"to", "two_persons", "its addresses belong to different persons"}}}
-	}
-	if errors.Is(err, commands.ErrKeyErased) {
-		return Accepted{}, ErrErased
-	}
+	ref, mac, err := n.personOf(ctx, o.Tenant, checked)
 	if err != nil {
-		return Accepted{}, fmt.Errorf("claiming the person: %w", err)
-	}
-	mac, err := n.c.Persons.RequestHMAC(ctx, o.Tenant, ref, checked.canonical)
-	if err != nil {
-		return Accepted{}, fmt.Errorf("authenticating the request: %w", err)
+		return Accepted{}, err
 	}
 	o.Correlation, o.Test = id, checked.Test
 	res, err := n.c.Notifications.HandleNew(ctx, o, notification.Stream(id), checked.command(o.Tenant, key, ref, mac, n.c.Ledger.Now()))
@@ -87,6 +78,28 @@ func (n *Intake) accept(ctx context.Context, o commands.Origin, key string, chec
 		return Accepted{}, err
 	}
 	return Accepted{ID: id, State: res.State, Position: res.Position, Created: len(res.Events) > 0}, nil
+}
+
+// personOf returns the person of a request, and the request authenticated under that
+// person's key. A person who is erased in between is not the request's any more: its
+// addresses are then free, and it is resolved again.
+func (n *Intake) personOf(ctx context.Context, tenant string, c *checkedRequest) (ref personal.Ref, mac []byte, err error) {
+	for range 2 {
+		ref, err = n.c.Persons.Resolve(ctx, tenant, c.Recipient, c.addresses())
+		if err == nil {
+			mac, err = n.c.Persons.RequestHMAC(ctx, tenant, ref, c.canonical)
+		}
+		if !errors.Is(err, commands.ErrKeyErased) {
+			break
+		}
+	}
+	if errors.Is(err, commands.ErrKeyErased) {
+		return ref, nil, ErrErased
+	}
+	if err != nil {
+		return ref, nil, fmt.Errorf("resolving the person: %w", err)
+	}
+	return ref, mac, nil
 }
 
 // repeated answers a request whose idempotency key was used before: nil if it was not.

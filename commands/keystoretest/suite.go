@@ -7,7 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,19 +30,27 @@ type Subject struct {
 // Run runs the suite; open makes a new subject and has it closed at the end of t.
 func Run(t *testing.T, open func(t *testing.T) Subject) {
 	for name, test := range map[string]func(*testing.T, Subject){
-		"tenant keys":                        tenantKeys,
-		"secrets":                            secrets,
-		"a person is found by every hash":    claims,
-		"two persons are kept apart":         twoPersons,
-		"tenants are apart":                  tenantsApart,
-		"a bad claim is refused":             badClaims,
-		"erased, and only that, is reported": erased,
-		"route keys":                         routeKeys,
-		"one address claimed by many":        oneAddressManyClaims,
-		"overlapping claims of many":         overlappingClaims,
-		"tenant keys made by many":           tenantKeyRace,
-		"an ended context is just an error":  endedContext,
-		"everything is there after reopen":   reopened,
+		"tenant keys":                       tenantKeys,
+		"secrets":                           secrets,
+		"a recipient id is a person":        recipients,
+		"two recipients share an address":   sharedAddress,
+		"a request without a recipient":     anonymous,
+		"a mention joins nobody":            mentions,
+		"a link says what it knows best":    linkUpgrade,
+		"a claim that names nothing":        nothingNamed,
+		"tenants are apart":                 tenantsApart,
+		"a bad claim is refused":            badClaims,
+		"erased is of one key only":         erased,
+		"an erased address is free":         erasedAddress,
+		"an address of many persons":        manyPersons,
+		"route keys":                        routeKeys,
+		"one new address claimed by many":   oneAddressManyClaims,
+		"one new recipient claimed by many": oneRecipientManyClaims,
+		"overlapping claims of many":        overlappingClaims,
+		"claims race with an erasure":       erasureRace,
+		"tenant keys made by many":          tenantKeyRace,
+		"an ended context is just an error": endedContext,
+		"everything is there after reopen":  reopened,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -57,13 +68,59 @@ func key(name string) commands.PersonKey {
 	return commands.PersonKey{PersonID: "person-" + name, KeyID: "key-" + name, Wrapped: []byte{0, 1, 0xff, name[0]}}
 }
 
-func claim(t *testing.T, s commands.KeyStore, tenant string, candidate commands.PersonKey, names ...string) commands.PersonKey {
+// claimOf is a claim of a recipient id ("" for none) and addresses.
+func claimOf(candidate commands.PersonKey, recipient string, addresses ...string) commands.PersonClaim {
+	c := commands.PersonClaim{Addresses: hash(addresses...), Candidate: candidate, At: at}
+	if recipient != "" {
+		c.Recipient = []byte("recipient " + recipient)
+	}
+	return c
+}
+
+// at is when the suite's links begin.
+const at = 1_800_000_000
+
+func claim(t *testing.T, s commands.KeyStore, tenant string, candidate commands.PersonKey, recipient string, addresses ...string) commands.PersonKey {
 	t.Helper()
-	got, err := s.ClaimPerson(t.Context(), tenant, hash(names...), candidate)
+	got, err := s.ClaimPerson(t.Context(), tenant, claimOf(candidate, recipient, addresses...))
 	if err != nil {
 		t.Fatalf("claiming: %v", err)
 	}
 	return got
+}
+
+// persons returns the persons of an address as "1 anonymous, 2 held".
+func persons(t *testing.T, s commands.KeyStore, tenant, address string) string {
+	t.Helper()
+	links, err := s.AddressPersons(t.Context(), tenant, hash(address)[0])
+	if err != nil {
+		t.Fatalf("persons of an address: %v", err)
+	}
+	var all []string
+	for _, l := range links {
+		kind := map[commands.LinkKind]string{commands.LinkAnonymous: "anonymous", commands.LinkHeld: "held", commands.LinkMentioned: "mentioned"}[l.Kind]
+		if l.From != at || l.To != 0 || l.PersonID != "person-"+strings.TrimPrefix(l.KeyID, "key-") {
+			t.Errorf("link: %+v", l)
+		}
+		all = append(all, strings.TrimPrefix(l.KeyID, "key-")+" "+kind)
+	}
+	return strings.Join(all, ", ")
+}
+
+// recipient returns the key id of a recipient id's person; "" if it has none.
+func recipient(t *testing.T, s commands.KeyStore, tenant, id string) string {
+	t.Helper()
+	link, err := s.RecipientPerson(t.Context(), tenant, []byte("recipient "+id))
+	if err != nil {
+		t.Fatalf("person of a recipient: %v", err)
+	}
+	if link == nil {
+		return ""
+	}
+	if link.Kind != commands.LinkHeld || link.From != at || link.To != 0 {
+		t.Errorf("link: %+v", link)
+	}
+	return link.KeyID
 }
 
 func same(t *testing.T, what string, got, want any) {
@@ -106,96 +163,190 @@ func secrets(t *testing.T, u Subject) {
 	same(t, "another", string(other), "third")
 }
 
-func claims(t *testing.T, u Subject) {
+func recipients(t *testing.T, u Subject) {
 	s := u.Store
-	none, err := s.Person(t.Context(), "acme", hash("a"))
-	fails(t, "unknown", err, nil)
-	same(t, "unknown", none, (*commands.PersonKey)(nil))
-	_, err = s.PersonKey(t.Context(), "acme", "key-1")
+	same(t, "before", recipient(t, s, "acme", "anna"), "")
+	_, err := s.PersonKey(t.Context(), "acme", "key-1")
 	fails(t, "unknown key", err, commands.ErrKeyAbsent)
 
-	same(t, "a new person", claim(t, s, "acme", key("1"), "a", "b", "a"), key("1"))
-	same(t, "known by all", claim(t, s, "acme", key("2"), "b", "a"), key("1"))
-	same(t, "known by one", claim(t, s, "acme", key("3"), "c", "b"), key("1"))
-	same(t, "known by the new one", claim(t, s, "acme", key("4"), "c"), key("1"))
-	same(t, "the first claim again", claim(t, s, "acme", key("1"), "a", "b"), key("1"))
-	same(t, "someone else", claim(t, s, "acme", key("5"), "d"), key("5"))
-
-	for _, names := range [][]string{{"a"}, {"c"}, {"a", "b", "c"}, {"a", "nobody's"}} {
-		got, err := s.Person(t.Context(), "acme", hash(names...))
-		fails(t, "finding", err, nil)
-		same(t, "found", got, new(key("1")))
+	same(t, "a new person", claim(t, s, "acme", key("1"), "anna", "a", "b", "a"), key("1"))
+	same(t, "known by the id", claim(t, s, "acme", key("2"), "anna"), key("1"))
+	same(t, "with a new address", claim(t, s, "acme", key("3"), "anna", "c"), key("1"))
+	same(t, "of the id", recipient(t, s, "acme", "anna"), "key-1")
+	for _, address := range []string{"a", "b", "c"} {
+		same(t, "of "+address, persons(t, s, "acme", address), "1 held")
 	}
+	same(t, "of an unknown one", persons(t, s, "acme", "d"), "")
 	got, err := s.PersonKey(t.Context(), "acme", "key-1")
 	fails(t, "by key", err, nil)
 	same(t, "by key", got, key("1"))
-	for _, unused := range []string{"key-2", "key-3", "key-4"} {
+	for _, unused := range []string{"key-2", "key-3"} {
 		_, err := s.PersonKey(t.Context(), "acme", unused)
 		fails(t, "a candidate not taken", err, commands.ErrKeyAbsent)
 	}
-	// Looking a hash up did not map it.
-	same(t, "looked up before", claim(t, s, "acme", key("6"), "nobody's"), key("6"))
 }
 
-func twoPersons(t *testing.T, u Subject) {
+func sharedAddress(t *testing.T, u Subject) {
 	s := u.Store
-	claim(t, s, "acme", key("1"), "a")
-	claim(t, s, "acme", key("2"), "b")
-	_, err := s.ClaimPerson(t.Context(), "acme", hash("new", "a", "b"), key("3"))
-	fails(t, "claiming", err, commands.ErrTwoPersons)
-	_, err = s.Person(t.Context(), "acme", hash("b", "a"))
-	fails(t, "finding", err, commands.ErrTwoPersons)
-	got, err := s.Person(t.Context(), "acme", hash("new"))
-	fails(t, "after the refusal", err, nil)
-	same(t, "after the refusal", got, (*commands.PersonKey)(nil))
-	_, err = s.PersonKey(t.Context(), "acme", "key-3")
-	fails(t, "the candidate", err, commands.ErrKeyAbsent)
+	same(t, "the first", claim(t, s, "acme", key("1"), "anna", "a", "b"), key("1"))
+	same(t, "the second", claim(t, s, "acme", key("2"), "bruno", "a"), key("2"))
+	same(t, "the first again", claim(t, s, "acme", key("3"), "anna", "a"), key("1"))
+	same(t, "the second with both addresses", claim(t, s, "acme", key("4"), "bruno", "b", "a"), key("2"))
+	same(t, "of the address", persons(t, s, "acme", "a"), "1 held, 2 held")
+	same(t, "of the other", persons(t, s, "acme", "b"), "1 held, 2 held")
+	same(t, "no recipient, two holders", claim(t, s, "acme", key("5"), "", "a"), key("5"))
+	same(t, "and again", claim(t, s, "acme", key("6"), "", "a"), key("5"))
+	same(t, "of the address", persons(t, s, "acme", "a"), "5 anonymous, 1 held, 2 held")
+	same(t, "a recipient comes after the anonymous one", claim(t, s, "acme", key("7"), "carla", "a"), key("7"))
+	same(t, "which stays", claim(t, s, "acme", key("8"), "", "a"), key("5"))
+}
+
+func anonymous(t *testing.T, u Subject) {
+	s := u.Store
+	same(t, "nobody's address", claim(t, s, "acme", key("1"), "", "a"), key("1"))
+	same(t, "again", claim(t, s, "acme", key("2"), "", "a"), key("1"))
+	same(t, "of the address", persons(t, s, "acme", "a"), "1 anonymous")
+	same(t, "a recipient is another person", claim(t, s, "acme", key("3"), "anna", "a", "b"), key("3"))
+	same(t, "the anonymous one first", claim(t, s, "acme", key("4"), "", "a"), key("1"))
+	same(t, "the one holder of an address", claim(t, s, "acme", key("5"), "", "b"), key("3"))
+	same(t, "of the other address", persons(t, s, "acme", "b"), "3 held")
+	same(t, "with another address, mentioned", claim(t, s, "acme", key("6"), "", "b", "c"), key("3"))
+	same(t, "of the mentioned one", persons(t, s, "acme", "c"), "3 mentioned")
+}
+
+func mentions(t *testing.T, u Subject) {
+	s := u.Store
+	claim(t, s, "acme", key("1"), "", "a")
+	claim(t, s, "acme", key("2"), "", "b")
+	same(t, "the first address decides", claim(t, s, "acme", key("3"), "", "a", "b", "new"), key("1"))
+	same(t, "of the first", persons(t, s, "acme", "a"), "1 anonymous")
+	same(t, "of the second", persons(t, s, "acme", "b"), "2 anonymous, 1 mentioned")
+	same(t, "of the new one", persons(t, s, "acme", "new"), "1 mentioned")
+	same(t, "in the other order", claim(t, s, "acme", key("4"), "", "b", "a"), key("2"))
+	same(t, "of the first", persons(t, s, "acme", "a"), "1 anonymous, 2 mentioned")
+	same(t, "a mention holds nothing", claim(t, s, "acme", key("5"), "", "new"), key("5"))
+	same(t, "of the new one", persons(t, s, "acme", "new"), "5 anonymous, 1 mentioned")
+	same(t, "one address in two spellings", claim(t, s, "acme", key("6"), "", "twice", "twice"), key("6"))
+	same(t, "of that", persons(t, s, "acme", "twice"), "6 anonymous")
+}
+
+func linkUpgrade(t *testing.T, u Subject) {
+	s := u.Store
+	claim(t, s, "acme", key("1"), "anna", "a")
+	claim(t, s, "acme", key("2"), "", "a", "b")
+	same(t, "mentioned", persons(t, s, "acme", "b"), "1 mentioned")
+	claim(t, s, "acme", key("3"), "anna", "b")
+	same(t, "held", persons(t, s, "acme", "b"), "1 held")
+	claim(t, s, "acme", key("4"), "", "a", "b")
+	same(t, "still held", persons(t, s, "acme", "b"), "1 held")
+}
+
+func nothingNamed(t *testing.T, u Subject) {
+	same(t, "a new person", claim(t, u.Store, "acme", key("1"), ""), key("1"))
+	same(t, "and another", claim(t, u.Store, "acme", key("2"), ""), key("2"))
 }
 
 func tenantsApart(t *testing.T, u Subject) {
 	s := u.Store
-	claim(t, s, "acme", key("1"), "a")
-	same(t, "same hash, other tenant", claim(t, s, "acme2", key("2"), "a"), key("2"))
+	claim(t, s, "acme", key("1"), "anna", "a")
+	same(t, "same names, other tenant", claim(t, s, "acme2", key("2"), "anna", "a"), key("2"))
+	same(t, "same address, other tenant", claim(t, s, "acm", key("3"), "", "a"), key("3"))
 	_, err := s.PersonKey(t.Context(), "acme2", "key-1")
 	fails(t, "another tenant's key", err, commands.ErrKeyAbsent)
-	got, err := s.Person(t.Context(), "acme", hash("a"))
-	fails(t, "finding", err, nil)
-	same(t, "finding", got, new(key("1")))
+	same(t, "of the address", persons(t, s, "acme", "a"), "1 held")
+	same(t, "of the id", recipient(t, s, "acme", "anna"), "key-1")
 }
 
 func badClaims(t *testing.T, u Subject) {
 	s := u.Store
-	if _, err := s.ClaimPerson(t.Context(), "acme", nil, key("1")); err == nil {
-		t.Error("a claim without hashes was taken")
+	for what, c := range map[string]commands.PersonClaim{
+		"without a candidate": claimOf(commands.PersonKey{}, "", "a"),
+		"with an empty hash":  {Addresses: [][]byte{{}}, Candidate: key("1"), At: at},
+	} {
+		if _, err := s.ClaimPerson(t.Context(), "acme", c); err == nil {
+			t.Errorf("a claim %s was accepted", what)
+		}
 	}
-	if _, err := s.ClaimPerson(t.Context(), "acme", hash("a"), commands.PersonKey{}); err == nil {
-		t.Error("a claim without a candidate was taken")
-	}
-	claim(t, s, "acme", key("1"), "a")
-	if _, err := s.ClaimPerson(t.Context(), "acme", hash("b"), key("1")); err == nil {
+	claim(t, s, "acme", key("1"), "", "a")
+	if _, err := s.ClaimPerson(t.Context(), "acme", claimOf(key("1"), "", "b")); err == nil {
 		t.Error("a key id was made twice")
 	}
+	same(t, "after the refusal", persons(t, s, "acme", "b"), "")
 }
 
 func erased(t *testing.T, u Subject) {
 	s := u.Store
-	claim(t, s, "acme", key("1"), "a")
-	claim(t, s, "acme", key("2"), "b")
-	if err := u.Erase(t.Context(), "acme", "key-1"); err != nil {
-		t.Fatal(err)
+	claim(t, s, "acme", key("1"), "anna", "a")
+	claim(t, s, "acme", key("2"), "bruno", "b")
+	for range 2 { // and again
+		if err := u.Erase(t.Context(), "acme", "key-1"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	_, err := s.PersonKey(t.Context(), "acme", "key-1")
 	fails(t, "the key", err, commands.ErrKeyErased)
-	_, err = s.Person(t.Context(), "acme", hash("a"))
-	fails(t, "the person", err, commands.ErrKeyErased)
-	_, err = s.ClaimPerson(t.Context(), "acme", hash("a", "c"), key("3"))
-	fails(t, "claiming", err, commands.ErrKeyErased)
-	same(t, "what came with that claim", claim(t, s, "acme", key("4"), "c"), key("4"))
+	if _, err := s.ClaimPerson(t.Context(), "acme", claimOf(key("1"), "", "x")); err == nil {
+		t.Error("an erased key id was made again")
+	}
 	got, err := s.PersonKey(t.Context(), "acme", "key-2")
 	fails(t, "another person", err, nil)
 	same(t, "another person", got, key("2"))
 	_, err = s.PersonKey(t.Context(), "acme", "key-9")
 	fails(t, "a key that never was", err, commands.ErrKeyAbsent)
+	fails(t, "erasing a key that never was", u.Erase(t.Context(), "acme", "key-9"), commands.ErrKeyAbsent)
+}
+
+func erasedAddress(t *testing.T, u Subject) {
+	s := u.Store
+	claim(t, s, "acme", key("1"), "anna", "a", "shared")
+	claim(t, s, "acme", key("2"), "bruno", "shared")
+	claim(t, s, "acme", key("3"), "", "b", "c")
+	for _, k := range []string{"key-1", "key-3"} {
+		if err := u.Erase(t.Context(), "acme", k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, address := range []string{"a", "b", "c"} {
+		same(t, "of "+address, persons(t, s, "acme", address), "")
+	}
+	same(t, "of the shared one", persons(t, s, "acme", "shared"), "2 held")
+	same(t, "of the id", recipient(t, s, "acme", "anna"), "")
+	same(t, "the shared one's only holder", claim(t, s, "acme", key("4"), "", "shared"), key("2"))
+	same(t, "the next owner", claim(t, s, "acme", key("5"), "", "b"), key("5"))
+	same(t, "the id is a new person's", claim(t, s, "acme", key("6"), "anna", "a"), key("6"))
+	_, err := s.PersonKey(t.Context(), "acme", "key-1")
+	fails(t, "the erased key", err, commands.ErrKeyErased)
+	// An erasure anew does not touch the next owner.
+	if err := u.Erase(t.Context(), "acme", "key-1"); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "of the id", recipient(t, s, "acme", "anna"), "key-6")
+	same(t, "of the address", persons(t, s, "acme", "a"), "6 held")
+}
+
+// A switchboard's number has more persons than are returned; a claim does not read all.
+func manyPersons(t *testing.T, u Subject) {
+	const many = commands.MaxAddressPersons + 1
+	var next atomic.Int64
+	race(func(int) {
+		for {
+			i := next.Add(1)
+			if i > many {
+				return
+			}
+			name := fmt.Sprintf("%04d", i)
+			if _, err := u.Store.ClaimPerson(t.Context(), "acme", claimOf(key(name), name, "board")); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	claim(t, u.Store, "acme", key("x"), "", "board")
+	links, err := u.Store.AddressPersons(t.Context(), "acme", hash("board")[0])
+	fails(t, "reading", err, nil)
+	same(t, "at most", len(links), commands.MaxAddressPersons)
+	same(t, "the first", links[0].KeyID, "key-x")
+	same(t, "the last", links[len(links)-1].KeyID, fmt.Sprintf("key-%04d", commands.MaxAddressPersons-1))
 }
 
 func routeKeys(t *testing.T, u Subject) {
@@ -245,41 +396,96 @@ func race(f func(i int)) {
 
 func oneAddressManyClaims(t *testing.T, u Subject) {
 	var got [racers]commands.PersonKey
-	var errs [racers]error
 	race(func(i int) {
-		got[i], errs[i] = u.Store.ClaimPerson(t.Context(), "acme", hash("a", fmt.Sprint(i%8)), key(fmt.Sprint(i)))
+		var err error
+		got[i], err = u.Store.ClaimPerson(t.Context(), "acme", claimOf(key(fmt.Sprint(i)), "", "a", fmt.Sprint(i%8)))
+		fails(t, "claiming", err, nil)
 	})
 	for i := range got {
-		fails(t, "claiming", errs[i], nil)
 		same(t, "the person", got[i], got[0])
+	}
+	name := strings.TrimPrefix(got[0].KeyID, "key-")
+	same(t, "of the address", persons(t, u.Store, "acme", "a"), name+" anonymous")
+	for i := range 8 {
+		same(t, "of a mentioned one", persons(t, u.Store, "acme", fmt.Sprint(i)), name+" mentioned")
 	}
 }
 
-// Claims that share hashes in a ring: some must be refused, depending on which came
-// first, but a result once returned stays right.
-func overlappingClaims(t *testing.T, u Subject) {
+func oneRecipientManyClaims(t *testing.T, u Subject) {
 	var got [racers]commands.PersonKey
-	var errs [racers]error
-	names := func(i int) []string { return []string{fmt.Sprint(i), fmt.Sprint((i + 1) % racers)} }
 	race(func(i int) {
-		got[i], errs[i] = u.Store.ClaimPerson(t.Context(), "acme", hash(names(i)...), key(fmt.Sprint(i)))
-		if errs[i] != nil {
-			return
-		}
-		if p, err := u.Store.Person(t.Context(), "acme", hash(names(i)...)); err != nil || !cmp.Equal(*p, got[i]) {
-			t.Errorf("what was claimed is not found: %v", err)
-		}
+		var err error
+		got[i], err = u.Store.ClaimPerson(t.Context(), "acme", claimOf(key(fmt.Sprint(i)), "anna", "a", fmt.Sprint(i)))
+		fails(t, "claiming", err, nil)
 	})
 	for i := range got {
-		if errs[i] != nil {
-			fails(t, "claiming", errs[i], commands.ErrTwoPersons)
-			continue
+		same(t, "the person", got[i], got[0])
+		same(t, "of an address", persons(t, u.Store, "acme", fmt.Sprint(i)), strings.TrimPrefix(got[0].KeyID, "key-")+" held")
+	}
+}
+
+// Claims that share addresses in a ring, half of them in the other order: each address
+// gets one anonymous person, and a claim goes to its first address's.
+func overlappingClaims(t *testing.T, u Subject) {
+	var got [racers]commands.PersonKey
+	first := func(i int) int { return (i + i%2) % racers }
+	race(func(i int) {
+		names := []string{fmt.Sprint(i), fmt.Sprint((i + 1) % racers)}
+		if i%2 == 1 {
+			slices.Reverse(names)
 		}
-		for _, n := range names(i) {
-			p, err := u.Store.Person(t.Context(), "acme", hash(n))
-			fails(t, "finding", err, nil)
-			same(t, "the person of a hash", p, &got[i])
+		var err error
+		got[i], err = u.Store.ClaimPerson(t.Context(), "acme", claimOf(key(fmt.Sprint(i)), "", names...))
+		fails(t, "claiming", err, nil)
+	})
+	for i := range got {
+		links, err := u.Store.AddressPersons(t.Context(), "acme", hash(fmt.Sprint(first(i)))[0])
+		fails(t, "finding", err, nil)
+		if len(links) == 0 || links[0].Kind != commands.LinkAnonymous || links[0].KeyID != got[i].KeyID {
+			t.Errorf("claim %d went to %s, its address is linked to %+v", i, got[i].KeyID, links)
 		}
+		for _, l := range links[min(1, len(links)):] {
+			if l.Kind != commands.LinkMentioned {
+				t.Errorf("a second person of address %d: %+v", first(i), l)
+			}
+		}
+	}
+}
+
+// An erasure comes before a claim or after it: no link leads to an erased person, and no
+// claim is lost.
+func erasureRace(t *testing.T, u Subject) {
+	s := u.Store
+	claim(t, s, "acme", key("old"), "anna", "a")
+	var erased error
+	race(func(i int) {
+		if i == racers/2 {
+			erased = u.Erase(t.Context(), "acme", "key-old")
+			return
+		}
+		name := "anna"
+		if i%2 == 0 {
+			name = ""
+		}
+		_, err := s.ClaimPerson(t.Context(), "acme", claimOf(key(fmt.Sprint(i)), name, "a", fmt.Sprint("m", i)))
+		fails(t, "claiming", err, nil)
+	})
+	fails(t, "erasing", erased, nil)
+	addresses := []string{"a"}
+	for i := range racers {
+		addresses = append(addresses, fmt.Sprint("m", i))
+	}
+	for _, address := range addresses {
+		links, err := s.AddressPersons(t.Context(), "acme", hash(address)[0])
+		fails(t, "finding", err, nil)
+		for _, l := range links {
+			if l.KeyID == "key-old" {
+				t.Errorf("address %s is linked to an erased person", address)
+			}
+		}
+	}
+	if recipient(t, s, "acme", "anna") == "key-old" {
+		t.Error("the recipient id is an erased person's")
 	}
 }
 
@@ -296,33 +502,39 @@ func tenantKeyRace(t *testing.T, u Subject) {
 }
 
 func endedContext(t *testing.T, u Subject) {
-	claim(t, u.Store, "acme", key("1"), "a")
+	claim(t, u.Store, "acme", key("1"), "anna", "a")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := u.Store.PersonKey(ctx, "acme", "key-1")
 	if err == nil || errors.Is(err, commands.ErrKeyErased) || errors.Is(err, commands.ErrKeyAbsent) {
 		t.Errorf("got %v", err)
 	}
-	p, err := u.Store.Person(ctx, "acme", hash("a"))
-	if err == nil || errors.Is(err, commands.ErrKeyErased) || p != nil {
+	if links, err := u.Store.AddressPersons(ctx, "acme", hash("a")[0]); err == nil || links != nil {
+		t.Errorf("got %v", err)
+	}
+	if link, err := u.Store.RecipientPerson(ctx, "acme", []byte("recipient anna")); err == nil || link != nil {
 		t.Errorf("got %v", err)
 	}
 }
 
 func reopened(t *testing.T, u Subject) {
 	ctx := t.Context()
-	claim(t, u.Store, "acme", key("1"), "a", "b")
-	claim(t, u.Store, "acme", key("2"), "c")
+	claim(t, u.Store, "acme", key("1"), "anna", "a", "b")
+	claim(t, u.Store, "acme", key("2"), "", "c", "a")
+	claim(t, u.Store, "acme", key("3"), "", "d")
 	route := commands.RouteKey{ID: "r", Route: "sms", Wrapped: []byte("w"), ExpiresUnix: 100}
 	_, err1 := u.Store.CreateTenantKey(ctx, "acme", []byte("tenant"))
 	_, err2 := u.Store.Secret(ctx, "s", []byte("secret"))
 	_, err3 := u.Store.CreateRouteKey(ctx, route)
-	if err := errors.Join(err1, err2, err3, u.Erase(ctx, "acme", "key-2")); err != nil {
+	if err := errors.Join(err1, err2, err3, u.Erase(ctx, "acme", "key-3")); err != nil {
 		t.Fatal(err)
 	}
 	s := u.Reopen(t)
-	same(t, "person", claim(t, s, "acme", key("3"), "b"), key("1"))
-	_, err := s.PersonKey(ctx, "acme", "key-2")
+	same(t, "person", claim(t, s, "acme", key("4"), "anna"), key("1"))
+	same(t, "links", persons(t, s, "acme", "a"), "1 held, 2 mentioned")
+	same(t, "links", persons(t, s, "acme", "c"), "2 anonymous")
+	same(t, "links of an erased one", persons(t, s, "acme", "d"), "")
+	_, err := s.PersonKey(ctx, "acme", "key-3")
 	fails(t, "erased", err, commands.ErrKeyErased)
 	tenant, err := s.TenantKey(ctx, "acme")
 	fails(t, "tenant", err, nil)

@@ -9,27 +9,34 @@ import (
 	"github.com/google/uuid"
 
 	"recapito/commands"
+	"recapito/domain/address"
 	"recapito/domain/personal"
 )
 
-// ClaimPerson returns the person that a recipient id (if not empty) and addresses
-// belong to, and makes all of them theirs, in one step: a new person if none is known.
-// It is durable when it returns, so a value sealed with the answer can be opened after
-// any crash. commands.ErrTwoPersons if they are known as different persons, and
-// commands.ErrKeyErased if the person was erased; then nothing is changed.
-func (s *Sealing) ClaimPerson(ctx context.Context, tenant, recipient string, addresses []commands.Address) (personal.Ref, error) {
+// Resolve returns the person of a request by its recipient id (if not empty) and
+// addresses, and links the addresses to that person; the rules are
+// commands.PersonClaim's. Addresses that identify nobody count for nothing. It is durable
+// when it returns, so a value sealed with the result can be opened after any crash.
+func (s *Sealing) Resolve(ctx context.Context, tenant, recipient string, addresses []address.Address) (personal.Ref, error) {
+	if recipient == "" && len(addresses) == 0 {
+		return personal.Ref{}, ErrNobody
+	}
 	t, err := s.tenantKeys(ctx, tenant)
 	if err != nil {
 		return personal.Ref{}, err
 	}
-	hashes := personHashes(t, recipient, addresses)
-	if len(hashes) == 0 {
-		return personal.Ref{}, ErrNobody
-	}
-	candidate := commands.PersonKey{PersonID: uuid.NewString(), KeyID: uuid.NewString()}
-	candidate.Wrapped = wrap(t.wrapping, newKey(), personPlace(tenant, candidate.PersonID, candidate.KeyID))
 	asked := s.now()
-	standing, err := s.store.ClaimPerson(ctx, tenant, hashes, candidate)
+	claim := commands.PersonClaim{At: asked.Unix(), Candidate: commands.PersonKey{PersonID: uuid.NewString(), KeyID: uuid.NewString()}}
+	claim.Candidate.Wrapped = wrap(t.wrapping, newKey(), personPlace(tenant, claim.Candidate.PersonID, claim.Candidate.KeyID))
+	if recipient != "" {
+		claim.Recipient = recipientHash(t, recipient)
+	}
+	for _, a := range addresses {
+		if a.Identity != "" {
+			claim.Addresses = append(claim.Addresses, addressHash(t, a))
+		}
+	}
+	standing, err := s.store.ClaimPerson(ctx, tenant, claim)
 	if err != nil {
 		return personal.Ref{}, fmt.Errorf("claiming a person: %w", err)
 	}
@@ -42,36 +49,46 @@ func (s *Sealing) ClaimPerson(ctx context.Context, tenant, recipient string, add
 	return personal.Ref{Person: standing.PersonID, Key: standing.KeyID}, nil
 }
 
-// FindPerson returns the person that a recipient id and addresses belong to, if one is
-// known; it makes none. Errors as ClaimPerson's.
-func (s *Sealing) FindPerson(ctx context.Context, tenant, recipient string, addresses []commands.Address) (ref personal.Ref, found bool, err error) {
+// PersonOf returns the person of a recipient id, if it has one: an erased one's has not.
+func (s *Sealing) PersonOf(ctx context.Context, tenant, recipient string) (link commands.PersonLink, found bool, err error) {
 	t, err := s.tenantKeys(ctx, tenant)
 	if err != nil {
-		return personal.Ref{}, false, err
+		return link, false, err
 	}
-	hashes := personHashes(t, recipient, addresses)
-	if len(hashes) == 0 {
-		return personal.Ref{}, false, ErrNobody
+	p, err := s.store.RecipientPerson(ctx, tenant, recipientHash(t, recipient))
+	if err != nil {
+		return link, false, fmt.Errorf("finding a person: %w", err)
 	}
-	key, err := s.store.Person(ctx, tenant, hashes)
-	switch {
-	case err != nil:
-		return personal.Ref{}, false, fmt.Errorf("finding a person: %w", err)
-	case key == nil:
-		return personal.Ref{}, false, nil
+	if p == nil {
+		return link, false, nil
 	}
-	return personal.Ref{Person: key.PersonID, Key: key.KeyID}, true, nil
+	return *p, true, nil
 }
 
-func personHashes(t *tenantKeys, recipient string, addresses []commands.Address) [][]byte {
-	hashes := make([][]byte, 0, 1+len(addresses))
-	if recipient != "" {
-		hashes = append(hashes, keyedHash(t.search, "recipient", recipient))
+// PersonsAt returns the persons that an address names, as commands.KeyStore's
+// AddressPersons; none for an address that identifies nobody.
+func (s *Sealing) PersonsAt(ctx context.Context, tenant string, a address.Address) ([]commands.PersonLink, error) {
+	if a.Identity == "" {
+		return nil, nil
 	}
-	for _, a := range addresses {
-		hashes = append(hashes, keyedHash(t.search, "address", a.Channel, a.Value))
+	t, err := s.tenantKeys(ctx, tenant)
+	if err != nil {
+		return nil, err
 	}
-	return hashes
+	links, err := s.store.AddressPersons(ctx, tenant, addressHash(t, a))
+	if err != nil {
+		return nil, fmt.Errorf("finding the persons of an address: %w", err)
+	}
+	return links, nil
+}
+
+func recipientHash(t *tenantKeys, recipient string) []byte {
+	return keyedHash(t.search, "recipient", recipient)
+}
+
+// addressHash is by kind, never by channel: a number is one over SMS and voice.
+func addressHash(t *tenantKeys, a address.Address) []byte {
+	return keyedHash(t.search, "address", a.Kind, a.Identity)
 }
 
 // RequestHMAC returns the HMAC of a canonical request under a subkey of the person's

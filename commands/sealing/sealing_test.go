@@ -17,6 +17,7 @@ import (
 	"recapito/adapters/keystore"
 	"recapito/commands"
 	"recapito/commands/sealing"
+	"recapito/domain/address"
 	"recapito/domain/event"
 	"recapito/domain/personal"
 )
@@ -83,17 +84,18 @@ func (b brokenStore) PersonKey(context.Context, string, string) (commands.Person
 	return commands.PersonKey{}, b.err
 }
 
-func sms(values ...string) []commands.Address {
-	var all []commands.Address
+// sms are numbers as a request's addresses.
+func sms(values ...string) []address.Address {
+	var all []address.Address
 	for _, v := range values {
-		all = append(all, commands.Address{Channel: "sms", Value: v})
+		all = append(all, address.Address{Kind: "phone", Value: v, Identity: v})
 	}
 	return all
 }
 
 func (w world) person(t testing.TB, recipient string, addresses ...string) personal.Ref {
 	t.Helper()
-	ref, err := w.ClaimPerson(t.Context(), "acme", recipient, sms(addresses...))
+	ref, err := w.Resolve(t.Context(), "acme", recipient, sms(addresses...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,8 +210,11 @@ func TestErasedOpensAsErasedOnceTheLeaseIsOver(t *testing.T) {
 	if _, err := w.RequestHMAC(t.Context(), "acme", ref, []byte("{}")); !errors.Is(err, commands.ErrKeyErased) {
 		t.Errorf("request: %v", err)
 	}
-	if _, err := w.ClaimPerson(t.Context(), "acme", "cust-42", nil); !errors.Is(err, commands.ErrKeyErased) {
-		t.Errorf("claiming: %v", err)
+	if next := w.person(t, "cust-42"); next.Person == ref.Person || next.Key == ref.Key {
+		t.Error("the recipient id is still the erased person's")
+	}
+	if links, err := w.PersonsAt(t.Context(), "acme", sms(number)[0]); err != nil || len(links) != 0 {
+		t.Errorf("the erased person's number: %v, %v", links, err)
 	}
 }
 
@@ -259,25 +264,44 @@ func TestPersonIsKnownAgain(t *testing.T) {
 	if w.person(t, number) == anna {
 		t.Error("a recipient id is taken for an address")
 	}
-	if _, err := w.ClaimPerson(t.Context(), "acme", "cust-42", sms("+39333000")); !errors.Is(err, commands.ErrTwoPersons) || strings.Contains(err.Error(), "333") {
-		t.Errorf("two persons: %v", err)
+	if again := w.person(t, "cust-42", "+39333000"); again != anna {
+		t.Error("a recipient became the person of an address")
 	}
-	if _, err := w.ClaimPerson(t.Context(), "acme", "", nil); !errors.Is(err, sealing.ErrNobody) {
+	if _, err := w.Resolve(t.Context(), "acme", "", nil); !errors.Is(err, sealing.ErrNobody) {
 		t.Errorf("nobody: %v", err)
 	}
-	mail := []commands.Address{{Channel: "email", Value: number}}
-	if _, found, err := w.FindPerson(t.Context(), "acme", "", mail); err != nil || found {
-		t.Errorf("same value on another channel: %v, %v", found, err)
+	url := address.Address{Kind: "url", Value: "https://example.com/"}
+	first, err1 := w.Resolve(t.Context(), "acme", "", []address.Address{url})
+	second, err2 := w.Resolve(t.Context(), "acme", "", []address.Address{url})
+	if err := errors.Join(err1, err2); err != nil || first == second {
+		t.Errorf("an address that identifies nobody found a person: %v", err)
 	}
-	if _, found, err := w.FindPerson(t.Context(), "other", "cust-42", sms(number)); err != nil || found {
+	if again, err := w.Resolve(t.Context(), "acme", "", append([]address.Address{url}, sms(number)...)); err != nil || again != anna {
+		t.Errorf("the first identifying address does not decide: %v", err)
+	}
+	mail := address.Address{Kind: "email", Value: number, Identity: number}
+	if links, err := w.PersonsAt(t.Context(), "acme", mail); err != nil || len(links) != 0 {
+		t.Errorf("same value of another kind: %v, %v", links, err)
+	}
+	if links, err := w.PersonsAt(t.Context(), "acme", url); err != nil || len(links) != 0 {
+		t.Errorf("an address that identifies nobody: %v, %v", links, err)
+	}
+	if links, err := w.PersonsAt(t.Context(), "other", sms(number)[0]); err != nil || len(links) != 0 {
+		t.Errorf("another tenant: %v, %v", links, err)
+	}
+	if _, found, err := w.PersonOf(t.Context(), "other", "cust-42"); err != nil || found {
 		t.Errorf("another tenant: %v, %v", found, err)
 	}
-	if ref, found, err := w.FindPerson(t.Context(), "acme", "cust-42", sms("+39333999")); err != nil || !found || ref != anna {
-		t.Errorf("finding: %v, %v", found, err)
+	if link, found, err := w.PersonOf(t.Context(), "acme", "cust-42"); err != nil || !found || link.PersonID != anna.Person || link.KeyID != anna.Key ||
+		link.From != w.now.Now().Unix() {
+		t.Errorf("finding: %+v, %v, %v", link, found, err)
+	}
+	if links, err := w.PersonsAt(t.Context(), "acme", sms("+39333999")[0]); err != nil || len(links) != 1 || links[0].PersonID != anna.Person {
+		t.Errorf("finding: %v, %v", links, err)
 	}
 	// Another process over the same store knows the same.
 	other := over(t, w.store, master, w.now)
-	if ref, err := other.ClaimPerson(t.Context(), "acme", "", sms(number)); err != nil || ref != anna {
+	if ref, err := other.Resolve(t.Context(), "acme", "", sms(number)); err != nil || ref != anna {
 		t.Errorf("another process: %v", err)
 	}
 }
@@ -295,7 +319,7 @@ func TestNewAddressClaimedByManyIsOnePerson(t *testing.T) {
 			if i%2 == 1 { // from another process
 				s = over(t, w.store, master, w.now)
 			}
-			ref, err := s.ClaimPerson(t.Context(), "acme", "", sms(number))
+			ref, err := s.Resolve(t.Context(), "acme", "", sms(number))
 			if err != nil {
 				t.Error(err)
 			}
