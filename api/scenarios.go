@@ -18,14 +18,14 @@ type scenariosBody struct {
 }
 
 type scenarioBody struct {
-	Name        string         `json:"name"`
-	Version     string         `json:"version"`
-	Description string         `json:"description,omitempty"`
-	Brand       string         `json:"brand,omitempty"`
-	Segment     string         `json:"segment,omitempty"`
-	Sender      string         `json:"sender,omitempty"`
-	Fields      []fieldBody    `json:"fields"`
-	Steps       []scenarioStep `json:"steps"`
+	Name        string            `json:"name"`
+	Version     string            `json:"version"`
+	Description string            `json:"description,omitempty"`
+	Brand       string            `json:"brand,omitempty"`
+	Segment     string            `json:"segment,omitempty"`
+	Senders     map[string]string `json:"senders,omitempty" doc:"The sender on each channel that has one of its own."`
+	Fields      []fieldBody       `json:"fields"`
+	Steps       []scenarioStep    `json:"steps"`
 }
 
 type fieldBody struct {
@@ -58,7 +58,7 @@ func (s *Server) scenarios() {
 func scenarioView(d scenario.Definition) scenarioBody {
 	b := scenarioBody{
 		Name: d.Name, Version: d.Version, Description: d.Description,
-		Brand: d.Brand, Segment: d.Segment, Sender: d.Sender,
+		Brand: d.Brand, Segment: d.Segment, Senders: d.Senders,
 		Fields: []fieldBody{}, Steps: []scenarioStep{},
 	}
 	for _, f := range d.Fields {

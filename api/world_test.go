@@ -20,6 +20,7 @@ import (
 	"recapito/adapters/eventlog"
 	"recapito/adapters/keystore"
 	"recapito/adapters/scenariofile"
+	"recapito/adapters/smpp"
 	"recapito/api"
 	"recapito/api/reports"
 	"recapito/commands"
@@ -30,9 +31,11 @@ import (
 	"recapito/commands/intake"
 	"recapito/commands/sealing"
 	"recapito/domain/catalogue"
+	"recapito/domain/content"
 	"recapito/domain/dimension"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
+	"recapito/domain/scenario"
 )
 
 // world is the API over a real ledger, in process.
@@ -96,7 +99,7 @@ steps: [{channel: sms}]
 text: On {{ day }}
 `)
 	write("acme.yaml", "name: hello\ntenant: acme\nsteps: [{channel: sms}]\ntext: Hello\n")
-	set, err := scenariofile.LoadFS(os.DirFS(dir), dir)
+	set, err := scenariofile.LoadFS(os.DirFS(dir), dir, scenario.Channels{"sms": {Content: content.SMS, Sender: smpp.Kind.Sender, Routed: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

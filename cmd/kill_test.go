@@ -377,7 +377,7 @@ func testNumber(n int) string { return fmt.Sprintf("+393401%06d", n) }
 // openHere runs an instance in this process until the test ends.
 func openHere(t *testing.T, file string) *instance.Instance {
 	t.Helper()
-	c, err := config.Load(file, nil)
+	c, err := config.Load(file, nil, instance.Kinds)
 	if err != nil {
 		t.Fatal(err)
 	}

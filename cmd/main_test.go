@@ -291,9 +291,11 @@ func writeConfig(t testing.TB, dir, smsc, more string) string {
 http: {addr: "127.0.0.1:0"}
 routes:
   - name: smsc
-    addr: ` + smsc + `
-    system_id: recapito
-    echoes_reference: true
+    channel: sms
+    settings:
+      addr: ` + smsc + `
+      system_id: recapito
+      echoes_reference: true
 ` + more
 	file := filepath.Join(t.TempDir(), "recapito.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"recapito/adapters/scenariofile"
+	"recapito/cmd/config"
 	"recapito/cmd/instance"
 	"recapito/domain/tenant"
 )
@@ -344,7 +345,7 @@ func TestReadmesScenarioLoads(t *testing.T) {
 		t.Fatal("README.md has no scenario")
 	}
 	yaml, _, _ = strings.Cut(yaml, "```")
-	set, err := scenariofile.Load(filepath.Dir(writeFile(t, "appointment.yaml", yaml)))
+	set, err := scenariofile.Load(filepath.Dir(writeFile(t, "appointment.yaml", yaml)), instance.ScenarioChannels(config.Config{Routes: []config.Route{config.DefaultRoute()}}))
 	if err != nil {
 		t.Fatal(err)
 	}

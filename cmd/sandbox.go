@@ -13,9 +13,13 @@ import (
 	"time"
 
 	"recapito/adapters/scenariofile"
+	"recapito/adapters/smpp"
+	"recapito/adapters/smtp"
+	mailsandbox "recapito/adapters/smtp/sandbox"
 	"recapito/cmd/config"
 	"recapito/cmd/instance"
 	"recapito/domain/event"
+	"recapito/domain/receipt"
 	"recapito/domain/tenant"
 	"recapito/retry"
 )
@@ -54,15 +58,18 @@ func (s sandboxCmd) Run(ctx context.Context, t terminal) error {
 	if err := refuseRunning(ctx, c.Data); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintln(t.out, "starting the event store, the bus, ClickHouse and an SMSC simulator …")
+	_, _ = fmt.Fprintln(t.out, "starting the event store, the bus, ClickHouse and the simulators of an SMSC and a mail server …")
 	simulator, err := instance.StartSimulator(ctx, c, t.err, "--receipt-delay", "500ms", "--receipt-spread", "1s", "--undelivered", sampleUndelivered, "--seed", sampleSeed, "--system-id", "recapito")
 	if err != nil {
 		return err
 	}
 	defer simulator.Stop()
-	route := config.DefaultRoute()
-	route.Addr, route.EchoesReference = simulator.Addr, true // the simulator's journal names attempts by it
-	c.Routes = []config.Route{route}
+	mail, err := mailsandbox.Start("127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = mail.Stop() }() // nothing that it holds matters
+	c.Routes = sandboxRoutes(simulator.Addr, mail.Addr)
 
 	scenarios, err := s.scenarios(c, log)
 	if err != nil {
@@ -85,7 +92,7 @@ func (s sandboxCmd) scenarios(c config.Config, log *slog.Logger) (*scenariofile.
 	if err != nil {
 		return nil, fmt.Errorf("reading the sample scenarios: %w", err)
 	}
-	return scenariofile.LoadFS(samples, "sample scenarios")
+	return scenariofile.LoadFS(samples, "sample scenarios", instance.ScenarioChannels(c))
 }
 
 // drive runs the instance, shows what happens in it, and sends samples.
@@ -178,4 +185,19 @@ func sendSample(ctx context.Context, c *client) (string, error) {
 	var accepted summary
 	err := c.call(ctx, http.MethodPost, "/v1/notifications", body, &accepted)
 	return accepted.ID, err
+}
+
+// sandboxRoutes are the routes to the simulators that a sandbox starts.
+func sandboxRoutes(smsc, mail string) []config.Route {
+	email := smtp.Kind.Settings().(*smtp.Settings)
+	email.Hosts = []smtp.Host{{Addr: mail, TLS: smtp.TLSNone}}
+	email.Sender = "Recapito <notices@example.org>"
+	return []config.Route{
+		{
+			Name: "smsc", Channel: smpp.Kind.Name, Kind: smpp.Kind,
+			// The simulator's journal names attempts by the reference.
+			Own: &smpp.Settings{Addr: smsc, SystemID: "recapito", EchoesReference: true, IDForm: receipt.Text},
+		},
+		{Name: "mail", Channel: smtp.Kind.Name, Kind: smtp.Kind, Own: email},
+	}
 }

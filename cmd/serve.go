@@ -43,7 +43,7 @@ func (s serveCmd) Run(ctx context.Context, t terminal) error {
 }
 
 func (s serveCmd) configuration(t terminal) (config.Config, error) {
-	c, err := config.Load(s.Config, t.environ)
+	c, err := config.Load(s.Config, t.environ, instance.Kinds)
 	if err != nil {
 		return c, err
 	}

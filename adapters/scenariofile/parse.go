@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"regexp"
 	"strconv"
 	"strings"
@@ -18,15 +19,15 @@ import (
 
 // file is the shape of a scenario file. Pointers tell "left out" from "empty".
 type file struct {
-	Name        string  `yaml:"name"`
-	Tenant      *string `yaml:"tenant"`
-	Description string  `yaml:"description"`
-	Brand       string  `yaml:"brand"`
-	Segment     string  `yaml:"segment"`
-	Fields      []field `yaml:"fields"`
-	Steps       []step  `yaml:"steps"`
-	Sender      string  `yaml:"sender"`
-	Text        string  `yaml:"text"`
+	Name        string               `yaml:"name"`
+	Tenant      *string              `yaml:"tenant"`
+	Description string               `yaml:"description"`
+	Brand       string               `yaml:"brand"`
+	Segment     string               `yaml:"segment"`
+	Fields      []field              `yaml:"fields"`
+	Steps       []step               `yaml:"steps"`
+	Senders     map[string]string    `yaml:"senders"`
+	Content     map[string]yaml.Node `yaml:"content"`
 }
 
 type field struct {
@@ -45,7 +46,7 @@ type step struct {
 }
 
 // parse reads one file; shown is its name in errors.
-func parse(shown string, content []byte) (scenario.Definition, error) {
+func parse(fsys fs.FS, shown string, content []byte, channels scenario.Channels) (scenario.Definition, error) {
 	if len(bytes.TrimSpace(content)) == 0 {
 		return scenario.Definition{}, fmt.Errorf("%s: the file is empty", shown)
 	}
@@ -65,7 +66,10 @@ func parse(shown string, content []byte) (scenario.Definition, error) {
 		return scenario.Definition{}, fmt.Errorf("%s: a file holds one scenario (one YAML document)", shown)
 	}
 	d, problems := f.definition()
-	compiled, err := d.Compile()
+	var wrong scenario.Problems
+	d.Contents, wrong = f.contents(fsys)
+	problems = append(problems, wrong...)
+	compiled, err := d.Compile(channels)
 	var broken scenario.Problems
 	switch {
 	case errors.As(err, &broken):
@@ -84,7 +88,7 @@ func (f file) definition() (scenario.Definition, scenario.Problems) {
 	var problems scenario.Problems
 	d := scenario.Definition{
 		Name: f.Name, Tenant: or(f.Tenant, scenario.DefaultTenant), Description: f.Description,
-		Brand: f.Brand, Segment: f.Segment, Sender: f.Sender, Text: f.Text,
+		Brand: f.Brand, Segment: f.Segment, Senders: f.Senders,
 	}
 	for _, in := range f.Fields {
 		d.Fields = append(d.Fields, scenario.Field{
@@ -140,7 +144,7 @@ func merge(own, compiled scenario.Problems) scenario.Problems {
 var (
 	yamlLine     = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
 	unknownField = regexp.MustCompile(`^field (.+) not found in type .*$`)
-	knownKeys    = "name, tenant, description, brand, segment, fields, steps, sender, text; of a field name, type, required, personal, description; of a step channel, channels, wanted, wait"
+	knownKeys    = "name, tenant, description, brand, segment, fields, steps, senders, content; of a field name, type, required, personal, description; of a step channel, channels, wanted, wait"
 )
 
 // yamlProblems tells the decoder's errors in our words, with file and line.
@@ -197,7 +201,7 @@ func lineOf(root *yaml.Node, p scenario.Problem) int {
 		node = next
 	}
 	line := node.Line
-	if p.Path == "text" && p.Line > 0 {
+	if node.Kind == yaml.ScalarNode && p.Line > 0 {
 		switch node.Style {
 		case yaml.LiteralStyle: // begins in the line below its |
 			line += p.Line
@@ -212,7 +216,7 @@ func child(node *yaml.Node, element string) *yaml.Node {
 	switch node.Kind {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(node.Content); i += 2 {
-			if k := node.Content[i].Value; k == element || (element == "channels" && k == "channel") {
+			if k := node.Content[i].Value; k == element || element == "channels" && k == "channel" {
 				return node.Content[i+1]
 			}
 		}

@@ -15,11 +15,19 @@
 //	  - channel: sms             # or channels: [sms, email], side by side
 //	    wanted: delivered        # sent, delivered (if left out), read
 //	    wait: 1h                 # how long for it; 1h if left out
-//	sender: Clinic               # the route's own if left out
-//	text: See you on {{ day }}.  # required; see domain/scenario for what it may hold
+//	senders:
+//	  sms: Clinic                # the route's own if left out
+//	content:                     # for each channel that a step names; see docs/channels.md
+//	  sms:
+//	    text: See you on {{ day }}.
+//	  email:
+//	    subject: Your appointment
+//	    html: <p>See you on {{ day }}.</p>
+//	    attachments:
+//	      - {name: map.png, media_type: image/png, file: map.png} # in the same folder; or text: a template
 //
 // Everything is checked before anything is used: a key that is not known, a broken
-// rule or a text that does not compile is an error naming file, line and rule, and
+// rule or a template that does not compile is an error naming file, line and rule, and
 // Load reports all of them at once. A scenario's version is the SHA-256 of its file,
 // shortened, so it changes exactly when the file does.
 //
@@ -34,6 +42,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -52,18 +61,34 @@ const (
 
 // Set is the scenarios of a folder. Safe for concurrent use.
 type Set struct {
-	byKey map[key]scenario.Definition
+	byKey    map[key]scenario.Definition
+	warnings []string
+}
+
+// Warnings are what does not stop a scenario from being used: file, place and rule.
+func (s *Set) Warnings() []string { return s.warnings }
+
+// version is made of the file and of the files that it attaches.
+func version(file []byte, d scenario.Definition) string {
+	h := sha256.New()
+	h.Write(file)
+	for _, channel := range slices.Sorted(maps.Keys(d.Contents)) {
+		for _, a := range d.Contents[channel].Attachments {
+			h.Write(a.Data)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))[:versionLength]
 }
 
 type key struct{ tenant, name string }
 
 // Load reads the folder dir on disk.
-func Load(dir string) (*Set, error) {
-	return LoadFS(os.DirFS(dir), dir)
+func Load(dir string, channels scenario.Channels) (*Set, error) {
+	return LoadFS(os.DirFS(dir), dir, channels)
 }
 
 // LoadFS reads the top folder of fsys; label is what errors call it.
-func LoadFS(fsys fs.FS, label string) (*Set, error) {
+func LoadFS(fsys fs.FS, label string, channels scenario.Channels) (*Set, error) {
 	entries, err := fs.ReadDir(fsys, ".")
 	if err != nil {
 		return nil, fmt.Errorf("reading the scenario folder %s: %w", label, err)
@@ -88,19 +113,21 @@ func LoadFS(fsys fs.FS, label string) (*Set, error) {
 			problems = append(problems, fmt.Errorf("%s: %w", shown, err))
 			continue
 		}
-		d, err := parse(shown, content)
+		d, err := parse(fsys, shown, content, channels)
 		if err != nil {
 			problems = append(problems, err)
 			continue
 		}
-		sum := sha256.Sum256(content)
-		d.Version = hex.EncodeToString(sum[:])[:versionLength]
+		d.Version = version(content, d)
 		k := key{d.Tenant, d.Name}
 		if other, taken := from[k]; taken {
 			problems = append(problems, fmt.Errorf("%s: the scenario %s of tenant %s is already in %s", shown, d.Name, d.Tenant, other))
 			continue
 		}
 		from[k], set.byKey[k] = shown, d
+		for _, w := range d.Warnings {
+			set.warnings = append(set.warnings, shown+": "+w.String())
+		}
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"recapito/adapters/scenariofile"
+	"recapito/domain/content"
 	"recapito/domain/notification"
 	"recapito/domain/scenario"
 )
@@ -33,15 +34,32 @@ steps:
     wanted: read
     wait: 90s
   - channels: [email, push]
-sender: Acme
-text: |
-  {% if who %}{{ who }}: {% endif %}
-  {{ day }}
+senders: {sms: Acme}
+content:
+  sms:
+    text: |
+      {% if who %}{{ who }}: {% endif %}
+      {{ day }}
+  email: {subject: Hello, text: Hello}
+  push: {text: Hello}
 brand: acme.Clinics
 segment: care
 `
 
-const small = "name: small\nsteps: [{channel: sms}]\ntext: Hello\n"
+const small = "name: small\nsteps: [{channel: sms}]\ncontent: {sms: {text: Hello}}\n"
+
+// channels are those that the files are checked against.
+var channels = scenario.Channels{
+	"sms":   {Content: content.SMS, Sender: func(string) error { return nil }, Routed: true},
+	"email": {Content: content.Email, Routed: true},
+	"push":  {Content: content.SMS},
+}
+
+// text renders the text of a short message.
+func text(d scenario.Definition, fields map[string]string) (string, error) {
+	document, err := d.Render("sms", fields)
+	return document.Member("text"), err
+}
 
 func folder(files ...string) fstest.MapFS {
 	m := fstest.MapFS{}
@@ -58,7 +76,7 @@ func TestLoadReadsEverythingAndFillsInDefaults(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	set, err := scenariofile.Load(dir)
+	set, err := scenariofile.Load(dir, channels)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,14 +94,19 @@ func TestLoadReadsEverythingAndFillsInDefaults(t *testing.T) {
 			{Channels: []string{"sms"}, Wanted: notification.Read, Wait: notification.Duration(90 * time.Second)},
 			{Channels: []string{"email", "push"}, Wanted: notification.Delivered, Wait: notification.Duration(time.Hour)},
 		},
-		Sender: "Acme",
-		Text:   "{% if who %}{{ who }}: {% endif %}\n{{ day }}\n",
+		Senders: map[string]string{"sms": "Acme"},
+		Contents: map[string]scenario.Content{
+			"sms":   {Members: map[string]string{"text": "{% if who %}{{ who }}: {% endif %}\n{{ day }}\n"}},
+			"email": {Members: map[string]string{"subject": "Hello", "text": "Hello"}},
+			"push":  {Members: map[string]string{"text": "Hello"}},
+		},
+		Warnings: scenario.Problems{{Path: "steps[1].channels[1]", Rule: "the channel push has no route; attempts skip it"}},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(scenario.Definition{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(scenario.Content{})); diff != "" {
 		t.Errorf("visit (-want +got):\n%s", diff)
 	}
-	if text, err := got.Render(map[string]string{"day": "2026-12-01"}); err != nil || text != "2026-12-01" {
-		t.Errorf("Render: %q, %v", text, err)
+	if rendered, err := text(got, map[string]string{"day": "2026-12-01"}); err != nil || rendered != "2026-12-01" {
+		t.Errorf("Render: %q, %v", rendered, err)
 	}
 	if len(got.Version) != 12 {
 		t.Errorf("version %q", got.Version)
@@ -100,7 +123,7 @@ func TestLoadReadsEverythingAndFillsInDefaults(t *testing.T) {
 }
 
 func TestATenantSeesOnlyItsOwn(t *testing.T) {
-	set, err := scenariofile.LoadFS(folder("b.yaml", strings.Replace(small, "small", "zeta", 1), "a.yaml", small, "v.yaml", whole), "s")
+	set, err := scenariofile.LoadFS(folder("b.yaml", strings.Replace(small, "small", "zeta", 1), "a.yaml", small, "v.yaml", whole), "s", channels)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +146,7 @@ func TestVersionChangesWithTheFile(t *testing.T) {
 	versions := map[string]bool{}
 	for _, content := range []string{small, small + "# a comment\n"} {
 		for range 2 {
-			set, err := scenariofile.LoadFS(folder("a.yaml", content), "s")
+			set, err := scenariofile.LoadFS(folder("a.yaml", content), "s", channels)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,15 +177,17 @@ func TestErrorsNameFileLineAndRule(t *testing.T) {
 		strings.Replace(whole, "channel: sms", "channel: SMS", 1):                                     {"s/a.yaml:12: steps[0].channels[0]: must be a channel's name"},
 		strings.Replace(whole, "[email, push]", "[email, push]\n    channel: x", 1):                   {"s/a.yaml:15: steps[1].channels: give channel or channels, not both"},
 		strings.Replace(whole, "name: visit", "name: A visit", 1):                                     {"s/a.yaml:1: name: must be lower-case"},
-		strings.Replace(whole, "{{ day }}", "{{ dya }}", 1):                                           {`s/a.yaml:19: text: the field "dya" is not defined`},
-		strings.Replace(small, "Hello", "{{ x }}", 1):                                                 {"s/a.yaml:3: ", "needs quotes"},
-		strings.Replace(small, "Hello", "'{{ x }}'", 1):                                               {`s/a.yaml:3: text: `},
-		"name: small\ntext: Hello\n":                                                                  {"s/a.yaml:1: steps: must have at least one step"},
-		"name: small\nsteps: [{channel: sms}]\n":                                                      {"s/a.yaml:1: text: must not be empty"},
+		strings.Replace(whole, "{{ day }}", "{{ dya }}", 1):                                           {`s/a.yaml:21: content.sms.text: the field "dya" is not defined`},
+		strings.Replace(small, "Hello", "{{ x }}", 1):                                                 {"s/a.yaml:3: content.sms.text: must be a text", "needs quotes"},
+		strings.Replace(small, "Hello", "'{{ x }}'", 1):                                               {`s/a.yaml:3: content.sms.text: `},
+		"name: small\ncontent: {sms: {text: Hello}}\n":                                                {"s/a.yaml:1: steps: must have at least one step"},
+		"name: small\nsteps: [{channel: sms}]\n":                                                      {"s/a.yaml:1: content: must have sms, which a step names"},
+		strings.Replace(whole, "{subject: Hello,", "{subjekt: Hello,", 1):                             {"s/a.yaml:22: content.email.subjekt: email has no such member", "content.email.subject: is required"},
+		strings.Replace(small, "{text: Hello}", "[Hello]", 1):                                         {"s/a.yaml:3: content.sms: must be members and their texts"},
 		small + strings.Repeat("#", scenariofile.MaxFileBytes):                                        {"s/a.yaml: the file is larger than"},
 		strings.NewReplacer("type: date", "type: day", "wanted: read", "wanted: seen").Replace(whole): {"s/a.yaml:6: ", "s/a.yaml:13: "},
 	} {
-		_, err := scenariofile.LoadFS(folder("a.yaml", content), "s")
+		_, err := scenariofile.LoadFS(folder("a.yaml", content), "s", channels)
 		if err == nil {
 			t.Errorf("%.60q was taken", content)
 			continue
@@ -176,21 +201,21 @@ func TestErrorsNameFileLineAndRule(t *testing.T) {
 }
 
 func TestProblemsOfAllFilesAreReportedAtOnce(t *testing.T) {
-	_, err := scenariofile.LoadFS(folder("a.yaml", "x: 1", "b.yaml", small, "c.yaml", small), "s")
+	_, err := scenariofile.LoadFS(folder("a.yaml", "x: 1", "b.yaml", small, "c.yaml", small), "s", channels)
 	if err == nil || !strings.Contains(err.Error(), "s/a.yaml:1:") || !strings.Contains(err.Error(), "s/c.yaml: the scenario small of tenant default is already in s/b.yaml") {
 		t.Errorf("got: %v", err)
 	}
 }
 
 func TestAFolderThatIsNotThere(t *testing.T) {
-	_, err := scenariofile.Load(filepath.Join(t.TempDir(), "absent"))
+	_, err := scenariofile.Load(filepath.Join(t.TempDir(), "absent"), channels)
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got: %v", err)
 	}
 }
 
 func TestTheSampleScenariosLoad(t *testing.T) {
-	set, err := scenariofile.Load("../../cmd/scenarios")
+	set, err := scenariofile.Load("../../cmd/scenarios", channels)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +224,7 @@ func TestTheSampleScenariosLoad(t *testing.T) {
 		"We remind you of your appointment.":                              nil,
 		"Dear Ada, we remind you of your appointment on 1 December 2026.": {"name": "Ada", "day": "1 December 2026"},
 	} {
-		if got, err := appointment.Render(fields); err != nil || got != want {
+		if got, err := text(appointment, fields); err != nil || got != want {
 			t.Errorf("appointment: %q, %v; want %q", got, err, want)
 		}
 	}
@@ -217,9 +242,36 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte(small))
 	f.Add([]byte("name: &a [*a]"))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		set, err := scenariofile.LoadFS(fstest.MapFS{"a.yaml": {Data: content}}, "s")
+		set, err := scenariofile.LoadFS(fstest.MapFS{"a.yaml": {Data: content}}, "s", channels)
 		if err == nil && len(set.Tenants()) != 1 {
 			t.Fatalf("one file gave scenarios of %d tenants", len(set.Tenants()))
 		}
 	})
+}
+
+// A file that a scenario attaches is read from its folder, and belongs to its version.
+func TestAttachments(t *testing.T) {
+	const yaml = "name: a\nsteps: [{channel: email}]\ncontent:\n  email:\n    subject: Hello\n    text: Hello\n    attachments:\n      - {name: map, media_type: image/png, file: FILE}\n"
+	versions := map[string]bool{}
+	for _, data := range []string{"one", "two"} {
+		set, err := scenariofile.LoadFS(folder("a.yaml", strings.Replace(yaml, "FILE", "sub/map.png", 1), "sub/map.png", data), "s", channels)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, _ := set.Scenario("default", "a")
+		versions[d.Version] = true
+		mail, err := d.Render("email", nil)
+		if err != nil || len(mail.Attachments) != 1 || string(mail.Attachments[0].Data) != data {
+			t.Errorf("attached: %v", err)
+		}
+	}
+	if len(versions) != 2 {
+		t.Error("another attachment is the same version")
+	}
+	for file, want := range map[string]string{"absent.png": "cannot be opened", "../out": "must be a path below", "/etc/passwd": "must be a path below"} {
+		_, err := scenariofile.LoadFS(folder("a.yaml", strings.Replace(yaml, "FILE", file, 1)), "s", channels)
+		if err == nil || !strings.Contains(err.Error(), "s/a.yaml:8: content.email.attachments[0].file: "+want) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
 }

@@ -25,37 +25,37 @@ var (
 	errDestination = &event.Rule{Code: "invalid_destination", Message: "the destination is not an E.164 number"}
 )
 
-type address struct {
+type smppAddress struct {
 	ton, npi int
 	value    string
 }
 
 // sender is the source address of a message: a number, or a name.
-func sender(s string) (address, error) {
+func sender(s string) (smppAddress, error) {
 	if digits := strings.TrimPrefix(s, "+"); isDigits(digits) {
 		if len(digits) > maxDigits {
-			return address{}, errSender
+			return smppAddress{}, errSender
 		}
-		return address{tonInternational, npiISDN, digits}, nil
+		return smppAddress{tonInternational, npiISDN, digits}, nil
 	}
 	if s == "" || len(s) > maxAlphanumeric {
-		return address{}, errSender
+		return smppAddress{}, errSender
 	}
 	for _, c := range []byte(s) {
 		if c < ' ' || c > '~' {
-			return address{}, errSender
+			return smppAddress{}, errSender
 		}
 	}
-	return address{tonAlphanumeric, npiUnknown, s}, nil
+	return smppAddress{tonAlphanumeric, npiUnknown, s}, nil
 }
 
 // destination is the address of a person: E.164, on the wire without its plus.
-func destination(s string) (address, error) {
+func destination(s string) (smppAddress, error) {
 	digits := strings.TrimPrefix(s, "+")
 	if !isDigits(digits) || len(digits) > maxDigits {
-		return address{}, errDestination
+		return smppAddress{}, errDestination
 	}
-	return address{tonInternational, npiISDN, digits}, nil
+	return smppAddress{tonInternational, npiISDN, digits}, nil
 }
 
 func isDigits(s string) bool {

@@ -179,12 +179,12 @@ func (r *Route) judge(a wire.Frame, err error, now time.Time) channel.UnitOutcom
 		r.capacity.accepted()
 		return channel.UnitOutcome{Result: channel.UnitAccepted, ProviderID: a.MessageID(), At: now}
 	}
-	busy := a.Status == wire.StatusThrottled || a.Status == wire.StatusQueueFull
+	c, _ := codes.Lookup(wire.StatusCode(a.Status))
+	busy := c.Class == channel.Busy
 	if busy {
 		r.capacity.throttled()
 	}
 	return channel.UnitOutcome{
-		Result: channel.UnitRefused, Code: wire.StatusCode(a.Status),
-		Transient: wire.Transient(a.Status), Busy: busy, At: now,
+		Result: channel.UnitRefused, Code: c.Code, Transient: busy || c.Class == channel.Transient, Busy: busy, At: now,
 	}
 }

@@ -12,10 +12,11 @@ import (
 	"recapito/adapters/clickhouse"
 	"recapito/adapters/eventstore"
 	"recapito/adapters/postgres"
+	"recapito/commands/channel"
 )
 
 // validate reports everything that is wrong, and fills in what is left out.
-func (c *Config) validate() error {
+func (c *Config) validate(kinds []channel.Kind) error {
 	var problems []string
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if c.Data == "" {
@@ -58,7 +59,7 @@ func (c *Config) validate() error {
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		problem("log.format: must be text or json")
 	}
-	c.checkRoutes(problem)
+	c.checkRoutes(kinds, problem)
 	if len(problems) == 0 {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"recapito/adapters/clickhouse"
+	"recapito/commands/channel"
 )
 
 // Config is recapito.yaml. Every key has a default that works on one machine with
@@ -83,9 +84,10 @@ func Default() Config {
 	return c
 }
 
-// Load reads a file (none if the name is empty) and the environment over the
-// defaults. Unknown keys are errors naming the line.
-func Load(file string, environ []string) (Config, error) {
+// Load reads a file (none if the name is empty) and the environment over the defaults;
+// kinds are the kinds of channel that a route may name. Unknown keys are errors naming
+// the line.
+func Load(file string, environ []string, kinds []channel.Kind) (Config, error) {
 	c := Default()
 	if file != "" {
 		if err := readConfig(file, &c); err != nil {
@@ -98,7 +100,7 @@ func Load(file string, environ []string) (Config, error) {
 	if len(c.Routes) == 0 {
 		c.Routes = []Route{DefaultRoute()}
 	}
-	return c, c.validate()
+	return c, c.validate(kinds)
 }
 
 // ZeroPorts makes every port that was not set free to choose, as --http …:0 does.

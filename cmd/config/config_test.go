@@ -3,6 +3,9 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"recapito/adapters/smpp"
+	"recapito/commands/channel"
 )
 
 // What is wrong in a configuration is reported with its line or key and the rule, all of it
@@ -16,8 +19,14 @@ func TestConfigurationMistakes(t *testing.T) {
 		{"keys that are none", "http:\n  adr: SECRET\nlogs: {}\n", []string{
 			"\n  line 2: adr is no key here; docs/configuration.md lists all", "\n  line 3: logs is no key here",
 		}},
-		{"values of another kind", "kafka:\n  brokers: SECRET\nroutes:\n  - name: x\n    back_off: SECRET\n    binds: SECRET\n    password: [SECRET]\n", []string{
-			"line 2: must be a list of texts", "line 5: must be a duration such as 30s", "line 6: must be an integer", "line 7: must be a text",
+		{"values of another kind", "kafka:\n  brokers: SECRET\nroutes:\n  - name: x\n    channel: sms\n    policy: {back_off: SECRET}\n", []string{
+			"line 2: must be a list of texts", "line 6: must be a duration such as 30s",
+		}},
+		{"settings of another kind", "routes:\n  - name: x\n    channel: sms\n    settings:\n      addr: a:1\n      binds: SECRET\n      password: [SECRET]\n", []string{
+			"routes[0].settings:", "line 6: must be an integer", "line 7: must be a text",
+		}},
+		{"settings that do not exist", "routes:\n  - name: x\n    channel: sms\n    settings:\n      adr: SECRET\n", []string{
+			"routes[0].settings: line 5: adr is no setting of sms",
 		}},
 		{"routes of another kind", "routes: SECRET\n", []string{"line 1: must be a list of routes"}},
 		{"a section of another kind", "http: SECRET\n", []string{"line 1: must be keys and values"}},
@@ -28,15 +37,15 @@ http: {addr: nonsense}
 metrics: {addr: "127.0.0.1:99999"}
 log: {level: SECRET, format: SECRET}
 routes:
-  - {name: a-b, addr: SECRET, channel: SECRET, id_form: SECRET, unknown: SECRET, tries: -3, back_off: -1s}
-  - {name: a-b, addr: "127.0.0.1:2775"}
+  - {name: a-b, channel: sms, settings: {addr: SECRET, id_form: SECRET}, policy: {unknown: SECRET, tries: -3, back_off: -1s}}
+  - {name: a-b, channel: SECRET}
 `, []string{
 			"\n  data: must name", "\n  http.addr: must be host:port", "\n  metrics.addr: must be", "\n  log.level: must be debug", "\n  log.format: must",
-			"\n  routes[0].name: ", "\n  routes[0].addr: ", "\n  routes[0]: only channel sms", "\n  routes[0].id_form: ", "\n  routes[0].unknown: ",
-			"\n  routes[0].tries: ", "\n  routes[0].back_off: ", "\n  routes[1].name: ",
+			"\n  routes[0].name: ", "\n  routes[0].settings.addr: ", "\n  routes[0].settings.id_form: ", "\n  routes[0].policy.unknown: ",
+			"\n  routes[0].policy.tries: ", "\n  routes[0].policy.back_off: ", "\n  routes[1].name: ", "\n  routes[1].channel: must be one of sms",
 		}},
 	} {
-		_, err := Load(writeFile(t, "recapito.yaml", c.yaml), nil)
+		_, err := Load(writeFile(t, "recapito.yaml", c.yaml), nil, []channel.Kind{smpp.Kind})
 		if err == nil {
 			t.Errorf("%s: no error", c.name)
 			continue

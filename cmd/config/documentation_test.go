@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"recapito/adapters/smpp"
+	"recapito/commands/channel"
 	"recapito/domain/receipt"
 )
 
@@ -17,16 +18,17 @@ func TestConfigurationPageIsTrue(t *testing.T) {
 	page := document(t, "docs/configuration.md")
 	general, rest, _ := strings.Cut(page, "## A route")
 	route, variables, _ := strings.Cut(rest, "## Variables that are no keys")
+	route, _, _ = strings.Cut(route, "## Settings of a route")
 
 	want := map[string][]string{}
 	describe(reflect.ValueOf(Default()), "", want)
 	delete(want, "routes")
-	want["routes"] = []string{"file only", "one, to `" + DefaultRoute().Addr + "`"}
+	want["routes"] = []string{"file only", "one, to `" + SMSCAddr + "`"}
 	want["clickhouse.readers"] = []string{"file only", "none"}
 	compareRows(t, want, rowsOf(general))
 
 	want = map[string][]string{}
-	for name, d := range routeDefaults() {
+	for name, d := range policyDefaults() {
 		want[name] = []string{d}
 	}
 	compareRows(t, want, rowsOf(route))
@@ -56,36 +58,22 @@ func describe(v reflect.Value, prefix string, want map[string][]string) {
 	}
 }
 
-// routeDefaults are those of a route that sets only what it must.
-func routeDefaults() map[string]string {
-	c := Default()
-	c.Routes = []Route{{Name: "x", Addr: "x:1"}}
-	if err := c.validate(); err != nil {
-		panic(err)
-	}
-	r := c.Routes[0]
-	p := r.Policy()
-	set := Route{
-		Channel: r.Channel, Protocol: r.Protocol, Binds: smpp.DefaultBinds, Window: smpp.DefaultWindow, IDForm: r.IDForm,
+// policyDefaults are those of a policy that says nothing.
+func policyDefaults() map[string]string {
+	p := Policy{}.Policy()
+	set := Policy{
 		Tries: p.Tries, BackOff: time.Duration(p.BackOff), WireLimit: time.Duration(p.WireLimit), Redispatch: time.Duration(p.Redispatch),
 		Patience: time.Duration(p.Patience), Unknown: string(p.Unknown), UnknownLimit: time.Duration(p.UnknownLimit), Resends: p.Resends,
 	}
-	all := map[string]string{}
+	all := map[string]string{"name": "required", "channel": "required", "settings": "none"}
 	v := reflect.ValueOf(set)
 	for i := range v.NumField() {
-		key, value := v.Type().Field(i).Tag.Get("yaml"), v.Field(i)
-		switch {
-		case key == "name" || key == "addr":
-			all[key] = "required"
-		case value.Kind() == reflect.Bool:
-			all[key] = "`false`"
-		case value.IsZero():
-			all[key] = "none"
-		case value.Type() == reflect.TypeFor[time.Duration]():
+		key, value := "policy."+v.Type().Field(i).Tag.Get("yaml"), v.Field(i)
+		if value.Type() == reflect.TypeFor[time.Duration]() {
 			all[key] = "`" + short(time.Duration(value.Int())) + "`"
-		default:
-			all[key] = fmt.Sprintf("`%v`", value.Interface())
+			continue
 		}
+		all[key] = fmt.Sprintf("`%v`", value.Interface())
 	}
 	return all
 }
@@ -134,11 +122,11 @@ func compareRows(t *testing.T, want, got map[string][]string) {
 func TestConfigurationPagesRouteLoads(t *testing.T) {
 	_, yaml, _ := strings.Cut(document(t, "docs/configuration.md"), "```yaml\n")
 	yaml, _, _ = strings.Cut(yaml, "```")
-	c, err := Load(writeFile(t, "recapito.yaml", yaml), nil)
+	c, err := Load(writeFile(t, "recapito.yaml", yaml), nil, []channel.Kind{smpp.Kind})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Routes) != 1 || c.Routes[0].IDForm != receipt.Text {
+	if len(c.Routes) != 1 || c.Routes[0].Form() != receipt.Text {
 		t.Error("the page's route came out otherwise")
 	}
 }

@@ -1,48 +1,106 @@
 package config
 
 import (
+	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"recapito/commands/channel"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
 )
 
-// Route is one route of a channel. Only smpp is built so far.
+// Route is one route of a channel: what every route has, and the settings of its kind.
 type Route struct {
-	Name     string       `yaml:"name"`
-	Channel  string       `yaml:"channel"`
-	Protocol string       `yaml:"protocol"`
-	Addr     string       `yaml:"addr"`
-	SystemID string       `yaml:"system_id"`
-	Password string       `yaml:"password"`
-	Binds    int          `yaml:"binds"`
-	Window   int          `yaml:"window"`
-	IDForm   receipt.Form `yaml:"id_form"` // text, hex, decimal, either
-	// EchoesReference: the provider returns our vendor parameters with its receipts.
-	EchoesReference bool          `yaml:"echoes_reference"`
-	Tries           int           `yaml:"tries"`
-	BackOff         time.Duration `yaml:"back_off"`
-	WireLimit       time.Duration `yaml:"wire_limit"`
-	Redispatch      time.Duration `yaml:"redispatch"`
-	Patience        time.Duration `yaml:"patience"`
-	Unknown         string        `yaml:"unknown"` // wait, resend, hold
-	UnknownLimit    time.Duration `yaml:"unknown_limit"`
-	Resends         int           `yaml:"resends"`
+	Name     string    `yaml:"name"`
+	Channel  string    `yaml:"channel"` // names the kind
+	Policy   Policy    `yaml:"policy"`
+	Settings yaml.Node `yaml:"settings"`
+
+	Kind channel.Kind     `yaml:"-"` // of the channel
+	Own  channel.Settings `yaml:"-"` // the settings, decoded
+}
+
+// Form is how the route's provider writes message ids.
+func (r Route) Form() receipt.Form {
+	if w, ok := r.Own.(channel.WritesIDs); ok {
+		return w.Form()
+	}
+	return receipt.Text
+}
+
+// Policy is how the attempts of a route are watched, retried and settled. What is left
+// out has the default.
+type Policy struct {
+	Tries        int           `yaml:"tries" doc:"attempts for one target, while failures are transient"`
+	BackOff      time.Duration `yaml:"back_off" doc:"before the second try; doubled for each further one, up to 10 minutes"`
+	WireLimit    time.Duration `yaml:"wire_limit" doc:"after the claim, past which an attempt without an answer is of unknown outcome. Nothing is put on the wire, and no answer is waited for, beyond half of it"`
+	Redispatch   time.Duration `yaml:"redispatch" doc:"an attempt that is due and was not taken for so long is put on its queue again: this heals a wiped Kafka"`
+	Patience     time.Duration `yaml:"patience" doc:"an attempt that is due and was not taken for so long is withdrawn, which counts as failed"`
+	Unknown      string        `yaml:"unknown" doc:"what follows an unknown outcome: wait for a receipt, resend, or hold for a person"`
+	UnknownLimit time.Duration `yaml:"unknown_limit" doc:"for how long; then the attempt counts as failed"`
+	Resends      int           `yaml:"resends" doc:"at most so many, by policy or by a person"`
+}
+
+// Policy returns the policy with its defaults.
+func (p Policy) Policy() notification.Policy {
+	out := channel.DefaultPolicy()
+	if p.Tries > 0 {
+		out.Tries = p.Tries
+	}
+	if p.Resends > 0 {
+		out.Resends = p.Resends
+	}
+	if p.Unknown != "" {
+		out.Unknown = notification.UnknownPolicy(p.Unknown)
+	}
+	for to, d := range map[*notification.Duration]time.Duration{
+		&out.BackOff: p.BackOff, &out.WireLimit: p.WireLimit, &out.Redispatch: p.Redispatch, &out.Patience: p.Patience, &out.UnknownLimit: p.UnknownLimit,
+	} {
+		if d > 0 {
+			*to = notification.Duration(d)
+		}
+	}
+	return out
+}
+
+func (p Policy) check(at string, problem func(format string, args ...any)) {
+	for name, n := range map[string]int{"tries": p.Tries, "resends": p.Resends} {
+		if n < 0 {
+			problem("%s.%s: must not be negative", at, name)
+		}
+	}
+	for name, d := range map[string]time.Duration{"back_off": p.BackOff, "wire_limit": p.WireLimit, "redispatch": p.Redispatch, "patience": p.Patience, "unknown_limit": p.UnknownLimit} {
+		if d < 0 {
+			problem("%s.%s: must not be negative", at, name)
+		}
+	}
+	switch notification.UnknownPolicy(p.Unknown) {
+	case "", notification.UnknownWait, notification.UnknownResend, notification.UnknownHold:
+	default:
+		problem("%s.unknown: must be wait, resend or hold", at)
+	}
 }
 
 // DefaultRoute is the route of an instance that configures none.
 func DefaultRoute() Route {
-	return Route{Name: "smsc", Channel: "sms", Protocol: "smpp", Addr: SMSCAddr, SystemID: "recapito"}
+	r := Route{Name: "smsc", Channel: "sms"}
+	if err := r.Settings.Encode(map[string]string{"addr": SMSCAddr, "system_id": "recapito"}); err != nil {
+		panic(err) // a map of texts has a YAML form
+	}
+	return r
 }
 
 // SMSCAddr is where the default route finds its SMSC.
 const SMSCAddr = "127.0.0.1:2775"
 
-// checkRoutes reports what is wrong with the routes and fills in their defaults.
-func (c *Config) checkRoutes(problem func(format string, args ...any)) {
+// checkRoutes reports what is wrong with the routes, and decodes the settings of each as
+// its kind wants them.
+func (c *Config) checkRoutes(kinds []channel.Kind, problem func(format string, args ...any)) {
 	seen := map[string]bool{}
 	for i := range c.Routes {
 		r := &c.Routes[i]
@@ -54,61 +112,114 @@ func (c *Config) checkRoutes(problem func(format string, args ...any)) {
 			problem("%s.name: stands twice", at)
 		}
 		seen[r.Name] = true
-		if r.Channel == "" {
-			r.Channel = "sms"
+		r.Policy.check(at+".policy", problem)
+		kind, ok := kindNamed(kinds, r.Channel)
+		if !ok {
+			problem("%s.channel: must be one of %s", at, names(kinds))
+			continue
 		}
-		if r.Protocol == "" {
-			r.Protocol = "smpp"
-		}
-		if r.Channel != "sms" || r.Protocol != "smpp" {
-			problem("%s: only channel sms over protocol smpp is built", at)
-		}
-		if !IsAddress(r.Addr) {
-			problem("%s.addr: is required, host:port", at)
-		}
-		for name, n := range map[string]int{"binds": r.Binds, "window": r.Window, "tries": r.Tries, "resends": r.Resends} {
-			if n < 0 {
-				problem("%s.%s: must not be negative", at, name)
+		r.Kind, r.Own = kind, kind.Settings()
+		if !r.Settings.IsZero() {
+			unknown := unknownKeys(&r.Settings, reflect.TypeOf(r.Own))
+			for _, key := range unknown {
+				problem("%s.settings: line %d: %s is no setting of %s; docs/configuration.md lists all", at, key.Line, key.Value, kind.Name)
+			}
+			if len(unknown) > 0 {
+				continue
+			}
+			if err := r.Settings.Decode(r.Own); err != nil {
+				problem("%s.settings:%s", at, strings.ReplaceAll(mistakes(err), "\n", "\n  "))
+				continue
 			}
 		}
-		switch r.IDForm {
-		case "":
-			r.IDForm = receipt.Text
-		case receipt.Text, receipt.Hex, receipt.Decimal, receipt.Either:
-		default:
-			problem("%s.id_form: must be text, hex, decimal or either", at)
-		}
-		switch notification.UnknownPolicy(r.Unknown) {
-		case "", notification.UnknownWait, notification.UnknownResend, notification.UnknownHold:
-		default:
-			problem("%s.unknown: must be wait, resend or hold", at)
-		}
-		for name, d := range map[string]time.Duration{"back_off": r.BackOff, "wire_limit": r.WireLimit, "redispatch": r.Redispatch, "patience": r.Patience, "unknown_limit": r.UnknownLimit} {
-			if d < 0 {
-				problem("%s.%s: must not be negative", at, name)
+		if err := r.Own.Validate(); err != nil {
+			for _, line := range strings.Split(err.Error(), "\n") {
+				problem("%s.settings.%s", at, line)
 			}
 		}
 	}
 }
 
-// Policy is the route's policy, the defaults where it is silent.
-func (r Route) Policy() notification.Policy {
-	p := channel.DefaultPolicy()
-	if r.Tries > 0 {
-		p.Tries = r.Tries
-	}
-	if r.Resends > 0 {
-		p.Resends = r.Resends
-	}
-	if r.Unknown != "" {
-		p.Unknown = notification.UnknownPolicy(r.Unknown)
-	}
-	for to, d := range map[*notification.Duration]time.Duration{
-		&p.BackOff: r.BackOff, &p.WireLimit: r.WireLimit, &p.Redispatch: r.Redispatch, &p.Patience: r.Patience, &p.UnknownLimit: r.UnknownLimit,
-	} {
-		if d > 0 {
-			*to = notification.Duration(d)
+func kindNamed(kinds []channel.Kind, name string) (channel.Kind, bool) {
+	for _, k := range kinds {
+		if k.Name == name {
+			return k, true
 		}
 	}
-	return p
+	return channel.Kind{}, false
+}
+
+func names(kinds []channel.Kind) string {
+	all := make([]string, len(kinds))
+	for i, k := range kinds {
+		all[i] = k.Name
+	}
+	return strings.Join(all, ", ")
+}
+
+// unknownKeys returns the keys of a mapping that a struct does not have, at any depth.
+func unknownKeys(node *yaml.Node, t reflect.Type) []*yaml.Node {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t.Kind() == reflect.Slice && node.Kind == yaml.SequenceNode:
+		var unknown []*yaml.Node
+		for _, element := range node.Content {
+			unknown = append(unknown, unknownKeys(element, t.Elem())...)
+		}
+		return unknown
+	case t.Kind() != reflect.Struct || node.Kind != yaml.MappingNode || reflect.PointerTo(t).Implements(reflect.TypeFor[yaml.Unmarshaler]()):
+		return nil
+	}
+	fields := map[string]reflect.Type{}
+	for i := range t.NumField() {
+		key, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		fields[key] = t.Field(i).Type
+	}
+	var unknown []*yaml.Node
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := node.Content[i]
+		if field, ok := fields[key.Value]; ok && key.Value != "" && key.Value != "-" {
+			unknown = append(unknown, unknownKeys(node.Content[i+1], field)...)
+			continue
+		}
+		unknown = append(unknown, key)
+	}
+	return unknown
+}
+
+// SettingsTable returns the settings of a kind as rows of a Markdown table, from the tags
+// of its struct.
+func SettingsTable(k channel.Kind) string {
+	var b strings.Builder
+	b.WriteString("| setting | meaning |\n|---|---|\n")
+	settingsRows(&b, "", reflect.TypeOf(k.Settings()))
+	return b.String()
+}
+
+func settingsRows(b *strings.Builder, prefix string, t reflect.Type) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if key == "" || key == "-" {
+			continue
+		}
+		if doc := f.Tag.Get("doc"); doc != "" {
+			fmt.Fprintf(b, "| `%s%s` | %s |\n", prefix, key, strings.ReplaceAll(doc, "|", "\\|"))
+		}
+		inner, suffix := f.Type, "."
+		if inner.Kind() == reflect.Slice {
+			suffix = "[]."
+		}
+		for inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Slice {
+			inner = inner.Elem()
+		}
+		if inner.Kind() == reflect.Struct && inner.PkgPath() == t.PkgPath() {
+			settingsRows(b, prefix+key+suffix, inner)
+		}
+	}
 }

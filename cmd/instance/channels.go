@@ -4,29 +4,50 @@ import (
 	"context"
 	"fmt"
 
+	"recapito/adapters/rest"
 	"recapito/adapters/smpp"
+	"recapito/adapters/smtp"
+	"recapito/cmd/config"
 	"recapito/commands/channel"
-	"recapito/domain/address"
-	"recapito/domain/content"
+	"recapito/domain/scenario"
 )
 
-// openChannels opens every route of every channel. The sink passes on what routes receive;
-// it is set before any route runs.
+// Kinds are the kinds of channel that there are. A new channel is one line here.
+var Kinds = []channel.Kind{
+	smpp.Kind,
+	smtp.Kind,
+	rest.Kind,
+}
+
+// openChannels opens every configured route. The sink passes on what routes receive; it
+// is set before any route runs.
 func (l *Instance) openChannels() (channel.Routes, *lateSink, error) {
 	sink := &lateSink{}
 	var routes channel.Routes
 	for _, r := range l.Config.Routes {
-		wire, err := smpp.NewRoute(smpp.RouteOptions{
-			Name: r.Name, Addr: r.Addr, SystemID: r.SystemID, Password: r.Password, Binds: r.Binds, Window: r.Window,
-			SendReference: r.EchoesReference, Sink: sink, Logger: l.log,
-		})
+		route, err := r.Own.Open(channel.Options{Name: r.Name, Receipts: sink, Log: l.log})
 		if err != nil {
 			return nil, nil, fmt.Errorf("route %s: %w", r.Name, err)
 		}
-		l.routes = append(l.routes, wire)
-		routes = append(routes, channel.Configured{Name: r.Name, Kind: smsKind, Form: r.IDForm, Policy: r.Policy(), Wire: wire})
+		l.routes = append(l.routes, route)
+		routes = append(routes, channel.Configured{Name: r.Name, Kind: r.Kind, Form: r.Form(), Policy: r.Policy.Policy(), Wire: route})
 	}
 	return routes, sink, nil
+}
+
+// ScenarioChannels returns the channels that scenarios are checked against.
+func ScenarioChannels(c config.Config) scenario.Channels {
+	channels := make(scenario.Channels, len(Kinds))
+	for _, k := range Kinds {
+		channels[k.Name] = scenario.Channel{Content: k.Content, Sender: k.Sender, Check: k.Check}
+	}
+	for _, r := range c.Routes {
+		if k, ok := channels[r.Channel]; ok {
+			k.Routed = true
+			channels[r.Channel] = k
+		}
+	}
+	return channels
 }
 
 // lateSink breaks the circle of routes and the receiver that needs their settings. It
@@ -36,6 +57,3 @@ type lateSink struct{ to channel.ReceiptSink }
 func (s *lateSink) Receive(ctx context.Context, r channel.ProviderReceipt) error {
 	return s.to.Receive(ctx, r)
 }
-
-// smsKind is the kind of the one channel that is built so far.
-var smsKind = channel.Kind{Name: "sms", Address: address.Phone, Content: content.SMS}

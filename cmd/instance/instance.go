@@ -21,11 +21,11 @@ import (
 
 	"recapito/adapters/eventstore"
 	"recapito/adapters/scenariofile"
-	"recapito/adapters/smpp"
 	"recapito/cmd/config"
 	"recapito/commands"
 	"recapito/commands/access"
 	"recapito/commands/calls"
+	"recapito/commands/channel"
 	"recapito/commands/deadlines"
 	"recapito/commands/delivery"
 	"recapito/commands/intake"
@@ -55,7 +55,7 @@ type Instance struct {
 	intake        *intake.Intake
 	access        *access.Access
 	calls         *calls.Recorder
-	routes        []*smpp.Route
+	routes        []channel.Route
 	manager       *delivery.Manager
 	delivery      *delivery.Runner
 	matcher       *receipts.Matcher
@@ -161,13 +161,16 @@ func LoadScenarios(c config.Config, log *slog.Logger) (*scenariofile.Set, error)
 	if dir == "" {
 		dir = filepath.Join(c.Data, "scenarios")
 	}
-	set, err := scenariofile.Load(dir)
+	set, err := scenariofile.Load(dir, ScenarioChannels(c))
 	if errors.Is(err, fs.ErrNotExist) && c.Scenarios == "" {
 		log.Warn("there are no scenarios: requests will be refused until there are", "folder", dir)
 		return &scenariofile.Set{}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("loading the scenarios: %w", err)
+	}
+	for _, w := range set.Warnings() {
+		log.Warn("a scenario may not do what it says", "warning", w)
 	}
 	return set, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"recapito/domain/address"
 	"recapito/domain/content"
+	"recapito/domain/receipt"
 )
 
 // Kind is one kind of channel, exported as a value by the folder of its adapter. A
@@ -20,6 +21,9 @@ type Kind struct {
 	// Sender checks a sender that a scenario or a route names; its error names the rule
 	// and never the sender. A nil Sender means that the channel has no senders.
 	Sender func(sender string) error
+	// Check checks a document without a route, as far as that can be; its errors are
+	// content.MemberErrors. nil: every document of the content's kind is taken.
+	Check func(content.Document) error
 	// Settings returns the settings of a route that are the kind's own, with their
 	// defaults: a pointer to a struct whose fields have the tags yaml (the key) and doc
 	// (one line). The configuration decodes a route's `settings` into it and refuses
@@ -35,6 +39,10 @@ type Settings interface {
 	// Open returns the route, down until Run is called.
 	Open(o Options) (Route, error)
 }
+
+// WritesIDs is implemented by Settings whose provider does not write message ids as
+// plain text.
+type WritesIDs interface{ Form() receipt.Form }
 
 // Options are what the ledger gives to a route that is opened.
 type Options struct {

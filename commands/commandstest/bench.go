@@ -147,13 +147,14 @@ func (s OneScenario) List(string) []scenario.Definition { return []scenario.Defi
 func Appointments(t testing.TB) OneScenario {
 	t.Helper()
 	d, err := scenario.Definition{
-		Name: "appointment", Tenant: Tenant, Version: "v1", Sender: "Studio", Text: "Dear {{ name }}, see you on {{ day }}",
+		Name: "appointment", Tenant: Tenant, Version: "v1", Senders: map[string]string{"sms": "Studio"},
+		Contents: map[string]scenario.Content{"sms": {Members: map[string]string{"text": "Dear {{ name }}, see you on {{ day }}"}}},
 		Fields: []scenario.Field{
 			{Name: "name", Type: scenario.Text, Personal: true}, {Name: "day", Type: scenario.Date, Required: true},
 			{Name: "count", Type: scenario.Number},
 		},
 		Steps: []scenario.Step{{Channels: []string{"sms"}, Wanted: notification.Delivered, Wait: scenario.DefaultWait}},
-	}.Compile()
+	}.Compile(scenario.Channels{"sms": {Content: content.SMS, Sender: func(string) error { return nil }, Routed: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

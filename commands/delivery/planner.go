@@ -36,20 +36,43 @@ func (p *Planner) Gather(_ context.Context, s notification.State) (notification.
 	if !ok {
 		return suppressErased(now), nil
 	}
-	text, err := def.Render(fields)
-	if err != nil {
-		return notification.Reject{Code: "template_failed", Detail: "the text could not be made of the fields given", At: now}, nil //nolint:nilerr // a business outcome; the error may hold a value
-	}
-	plan, why, err := p.plan(s, def, text)
+	plan, why, err := p.plan(s, def, fields)
 	switch {
 	case errors.Is(err, errErasedAddress):
 		return suppressErased(now), nil
+	case errors.Is(err, errNotRendered):
+		return notification.Reject{Code: "template_failed", Detail: errNotRendered.Error(), Why: why, At: now}, nil
 	case err != nil:
 		return notification.Reject{Code: ruleCode(err), Detail: err.Error(), Why: why, At: now}, nil
 	case len(plan.Steps) == 0:
 		return notification.Reject{Code: "no_address", Detail: "no step of the scenario has an address and a route", Why: why, At: now}, nil
 	}
 	return notification.Enrich{Scenario: def.Name, Version: def.Version, Plan: plan, Why: why, At: now}, nil
+}
+
+// renderedMessage is what goes to every address of a channel: rendered once.
+type renderedMessage struct {
+	content personal.Value
+	units   int
+}
+
+// errNotRendered stands for the template's own error, which may hold a value.
+var errNotRendered = errors.New("the content could not be made of the fields given")
+
+func render(route channel.Configured, def scenario.Definition, person personal.Ref, fields map[string]string) (renderedMessage, error) {
+	document, err := def.Render(route.Kind.Name, fields)
+	if err != nil {
+		return renderedMessage{}, errNotRendered
+	}
+	units, err := route.Wire.Units(document)
+	if err != nil {
+		return renderedMessage{}, fmt.Errorf("for %s %w", route.Kind.Name, err)
+	}
+	stored, err := content.Encode(document)
+	if err != nil {
+		return renderedMessage{}, errNotRendered
+	}
+	return renderedMessage{personal.New(person, stored), units}, nil
 }
 
 var errErasedAddress = errors.New("the address has been erased")
@@ -82,17 +105,10 @@ func clearFields(r notification.NotificationRequested) (map[string]string, bool)
 	return fields, true
 }
 
-func (p *Planner) plan(s notification.State, def scenario.Definition, text string) (notification.Plan, []notification.Consideration, error) {
+func (p *Planner) plan(s notification.State, def scenario.Definition, fields map[string]string) (notification.Plan, []notification.Consideration, error) {
 	var plan notification.Plan
 	var why []notification.Consideration
-	document, err := content.SMS.New(map[string]string{"text": text}, nil)
-	if err != nil {
-		return plan, nil, err
-	}
-	stored, err := content.Encode(document)
-	if err != nil {
-		return plan, nil, err
-	}
+	rendered := map[string]renderedMessage{}
 	for i, step := range def.Steps {
 		var targets []notification.Target
 		for _, channel := range step.Channels {
@@ -109,9 +125,13 @@ func (p *Planner) plan(s notification.State, def scenario.Definition, text strin
 				consider(false, "no address")
 				continue
 			}
-			units, err := route.Wire.Units(document)
-			if err != nil {
-				return plan, why, fmt.Errorf("for %s %w", channel, err)
+			m, ok := rendered[channel]
+			if !ok {
+				var err error
+				if m, err = render(route, def, s.Requested.Person, fields); err != nil {
+					return plan, why, err
+				}
+				rendered[channel] = m
 			}
 			for _, destination := range addresses {
 				if len(targets) == notification.MaxTargetsPerStep {
@@ -125,9 +145,9 @@ func (p *Planner) plan(s notification.State, def scenario.Definition, text strin
 				facts := route.Kind.Address.FactsOf(clear)
 				targets = append(targets, notification.Target{
 					OfAttempt: dimension.OfAttempt{
-						Channel: channel, Route: route.Name, Sender: def.Sender, Country: facts.Country, Operator: facts.Operator,
+						Channel: channel, Route: route.Name, Sender: def.Senders[channel], Country: facts.Country, Operator: facts.Operator,
 					},
-					Destination: destination, Content: personal.New(s.Requested.Person, stored), Units: units, Policy: route.Policy,
+					Destination: destination, Content: m.content, Units: m.units, Policy: route.Policy,
 				})
 			}
 			consider(true, "the scenario's step names it, it has a route and an address")

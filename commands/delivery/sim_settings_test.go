@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"recapito/commands/intake"
+	"recapito/domain/content"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
 	"recapito/domain/scenario"
@@ -147,7 +148,12 @@ func compiled(spec string, steps []scenario.Step) scenario.Definition {
 	if d, ok := scenariosMade.Load(spec); ok {
 		return d.(scenario.Definition) //nolint:forcetypeassert // see below
 	}
-	d, err := scenario.Definition{Name: "sim", Tenant: simTenant, Version: "1", Sender: "Recapito", Text: "Hello", Steps: steps}.Compile()
+	contents, known := map[string]scenario.Content{}, scenario.Channels{}
+	for _, name := range simChannels {
+		contents[name] = scenario.Content{Members: map[string]string{"text": "Hello"}}
+		known[name] = scenario.Channel{Content: content.SMS, Routed: true}
+	}
+	d, err := scenario.Definition{Name: "sim", Tenant: simTenant, Version: "1", Contents: contents, Steps: steps}.Compile(known)
 	if err != nil {
 		panic(err)
 	}

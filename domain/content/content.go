@@ -99,6 +99,15 @@ func (k Kind) Member(name string) (Member, bool) {
 	return k.Members[i], true
 }
 
+// MemberNames lists the members, for messages.
+func (k Kind) MemberNames() string {
+	names := make([]string, len(k.Members))
+	for i, m := range k.Members {
+		names[i] = m.Name
+	}
+	return strings.Join(names, ", ")
+}
+
 // Format returns how values are escaped in a member's template.
 func (k Kind) Format(m Member, constants map[string]string) Format {
 	if k.FormatOf != nil {

@@ -3,7 +3,7 @@
 //
 // A Definition is a value: Compile checks all of it and reports every problem at
 // once; CheckFields checks a request's fields against it and never repeats a value;
-// Render makes the text. The package is pure: no clock, no I/O, no randomness (the
+// Render makes a channel's document. The package is pure: no clock, no I/O, no randomness (the
 // template language is cut down so that a text has none of these either, see
 // template.go).
 package scenario
@@ -23,8 +23,6 @@ import (
 const (
 	MaxFields          = 64
 	MaxNameLength      = 64
-	MaxSenderLength    = 20 // SMPP 3.4 source_addr is at most 21 octets with its NUL
-	MaxTextBytes       = 10_000
 	MaxDescriptionSize = 1_000
 	MaxWait            = notification.Duration(30 * 24 * time.Hour)
 )
@@ -74,16 +72,18 @@ type Definition struct {
 	Segment     string // what part of the business it serves, for reports; "" if not given
 	Fields      []Field
 	Steps       []Step
-	Sender      string // "" leaves it to the route
-	Text        string // a template over the fields
-
-	compiled *template.Template // nil until Compile
+	// Senders has a sender for each channel; a channel without one leaves it to the route.
+	Senders map[string]string
+	// Contents has what the messages hold, for each channel that a step names.
+	Contents map[string]Content
+	// Warnings are what Compile noticed that does not stop the definition.
+	Warnings Problems
 }
 
 // Problem is one broken rule of a definition.
 type Problem struct {
-	Path string // e.g. "steps[0].wanted", "fields[2].name", "text"
-	Line int    // within the text, from 1; 0 elsewhere
+	Path string // e.g. "steps[0].wanted", "fields[2].name", "content.sms.text"
+	Line int    // within a template, from 1; 0 elsewhere
 	Rule string
 }
 
@@ -110,7 +110,6 @@ var (
 	validTenant    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 	validLabel     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 	validFieldName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-	validSender    = regexp.MustCompile(`^[A-Za-z0-9 +&._-]*$`)
 )
 
 // ValidLabel reports whether a text can stand where things are counted by it: a brand, a
@@ -122,7 +121,7 @@ var ErrNotCompiled = errors.New("the scenario was not compiled")
 
 // Compile checks the complete definition and returns it ready to render, or Problems
 // with everything that is wrong.
-func (d Definition) Compile() (Definition, error) {
+func (d Definition) Compile(channels Channels) (Definition, error) {
 	var problems Problems
 	report := func(path, rule string, args ...any) {
 		problems = append(problems, Problem{Path: path, Rule: fmt.Sprintf(rule, args...)})
@@ -141,17 +140,13 @@ func (d Definition) Compile() (Definition, error) {
 			report(label.path, "must be letters, digits and any of . _ -, begin with a letter or a digit, and have at most %d characters", MaxNameLength)
 		}
 	}
-	if !validSender.MatchString(d.Sender) || len(d.Sender) > MaxSenderLength {
-		report("sender", "must be letters, digits, blanks and any of + & . _ -, and have at most %d characters", MaxSenderLength)
-	}
 	d.checkFieldDefinitions(report)
 	d.checkSteps(report)
-	compiled, wrong := compileText(d.Text, d.Fields)
-	problems = append(problems, wrong...)
-	if len(problems) > 0 {
+	wrong, warnings := d.compileContents(channels)
+	if problems = append(problems, wrong...); len(problems) > 0 {
 		return Definition{}, problems
 	}
-	d.compiled = compiled
+	d.Warnings = warnings
 	return d, nil
 }
 

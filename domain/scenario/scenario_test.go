@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"recapito/domain/content"
 	"recapito/domain/notification"
 	"recapito/domain/scenario"
 )
@@ -26,15 +28,39 @@ func appointment() scenario.Definition {
 			{Name: "fee", Type: scenario.Number},
 			{Name: "first", Type: scenario.Boolean},
 		},
-		Steps:  []scenario.Step{{Channels: []string{"sms"}, Wanted: notification.Delivered, Wait: notification.Duration(time.Hour)}},
-		Sender: "Clinic",
-		Text:   "{% if name %}Dear {{ name }}, {% endif %}see you on {{ day }}.{% if fee > 10 %} Bring {{ fee }} euro.{% endif %}{% if first %} Welcome!{% endif %}\n",
+		Steps:    []scenario.Step{{Channels: []string{"sms"}, Wanted: notification.Delivered, Wait: notification.Duration(time.Hour)}},
+		Senders:  map[string]string{"sms": "Clinic"},
+		Contents: sms("{% if name %}Dear {{ name }}, {% endif %}see you on {{ day }}.{% if fee > 10 %} Bring {{ fee }} euro.{% endif %}{% if first %} Welcome!{% endif %}\n"),
 	}
+}
+
+func sms(text string) map[string]scenario.Content {
+	return map[string]scenario.Content{"sms": {Members: map[string]string{"text": text}}}
+}
+
+// channels are those that definitions are compiled against.
+var channels = scenario.Channels{
+	"sms":   {Content: content.SMS, Sender: shortSender, Routed: true},
+	"email": {Content: content.Email, Sender: shortSender, Routed: true},
+	"rest":  {Content: content.REST},
+}
+
+func shortSender(s string) error {
+	if len(s) > 11 || strings.ContainsRune(s, 0) {
+		return errors.New("must have at most 11 characters")
+	}
+	return nil
+}
+
+// textOf renders the text of a short message.
+func textOf(d scenario.Definition, fields map[string]string) (string, error) {
+	document, err := d.Render("sms", fields)
+	return document.Member("text"), err
 }
 
 func compile(t *testing.T, d scenario.Definition) scenario.Definition {
 	t.Helper()
-	c, err := d.Compile()
+	c, err := d.Compile(channels)
 	if err != nil {
 		t.Fatalf("compile: %v", err)
 	}
@@ -57,7 +83,7 @@ func TestRender(t *testing.T) {
 		{map[string]string{"day": "2026-12-01", "first": "false"}, "see you on 2026-12-01."},
 		{map[string]string{"day": "2026-12-01", "name": "{{ day }}{% if"}, "Dear {{ day }}{% if, see you on 2026-12-01."},
 	} {
-		got, err := d.Render(c.fields)
+		got, err := textOf(d, c.fields)
 		if err != nil || got != c.want {
 			t.Errorf("Render(%v) = %q, %v; want %q", c.fields, got, err, c.want)
 		}
@@ -66,21 +92,22 @@ func TestRender(t *testing.T) {
 
 func TestRenderRefusesWithoutRepeatingAValue(t *testing.T) {
 	d := compile(t, appointment())
-	if _, err := d.Render(map[string]string{"name": "Ada"}); !errors.Is(err, scenario.ErrMissing) || strings.Contains(err.Error(), "Ada") {
+	if _, err := textOf(d, map[string]string{"name": "Ada"}); !errors.Is(err, scenario.ErrMissing) || strings.Contains(err.Error(), "Ada") {
 		t.Errorf("a missing required field: %v", err)
 	}
-	if _, err := appointment().Render(map[string]string{"day": "2026-12-01"}); !errors.Is(err, scenario.ErrNotCompiled) {
+	if _, err := textOf(appointment(), map[string]string{"day": "2026-12-01"}); !errors.Is(err, scenario.ErrNotCompiled) {
 		t.Errorf("not compiled: %v", err)
 	}
 	blank := appointment()
-	blank.Text = "{{ name }}"
-	if _, err := compile(t, blank).Render(map[string]string{"day": "2026-12-01"}); !errors.Is(err, scenario.ErrEmptyText) {
+	blank.Contents = sms("{{ name }}")
+	var rule *content.MemberError
+	if _, err := textOf(compile(t, blank), map[string]string{"day": "2026-12-01"}); !errors.As(err, &rule) || rule.Member != "text" {
 		t.Errorf("an empty text: %v", err)
 	}
 	long := appointment()
-	long.Text = strings.Repeat("{{name}}", 100)
-	_, err := compile(t, long).Render(map[string]string{"day": "2026-12-01", "name": strings.Repeat("Ada", 1_000)})
-	if !errors.Is(err, scenario.ErrRender) || strings.Contains(err.Error(), "Ada") {
+	long.Contents = sms(strings.Repeat("{{name}}", 100))
+	_, err := textOf(compile(t, long), map[string]string{"day": "2026-12-01", "name": strings.Repeat("Ada", 1_000)})
+	if !errors.As(err, &rule) || rule.Member != "text" || strings.Contains(err.Error(), "Ada") {
 		t.Errorf("a text past the limit: %v", err)
 	}
 }
@@ -92,7 +119,7 @@ func TestRenderIsSafeForConcurrentUse(t *testing.T) {
 		wg.Go(func() {
 			name := fmt.Sprint("n", i)
 			for range 50 {
-				if got, err := d.Render(map[string]string{"day": "2026-12-01", "name": name}); err != nil || !strings.Contains(got, name+",") {
+				if got, err := textOf(d, map[string]string{"day": "2026-12-01", "name": name}); err != nil || !strings.Contains(got, name+",") {
 					t.Errorf("Render: %q, %v", got, err)
 					return
 				}
@@ -132,11 +159,11 @@ func TestTextsThatAreRefused(t *testing.T) {
 		"{{ name + name }}":                                                "character",
 		"{{ == }}":                                                         "text",
 		strings.Repeat("{% if name %}", 9) + "x" + strings.Repeat("{% endif %}", 9): "nested",
-		strings.Repeat("a", scenario.MaxTextBytes+1):                                "longer than",
+		strings.Repeat("a", scenario.MaxTemplateBytes+1):                            "longer than",
 	} {
 		d := appointment()
-		d.Text = text
-		_, err := d.Compile()
+		d.Contents = sms(text)
+		_, err := d.Compile(channels)
 		var problems scenario.Problems
 		if !errors.As(err, &problems) || !strings.Contains(err.Error(), want) {
 			t.Errorf("text %.60q: %v, want it to say %q", text, err, want)
@@ -154,8 +181,8 @@ func TestTextsThatAreTaken(t *testing.T) {
 		"100 % sure {":                                                     "100 % sure {",
 	} {
 		d := appointment()
-		d.Text = text
-		got, err := compile(t, d).Render(map[string]string{"day": "2026-12-01"})
+		d.Contents = sms(text)
+		got, err := textOf(compile(t, d), map[string]string{"day": "2026-12-01"})
 		if err != nil || got != want {
 			t.Errorf("text %q: %q, %v; want %q", text, got, err, want)
 		}
@@ -164,7 +191,7 @@ func TestTextsThatAreTaken(t *testing.T) {
 
 func TestCompileReportsEverythingAtOnce(t *testing.T) {
 	d := scenario.Definition{
-		Name: "A scenario", Tenant: "", Sender: "a\x00b",
+		Name: "A scenario", Tenant: "", Senders: map[string]string{"sms": "a\x00b"},
 		Fields: []scenario.Field{
 			{Name: "x", Type: scenario.Text}, {Name: "x", Type: "text "}, {Name: "and", Type: scenario.Text}, {Name: "Ü", Type: scenario.Date},
 		},
@@ -172,9 +199,9 @@ func TestCompileReportsEverythingAtOnce(t *testing.T) {
 			{Wanted: notification.Delivered, Wait: scenario.DefaultWait},
 			{Channels: []string{"sms", "sms", "SMS"}, Wanted: notification.Undelivered},
 		},
-		Text: "{{ y }}",
+		Contents: sms("{{ y }}"),
 	}
-	_, err := d.Compile()
+	_, err := d.Compile(channels)
 	var problems scenario.Problems
 	if !errors.As(err, &problems) {
 		t.Fatalf("Compile: %v", err)
@@ -184,13 +211,13 @@ func TestCompileReportsEverythingAtOnce(t *testing.T) {
 		paths = append(paths, p.Path)
 	}
 	want := []string{
-		"name", "tenant", "sender", "fields[1].name", "fields[1].type", "fields[2].name", "fields[3].name",
-		"steps[0].channels", "steps[1].channels[1]", "steps[1].channels[2]", "steps[1].wanted", "steps[1].wait", "text",
+		"name", "tenant", "fields[1].name", "fields[1].type", "fields[2].name", "fields[3].name",
+		"steps[0].channels", "steps[1].channels[1]", "steps[1].channels[2]", "steps[1].wanted", "steps[1].wait", "steps[1].channels[2]", "content.sms.text", "senders.sms",
 	}
 	if diff := cmp.Diff(want, paths); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
-	if _, err := (scenario.Definition{Name: "a", Tenant: "b", Text: "c"}).Compile(); err == nil || !strings.Contains(err.Error(), "at least one step") {
+	if _, err := (scenario.Definition{Name: "a", Tenant: "b", Contents: sms("c")}).Compile(channels); err == nil || !strings.Contains(err.Error(), "at least one step") {
 		t.Errorf("no steps: %v", err)
 	}
 }
@@ -323,13 +350,85 @@ func FuzzCompile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text, name string) {
 		d := appointment()
-		d.Text = text
-		c, err := d.Compile()
+		d.Contents = sms(text)
+		c, err := d.Compile(channels)
 		if err != nil {
 			return
 		}
-		if out, err := c.Render(map[string]string{"day": "2026-12-01", "name": name, "fee": "3"}); err == nil && len(out) > scenario.MaxRenderedBytes {
+		if out, err := textOf(c, map[string]string{"day": "2026-12-01", "name": name, "fee": "3"}); err == nil && len(out) > scenario.MaxRenderedBytes {
 			t.Fatalf("rendered %d bytes", len(out))
 		}
 	})
+}
+
+// TestContentIsCheckedAgainstItsChannel: what a channel would refuse of every message is an
+// error of the definition; one channel without a route is a warning, none with one an error.
+func TestContentIsCheckedAgainstItsChannel(t *testing.T) {
+	steps := func(names ...string) []scenario.Step {
+		return []scenario.Step{{Channels: names, Wanted: notification.Sent, Wait: scenario.DefaultWait}}
+	}
+	email := scenario.Content{Members: map[string]string{"subject": "Your day", "html": "<p>{{ name }}</p>"}}
+	refusing := maps.Clone(channels)
+	refusing["sms"] = scenario.Channel{Content: content.SMS, Routed: true, Check: func(content.Document) error { return errors.New("makes more than 10 segments") }}
+	for _, c := range []struct {
+		name     string
+		change   func(*scenario.Definition)
+		channels scenario.Channels
+		problem  string // "" for none
+		warning  string
+	}{
+		{"two channels", func(d *scenario.Definition) { d.Steps, d.Contents["email"] = steps("sms", "email"), email }, channels, "", ""},
+		{"no content of a step's channel", func(d *scenario.Definition) { d.Steps = steps("sms", "email") }, channels, "content: must have email", ""},
+		{"an unknown channel", func(d *scenario.Definition) { d.Steps = steps("pigeon") }, channels, "there is no channel \"pigeon\"; there are email, rest, sms", ""},
+		{"content of an unknown channel", func(d *scenario.Definition) { d.Contents["pigeon"] = email }, channels, "content.pigeon: there is no such channel", ""},
+		{"an unknown member", func(d *scenario.Definition) { d.Contents["sms"].Members["title"] = "x" }, channels, "content.sms.title: sms has no such member; it has text", ""},
+		{"a required member", func(d *scenario.Definition) {
+			d.Contents["email"] = scenario.Content{Members: map[string]string{"text": "x"}}
+		}, channels, "content.email.subject: is required", ""},
+		{"a fixed text that the channel refuses", func(d *scenario.Definition) { d.Contents = sms("fixed") }, refusing, "content.sms: makes more than 10 segments", ""},
+		{"two lines in a fixed subject", func(d *scenario.Definition) {
+			d.Contents["email"] = scenario.Content{Members: map[string]string{"subject": "a\nb", "text": "x"}}
+		}, channels, "content.email.subject: must be one line", ""},
+		{"a bad sender", func(d *scenario.Definition) { d.Senders = map[string]string{"sms": "longer than eleven"} }, channels, "senders.sms: must have at most 11", ""},
+		{"one channel without a route", func(d *scenario.Definition) {
+			d.Steps, d.Contents["rest"] = steps("sms", "rest"), scenario.Content{Members: map[string]string{"body": "{}"}}
+		}, channels, "", "the channel rest has no route"},
+		{"no channel with a route", func(d *scenario.Definition) {
+			d.Steps, d.Contents["rest"] = steps("rest"), scenario.Content{Members: map[string]string{"body": "{}"}}
+		}, channels, "steps: name no channel that has a route", ""},
+		{"attachments of a channel without them", func(d *scenario.Definition) {
+			d.Contents["sms"] = scenario.Content{Members: map[string]string{"text": "x"}, Attachments: []scenario.Attachment{{Name: "a", MediaType: "text/plain", Text: "b"}}}
+		}, channels, "content.sms.attachments: are 1; at most 0", ""},
+	} {
+		d := appointment()
+		c.change(&d)
+		compiled, err := d.Compile(c.channels)
+		if c.problem == "" && err != nil || c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem)) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.problem)
+		}
+		if got := compiled.Warnings.Error(); c.warning != "" && !strings.Contains(got, c.warning) || c.warning == "" && err == nil && got != "" {
+			t.Errorf("%s: warned %q, want %q", c.name, got, c.warning)
+		}
+	}
+}
+
+func TestDocumentsAreEscapedForTheirPlace(t *testing.T) {
+	d := appointment()
+	d.Steps[0].Channels = []string{"sms", "email", "rest"}
+	d.Contents["email"] = scenario.Content{
+		Members:     map[string]string{"subject": "For {{ name }}", "html": "<p>{{ name }}</p>", "text": "{{ name }}"},
+		Attachments: []scenario.Attachment{{Name: "day.txt", MediaType: "text/plain", Text: "{{ day }}"}, {Name: "b", MediaType: "image/png", Data: []byte{1}}},
+	}
+	d.Contents["rest"] = scenario.Content{Members: map[string]string{"body": `{"name":"{{ name }}"}`}}
+	d = compile(t, d)
+	fields := map[string]string{"day": "2026-12-01", "name": `<"Ada">`}
+	mail, err := d.Render("email", fields)
+	if err != nil || mail.Member("html") != "<p>&lt;&#34;Ada&#34;&gt;</p>" || mail.Member("text") != `<"Ada">` || len(mail.Attachments) != 2 || string(mail.Attachments[0].Data) != "2026-12-01" {
+		t.Errorf("mail: %v", err)
+	}
+	call, err := d.Render("rest", fields)
+	var body struct{ Name string }
+	if err != nil || json.Unmarshal([]byte(call.Member("body")), &body) != nil || body.Name != `<"Ada">` {
+		t.Errorf("call: %v", err)
+	}
 }

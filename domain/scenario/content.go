@@ -1,0 +1,309 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"recapito/domain/content"
+	"recapito/domain/template"
+)
+
+// Limits of the templates of a scenario.
+const (
+	MaxTemplateBytes = 256 << 10 // of one member
+	MaxRenderedBytes = 1 << 20   // of one member
+	// MaxDefinitionAttachments bounds the attachments of one channel's content, before
+	// the content's own limit.
+	MaxDefinitionAttachments = 10
+)
+
+// Channel is what a definition is checked against for one channel.
+type Channel struct {
+	Content content.Kind
+	// Sender checks a sender; nil: the channel has none.
+	Sender func(sender string) error
+	// Check checks a document as the channel's route does; nil: nothing is checked.
+	Check func(content.Document) error
+	// Routed says whether a route of the channel is configured.
+	Routed bool
+}
+
+// Channels are the channels that there are, by name.
+type Channels map[string]Channel
+
+// Content is what a definition's messages hold on one channel: a template a member.
+type Content struct {
+	Members     map[string]string
+	Attachments []Attachment
+
+	members     map[string]*template.Template // nil until Compile
+	attachments []*template.Template
+	kind        content.Kind
+}
+
+// Attachment is a file that goes with every message: Data as it stands, or Text, a
+// template of plain text.
+type Attachment struct {
+	Name      string
+	MediaType string
+	Text      string
+	Data      []byte
+}
+
+// compileContents checks the content of every channel, and what the steps need of it.
+// Its warnings are what does not stop the definition from being used.
+func (d *Definition) compileContents(channels Channels) (problems Problems, warnings Problems) {
+	used := map[string]bool{}
+	routed := 0
+	for i, s := range d.Steps {
+		for j, name := range s.Channels {
+			if used[name] {
+				continue
+			}
+			used[name] = true
+			at := fmt.Sprintf("steps[%d].channels[%d]", i, j)
+			c, known := channels[name]
+			switch _, has := d.Contents[name]; {
+			case !known:
+				problems = append(problems, Problem{Path: at, Rule: fmt.Sprintf("there is no channel %q; there are %s", name, listed(channels))})
+			case !has:
+				problems = append(problems, Problem{Path: "content", Rule: fmt.Sprintf("must have %s, which a step names", name)})
+			case !c.Routed:
+				warnings = append(warnings, Problem{Path: at, Rule: fmt.Sprintf("the channel %s has no route; attempts skip it", name)})
+			default:
+				routed++
+			}
+		}
+	}
+	if len(used) > 0 && routed == 0 && len(problems) == 0 {
+		problems, warnings = append(problems, Problem{Path: "steps", Rule: "name no channel that has a route"}), nil
+	}
+	compiled := make(map[string]Content, len(d.Contents))
+	for _, name := range slices.Sorted(maps.Keys(d.Contents)) {
+		c, known := channels[name]
+		if !known {
+			problems = append(problems, Problem{Path: "content." + name, Rule: "there is no such channel; there are " + listed(channels)})
+			continue
+		}
+		if !used[name] {
+			warnings = append(warnings, Problem{Path: "content." + name, Rule: "no step names this channel"})
+		}
+		in := d.Contents[name]
+		wrong := in.compile("content."+name, c, d.Fields)
+		problems = append(problems, wrong...)
+		compiled[name] = in
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Senders)) {
+		c, known := channels[name]
+		path := "senders." + name
+		switch {
+		case !known:
+			problems = append(problems, Problem{Path: path, Rule: "there is no such channel; there are " + listed(channels)})
+		case c.Sender == nil:
+			problems = append(problems, Problem{Path: path, Rule: "the channel has no senders"})
+		default:
+			if err := c.Sender(d.Senders[name]); err != nil {
+				problems = append(problems, Problem{Path: path, Rule: err.Error()})
+			}
+		}
+	}
+	d.Contents = compiled
+	return problems, warnings
+}
+
+func listed(channels Channels) string {
+	return strings.Join(slices.Sorted(maps.Keys(channels)), ", ")
+}
+
+// compile checks every member and compiles its template. What holds no template is
+// checked as the channel checks it, now rather than with each message.
+func (c *Content) compile(path string, channel Channel, fields []Field) Problems {
+	var problems Problems
+	report := func(at string, line int, rule string) {
+		problems = append(problems, Problem{Path: at, Line: line, Rule: rule})
+	}
+	kind := channel.Content
+	c.kind, c.members = kind, map[string]*template.Template{}
+	names := make(map[string]bool, len(fields))
+	for _, f := range fields {
+		names[f.Name] = true
+	}
+	constants := map[string]string{}
+	for _, m := range kind.Members {
+		if m.Constant {
+			constants[m.Name] = c.Members[m.Name]
+		}
+	}
+	fixed := true
+	for _, name := range slices.Sorted(maps.Keys(c.Members)) {
+		m, ok := kind.Member(name)
+		at := path + "." + name
+		if !ok {
+			report(at, 0, fmt.Sprintf("%s has no such member; it has %s", kind.Name, kind.MemberNames()))
+			continue
+		}
+		text := c.Members[name]
+		if m.Constant {
+			continue
+		}
+		t, wrong := template.Compile(text, template.Options{
+			Names: names, Noun: "field", Escape: template.EscapeFor(kind.Format(m, constants)),
+			MaxBytes: MaxTemplateBytes, MaxRendered: MaxRenderedBytes,
+		})
+		for _, p := range wrong {
+			report(at, p.Line, p.Rule)
+		}
+		c.members[name] = t
+		fixed = fixed && !strings.Contains(text, "{{") && !strings.Contains(text, "{%")
+	}
+	for _, m := range kind.Members {
+		if m.Required && strings.TrimSpace(c.Members[m.Name]) == "" {
+			report(path+"."+m.Name, 0, "is required and must not be empty")
+		}
+	}
+	problems = append(problems, c.compileAttachments(path, names)...)
+	if len(problems) > 0 || !fixed {
+		return problems
+	}
+	document, err := c.render(nil)
+	if err == nil && channel.Check != nil {
+		err = channel.Check(document)
+	}
+	for _, e := range unjoined(err) {
+		var member *content.MemberError
+		if errors.As(e, &member) {
+			report(path+"."+member.Member, 0, member.Rule)
+			continue
+		}
+		report(path, 0, e.Error())
+	}
+	return problems
+}
+
+func (c *Content) compileAttachments(path string, names map[string]bool) Problems {
+	var problems Problems
+	if len(c.Attachments) > MaxDefinitionAttachments {
+		return append(problems, Problem{Path: path + ".attachments", Rule: fmt.Sprintf("has more than %d attachments", MaxDefinitionAttachments)})
+	}
+	c.attachments = make([]*template.Template, len(c.Attachments))
+	for i, a := range c.Attachments {
+		at := path + ".attachments[" + strconv.Itoa(i) + "]"
+		if a.Name == "" || a.MediaType == "" {
+			problems = append(problems, Problem{Path: at, Rule: "must have name and media_type"})
+		}
+		switch {
+		case a.Text != "" && len(a.Data) > 0:
+			problems = append(problems, Problem{Path: at, Rule: "give text or file, not both"})
+		case a.Text != "":
+			t, wrong := template.Compile(a.Text, template.Options{Names: names, Noun: "field", MaxBytes: MaxTemplateBytes, MaxRendered: MaxRenderedBytes})
+			for _, p := range wrong {
+				problems = append(problems, Problem{Path: at + ".text", Line: p.Line, Rule: p.Rule})
+			}
+			c.attachments[i] = t
+		case len(a.Data) == 0:
+			problems = append(problems, Problem{Path: at, Rule: "must have text or file"})
+		}
+	}
+	return problems
+}
+
+func unjoined(err error) []error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the join itself is meant
+		return several.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// Errors of Render. They never hold what was to be rendered.
+var (
+	ErrMissing = errors.New("a required field is missing")
+	ErrRender  = errors.New("the content cannot be rendered with these fields")
+)
+
+// HasContent reports whether the definition has content for a channel.
+func (d Definition) HasContent(channel string) bool {
+	_, ok := d.Contents[channel]
+	return ok
+}
+
+// Render returns a channel's document with the fields' canonical values. An optional
+// field that is absent or empty renders as nothing and counts as false. White space
+// around a member is trimmed. The error wraps ErrMissing, ErrRender or a rule of the
+// content, and holds no value. Safe for concurrent use.
+func (d Definition) Render(channel string, fields map[string]string) (content.Document, error) {
+	c, ok := d.Contents[channel]
+	if !ok || c.members == nil {
+		return content.Document{}, fmt.Errorf("scenario %s, channel %s: %w", d.Name, channel, ErrNotCompiled)
+	}
+	bindings := make(map[string]any, len(d.Fields))
+	for _, f := range d.Fields {
+		value, given := fields[f.Name]
+		if !given || value == "" {
+			if f.Required {
+				return content.Document{}, fmt.Errorf("scenario %s, field %s: %w", d.Name, f.Name, ErrMissing)
+			}
+			bindings[f.Name] = nil
+			continue
+		}
+		bindings[f.Name] = binding(f.Type, value)
+	}
+	document, err := c.render(bindings)
+	if err != nil {
+		return content.Document{}, fmt.Errorf("scenario %s, content of %s: %w", d.Name, channel, err)
+	}
+	return document, nil
+}
+
+func (c *Content) render(bindings map[string]any) (content.Document, error) {
+	members := make(map[string]string, len(c.Members))
+	for name, text := range c.Members {
+		t := c.members[name]
+		if t == nil { // a constant
+			members[name] = text
+			continue
+		}
+		rendered, err := t.Render(bindings)
+		if err != nil {
+			return content.Document{}, fmt.Errorf("%s: %w", name, ErrRender)
+		}
+		members[name] = strings.TrimSpace(rendered)
+	}
+	var attachments []content.Attachment
+	for i, a := range c.Attachments {
+		data := a.Data
+		if t := c.attachments[i]; t != nil {
+			text, err := t.Render(bindings)
+			if err != nil {
+				return content.Document{}, fmt.Errorf("attachments[%d]: %w", i, ErrRender)
+			}
+			data = []byte(text)
+		}
+		attachments = append(attachments, content.Attachment{Name: a.Name, MediaType: a.MediaType, Data: data})
+	}
+	return c.kind.New(members, attachments)
+}
+
+// binding is the value that a template compares: numbers as numbers where no digit
+// is lost by it. What is printed is always the canonical text.
+func binding(t Type, value string) any {
+	switch t {
+	case Boolean:
+		return value == "true"
+	case Number:
+		if n, err := strconv.Atoi(value); err == nil {
+			return n
+		}
+		if x, err := strconv.ParseFloat(value, 64); err == nil && strconv.FormatFloat(x, 'f', -1, 64) == value {
+			return x
+		}
+	case Text, Date:
+	}
+	return value
+}
