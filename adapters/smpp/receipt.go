@@ -168,16 +168,13 @@ func (r *Route) parseReceipt(f wire.Fields) channel.ProviderReceipt {
 	p := channel.ProviderReceipt{
 		Route:       r.o.Name,
 		ProviderID:  f.TLVText(pdutlv.TagReceiptedMessageID),
-		Destination: f.Text(pdufield.SourceAddr),
-		Sender:      f.Text(pdufield.DestinationAddr),
+		Destination: reportedAddress(f, pdufield.SourceAddr, pdufield.SourceAddrTON),
+		Sender:      reportedAddress(f, pdufield.DestinationAddr, pdufield.DestAddrTON),
 		OccurredAt:  t.done, OccurredWithin: t.within,
 		ReceivedAt: r.o.Now().UTC(),
 	}
 	if p.ProviderID == "" {
 		p.ProviderID = t.id
-	}
-	if isDigits(p.Destination) {
-		p.Destination = "+" + p.Destination
 	}
 	state := stateNames[t.stat]
 	if v, ok := f.TLV(pdutlv.TagMessageStateOption); ok && len(v) > 0 && v[0] >= wire.StateEnroute && v[0] <= wire.StateRejected {
@@ -199,6 +196,16 @@ func (r *Route) parseReceipt(f wire.Fields) channel.ProviderReceipt {
 		}
 	}
 	return p
+}
+
+// reportedAddress is an address of a receipt. It has a + only if the provider declares it
+// international: other digits may be a national number.
+func reportedAddress(f wire.Fields, addr, ton pdufield.Name) string {
+	text := f.Text(addr)
+	if f.Byte(ton) == tonInternational && isDigits(text) {
+		return "+" + text
+	}
+	return text
 }
 
 // networkError is the network's error, "network type/code" (SMPP 3.4, 5.3.2.31);

@@ -37,12 +37,12 @@ http: {addr: nonsense}
 metrics: {addr: "127.0.0.1:99999"}
 log: {level: SECRET, format: SECRET}
 routes:
-  - {name: a-b, channel: sms, settings: {addr: SECRET, id_form: SECRET}, policy: {unknown: SECRET, tries: -3, back_off: -1s}}
+  - {name: a-b, channel: sms, settings: {addr: SECRET, id_form: SECRET}, policy: {unknown: SECRET, tries: -3, back_off: -1s, receipt_window: 169h}}
   - {name: a-b, channel: SECRET}
 `, []string{
 			"\n  data: must name", "\n  http.addr: must be host:port", "\n  metrics.addr: must be", "\n  log.level: must be debug", "\n  log.format: must",
 			"\n  routes[0].name: ", "\n  routes[0].settings.addr: ", "\n  routes[0].settings.id_form: ", "\n  routes[0].policy.unknown: ",
-			"\n  routes[0].policy.tries: ", "\n  routes[0].policy.back_off: ", "\n  routes[1].name: ", "\n  routes[1].channel: must be one of sms",
+			"\n  routes[0].policy.tries: ", "\n  routes[0].policy.receipt_window: ", "\n  routes[0].policy.back_off: ", "\n  routes[1].name: ", "\n  routes[1].channel: must be one of sms",
 		}},
 	} {
 		_, err := Load(writeFile(t, "recapito.yaml", c.yaml), nil, []channel.Kind{smpp.Kind})

@@ -64,6 +64,7 @@ func policyDefaults() map[string]string {
 	set := Policy{
 		Tries: p.Tries, BackOff: time.Duration(p.BackOff), WireLimit: time.Duration(p.WireLimit), Redispatch: time.Duration(p.Redispatch),
 		Patience: time.Duration(p.Patience), Unknown: string(p.Unknown), UnknownLimit: time.Duration(p.UnknownLimit), Resends: p.Resends,
+		ReceiptWindow: Policy{}.Window(),
 	}
 	all := map[string]string{"name": "required", "channel": "required", "settings": "none"}
 	v := reflect.ValueOf(set)

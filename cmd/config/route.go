@@ -44,6 +44,16 @@ type Policy struct {
 	Unknown      string        `yaml:"unknown" doc:"what follows an unknown outcome: wait for a receipt, resend, or hold for a person"`
 	UnknownLimit time.Duration `yaml:"unknown_limit" doc:"for how long; then the attempt counts as failed"`
 	Resends      int           `yaml:"resends" doc:"at most so many, by policy or by a person"`
+	// ReceiptWindow is read by Window.
+	ReceiptWindow time.Duration `yaml:"receipt_window" doc:"how long after the provider accepted a message a receipt with its id may be about it: at least as long as the provider's latest receipt, at most 168h. Where no address can be read in the provider's receipts, it must be less than the shortest time after which the provider gives an id again, or a receipt may confirm another message"`
+}
+
+// Window returns the receipt window with its default.
+func (p Policy) Window() time.Duration {
+	if p.ReceiptWindow == 0 {
+		return receipt.Window
+	}
+	return p.ReceiptWindow
 }
 
 // Policy returns the policy with its defaults.
@@ -78,6 +88,9 @@ func (p Policy) check(at string, problem func(format string, args ...any)) {
 		if d < 0 {
 			problem("%s.%s: must not be negative", at, name)
 		}
+	}
+	if w := p.Window(); w < time.Minute || w > receipt.Window {
+		problem("%s.receipt_window: must be 1m to %s: later, a destination's token has expired", at, receipt.Window)
 	}
 	switch notification.UnknownPolicy(p.Unknown) {
 	case "", notification.UnknownWait, notification.UnknownResend, notification.UnknownHold:

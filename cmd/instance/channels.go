@@ -30,7 +30,7 @@ func (l *Instance) openChannels() (channel.Routes, *lateSink, error) {
 			return nil, nil, fmt.Errorf("route %s: %w", r.Name, err)
 		}
 		l.routes = append(l.routes, route)
-		routes = append(routes, channel.Configured{Name: r.Name, Kind: r.Kind, Form: r.Form(), Policy: r.Policy.Policy(), Wire: route})
+		routes = append(routes, channel.Configured{Name: r.Name, Kind: r.Kind, Form: r.Form(), Policy: r.Policy.Policy(), ReceiptWindow: r.Policy.Window(), Wire: route})
 	}
 	return routes, sink, nil
 }

@@ -23,6 +23,7 @@ var (
 	leaseHeld         = metric("lease_held", "1 while this one of several instances does a piece of work that one does for all.", "work")
 	busUp             = metric("bus_up", "1 while Kafka takes dispatches.")
 	routeUp           = metric("route_up", "1 while a route has a bind.", "route")
+	receiptsUnmatched = metric("receipts_unmatched_total", "Receipts that matched nothing within a minute, since the process began, by reason.", "route", "reason")
 	projectionReady   = metric("projection_ready", "1 while a projection follows, or another instance keeps it.", "projection")
 	projectionEvents  = metric("projection_events", "Ledger events in a projection's table.", "projection")
 	projectionWaiting = metric("projection_waiting_events", "Ledger events that are not yet in a projection's table.", "projection")
@@ -32,7 +33,7 @@ var (
 // Describe implements prometheus.Collector.
 func (gauges) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		storePosition, storeUp, deliveryWaiting, deliveryFailing, deliveryParked, deadlinesHeld, leaseHeld, busUp, routeUp,
+		storePosition, storeUp, deliveryWaiting, deliveryFailing, deliveryParked, deadlinesHeld, leaseHeld, busUp, routeUp, receiptsUnmatched,
 		projectionReady, projectionEvents, projectionWaiting, projectionLag,
 	} {
 		out <- d
@@ -64,6 +65,9 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 	set(busUp, one(l.bus.State() == nil))
 	for i, r := range l.routes {
 		set(routeUp, one(r.State() == nil), l.Config.Routes[i].Name)
+	}
+	for u, n := range l.matcher.Unmatched() {
+		out <- prometheus.MustNewConstMetric(receiptsUnmatched, prometheus.CounterValue, float64(n), u.Route, string(u.Reason))
 	}
 	for _, s := range l.Projections.States() {
 		set(projectionReady, one(s.Ready()), s.Projection)

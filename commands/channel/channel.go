@@ -98,9 +98,12 @@ type ProviderReceipt struct {
 	Reference string
 	// Unit is which unit of that reference's message the receipt is about, from 1; 0
 	// if it is not given.
-	Unit        int
-	Destination string // in clear; only a token of it is kept
-	Sender      string // the sender the message was sent with, if given
+	Unit int
+	// Destination and Sender are its addresses as they came, in clear: a provider may swap
+	// them or not, mask them, or leave them out. A number has a + only if it is known to be
+	// international. Only tokens of them are kept.
+	Destination string
+	Sender      string
 	Status      ReceiptStatus
 	Code        string    // the provider's error code, if any
 	OccurredAt  time.Time // the provider's done date; zero if not given

@@ -13,8 +13,23 @@ type Configured struct {
 	Kind   Kind
 	Form   receipt.Form // how its provider writes message ids
 	Policy notification.Policy
-	Wire   Channel
+	// ReceiptWindow is how long after its acceptance a receipt may be about a submission;
+	// 0 = receipt.Window, which is the most.
+	ReceiptWindow time.Duration
+	Wire          Channel
 }
+
+// Window is how long after its acceptance a receipt may be about a submission.
+func (c Configured) Window() time.Duration {
+	if c.ReceiptWindow > 0 {
+		return c.ReceiptWindow
+	}
+	return receipt.Window
+}
+
+// Early is how long before its acceptance is known a receipt may be about a submission:
+// as long as the answer may take.
+func (c Configured) Early() time.Duration { return time.Duration(c.Policy.WireLimit) / 2 }
 
 // Routes lists the configured routes; the first of a channel is taken.
 type Routes []Configured

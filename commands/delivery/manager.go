@@ -190,12 +190,13 @@ func (m *Manager) gather(ctx context.Context, o commands.Origin, id string, s no
 }
 
 func (m *Manager) register(ctx context.Context, o commands.Origin, i process.Register) error {
-	form := receipt.Text
-	if route, ok := m.c.Routes.Named(i.Route); ok {
-		form = route.Form
+	route, ok := m.c.Routes.Named(i.Route)
+	if !ok {
+		route.Form = receipt.Text
 	}
-	for _, id := range form.SubmissionIDs(i.ProviderID) {
-		c := receipt.RegisterSubmission{Submission: i.Submission, At: m.c.Ledger.Now()}
+	i.Submission.OpenUntil = i.Submission.AcceptedAt.Add(route.Window())
+	for _, id := range route.Form.SubmissionIDs(i.ProviderID) {
+		c := receipt.RegisterSubmission{Submission: i.Submission, Route: i.Route, At: m.c.Ledger.Now()}
 		if _, err := m.c.Receipts.HandleNew(ctx, o, receipt.Stream(i.Route, id), c); err != nil {
 			return fmt.Errorf("registering a submission: %w", err)
 		}

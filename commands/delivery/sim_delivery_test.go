@@ -265,26 +265,25 @@ func (w *world) startMatcher(p *process) {
 			i := 0
 			if w.matcherFrom {
 				i = w.store.indexAfter(&w.savedHorizon)
+				m.Knows(w.savedReused)
 			}
 			for {
+				if i == len(w.store.all) {
+					if err := w.decide(m, m.CaughtUp()); err != nil {
+						break
+					}
+				}
 				s.wait(func() bool { return i < len(w.store.all) })
 				e := w.store.all[i]
 				i++
 				if !filter.Passes(e.Stream, e.Type) {
 					continue
 				}
-				fits, err := m.Observe(context.Background(), e)
+				looks, err := m.Observe(context.Background(), e)
 				if err != nil {
 					s.fail("observing %s: %v", e.Type, err)
 				}
-				for _, f := range fits {
-					s.log("receipt fits attempt %d of %s", f.Command.Attempt, short(f.Command.Notification))
-					if err = m.Confirm(context.Background(), f); err != nil {
-						break
-					}
-				}
-				if err != nil {
-					s.log("matcher: %v", err)
+				if err := w.decide(m, looks); err != nil {
 					break
 				}
 				if s.chance(8) {
@@ -294,13 +293,24 @@ func (w *world) startMatcher(p *process) {
 					}
 					if !w.matcherFrom || at > w.savedHorizon {
 						s.step()
-						w.savedHorizon, w.matcherFrom = at, true
+						w.savedHorizon, w.savedReused, w.matcherFrom = at, m.Reused(), true
 					}
 				}
 			}
 			s.sleep(50 * time.Millisecond)
 		}
 	})
+}
+
+// decide lets a matcher decide what it is to look at.
+func (w *world) decide(m *receipts.Matcher, looks []receipts.Look) error {
+	for _, l := range looks {
+		if err := m.Match(context.Background(), l); err != nil {
+			w.s.log("matcher: %v", err)
+			return err
+		}
+	}
+	return nil
 }
 
 // indexAfter answers the first event after a position.

@@ -56,6 +56,7 @@ type world struct {
 	savedInputs  int // the runner's checkpoint: inputs before it are done
 	savedHorizon event.Position
 	matcherFrom  bool // savedHorizon holds
+	savedReused  []string
 	crashes      int
 	wipes        int
 	freezes      int

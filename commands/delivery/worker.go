@@ -149,7 +149,7 @@ func (w *Worker) claimAndSend(ctx context.Context, d DispatchMessage, route chan
 		return false, err
 	}
 	handed = true
-	s := send{worker: w, origin: o, route: route, d: d, claim: claim.Claim, start: start, limit: time.Duration(target.Policy.WireLimit)}
+	s := send{worker: w, origin: o, route: route, d: d, claim: claim.Claim, destination: destination, token: token, start: start, limit: time.Duration(target.Policy.WireLimit)}
 	if !known {
 		w.spawn(func() { s.erased(a.Units, release) })
 		return true, nil
@@ -209,8 +209,11 @@ type send struct {
 	route  channel.Configured
 	d      DispatchMessage
 	claim  string
-	start  time.Time     // by the worker's own clock, from before the claim's append
-	limit  time.Duration // the wire limit
+	// The destination, in clear, and its token: an id that holds the one is stored with the other.
+	destination string
+	token       receipt.Token
+	start       time.Time     // by the worker's own clock, from before the claim's append
+	limit       time.Duration // the wire limit
 }
 
 func (s send) run(m channel.Message, release func()) {
@@ -252,7 +255,7 @@ func (s send) record(o channel.Outcome) {
 	command := notification.RecordOutcome{Attempt: s.d.Attempt, Claim: s.claim, At: w.c.Ledger.Now()}
 	for _, p := range o.Units {
 		command.Units = append(command.Units, notification.UnitOutcome{
-			Fate: fates[p.Result], ProviderID: p.ProviderID, Code: p.Code, Transient: p.Transient, Busy: p.Busy, At: p.At,
+			Fate: fates[p.Result], ProviderID: commands.StorableID(p.ProviderID, s.destination, s.token), Code: commands.WithoutAddresses(p.Code), Transient: p.Transient, Busy: p.Busy, At: p.At,
 		})
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.life), s.limit)

@@ -70,6 +70,38 @@ func TestWorkerSends(t *testing.T) {
 	})
 }
 
+// Some providers build their ids, and codes, from the number: no event holds it.
+func TestWorkerStoresNoNumber(t *testing.T) {
+	drive(t, func(t *testing.T, b *commandstest.Bench, w *delivery.Worker) {
+		id := b.Submitted("a")
+		b.Wire.Answer = func(context.Context, channel.Message, func() bool, func(channel.Outcome)) channel.Outcome {
+			return commandstest.Took(commandstest.Number[1:] + "-77")
+		}
+		if err := w.Handle(t.Context(), dispatch(id)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		refused := b.Submitted("b")
+		b.Wire.Answer = func(context.Context, channel.Message, func() bool, func(channel.Outcome)) channel.Outcome {
+			return channel.Outcome{Units: []channel.UnitOutcome{{Result: channel.UnitRefused, Code: "MSISDN-" + commandstest.Number[1:] + "-absent"}}}
+		}
+		if err := w.Handle(t.Context(), dispatch(refused)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for _, id := range []string{id, refused} {
+			for _, e := range b.Store.Stream(notification.Stream(id))[3:] { // from Dispatched on
+				if strings.Contains(string(e.Data), commandstest.Number[3:]) {
+					t.Errorf("%s holds the destination", e.Type)
+				}
+			}
+		}
+		if a := b.State(id).Attempts[0]; len(a.Accepted) != 1 || !strings.HasSuffix(a.Accepted[0].ProviderID, "-77") {
+			t.Error("the id is not stored without the number")
+		}
+	})
+}
+
 // TestWorkerHandsBack: what cannot be sent now is no error; what cannot be known is.
 func TestWorkerHandsBack(t *testing.T) {
 	for _, test := range []struct {

@@ -1,80 +1,66 @@
 package receipts
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
-	"time"
 
 	"recapito/commands"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
+	"recapito/domain/tenant"
 )
 
-// Limits of the matcher: what it knows is bounded. While an attempt could not be taken
-// in, nothing is fitted, since it might be the one that fits too; a receipt that could
-// not stays kept on its own stream.
-const (
-	matcherMaxAttempts = 1_000_000
-	matcherMaxReceipts = 100_000
-)
-
-// Matcher confirms an unknown outcome by a receipt that matches nothing, if route,
-// sender, destination token and time fit exactly one among all attempts dispatched by
-// then that were not refused and have no registered submission, and that one is
-// unknown. It follows $all; a receipt is looked at once the matcher has passed the
-// receipt's own position, and again whenever what it may fit has changed.
+// Matcher decides what each receipt is about, by the rule of domain/receipt. The rule
+// needs one thing that the receipt's own stream does not hold: which attempts to the
+// same destination have no registered submission yet. The matcher follows $all and keeps
+// an index of them, and looks at a receipt once it has passed the receipt's own position:
 //
-// It keeps in memory only what is open: attempts on the wire without a registered
-// submission, and receipts without a match, within the orphan window. Attempts of
-// several units are not fitted: a receipt does not name which unit it is of.
+//   - While such an attempt may still register, the receipt waits for it.
+//   - When none may, MatchReceipt is issued. It carries how many there are, and which one
+//     the receipt fits if that is the only one and its outcome is unknown: route, sender,
+//     destination token and time. (An attempt of several units is never fitted: a receipt
+//     does not name the unit.)
+//   - A receipt is looked at again when a submission of its id is registered, or when an
+//     attempt that stood in its way is settled.
+//
+// Memory holds only what is open: attempts on the wire without a registered submission,
+// and the receipts that such an attempt stands in the way of, within the orphan window.
+// Both are bounded (see index).
+//
+// Not promised: exactly one decision. Two matchers at once decide the same twice, and the
+// receipt's stream takes it once.
 type Matcher struct {
 	// Lease, if it is set before Run, lets one of several instances match.
 	Lease commands.Lease
 
-	c Config
+	c         Config
+	unmatched *unmatched
 
-	mu       sync.Mutex
-	attempts map[attemptKey]*openAttempt
-	byToken  map[tokenKey][]attemptKey
-	receipts map[string]*openReceipt // by receipt id
-	waiting  map[tokenKey][]string   // receipt ids
-	blind    time.Time               // an attempt dispatched then was not taken in
-	limit    int                     // matcherMaxAttempts, but in tests
+	mu      sync.Mutex
+	index   *index
+	live    bool
+	pending map[string]Look // while it catches up, by receipt id: not known to be matched
+	reused  map[string]bool // routes whose ids come back
 }
 
-type attemptKey struct {
-	notification string
-	attempt      int
-}
-
-type tokenKey struct{ route, key, token string }
-
-type openAttempt struct {
-	tenant       string
-	token        tokenKey
-	sender       string
-	dispatchedAt time.Time
-	unknown      bool
-	units        int
-	position     event.Position
-}
-
-type openReceipt struct {
-	receipt.Receipt
-	stream   string
-	position event.Position
+// Look is a receipt to be decided, asked for by the event at a position.
+type Look struct {
+	Stream    string
+	ReceiptID string
+	Revision  event.Revision // of Stream, to which the receipt is known to be there
+	Position  event.Position
 }
 
 // NewMatcher makes a matcher that knows nothing yet: give it $all from
 // where its horizon was.
 func NewMatcher(c Config) *Matcher {
 	return &Matcher{
-		c: c, attempts: map[attemptKey]*openAttempt{}, byToken: map[tokenKey][]attemptKey{},
-		receipts: map[string]*openReceipt{}, waiting: map[tokenKey][]string{}, limit: matcherMaxAttempts,
+		c: c, unmatched: newUnmatched(c.Ledger.Now),
+		index: newIndex(c.Log), pending: map[string]Look{}, reused: map[string]bool{},
 	}
 }
 
@@ -84,13 +70,13 @@ func (m *Matcher) Filter() event.Filter {
 		StreamPrefixes: []string{notification.StreamPrefix, receipt.StreamPrefix},
 		Types: []string{
 			"NotificationDispatched", "NotificationSent", "NotificationOutcomeUnknown", "NotificationUndelivered",
-			"NotificationDelivered", "NotificationRead", "SubmissionRegistered", "ReceiptRecorded", "ReceiptMatched",
+			"NotificationDelivered", "NotificationRead", "SubmissionRegistered", "ProviderIDReused", "ReceiptRecorded", "ReceiptMatched",
 		},
 	}
 }
 
-// Observe takes the next event of $all and returns the fits that it leads to.
-func (m *Matcher) Observe(ctx context.Context, r event.Recorded) ([]Fit, error) {
+// Observe takes the next event of $all and returns the receipts to be looked at now.
+func (m *Matcher) Observe(ctx context.Context, r event.Recorded) ([]Look, error) {
 	decoded, err := m.c.Ledger.Codec.Decode(ctx, nil, "", r)
 	if err != nil {
 		return nil, fmt.Errorf("decoding the event at position %d: %w", r.Position, err)
@@ -103,201 +89,155 @@ func (m *Matcher) Observe(ctx context.Context, r event.Recorded) ([]Fit, error) 
 		if err != nil {
 			return nil, fmt.Errorf("position %d: %w", r.Position, err)
 		}
-		m.dispatched(r, md.Tenant, e)
-		return nil, nil
+		m.index.dispatched(r.Position, md.Tenant, notificationOf(r), e)
+	case notification.NotificationSent:
+		return m.index.answered(attemptKey{notificationOf(r), e.Attempt}, e.Accepted), nil
 	case notification.NotificationOutcomeUnknown:
-		return m.unknown(attemptKey{r.Stream[len(notification.StreamPrefix):], e.Attempt}), nil
+		return m.index.answered(attemptKey{notificationOf(r), e.Attempt}, e.Accepted), nil
 	case notification.NotificationUndelivered:
-		if e.ReceiptID == "" && len(e.Accepted)+e.Lost == 0 && e.Why != notification.UndeliveredByReceipt { // refused, or never sent
-			return m.forget(attemptKey{r.Stream[len(notification.StreamPrefix):], e.Attempt}), nil
+		k := attemptKey{notificationOf(r), e.Attempt}
+		switch {
+		case e.ReceiptID != "" || e.Why == notification.UndeliveredByReceipt:
+			return m.index.reported(k), nil
+		case len(e.Accepted) > 0:
+			return m.index.answered(k, e.Accepted), nil
+		case e.Lost > 0: // the provider may have a unit of it
+			return m.index.reported(k), nil
 		}
-		return m.known(attemptKey{r.Stream[len(notification.StreamPrefix):], e.Attempt}), nil
-	case notification.AttemptEvent: // Sent, Delivered, Read: no longer unknown
-		return m.known(attemptKey{r.Stream[len(notification.StreamPrefix):], e.AttemptFacts().Attempt}), nil
+		return m.index.forget(k), nil // refused, or never sent
+	case notification.AttemptEvent: // Delivered, Read
+		return m.index.reported(attemptKey{notificationOf(r), e.AttemptFacts().Attempt}), nil
 	case receipt.SubmissionRegistered:
-		return m.forget(attemptKey{e.Notification, e.Attempt}), nil
+		looks := m.index.registered(attemptKey{e.Notification, e.Attempt}, e.Unit)
+		for _, id := range e.Waiting {
+			looks = m.lookAt(looks, r, id)
+		}
+		return looks, nil
+	case receipt.ProviderIDReused:
+		m.reused[e.Route] = true
 	case receipt.ReceiptRecorded:
-		return m.received(r, e.Receipt), nil
+		m.unmatched.recorded(r.Position, e.ID, e.Route)
+		if e.Notification == "" { // else it is matched in the same append
+			return m.lookAt(nil, r, e.ID), nil
+		}
 	case receipt.ReceiptMatched:
-		m.drop(e.ReceiptID)
+		delete(m.pending, e.ReceiptID)
+		m.index.release(e.ReceiptID)
+		m.unmatched.matched(e.ReceiptID)
 	}
 	return nil, nil
 }
 
+func notificationOf(r event.Recorded) string { return r.Stream[len(notification.StreamPrefix):] }
+
+// lookAt adds a receipt to those to be looked at: now, or while the matcher catches up,
+// when it has. What was matched before needs no look then.
+func (m *Matcher) lookAt(looks []Look, r event.Recorded, receiptID string) []Look {
+	l := Look{Stream: r.Stream, ReceiptID: receiptID, Revision: r.Revision, Position: r.Position}
+	if !m.live && len(m.pending) < matcherMaxReceipts {
+		m.pending[receiptID] = l
+		return looks
+	}
+	if slices.ContainsFunc(looks, func(o Look) bool { return o.ReceiptID == receiptID }) {
+		return looks
+	}
+	return append(looks, l)
+}
+
+// CaughtUp reports that everything durable was observed, and returns the receipts to be
+// looked at now.
+func (m *Matcher) CaughtUp() []Look {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.live = true
+	looks := make([]Look, 0, len(m.pending))
+	for _, l := range m.pending {
+		looks = append(looks, l)
+	}
+	clear(m.pending)
+	slices.SortFunc(looks, func(a, b Look) int { return cmp.Compare(a.Position, b.Position) })
+	return looks
+}
+
 // Horizon is the position before which nothing is open, given that everything up to
-// seen was observed: a later matcher may begin there.
+// seen was observed and looked at: a later matcher may begin there, if it knows which
+// routes' ids come back.
 func (m *Matcher) Horizon(seen event.Position) event.Position {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.forgetOlder(m.c.Ledger.Now())
-	for _, a := range m.attempts {
-		seen = min(seen, a.position-1)
+	for _, l := range m.pending {
+		seen = min(seen, l.Position-1)
 	}
-	for _, r := range m.receipts {
-		seen = min(seen, r.position-1)
-	}
-	return seen
+	return m.index.horizon(seen, m.c.Ledger.Now())
 }
 
-// Fit is a receipt that fits exactly one unknown outcome.
-type Fit struct {
-	Stream  string
-	Command receipt.ConfirmFit
+// Reused returns the routes whose ids come back, sorted; a later matcher must know them.
+func (m *Matcher) Reused() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	routes := make([]string, 0, len(m.reused))
+	for route := range m.reused {
+		routes = append(routes, route)
+	}
+	slices.Sort(routes)
+	return routes
 }
 
-// Confirm carries a fit out.
-func (m *Matcher) Confirm(ctx context.Context, f Fit) error {
-	o := commands.Origin{Tenant: f.Command.Tenant, Actor: commands.ActorMatcher, Correlation: f.Command.Notification}
-	if _, err := m.c.Receipts.Handle(ctx, o, f.Stream, f.Command); err != nil {
-		return fmt.Errorf("confirming by fit: %w", err)
+// Knows records the routes whose ids were found to come back before the horizon.
+func (m *Matcher) Knows(reused []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, route := range reused {
+		m.reused[route] = true
+	}
+}
+
+// Match decides a receipt, or leaves it waiting for an attempt.
+func (m *Matcher) Match(ctx context.Context, l Look) error {
+	loaded, err := m.c.Receipts.LoadAt(ctx, l.Stream, l.Revision)
+	if err != nil {
+		return fmt.Errorf("matching a receipt: %w", err)
+	}
+	r, found := loaded.State.Receipt(l.ReceiptID)
+	if !found || !loaded.State.Undecided(l.ReceiptID) {
+		return nil
+	}
+	command, decide := m.judge(l, r)
+	if !decide {
+		m.unmatched.left(r.ID, reasonWaits)
+		return nil
+	}
+	about, reason := loaded.State.About(command)
+	m.unmatched.left(r.ID, reason)
+	o := commands.Origin{Tenant: tenant.System, Actor: commands.ActorMatcher, Correlation: about.Notification}
+	if about.Tenant != "" {
+		o.Tenant = about.Tenant
+	}
+	if _, err := m.c.Receipts.Handle(ctx, o, l.Stream, command); err != nil {
+		return fmt.Errorf("matching a receipt: %w", err)
 	}
 	return nil
 }
 
-func (m *Matcher) dispatched(r event.Recorded, tenant string, e notification.NotificationDispatched) {
-	k := attemptKey{r.Stream[len(notification.StreamPrefix):], e.Attempt}
-	if m.attempts[k] != nil {
-		return
+// judge looks for the attempts that may be the receipt's and are not registered. If one
+// may still register, the receipt is held until that attempt is settled.
+func (m *Matcher) judge(l Look, r receipt.Receipt) (c receipt.MatchReceipt, decide bool) {
+	window := receipt.Window
+	if route, ok := m.c.Routes.Named(r.Route); ok {
+		window = route.Window() + route.Early()
 	}
-	if len(m.attempts) >= m.limit && m.blind.Before(e.At.Add(-matcherSaveEvery)) {
-		m.forgetOlder(e.At) // a walk over all of them: not for each
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := m.index.candidates(r, window)
+	m.index.hold(l, r, found)
+	if found.registering != nil {
+		return c, false
 	}
-	if len(m.attempts) >= m.limit {
-		if m.blind.IsZero() {
-			m.c.Log.Error("matcher: too many attempts without an answer; no receipt is fitted until they are settled and their window is over", "limit", m.limit)
-		}
-		m.blind = e.At
-		return
+	c = receipt.MatchReceipt{
+		ReceiptID: r.ID, Unregistered: len(found.all), Reused: m.reused[r.Route], At: m.c.Ledger.Now(),
 	}
-	t := tokenKey{e.Route, e.TokenKey, e.Token}
-	m.attempts[k] = &openAttempt{tenant: tenant, token: t, sender: e.Sender, dispatchedAt: e.At, units: e.Units, position: r.Position}
-	m.byToken[t] = append(m.byToken[t], k)
-}
-
-// forgetOlder drops what is past its orphan window.
-func (m *Matcher) forgetOlder(now time.Time) {
-	for k, a := range m.attempts {
-		if now.Sub(a.dispatchedAt) > receipt.Window {
-			m.remove(k, a)
-		}
+	if k, a := found.fits(); a != nil {
+		c.Unknown = &receipt.Attempt{Tenant: a.tenant, Notification: k.notification, Attempt: k.attempt, Unit: 1}
 	}
-	for id, r := range m.receipts {
-		if now.Sub(r.ReceivedAt) > receipt.Window {
-			m.drop(id)
-		}
-	}
-}
-
-func (m *Matcher) remove(k attemptKey, a *openAttempt) {
-	delete(m.attempts, k)
-	m.byToken[a.token] = slices.DeleteFunc(m.byToken[a.token], func(o attemptKey) bool { return o == k })
-	if len(m.byToken[a.token]) == 0 {
-		delete(m.byToken, a.token)
-	}
-}
-
-func (m *Matcher) unknown(k attemptKey) []Fit {
-	a := m.attempts[k]
-	if a == nil || a.unknown {
-		return nil
-	}
-	a.unknown = true
-	return m.again(a.token)
-}
-
-func (m *Matcher) known(k attemptKey) []Fit {
-	if a := m.attempts[k]; a != nil {
-		a.unknown = false
-	}
-	return nil
-}
-
-// forget drops an attempt: what it kept from being the only one may fit now.
-func (m *Matcher) forget(k attemptKey) []Fit {
-	a := m.attempts[k]
-	if a == nil {
-		return nil
-	}
-	m.remove(k, a)
-	return m.again(a.token)
-}
-
-func (m *Matcher) received(rec event.Recorded, r receipt.Receipt) []Fit {
-	if r.Notification != "" || len(r.Tokens) == 0 || m.receipts[r.ID] != nil {
-		return nil
-	}
-	if len(m.receipts) == matcherMaxReceipts {
-		m.forgetOlder(r.ReceivedAt)
-	}
-	if len(m.receipts) >= matcherMaxReceipts {
-		m.c.Log.Error("matcher: too many receipts without a match; this one stays kept on its stream", "limit", matcherMaxReceipts)
-		return nil
-	}
-	m.receipts[r.ID] = &openReceipt{Receipt: r, stream: rec.Stream, position: rec.Position}
-	for _, t := range r.Tokens {
-		k := tokenKey{r.Route, t.Key, t.Token}
-		m.waiting[k] = append(m.waiting[k], r.ID)
-	}
-	if f, ok := m.fit(m.receipts[r.ID]); ok {
-		return []Fit{f}
-	}
-	return nil
-}
-
-func (m *Matcher) drop(id string) {
-	r := m.receipts[id]
-	if r == nil {
-		return
-	}
-	delete(m.receipts, id)
-	for _, t := range r.Tokens {
-		k := tokenKey{r.Route, t.Key, t.Token}
-		m.waiting[k] = slices.DeleteFunc(m.waiting[k], func(o string) bool { return o == id })
-		if len(m.waiting[k]) == 0 {
-			delete(m.waiting, k)
-		}
-	}
-}
-
-// again looks at the receipts that wait for a token.
-func (m *Matcher) again(t tokenKey) []Fit {
-	var fits []Fit
-	for _, id := range m.waiting[t] {
-		if f, ok := m.fit(m.receipts[id]); ok {
-			fits = append(fits, f)
-		}
-	}
-	return fits
-}
-
-func (m *Matcher) fit(r *openReceipt) (Fit, bool) {
-	if r.ReceivedAt.Sub(m.blind) <= receipt.Window {
-		return Fit{}, false
-	}
-	var found attemptKey
-	n := 0
-	for _, t := range r.Tokens {
-		for _, k := range m.byToken[tokenKey{r.Route, t.Key, t.Token}] {
-			a := m.attempts[k]
-			wait := r.ReceivedAt.Sub(a.dispatchedAt)
-			if wait < 0 || wait > receipt.Window || !sameSender(r.Sender, a.sender) {
-				continue
-			}
-			found = k
-			n++
-		}
-	}
-	if n != 1 || !m.attempts[found].unknown || m.attempts[found].units != 1 {
-		return Fit{}, false
-	}
-	return Fit{Stream: r.stream, Command: receipt.ConfirmFit{
-		ReceiptID: r.ID, Tenant: m.attempts[found].tenant, Notification: found.notification, Attempt: found.attempt, Unit: 1,
-		At: m.c.Ledger.Now(),
-	}}, true
-}
-
-// sameSender compares senders as far as both are told; providers give numbers back
-// without the plus.
-func sameSender(a, b string) bool {
-	return a == "" || b == "" || strings.TrimPrefix(a, "+") == strings.TrimPrefix(b, "+")
+	return c, true
 }

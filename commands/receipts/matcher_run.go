@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"recapito/commands"
 	"recapito/domain/checkpoint"
 	"recapito/domain/event"
@@ -14,11 +16,12 @@ import (
 )
 
 const (
-	matcherName      = "matcher"
 	matcherSaveEvery = 10 * time.Second
-	// matcherTellEvery is how often rivals are told how far the matcher has looked, if it
+	// matcherShowEvery is how often rivals are shown how far the matcher has looked, if it
 	// has looked further: well within their patience.
-	matcherTellEvery = 3 * time.Second
+	matcherShowEvery = 3 * time.Second
+	// matcherAtOnce is how many receipts are decided at the same time.
+	matcherAtOnce = 64
 )
 
 // Run follows $all from the saved horizon until ctx ends, or while the lease is held; a
@@ -37,7 +40,7 @@ func (m *Matcher) follow(ctx context.Context) {
 	_ = retry.Policy{}.Keep(ctx, log, m.session)
 }
 
-// behind says, while another instance follows, whether there is what it has not seen.
+// behind returns, while another instance follows, whether there is what it has not seen.
 func (m *Matcher) behind(ctx context.Context) (mark uint64, waits bool, err error) {
 	h, err := m.loadHorizon(ctx)
 	if err != nil {
@@ -59,12 +62,12 @@ func (m *Matcher) behind(ctx context.Context) (mark uint64, waits bool, err erro
 
 // horizon is the matcher's checkpoint, and where its stream stands.
 type horizon struct {
-	checkpoint.RunnerCheckpointed
+	checkpoint.MatcherCheckpointed
 	at event.Expected
 }
 
 func (m *Matcher) loadHorizon(ctx context.Context) (h horizon, err error) {
-	h.at, err = commands.LoadLatest(ctx, m.c.Ledger.Store, checkpoint.RunnerStream(matcherName), &h.RunnerCheckpointed)
+	h.at, err = commands.LoadLatest(ctx, m.c.Ledger.Store, checkpoint.MatcherStream, &h.MatcherCheckpointed)
 	if err != nil {
 		return h, fmt.Errorf("loading the horizon of the matcher: %w", err)
 	}
@@ -74,11 +77,14 @@ func (m *Matcher) loadHorizon(ctx context.Context) (h horizon, err error) {
 // session is one subscription with a matcher of its own.
 type session struct {
 	*Matcher // that knows what was observed
-	mu       sync.Mutex
-	horizon  horizon
-	last     time.Time      // of a save
-	seen     event.Position // observed and confirmed
-	told     event.Position // of it, when that was last saved
+	deciding errgroup.Group
+
+	mu      sync.Mutex
+	horizon horizon
+	last    time.Time      // of a save
+	seen    event.Position // observed
+	shown   event.Position // of it, when that was last saved
+	busy    map[event.Position]int
 }
 
 func (m *Matcher) session(ctx context.Context, working func()) error {
@@ -90,49 +96,92 @@ func (m *Matcher) session(ctx context.Context, working func()) error {
 	if !h.at.IsNoStream() {
 		after = &h.Position
 	}
-	s := &session{Matcher: NewMatcher(m.c), horizon: h, last: time.Now()}
+	s := &session{Matcher: NewMatcher(m.c), horizon: h, last: time.Now(), busy: map[event.Position]int{}}
+	s.unmatched = m.unmatched
+	s.Knows(h.Reused)
+	s.deciding.SetLimit(matcherAtOnce)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if m.Lease != nil {
-		told := make(chan struct{})
-		defer func() { <-told }()
+		shown := make(chan struct{})
+		defer func() { <-shown }()
 		defer cancel(nil)
 		go func() {
-			defer close(told)
-			cancel(s.tell(ctx))
+			defer close(shown)
+			cancel(s.show(ctx))
 		}()
 	}
 	err = m.c.Ledger.Store.Subscribe(ctx, event.Subscription{After: after, Filter: m.Filter()}, event.Handler{
 		Event: func(e event.Recorded) error {
-			fits, err := s.Observe(ctx, e)
+			looks, err := s.Observe(ctx, e)
 			if err != nil {
 				return err
 			}
-			for _, f := range fits {
-				if err := m.Confirm(ctx, f); err != nil {
-					return err
-				}
-			}
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.seen = e.Position
-			if time.Since(s.last) < matcherSaveEvery {
-				return nil
-			}
-			s.last = time.Now()
-			if h := s.Horizon(e.Position); h > s.horizon.Position {
-				return s.save(ctx, checkpoint.RunnerCheckpointed{Position: h, Seen: s.horizon.Seen})
-			}
+			s.decide(ctx, cancel, looks)
+			return s.observed(ctx, e.Position)
+		},
+		CaughtUp: func(event.Position) error {
+			working()
+			s.decide(ctx, cancel, s.Matcher.CaughtUp())
 			return nil
 		},
-		CaughtUp: func(event.Position) error { working(); return nil },
 	})
+	cancel(err)
+	_ = s.deciding.Wait() // each has cancelled the session with its error
 	return errors.Join(err, context.Cause(ctx))
 }
 
-// tell saves how far the matcher has looked, for rivals, until ctx ends.
-func (s *session) tell(ctx context.Context) error {
-	tick := time.NewTicker(matcherTellEvery)
+// decide looks at receipts in other goroutines, at most matcherAtOnce at a time. The
+// horizon does not pass the events that asked for them until that is done.
+func (s *session) decide(ctx context.Context, cancel context.CancelCauseFunc, looks []Look) {
+	s.mu.Lock()
+	for _, l := range looks {
+		s.busy[l.Position]++
+	}
+	s.mu.Unlock()
+	for _, l := range looks {
+		s.deciding.Go(func() error {
+			if err := s.Match(ctx, l); err != nil {
+				cancel(err)
+				return nil // and the horizon stays before it
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.busy[l.Position]--; s.busy[l.Position] == 0 {
+				delete(s.busy, l.Position)
+			}
+			return nil
+		})
+	}
+}
+
+// observed notes how far the session has come, and saves its horizon now and then.
+func (s *session) observed(ctx context.Context, p event.Position) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = p
+	if time.Since(s.last) < matcherSaveEvery {
+		return nil
+	}
+	s.last = time.Now()
+	if h := s.decidedUpTo(); h > s.horizon.Position {
+		return s.save(ctx, checkpoint.MatcherCheckpointed{Position: h, Seen: s.horizon.Seen})
+	}
+	return nil
+}
+
+// decidedUpTo is the position before which nothing is open and nothing is being decided.
+func (s *session) decidedUpTo() event.Position {
+	h := s.seen
+	for p := range s.busy {
+		h = min(h, p-1)
+	}
+	return s.Horizon(h)
+}
+
+// show saves how far the matcher has looked, for rivals, until ctx ends.
+func (s *session) show(ctx context.Context) error {
+	tick := time.NewTicker(matcherShowEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -140,30 +189,31 @@ func (s *session) tell(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := s.tellOnce(ctx); err != nil {
+		if err := s.showOnce(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-func (s *session) tellOnce(ctx context.Context) error {
+func (s *session) showOnce(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.seen == s.told {
+	if s.seen == s.shown {
 		return nil
 	}
-	c := checkpoint.RunnerCheckpointed{Position: max(s.Horizon(s.seen), s.horizon.Position), Seen: new(s.seen)}
+	c := checkpoint.MatcherCheckpointed{Position: max(s.decidedUpTo(), s.horizon.Position), Seen: new(s.seen)}
 	if before := s.horizon.Seen; before != nil { // what an earlier session had seen is seen again
 		*c.Seen = max(*c.Seen, *before)
 	}
-	s.last, s.told = time.Now(), s.seen
+	s.last, s.shown = time.Now(), s.seen
 	return s.save(ctx, c)
 }
 
-// save answers an error only if another matcher has saved: what could not be saved now
+// save returns an error only if another matcher has saved: what could not be saved now
 // is saved the next time.
-func (s *session) save(ctx context.Context, c checkpoint.RunnerCheckpointed) error {
-	saved, err := commands.AppendOperational(ctx, s.c.Ledger.Store, checkpoint.RunnerStream(matcherName), s.horizon.at, "RunnerCheckpointed", c)
+func (s *session) save(ctx context.Context, c checkpoint.MatcherCheckpointed) error {
+	c.Reused = s.Reused()
+	saved, err := commands.AppendOperational(ctx, s.c.Ledger.Store, checkpoint.MatcherStream, s.horizon.at, "MatcherCheckpointed", c)
 	if errors.Is(err, event.ErrWrongVersion) {
 		return fmt.Errorf("saving the horizon of the matcher: %w", err)
 	}

@@ -68,12 +68,21 @@ func (o *orphans) outcome(id string, parts ...notification.UnitOutcome) {
 	o.Tell(id, notification.RecordOutcome{Attempt: 1, Claim: "c", Units: parts, At: o.at()})
 }
 
-// register does what the process manager does of an accepted part.
+// register does what the process manager does of an accepted unit.
 func (o *orphans) register(id, providerID string) {
 	o.T.Helper()
-	a := o.State(id).Attempts[0]
-	c := receipt.RegisterSubmission{At: o.at(), Submission: receipt.Submission{
-		Tenant: commandstest.Tenant, Notification: id, Attempt: 1, Unit: 1, Token: a.Token, TokenKey: a.TokenKey, AcceptedAt: o.at(),
+	o.registerTo(id, providerID, commandstest.Number)
+}
+
+func (o *orphans) registerTo(id, providerID, destination string) {
+	o.T.Helper()
+	token, err := o.Persons.DestinationToken(o.T.Context(), "main", commands.TokenForm(destination), o.at())
+	if err != nil {
+		o.T.Fatal(err)
+	}
+	c := receipt.RegisterSubmission{At: o.at(), Route: "main", Submission: receipt.Submission{
+		Tenant: commandstest.Tenant, Notification: id, Attempt: 1, Unit: 1, Token: token.Token, TokenKey: token.Key, AcceptedAt: o.at(),
+		OpenFrom: o.at().Add(-15 * time.Second), OpenUntil: o.at().Add(receipt.Window),
 	}}
 	if _, err := o.N.TellReceipt(o.T.Context(), commandstest.Origin, receipt.Stream("main", receipt.Hex.ReceiptID(providerID)), c); err != nil {
 		o.T.Fatal(err)
@@ -94,26 +103,42 @@ func (o *orphans) receive(change func(*channel.ProviderReceipt)) {
 	}
 }
 
-// observe shows what is new, carries the fits out, and answers whose they are: those
-// that are confirmed by fit so far.
+// observe shows what is new, decides what is to be looked at, and returns whose receipts
+// are matched by fit so far.
 func (o *orphans) observe() []string {
 	o.T.Helper()
 	filter := o.matcher.Filter()
-	for ; o.shown < len(o.Store.All()); o.shown++ {
-		e := o.Store.All()[o.shown]
-		if !filter.Passes(e.Stream, e.Type) {
-			continue
-		}
-		fits, err := o.matcher.Observe(o.T.Context(), e)
-		if err != nil {
-			o.T.Fatalf("Observe: %v", err)
-		}
-		for _, f := range fits {
-			if err := o.matcher.Confirm(o.T.Context(), f); err != nil {
-				o.T.Fatalf("Confirm: %v", err)
+	for done := false; !done; {
+		for ; o.shown < len(o.Store.All()); o.shown++ {
+			e := o.Store.All()[o.shown]
+			if !filter.Passes(e.Stream, e.Type) {
+				continue
 			}
+			looks, err := o.matcher.Observe(o.T.Context(), e)
+			if err != nil {
+				o.T.Fatalf("Observe: %v", err)
+			}
+			o.decide(looks)
+		}
+		looks := o.matcher.CaughtUp()
+		o.decide(looks)
+		done = len(looks) == 0
+	}
+	return o.matched(receipt.ByFit)
+}
+
+func (o *orphans) decide(looks []receipts.Look) {
+	o.T.Helper()
+	for _, l := range looks {
+		if err := o.matcher.Match(o.T.Context(), l); err != nil {
+			o.T.Fatalf("Match: %v", err)
 		}
 	}
+}
+
+// matched returns the notifications of all receipts matched on a ground.
+func (o *orphans) matched(by receipt.Basis) []string {
+	o.T.Helper()
 	var found []string
 	for _, e := range o.Store.All() {
 		var m receipt.ReceiptMatched
@@ -123,7 +148,7 @@ func (o *orphans) observe() []string {
 		if err := json.Unmarshal(e.Data, &m); err != nil {
 			o.T.Fatal(err)
 		}
-		if m.Basis == receipt.ByFit {
+		if m.Basis == by {
 			found = append(found, m.Notification)
 		}
 	}

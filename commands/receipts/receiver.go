@@ -3,11 +3,11 @@ package receipts
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"time"
 
 	"recapito/commands"
 	"recapito/commands/channel"
+	"recapito/domain/address"
 	"recapito/domain/event"
 	"recapito/domain/receipt"
 	"recapito/domain/tenant"
@@ -28,65 +28,98 @@ var says = map[channel.ReceiptStatus]string{
 	channel.ReceiptUndelivered: "undelivered", channel.ReceiptRead: "read",
 }
 
-// Receive records one receipt on the stream of its provider id. The destination is
-// kept only as tokens under the route's keys, and a sender or code only if it cannot be
-// a person's number.
+// Receive records one receipt on the stream of its provider id. Its addresses are kept
+// only as tokens under the route's keys: a provider may send them swapped or not, so the
+// destination may be either. The id, the code and the sender are kept without what is an
+// address in them.
 func (r *Receiver) Receive(ctx context.Context, p channel.ProviderReceipt) error {
 	route, ok := r.c.Routes.Named(p.Route)
 	if !ok {
 		return ErrUnknownRoute
 	}
-	var tokens []receipt.Token
-	if p.Destination != "" {
-		var err error
-		if tokens, err = r.c.Tokens.DestinationTokens(ctx, p.Route, commands.TokenForm(p.Destination), p.ReceivedAt); err != nil {
-			return fmt.Errorf("making the destination's tokens: %w", err)
-		}
-	}
 	rec := receipt.Receipt{
-		Route: p.Route, ProviderID: p.ProviderID, Tokens: tokens, Sender: notPersonal(p.Sender), Says: says[p.Status], Code: notPersonal(p.Code),
-		DoneAt: doneAt(p), ReceivedAt: p.ReceivedAt,
+		Route: p.Route, Says: says[p.Status], Code: commands.WithoutAddresses(p.Code), DoneAt: doneAt(p), ReceivedAt: p.ReceivedAt,
 	}
+	kind := route.Kind.Address
+	if read := kind.Reported(p.Sender); read == (address.Reported{}) {
+		rec.Sender = commands.WithoutAddresses(p.Sender)
+	}
+	ids, err := r.readAddresses(ctx, kind, p, &rec)
+	if err != nil {
+		return err
+	}
+	stream, loaded := r.place(ctx, route, &rec, ids)
 	first := ""
-	if len(tokens) > 0 {
-		first = tokens[0].Token
+	if len(rec.Tokens) > 0 {
+		first = rec.Tokens[0].Token
 	}
-	rec.ID = receipt.ID(p.Route, p.ProviderID, first, rec.Says, p.Code, p.OccurredAt)
-	if id, attempt, ok := receipt.ParseReference(p.Reference); ok && p.Unit > 0 {
-		rec.Notification, rec.Attempt, rec.Unit = id, attempt, p.Unit
-	}
-	stream := receipt.Stream(p.Route, route.Form.ReceiptID(p.ProviderID))
+	rec.ID = receipt.ID(p.Route, rec.ProviderID, first, rec.Says, rec.Code, p.OccurredAt)
 	if p.ProviderID == "" { // nothing can match it by id: kept on a stream of its own
 		stream = receipt.Stream(p.Route, "none-"+rec.ID)
 	}
-	o := commands.Origin{Tenant: tenant.System, Actor: commands.ActorProvider + p.Route, Correlation: rec.Notification}
-	if l, err := r.c.Receipts.LoadAt(ctx, stream, 0); err == nil && len(l.State.Submissions) > 0 {
-		last := l.State.Submissions[len(l.State.Submissions)-1]
-		o.Tenant, o.Correlation = last.Tenant, last.Notification
+	if id, attempt, ok := receipt.ParseReference(p.Reference); ok && p.Unit > 0 {
+		rec.Notification, rec.Attempt, rec.Unit = id, attempt, p.Unit
 	}
-	if _, err := r.c.Receipts.Handle(ctx, o, stream, receipt.RecordReceipt{Receipt: rec, At: r.c.Ledger.Now()}); err != nil {
+	o := commands.Origin{Tenant: tenant.System, Actor: commands.ActorProvider + p.Route, Correlation: rec.Notification}
+	if n := len(loaded.Submissions); n > 0 {
+		o.Tenant, o.Correlation = loaded.Submissions[n-1].Tenant, loaded.Submissions[n-1].Notification
+	}
+	c := receipt.RecordReceipt{Receipt: rec, Window: route.Window(), At: r.c.Ledger.Now()}
+	if _, err := r.c.Receipts.Handle(ctx, o, stream, c); err != nil {
 		return fmt.Errorf("recording a receipt: %w", err)
 	}
 	return nil
 }
 
-// notPersonal drops what could be a person's number: some providers do not swap the
-// addresses in their receipts, so that the sender is the destination. A receipt without
-// a sender fits whatever the sender was.
-func notPersonal(told string) string {
-	if numberLike.MatchString(told) {
-		return ""
+// readAddresses sets the tokens of a receipt's addresses, and whether they are complete.
+// It returns the provider's id as it may be stored: where an address stands in it, with
+// that address's token in its place, under each key of the route, newest first.
+func (r *Receiver) readAddresses(ctx context.Context, kind address.Kind, p channel.ProviderReceipt, rec *receipt.Receipt) (ids []string, err error) {
+	partial := false
+	for _, text := range []string{p.Destination, p.Sender} {
+		read := kind.Reported(text)
+		partial = partial || read.Partial
+		rec.Complete = rec.Complete || read.Complete
+		if read.Normal == "" {
+			continue
+		}
+		tokens, err := r.c.Tokens.DestinationTokens(ctx, p.Route, commands.TokenForm(read.Normal), p.ReceivedAt)
+		if err != nil {
+			return nil, fmt.Errorf("making the destination's tokens: %w", err)
+		}
+		for _, t := range tokens {
+			if id := commands.StorableID(p.ProviderID, read.Normal, t); id != p.ProviderID {
+				ids = append(ids, id)
+			}
+		}
+		rec.Tokens = append(rec.Tokens, tokens...)
 	}
-	return told
+	rec.Complete = rec.Complete && !partial
+	if len(ids) == 0 {
+		ids = []string{p.ProviderID}
+	}
+	return ids, nil
 }
 
-// numberLike is what a phone number is at least, national ones too; short codes have
-// fewer digits.
-var numberLike = regexp.MustCompile(`^\+?[0-9 -]{7,}$`)
+// place returns the stream that a receipt is recorded on, and what is on it: that of the
+// first of its ids that a submission is registered under, or of the first.
+func (r *Receiver) place(ctx context.Context, route channel.Configured, rec *receipt.Receipt, ids []string) (stream string, s receipt.State) {
+	for i, id := range ids {
+		at := receipt.Stream(route.Name, route.Form.ReceiptID(id))
+		l, err := r.c.Receipts.LoadAt(ctx, at, 0)
+		if i == 0 || err == nil && len(l.State.Submissions) > 0 {
+			rec.ProviderID, stream, s = id, at, l.State
+		}
+		if err == nil && len(l.State.Submissions) > 0 {
+			break
+		}
+	}
+	return stream, s
+}
 
-// doneAt is the moment taken for what a provider tells to the minute: the last one of
+// doneAt is the moment taken for what a provider reports to the minute: the last one of
 // it that is not after the receipt came. The first one would put a delivery before its
-// own send. A receipt's identity holds what the provider told, so a second copy of it
+// own send. A receipt's identity holds what the provider reported, so a second copy of it
 // is the same receipt though it came later.
 func doneAt(p channel.ProviderReceipt) time.Time {
 	if p.OccurredAt.IsZero() || p.OccurredWithin <= 0 {

@@ -35,6 +35,7 @@ type rCfg struct {
 	Identity  bool // receipts hold nothing that differs (no done time): a later one looks like a repeat
 	Again     bool // an ambiguous receipt is decided again whenever something is known anew
 	Complete  bool // a readable other address contradicts: that submission is no candidate
+	Waited    bool // an unregistered one is only waited for: once it never will be registered, the id decides
 }
 
 // decide a receipt of submission j, received at r
@@ -81,7 +82,9 @@ func (c *rCfg) decide(s *rState, j int, r rRec) int8 {
 				if early {
 					return 0
 				}
-				return amb // its fit decides, or a person
+				if !c.Waited {
+					return amb // its fit decides, or a person
+				}
 			}
 		}
 	}
@@ -237,6 +240,7 @@ func reuse(only string) {
 		{"r11 id alone, at once; unregistered of that token counts", func(c *rCfg) { c.Ghost = true }, nil},
 		{"r13 as r11, an ambiguous receipt is decided again", func(c *rCfg) { c.Ghost = true; c.Again = true }, nil},
 		{"r14 as r13, a complete other address contradicts", func(c *rCfg) { c.Ghost = true; c.Again = true; c.Complete = true }, nil},
+		{"r15 as r14, an attempt that never registers is only waited for", func(c *rCfg) { c.Ghost = true; c.Again = true; c.Complete = true; c.Waited = true }, nil},
 		{"r12 as r1, receipts hold nothing that differs", func(c *rCfg) { c.Identity = true; c.Double = false }, nil},
 		{"r9 at once, equal token needed, unregistered counts", func(c *rCfg) { c.Token = true; c.Ghost = true }, nil},
 	}

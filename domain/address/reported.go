@@ -3,6 +3,8 @@ package address
 import (
 	"regexp"
 	"strings"
+
+	"github.com/nyaruka/phonenumbers/v2"
 )
 
 // Reported is what an address in a provider's report shows: of the destination or the
@@ -62,15 +64,17 @@ func readPhone(text string) Reported {
 	return Reported{}
 }
 
-// TakeOut replaces what of a text is a given normal address, or its end of at least
-// seven characters, by something else. Providers build ids from numbers, national
-// ones too. It returns the text as it is if it holds neither.
+// TakeOut replaces a given normal address in a text by something else, a phone number
+// without its country code too: some providers build ids from numbers. It returns the
+// text as it is if it holds neither.
 func TakeOut(text, normal, by string) string {
-	const least = 7
-	normal = strings.TrimPrefix(normal, "+")
-	for i := 0; i+least <= len(normal); i++ {
-		if strings.Contains(text, normal[i:]) {
-			return strings.ReplaceAll(text, normal[i:], by)
+	spellings := []string{normal, strings.TrimPrefix(normal, "+")}
+	if n, err := phonenumbers.Parse(normal, ""); err == nil {
+		spellings = append(spellings, phonenumbers.GetNationalSignificantNumber(n))
+	}
+	for _, spelled := range spellings {
+		if len(spelled) >= minInternational && strings.Contains(text, spelled) {
+			return strings.ReplaceAll(text, spelled, by)
 		}
 	}
 	return text

@@ -69,6 +69,7 @@ var (
 	}}}
 	submission = receipt.Submission{
 		Tenant: "acme", Notification: "n-1", Attempt: 2, Unit: 1, Token: "t-1", TokenKey: "tk-1", AcceptedAt: after(2 * time.Second),
+		OpenFrom: after(-13 * time.Second), OpenUntil: after(2*time.Second + receipt.Window),
 	}
 )
 
@@ -129,10 +130,11 @@ var samples = map[string]any{
 	},
 	"NotificationPaid": notification.NotificationPaid{Filing: filing, PaymentID: "payment-1", DoneAt: after(time.Minute), At: after(2 * time.Minute)},
 
-	"SubmissionRegistered": receipt.SubmissionRegistered{Submission: submission, At: after(3 * time.Second)},
+	"SubmissionRegistered": receipt.SubmissionRegistered{Submission: submission, Waiting: []string{"receipt-1"}, At: after(3 * time.Second)},
+	"ProviderIDReused":     receipt.ProviderIDReused{Route: "smsc", At: after(3 * time.Second)},
 	"ReceiptRecorded": receipt.ReceiptRecorded{
 		Receipt: receipt.Receipt{
-			ID: "receipt-1", Route: "smsc", ProviderID: "1A", Tokens: []receipt.Token{{Key: "tk-1", Token: "t-1"}},
+			ID: "receipt-2", Content: "receipt-1", Route: "smsc", ProviderID: "1A", Complete: true, Tokens: []receipt.Token{{Key: "tk-1", Token: "t-1"}},
 			Sender: "Clinic", Says: "delivered", Code: "000", DoneAt: after(4 * time.Second), ReceivedAt: after(5 * time.Second),
 			Notification: "n-1", Attempt: 2, Unit: 1,
 		},
@@ -140,7 +142,7 @@ var samples = map[string]any{
 	},
 	"ReceiptMatched": receipt.ReceiptMatched{
 		Tenant: "acme", ReceiptID: "receipt-1", Notification: "n-1", Attempt: 2, Unit: 1, Says: "delivered", Code: "000",
-		Basis: receipt.BySubmission, DoneAt: after(4 * time.Second), ReceivedAt: after(5 * time.Second), At: after(6 * time.Second),
+		Basis: receipt.ByID, DoneAt: after(4 * time.Second), ReceivedAt: after(5 * time.Second), At: after(6 * time.Second),
 	},
 	"ReceiptAmbiguous": receipt.ReceiptAmbiguous{ReceiptID: "receipt-1", Fits: 2, At: after(6 * time.Second)},
 
@@ -172,7 +174,10 @@ var samples = map[string]any{
 	"Marked":        mark.Marked{Time: after(1234567 * time.Microsecond), Seq: 100, Position: 180, LastID: "0198f000-0000-7000-8000-000000000003"},
 	"LeaseReleased": lease.LeaseReleased{Holder: "4f1c09ab77d0", Epoch: 3},
 
-	"RunnerCheckpointed": checkpoint.RunnerCheckpointed{Position: 99, Seen: new(event.Position(120))},
+	"RunnerCheckpointed": checkpoint.RunnerCheckpointed{Position: 99},
+	"MatcherCheckpointed": checkpoint.MatcherCheckpointed{
+		Position: 99, Reused: []string{"smsc"}, Seen: new(event.Position(120)),
+	},
 	"DeadlinesCheckpointed": checkpoint.DeadlinesCheckpointed{
 		Minute: 29_539_440, After: new(event.Position(81_234)), Fired: &noon, Seen: new(event.Position(81_240)),
 	},

@@ -81,6 +81,8 @@ func Definitions() []event.Definition {
 			event.Doc("How far a projection has got, and the batch it is about to write.")),
 		event.Define[RunnerCheckpointed]("RunnerCheckpointed",
 			event.Doc("Every input of a process manager up to this position is done.")),
+		event.Define[MatcherCheckpointed]("MatcherCheckpointed",
+			event.Doc("Before this position lies nothing that a later matcher of receipts must observe, if it knows which routes' ids come back.")),
 		event.Define[DeadlinesCheckpointed]("DeadlinesCheckpointed",
 			event.Doc("Every bucket of deadlines before this minute, counted from 1970, is closed or was never written.")),
 	}

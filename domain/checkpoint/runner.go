@@ -12,8 +12,18 @@ func RunnerStream(runner string) string { return StreamPrefix + "runner-" + runn
 // RunnerCheckpointed records that every input up to Position is done.
 type RunnerCheckpointed struct {
 	Position event.Position `json:"position"`
-	// Seen is how far the matcher has looked, where it has rivals: before Position lies
-	// nothing that a later one must know.
+}
+
+// MatcherStream names the checkpoint stream of the matcher of receipts.
+const MatcherStream = StreamPrefix + "matcher"
+
+// MatcherCheckpointed records that before Position lies nothing that a later matcher must observe, if
+// it knows Reused.
+type MatcherCheckpointed struct {
+	Position event.Position `json:"position"`
+	// Reused are the routes whose ids come back, sorted.
+	Reused []string `json:"reused,omitempty"`
+	// Seen is how far the matcher has looked, where it has rivals.
 	Seen *event.Position `json:"seen,omitempty"`
 }
 

@@ -46,7 +46,8 @@ type Gather struct{}
 // Tell issues a command to the notification.
 type Tell struct{ Command notification.Command }
 
-// Register issues RegisterSubmission for a unit that a provider accepted.
+// Register issues RegisterSubmission for a unit that a provider accepted. When the
+// submission stops being open is the route's setting.
 type Register struct {
 	Route      string
 	ProviderID string
@@ -226,10 +227,25 @@ func register(id string, s notification.State, f notification.Facts, token, toke
 		}
 		intents = append(intents, Register{Route: f.Route, ProviderID: unit.ProviderID, Submission: receipt.Submission{
 			Tenant: s.Requested.Tenant, Notification: id, Attempt: f.Attempt, Unit: unit.Unit,
-			Token: token, TokenKey: tokenKey, AcceptedAt: unit.At,
+			Token: token, TokenKey: tokenKey, AcceptedAt: unit.At, OpenFrom: openFrom(&s, f.Attempt, unit.At),
 		}})
 	}
 	return intents
+}
+
+// openFrom returns the earliest time at which a receipt of a submission can come: half
+// the wire limit, which bounds the wait for an answer, before the answer came. An answer
+// that came later still was waited for since the attempt was dispatched.
+func openFrom(s *notification.State, attempt int, acceptedAt time.Time) time.Time {
+	a, ok := s.Attempt(attempt)
+	if !ok {
+		return acceptedAt
+	}
+	from := acceptedAt.Add(-time.Duration(s.Target(a).Policy.WireLimit) / 2)
+	if !a.DispatchedAt.IsZero() && a.DispatchedAt.Before(from) {
+		return a.DispatchedAt
+	}
+	return from
 }
 
 func confirm(r receipt.ReceiptMatched, now time.Time) notification.Confirm {

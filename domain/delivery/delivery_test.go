@@ -120,6 +120,7 @@ func says(what notification.Says, unit int, d time.Duration) notification.Confir
 func submitted(id string, unit int) delivery.Register {
 	return delivery.Register{Route: "smsc", ProviderID: id, Submission: receipt.Submission{
 		Tenant: "acme", Notification: "n-1", Attempt: 1, Unit: unit, Token: "token", TokenKey: "key", AcceptedAt: at(s),
+		OpenFrom: at(s - wireLimit/2),
 	}}
 }
 
@@ -185,6 +186,18 @@ func TestEveryUnsettledStatusIsWatched(t *testing.T) {
 	x = begin(t, notification.Request{}, notification.Read, 1).do(claim(0), outcome(s, took("a"), took("b")),
 		says(notification.SaysDelivered, 1, 5*s), says(notification.SaysDelivered, 2, 6*s))
 	x.expect(last[notification.NotificationDelivered](x), 6*s, wake(1, s+wait))
+}
+
+// A receipt may come half the wire limit before the answer to its submit, which is as long
+// as an answer is waited for; before an answer that came later still, since the dispatch.
+func TestWhenASubmissionIsOpen(t *testing.T) {
+	x := one(t).do(claim(s), outcome(2*s, noAnswer, noAnswer))
+	late := took("id-1")
+	late.At = at(10 * wireLimit)
+	x.do(outcome(10*wireLimit, late, took("id-2")))
+	fromDispatch, atOnce := submitted("id-1", 1), submitted("id-2", 2)
+	fromDispatch.Submission.AcceptedAt, fromDispatch.Submission.OpenFrom = late.At, at(s)
+	x.expect(last[notification.NotificationSent](x), 10*wireLimit, fromDispatch, atOnce, wake(1, 10*wireLimit+wait))
 }
 
 func TestSettledAttemptsAreNotWatched(t *testing.T) {

@@ -34,9 +34,13 @@ type world struct {
 	queue     []int
 	sends     []*sending
 	receipts  map[string]bool // recorded with the provider
+	looks     []look          // what the matcher has yet to decide
 	crashes   int             // how many more
 	byRef     bool            // the provider echoes our reference
 }
+
+// look is a receipt on its stream that the matcher has to look at.
+type look struct{ stream, receipt string }
 
 // sending is a claimed attempt in the hands of its worker.
 type sending struct {
@@ -140,10 +144,26 @@ func (w *world) receive(stream string, c receipt.Command) {
 	}
 	for _, e := range events {
 		w.streams[stream] = receipt.Evolve(w.streams[stream], e)
-		if e, ok := e.(receipt.ReceiptMatched); ok {
+		switch e := e.(type) {
+		case receipt.ReceiptMatched:
 			w.inputs = append(w.inputs, delivery.Matched{Receipt: e})
+		case receipt.ReceiptRecorded:
+			w.looks = append(w.looks, look{stream, e.ID})
+		case receipt.SubmissionRegistered:
+			for _, id := range e.Waiting {
+				w.looks = append(w.looks, look{stream, id})
+			}
+		case receipt.ReceiptAmbiguous, receipt.ProviderIDReused:
+			w.fail("%T, and no id comes twice here", e)
 		}
 	}
+}
+
+// match is the matcher that looks at a receipt.
+func (w *world) match(i int) {
+	l := w.looks[i]
+	w.looks = slices.Delete(slices.Clone(w.looks), i, i+1)
+	w.receive(l.stream, receipt.MatchReceipt{ReceiptID: l.receipt, At: w.now})
 }
 
 // step does one thing of those that can happen now.
@@ -152,6 +172,9 @@ func (w *world) step() {
 	add := func(f func()) { can = append(can, f) }
 	for i := range w.inputs {
 		add(func() { w.react(i) })
+	}
+	for i := range w.looks {
+		add(func() { w.match(i) })
 	}
 	if len(w.done) > 0 && w.crashes > 0 {
 		add(func() { w.crashes--; w.inputs, w.done = append(w.inputs, w.done...), nil })
@@ -238,6 +261,7 @@ func (w *world) carryOut(in delivery.Input) bool {
 				w.fail("%T: %v", intent.Command, err)
 			}
 		case delivery.Register:
+			intent.Submission.OpenUntil = intent.Submission.AcceptedAt.Add(receipt.Window)
 			w.receive(intent.ProviderID, receipt.RegisterSubmission{Submission: intent.Submission, At: w.now})
 		case delivery.Schedule:
 			w.deadlines = append(w.deadlines, intent)
@@ -349,7 +373,7 @@ func (w *world) report(s *sending, unit int) {
 		r.Notification, r.Attempt, r.Unit = id, s.attempt, unit+1
 	}
 	w.receipts[r.ID] = true
-	w.receive(p.ProviderID, receipt.RecordReceipt{Receipt: r, At: w.now})
+	w.receive(p.ProviderID, receipt.RecordReceipt{Receipt: r, Window: receipt.Window, At: w.now})
 }
 
 // comeToRest lets everything that must happen by itself happen, in the order of time.
@@ -357,6 +381,8 @@ func (w *world) comeToRest() {
 	w.crashes = 0
 	for range 100_000 {
 		switch {
+		case len(w.looks) > 0:
+			w.match(0)
 		case len(w.inputs) > 0:
 			w.react(0)
 		case len(w.queue) > 0:

@@ -74,12 +74,18 @@ func printable(text string) string {
 
 const receiptNamespace = "1d5c8a52-5a0e-5b0e-8a0b-2f6d3f6b7c11"
 
-// ID gives a receipt its identity: what the provider reported, and of what, as it reported
-// it. The same report delivered again has the same id; a second report has another.
+// ID identifies a receipt by its content: what the provider reported, and of what, as it
+// came. The same report delivered again has the same id; a second report has another.
+// Content that comes back long after, see RecordReceipt, gets an id of its own.
 func ID(route, rawProviderID, destinationToken, says, code string, doneAt time.Time) string {
 	return event.UUIDv5(receiptNamespace, strings.Join([]string{
 		route, rawProviderID, destinationToken, says, code, doneAt.UTC().Format(time.RFC3339Nano),
 	}, "\n"))
+}
+
+// again is the id of the n-th receipt of one content.
+func again(id string, n int) string {
+	return event.UUIDv5(receiptNamespace, id+"\n"+strconv.Itoa(n))
 }
 
 // Reference names an attempt to a provider that echoes it with each unit's receipt.

@@ -183,7 +183,8 @@ func (s *story) react(in delivery.Input, cause string) {
 			s.tell(actor, cause, i.Command)
 		case delivery.Register:
 			stream := receipt.Stream(i.Route, i.ProviderID)
-			s.record("system:delivery", cause, stream, receipt.RegisterSubmission{Submission: i.Submission, At: s.now})
+			i.Submission.OpenUntil = i.Submission.AcceptedAt.Add(receipt.Window)
+			s.record("system:delivery", cause, stream, receipt.RegisterSubmission{Submission: i.Submission, Route: i.Route, At: s.now})
 		case delivery.Dispatch:
 			s.after(s.spread(2*time.Second), func() { s.work(i.Attempt) })
 		case delivery.Schedule:
@@ -324,7 +325,7 @@ func (s *story) receive(wait time.Duration, r receipt.Receipt, says notification
 	s.after(wait, func() {
 		r.ID, r.Says, r.Code = s.uuid(), string(says), code
 		r.DoneAt, r.ReceivedAt = s.now.Add(-s.spread(800*time.Millisecond)), s.now
-		s.record("provider:"+r.Route, "", receipt.Stream(r.Route, r.ProviderID), receipt.RecordReceipt{Receipt: r, At: s.now})
+		s.record("provider:"+r.Route, "", receipt.Stream(r.Route, r.ProviderID), receipt.RecordReceipt{Receipt: r, Window: receipt.Window, At: s.now})
 	})
 }
 
@@ -349,10 +350,27 @@ func (s *story) record(actor, cause, stream string, c receipt.Command) {
 	}
 	ids := write(s, owner, actor, cause, stream, events)
 	for i, e := range events {
-		if m, ok := e.(receipt.ReceiptMatched); ok {
-			s.after(s.soon(), func() { s.react(delivery.Matched{Receipt: m}, ids[i]) })
+		switch e := e.(type) {
+		case receipt.ReceiptMatched:
+			s.after(s.soon(), func() { s.react(delivery.Matched{Receipt: e}, ids[i]) })
+		case receipt.ReceiptRecorded:
+			s.match(stream, e.ID)
+		case receipt.SubmissionRegistered:
+			for _, id := range e.Waiting {
+				s.match(stream, id)
+			}
+		case receipt.ReceiptAmbiguous, receipt.ProviderIDReused:
 		}
 	}
+}
+
+// match plans the matcher's look at a receipt.
+func (s *story) match(stream, id string) {
+	s.after(s.soon(), func() {
+		if s.receipts[stream].Undecided(id) {
+			s.record("system:matcher", "", stream, receipt.MatchReceipt{ReceiptID: id, At: s.now})
+		}
+	})
 }
 
 // write encodes one append and answers the events' ids.
