@@ -28,7 +28,7 @@ type Channel struct {
 	Sender func(sender string) error
 	// Check checks a document as the channel's route does; nil: nothing is checked.
 	Check func(content.Document) error
-	// Routed says whether a route of the channel is configured.
+	// Routed is whether a route of the channel is configured.
 	Routed bool
 }
 
