@@ -70,7 +70,7 @@ type benchmarked struct {
 
 func benchWorld(b *testing.B, dir string) *benchmarked {
 	_, smsc := startSMSC(b, dir, "127.0.0.1:0", "--latency", "2ms", "--receipt-delay", "500ms", "--receipt-spread", "500ms")
-	p := start(b, "serve", "--config", writeConfig(b, dir, smsc, "    window: 256\n"))
+	p := start(b, "serve", "--config", writeConfig(b, dir, smsc, "      window: 256\n"))
 	i := instanceOf(b, p, dir)
 	return &benchmarked{dir: dir, client: newClient(i, tenant.Default), clickhouse: clickhouse.Writer + ":" + i.ClickHousePassword + "@" + i.ClickHouse}
 }

@@ -47,7 +47,7 @@ func TestFullDisk(t *testing.T) {
 		}
 	})
 	_, smsc := startSMSC(t, dir, "127.0.0.1:0", "--receipt-delay", "300ms", "--receipt-spread", "50ms")
-	l := openHere(t, writeConfig(t, dir, smsc, "    redispatch: 2s\neventstore: {url: \"esdb://"+store.Addr()+"?tls=false\"}\n"))
+	l := openHere(t, writeConfig(t, dir, smsc, "    policy: {redispatch: 2s}\neventstore: {url: \"esdb://"+store.Addr()+"?tls=false\"}\n"))
 	i, err := instance.Find(dir)
 	if err != nil {
 		t.Fatal(err)

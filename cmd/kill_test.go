@@ -67,7 +67,7 @@ func kills(t *testing.T) int {
 	return n
 }
 
-const troubledRoute = "    wire_limit: 8s\n    redispatch: 3s\n    unknown_limit: 10s\n    window: 32\n"
+const troubledRoute = "      window: 32\n    policy: {wire_limit: 8s, redispatch: 3s, unknown_limit: 10s}\n"
 
 // troubledSMSC starts a simulator that takes five seconds for all of a test's messages.
 func (w *world) troubledSMSC(dir string) (addr string) {

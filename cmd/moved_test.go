@@ -18,7 +18,7 @@ func TestLedgerGoesOnOverACopyOfItsStore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	smscProcess, smsc := startSMSC(t, dir, "127.0.0.1:0", "--receipt-delay", "50ms", "--receipt-spread", "50ms")
-	const route = "    redispatch: 2s\n"
+	const route = "    policy: {redispatch: 2s}\n"
 	p := start(t, "serve", "--config", writeConfig(t, dir, smsc, route))
 	c := newClient(instanceOf(t, p, dir), tenant.Default)
 	const each = 20

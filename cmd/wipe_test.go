@@ -19,7 +19,7 @@ func TestWipedEnginesAreRebuilt(t *testing.T) {
 
 func wipedEnginesAreRebuilt(t *testing.T, w *world) {
 	smscProcess, smsc := startSMSC(t, w.dir, "127.0.0.1:0", "--receipt-delay", "50ms", "--receipt-spread", "50ms")
-	config := w.config(smsc, "    redispatch: 2s\n")
+	config := w.config(smsc, "    policy: {redispatch: 2s}\n")
 	p := start(t, "serve", "--config", config)
 	c := newClient(instanceOf(t, p, w.dir), tenant.Default)
 	var ids []string
@@ -68,7 +68,7 @@ func TestIdleAppendsNothing(t *testing.T) {
 
 func idleAppendsNothing(t *testing.T, w *world) {
 	_, smsc := startSMSC(t, w.dir, "127.0.0.1:0", "--receipt-delay", "50ms", "--receipt-spread", "50ms")
-	l := openHere(t, w.config(smsc, "    wire_limit: 2s\n    redispatch: 2s\n"))
+	l := openHere(t, w.config(smsc, "    policy: {wire_limit: 2s, redispatch: 2s}\n"))
 	c := newClient(l.RunFile, tenant.Default)
 	for n := range 10 {
 		id, err := sendSample(t.Context(), c)
