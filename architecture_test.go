@@ -60,20 +60,20 @@ func plants() []plant {
 	row("domain/notification", refused, "net/http", "net", "os", "io/ioutil", "io/fs", "database/sql", "math/rand", "math/rand/v2", "crypto/rand",
 		"log", pebble, message, "recapito/commands/empty", "recapito/readmodels/empty", "recapito/projections/empty", kafkaAdapter)
 	row("domain/notification", "", "time", "crypto/sha1", "recapito/domain/empty")
-	row("domain", refused, "net/http", "recapito/retry/empty")
+	row("domain", refused, "net/http", "recapito/commands/retry/empty")
 	row("domain/address", refused, "net", "net/mail", "golang.org/x/net/http2")
 	row("domain/address", "", "net/url", "golang.org/x/net/idna", "golang.org/x/text/unicode/norm")
-	row("retry", refused, pebble, "recapito/domain/empty", "recapito/commands/empty")
-	row("retry", "", backoff)
+	row("commands/retry", refused, pebble, "recapito/domain/empty", "recapito/commands/empty")
+	row("commands/retry", "", backoff)
 	row("commands", refused, backoff, pebble, clickhouse, chi, "recapito/readmodels/empty", "recapito/projections/empty", "recapito/api/empty", kafkaAdapter)
 	row("commands/sealing", refused, pebble, kafkaAdapter)
-	row("commands", "", "recapito/domain/empty", "recapito/retry/empty", message, "net/http")
+	row("commands", "", "recapito/domain/empty", "recapito/commands/retry/empty", message, "net/http")
 	row("commands/storetest", refused, kafkaAdapter, "recapito/api/empty")
 	row("commands/storetest", "", "testing", "recapito/commands/empty")
 	row("readmodels", refused, pebble, chi, "recapito/domain/empty", "recapito/commands/empty", "recapito/projections/empty", kafkaAdapter)
 	row("readmodels", "", clickhouse)
 	row("projections", refused, pebble, clickhouse, "recapito/commands/empty", "recapito/api/empty", kafkaAdapter)
-	row("projections", "", "recapito/domain/empty", "recapito/retry/empty", "recapito/readmodels/empty")
+	row("projections", "", "recapito/domain/empty", "recapito/commands/retry/empty", "recapito/readmodels/empty")
 	row("projections/follow", refused, pebble, clickhouse, "recapito/commands/empty", kafkaAdapter)
 	row("projections/follow", "", "recapito/domain/empty", "recapito/readmodels/empty", "recapito/projections/empty")
 	row("projections/projectionstest", refused, kafkaAdapter, "recapito/api/empty")
@@ -193,6 +193,8 @@ func layModule(t *testing.T, dir string, plants []plant) {
 	for module, packages := range map[string][]string{
 		pebble: {""}, clickhouse: {""}, chi: {""}, backoff: {""},
 		"github.com/ThreeDotsLabs/watermill": {"/message"},
+		"golang.org/x/net":                   {"/idna", "/http2"},
+		"golang.org/x/text":                  {"/unicode/norm"},
 	} {
 		outside := "outside/" + strings.ReplaceAll(module, "/", "_")
 		version := "v1.0.0"

@@ -14,7 +14,7 @@ import (
 
 // topFolders are the folders of docs/architecture.md; each says in a doc.go or a
 // README.md what belongs there, what it may import and how it is tested.
-var topFolders = []string{"domain", "commands", "projections", "readmodels", "api", "adapters", "retry", "cmd", "deploy", "docs"}
+var topFolders = []string{"domain", "commands", "projections", "readmodels", "api", "adapters", "cmd", "deploy", "docs"}
 
 func TestEveryTopFolderSaysWhatBelongsThere(t *testing.T) {
 	for _, folder := range topFolders {

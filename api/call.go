@@ -173,7 +173,14 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 	})
 }
 
+// callbackPath is where providers report by HTTP. What stands below it is authenticated
+// and bounded by its own handler.
+const callbackPath = "/v1/callbacks/"
+
 func versioned(r *http.Request) bool {
+	if strings.HasPrefix(r.URL.Path, callbackPath) {
+		return false
+	}
 	return r.URL.Path == "/v1" || strings.HasPrefix(r.URL.Path, "/v1/")
 }
 

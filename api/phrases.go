@@ -97,6 +97,7 @@ func phraseOf(e notification.Event) phrase {
 		return t
 	case notification.NotificationPaid:
 		return phrase{what: "It was paid.", details: map[string]any{"payment_id": e.PaymentID}}
+	case notification.Attempt, notification.Facts, notification.Filing: // embedded in events, never one themselves
 	}
 	return phrase{what: "Something that this version does not know.", details: map[string]any{}}
 }

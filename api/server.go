@@ -50,8 +50,11 @@ type Options struct {
 	Scenarios     commands.Scenarios
 	Projections   Projections
 	Reconcile     Reconcile
-	Checks        []Check    // for /readyz
-	Resources     []Resource // more than those of this package, such as reports
+	Checks        []Check // for /readyz
+	// Callbacks are the handlers of the routes whose providers report by HTTP, by route.
+	// Each authenticates its caller itself.
+	Callbacks map[string]http.Handler
+	Resources []Resource // more than those of this package, such as reports
 
 	Version string                // shown in /openapi.json
 	Log     *slog.Logger          // nil: slog.Default()
@@ -106,6 +109,9 @@ func newServer(o Options) *Server {
 		add(s)
 	}
 	s.docs()
+	for route, handler := range o.Callbacks {
+		s.router.Handle(callbackPath+route, handler)
+	}
 	return s
 }
 

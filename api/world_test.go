@@ -96,10 +96,10 @@ fields:
   - {name: note, type: text}
   - {name: office, type: text, personal: false}
 steps: [{channel: sms}]
-text: On {{ day }}
+content: {sms: {text: "On {{ day }}"}}
 `)
-	write("acme.yaml", "name: hello\ntenant: acme\nsteps: [{channel: sms}]\ntext: Hello\n")
-	set, err := scenariofile.LoadFS(os.DirFS(dir), dir, scenario.Channels{"sms": {Content: content.SMS, Sender: smpp.Kind.Sender, Routed: true}})
+	write("acme.yaml", "name: hello\ntenant: acme\nsteps: [{channel: sms}]\ncontent: {sms: {text: Hello}}\n")
+	set, err := scenariofile.LoadFS(os.DirFS(dir), dir, scenario.Channels{"sms": {Content: content.SMS, Sender: smpp.Kind.Sender, Routed: true}, "email": {Content: content.Email}})
 	if err != nil {
 		t.Fatal(err)
 	}

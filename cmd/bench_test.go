@@ -15,9 +15,9 @@ import (
 
 	"recapito/adapters/clickhouse"
 	"recapito/adapters/smpp/sandbox"
+	"recapito/commands/retry"
 	"recapito/domain/receipt"
 	"recapito/domain/tenant"
-	"recapito/retry"
 )
 
 // BenchmarkHTTPToWire measures the main job end to end, instance and simulator as

@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recapito/cmd/instance"
+	"recapito/commands/retry"
 	"recapito/domain/tenant"
-	"recapito/retry"
 )
 
 // A ClickHouse that hangs, is down or is slow under traffic: accepting and delivering go

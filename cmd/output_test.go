@@ -139,7 +139,7 @@ func TestWhatVerbsPrint(t *testing.T) {
 		"report history of nothing": {
 			args: "report history --destination sms=+393330000000",
 			recorded: map[string]recording{"POST /v1/reports/history": {
-				sent: `{"destination":{"address":"+393330000000","channel":"sms"},"limit":50}`, body: `{"rows":[]}`,
+				sent: `{"destination":{"address":"+393330000000","kind":"sms"},"limit":50}`, body: `{"rows":[]}`,
 			}},
 			out: "no attempts\n",
 		},

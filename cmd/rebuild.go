@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"recapito/api"
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 type rebuildCmd struct {

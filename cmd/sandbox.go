@@ -18,10 +18,10 @@ import (
 	mailsandbox "recapito/adapters/smtp/sandbox"
 	"recapito/cmd/config"
 	"recapito/cmd/instance"
+	"recapito/commands/retry"
 	"recapito/domain/event"
 	"recapito/domain/receipt"
 	"recapito/domain/tenant"
-	"recapito/retry"
 )
 
 //go:embed scenarios/*.yaml

@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"time"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 type sendCmd struct {

@@ -114,7 +114,7 @@ func ofNotification(p *readmodels.PartialNotification, e notification.Event) {
 	end := func(ended *bool, at time.Time) {
 		*ended, p.EndedAt, p.LastEventAt = true, known(at), storable(at)
 	}
-	switch e := e.(type) {
+	switch e := e.(type) { //nolint:gochecksumtype // the other events change no column of it
 	case notification.NotificationRequested:
 		p.Scenario = readmodels.ScenarioAs{From: 1, Scenario: e.Scenario, Version: e.Version}
 		p.Reference, p.Fields = e.Reference, e.OpenFields

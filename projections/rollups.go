@@ -221,7 +221,7 @@ func (c *counter) other(e notification.Event) {
 		c.event(measure, detail, 0)
 		c.request(measure, 1)
 	}
-	switch e := e.(type) {
+	switch e := e.(type) { //nolint:gochecksumtype // the other events are not counted
 	case notification.NotificationRequested:
 		count("requested", "")
 	case notification.NotificationFailedOver:

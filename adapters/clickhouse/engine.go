@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 const (

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // ErrLocked is reported when another process holds the folder and does not let

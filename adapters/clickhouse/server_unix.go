@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 const (

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // SupervisorOptions configures [Start].

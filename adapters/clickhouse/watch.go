@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // DefaultHangAfter is how long a child may leave everything unanswered, even /ping, which needs

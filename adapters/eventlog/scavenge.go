@@ -10,8 +10,8 @@ import (
 
 	"recapito/adapters/eventlog/guard"
 	"recapito/adapters/eventlog/layout"
+	"recapito/commands/retry"
 	"recapito/domain/event"
-	"recapito/retry"
 )
 
 // How a scavenge spares the disk and those who append.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
+	"recapito/commands/retry"
 	"recapito/domain/event"
-	"recapito/retry"
 )
 
 // Limits of a feed. Those of its group are in groupSettings.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
+	"recapito/commands/retry"
 	"recapito/domain/event"
-	"recapito/retry"
 )
 
 // Limits of the client.

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"recapito/commands/retry"
 	"recapito/domain/event"
-	"recapito/retry"
 )
 
 // checkpointAfter is how many events a filtered subscription looks at between two

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // lockWait is how long a predecessor that is shutting down may still hold the folder.

@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // Partitions of a work topic. One handler runs at a time for each partition, so this

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"recapito/commands"
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 
 	"recapito/commands/channel"
 	"recapito/commands/channel/netguard"
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // Waits of a route.

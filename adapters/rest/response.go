@@ -181,7 +181,7 @@ func (r *responses) class(status int) string {
 func retryAfter(h http.Header) time.Duration {
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil && seconds >= 0 {
-		return min(time.Duration(seconds), maxPause/time.Second) * time.Second
+		return time.Duration(min(int64(seconds), int64(maxPause/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(text); err == nil {
 		return max(0, time.Until(at))

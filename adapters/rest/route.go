@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"recapito/commands/channel"
+	"recapito/commands/retry"
 	"recapito/domain/content"
 	"recapito/domain/event"
-	"recapito/retry"
 )
 
 // Route is one route to an HTTP service. It implements channel.Route and channel.Callback.

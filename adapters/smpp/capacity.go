@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"recapito/commands/channel"
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // capacity counts the parts that a route may have in hand at once: a window for each

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // TestCapacityNarrowsWhenThrottled: each throttling halves what may be in hand, down to

@@ -16,7 +16,7 @@ import (
 
 	"recapito/adapters/smpp/wire"
 	"recapito/commands/channel"
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 const (

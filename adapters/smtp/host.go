@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // quitTimeout is how long the answer to QUIT is waited for.

@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"recapito/adapters/smpp/sandbox"
+	"recapito/commands/retry"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
 	"recapito/domain/tenant"
-	"recapito/retry"
 )
 
 const (

@@ -14,9 +14,9 @@ import (
 	"recapito/adapters/kafka"
 	"recapito/commands"
 	"recapito/commands/delivery"
+	"recapito/commands/retry"
 	"recapito/domain/event"
 	"recapito/domain/notification"
-	"recapito/retry"
 )
 
 // bus keeps the dispatch topics of every channel connected: it publishes what the

@@ -3,6 +3,9 @@ package instance
 import (
 	"context"
 	"fmt"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"recapito/adapters/rest"
 	"recapito/adapters/smpp"
@@ -25,11 +28,14 @@ func (l *Instance) openChannels() (channel.Routes, *lateSink, error) {
 	sink := &lateSink{}
 	var routes channel.Routes
 	for _, r := range l.Config.Routes {
-		route, err := r.Own.Open(channel.Options{Name: r.Name, Receipts: sink, Log: l.log})
+		route, err := r.Own.Open(channel.Options{Name: r.Name, Receipts: sink, Replies: sink, Log: l.log})
 		if err != nil {
 			return nil, nil, fmt.Errorf("route %s: %w", r.Name, err)
 		}
 		l.routes = append(l.routes, route)
+		if c, ok := route.(prometheus.Collector); ok {
+			l.registry.MustRegister(c)
+		}
 		routes = append(routes, channel.Configured{Name: r.Name, Kind: r.Kind, Form: r.Form(), Policy: r.Policy.Policy(), ReceiptWindow: r.Policy.Window(), Wire: route})
 	}
 	return routes, sink, nil
@@ -52,8 +58,28 @@ func ScenarioChannels(c config.Config) scenario.Channels {
 
 // lateSink breaks the circle of routes and the receiver that needs their settings. It
 // is set before any route runs.
-type lateSink struct{ to channel.ReceiptSink }
+type lateSink struct {
+	to interface {
+		channel.ReceiptSink
+		channel.ReplySink
+	}
+}
 
 func (s *lateSink) Receive(ctx context.Context, r channel.ProviderReceipt) error {
 	return s.to.Receive(ctx, r)
+}
+
+func (s *lateSink) Reply(ctx context.Context, r channel.ProviderReply) error {
+	return s.to.Reply(ctx, r)
+}
+
+// callbacks are the handlers of the routes whose providers report by HTTP.
+func (l *Instance) callbacks() map[string]http.Handler {
+	handlers := map[string]http.Handler{}
+	for i, route := range l.routes {
+		if c, ok := route.(channel.Callback); ok {
+			handlers[l.Config.Routes[i].Name] = c.Callback()
+		}
+	}
+	return handlers
 }

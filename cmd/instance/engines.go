@@ -21,8 +21,8 @@ import (
 	"recapito/adapters/postgres"
 	"recapito/cmd/config"
 	"recapito/commands"
+	"recapito/commands/retry"
 	"recapito/commands/sealing"
-	"recapito/retry"
 )
 
 // Engines are what holds state: the event store, the key store, the bus's broker and

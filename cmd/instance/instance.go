@@ -124,7 +124,7 @@ func (l *Instance) wireCommands(scenarios commands.Scenarios) error {
 	l.intake = intake.New(intake.Config{
 		Ledger: core, Notifications: l.Notifications, Persons: l.Engines.sealing, Scenarios: scenarios, Routes: routes,
 	})
-	receiving := receipts.Config{Ledger: core, Receipts: l.receipts, Tokens: l.Engines.sealing, Routes: routes, Log: l.log}
+	receiving := receipts.Config{Ledger: core, Notifications: l.Notifications, Receipts: l.receipts, Tokens: l.Engines.sealing, Routes: routes, Log: l.log}
 	sink.to = receipts.NewReceiver(receiving)
 
 	l.bus = &bus{connected: make(chan struct{}), brokers: l.Engines.brokers, metrics: l.registry, log: l.log}
@@ -170,7 +170,7 @@ func LoadScenarios(c config.Config, log *slog.Logger) (*scenariofile.Set, error)
 		return nil, fmt.Errorf("loading the scenarios: %w", err)
 	}
 	for _, w := range set.Warnings() {
-		log.Warn("a scenario may not do what it says", "warning", w)
+		log.Warn("a scenario has a channel that will be skipped", "warning", w)
 	}
 	return set, nil
 }

@@ -23,10 +23,10 @@ import (
 
 	"recapito/commands"
 	"recapito/commands/intake"
+	"recapito/commands/retry"
 	"recapito/domain/audit"
 	"recapito/domain/event"
 	"recapito/domain/tenant"
-	"recapito/retry"
 )
 
 const (

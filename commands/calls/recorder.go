@@ -22,10 +22,10 @@ import (
 	"github.com/google/uuid"
 
 	"recapito/commands"
+	"recapito/commands/retry"
 	"recapito/domain/audit"
 	"recapito/domain/event"
 	"recapito/domain/tenant"
-	"recapito/retry"
 )
 
 // Limits of the recorder.

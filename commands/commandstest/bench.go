@@ -82,7 +82,7 @@ func (s *Side) Delivery(d delivery.Deadlines, q delivery.Queue) delivery.Config 
 
 // Receiving is what a receiver or a matcher of the side acts on.
 func (s *Side) Receiving() receipts.Config {
-	return receipts.Config{Ledger: s.c.Ledger, Receipts: s.Receipts, Tokens: s.c.Tokens, Routes: s.c.Routes, Log: Quiet}
+	return receipts.Config{Ledger: s.c.Ledger, Notifications: s.Notifications, Receipts: s.Receipts, Tokens: s.c.Tokens, Routes: s.c.Routes, Log: Quiet}
 }
 
 // Tell executes any command on a notification.

@@ -22,10 +22,10 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/commands/retry"
 	"recapito/domain/checkpoint"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
-	"recapito/retry"
 )
 
 // Shards is how many streams a minute has. It is part of the storage format.

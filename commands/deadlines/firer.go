@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // Limits of firing.

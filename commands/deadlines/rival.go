@@ -7,8 +7,8 @@ import (
 	"sync"
 
 	"recapito/commands"
+	"recapito/commands/retry"
 	"recapito/domain/checkpoint"
-	"recapito/retry"
 )
 
 // rival is an instance that does not fire, and watches whether somebody does: it reads

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/commands/retry"
 	"recapito/domain/checkpoint"
 	"recapito/domain/event"
-	"recapito/retry"
 )
 
 // tryAgain is how soon an input or a subscription that failed is tried again.

@@ -9,11 +9,11 @@ import (
 
 	"recapito/commands"
 	"recapito/commands/channel"
+	"recapito/commands/retry"
 	"recapito/domain/content"
 	"recapito/domain/deadline"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
-	"recapito/retry"
 )
 
 // Limits of a worker.

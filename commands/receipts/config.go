@@ -9,9 +9,10 @@ import (
 
 // Config is what the receiver and the matcher act on.
 type Config struct {
-	Ledger   *commands.Ledger
-	Receipts *commands.Receipts
-	Tokens   commands.Tokens
-	Routes   channel.Routes
-	Log      *slog.Logger
+	Ledger        *commands.Ledger
+	Notifications *commands.Notifications
+	Receipts      *commands.Receipts
+	Tokens        commands.Tokens
+	Routes        channel.Routes
+	Log           *slog.Logger
 }

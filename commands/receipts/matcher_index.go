@@ -106,7 +106,9 @@ func (x *index) answered(k attemptKey, taken []notification.Accepted) []Look {
 		if a.registered == nil {
 			a.registered = map[int]bool{}
 		}
-		a.registered[unit.Unit] = a.registered[unit.Unit] // as it was: an outcome may come twice
+		if _, known := a.registered[unit.Unit]; !known { // an outcome may come twice
+			a.registered[unit.Unit] = false
+		}
 	}
 	switch {
 	case len(a.registered) > 0:

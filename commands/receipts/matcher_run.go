@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recapito/commands"
+	"recapito/commands/retry"
 	"recapito/domain/checkpoint"
 	"recapito/domain/event"
-	"recapito/retry"
 )
 
 const (

@@ -97,7 +97,7 @@ func React(id string, s notification.State, in Input, now time.Time) []Intent {
 }
 
 func onEvent(id string, s notification.State, e notification.Event, now time.Time) []Intent {
-	switch e := e.(type) {
+	switch e := e.(type) { //nolint:gochecksumtype // the other events ask for nothing
 	case notification.NotificationRequested:
 		var intents []Intent
 		if !e.Planned {
@@ -124,7 +124,7 @@ func onEvent(id string, s notification.State, e notification.Event, now time.Tim
 		return register(id, s, e.Facts, e.Token, e.TokenKey, e.Accepted)
 	case notification.NotificationDelivered:
 		return watch(s, e.Attempt, now) // only a wanted read still has a limit
-	default: //nolint:gochecksumtype // the others ask for nothing
+	default: // the others ask for nothing
 		return nil
 	}
 }

@@ -112,12 +112,12 @@ func (t *turn) request(c Request) error {
 		SendAt: c.SendAt, ExpiresAt: c.ExpiresAt, Reference: c.Reference,
 		IdempotencyKey: c.IdempotencyKey, RequestHMAC: c.RequestHMAC, Planned: c.Planned != nil, At: c.At,
 	})
-	switch c.Planned.(type) {
+	switch c.Planned.(type) { //nolint:gochecksumtype // no other command plans
 	case nil:
 		return nil
 	case Enrich, Reject, Suppress:
 		return t.decide(c.Planned)
-	default: //nolint:gochecksumtype // no other command plans
+	default:
 		return ErrBadPlan
 	}
 }

@@ -42,7 +42,7 @@ func (s *State) apply(e Event) {
 		s.Replies = append(slices.Clip(s.Replies), e.ReplyID)
 	case NotificationPaid:
 		s.Payments = append(slices.Clip(s.Payments), e.PaymentID)
-	case Facts, Filing: // embedded in events, never one themselves
+	case Attempt, Facts, Filing: // embedded in events, never one themselves
 	}
 }
 

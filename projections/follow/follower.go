@@ -11,9 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"recapito/commands/retry"
 	"recapito/domain/checkpoint"
 	"recapito/projections"
-	"recapito/retry"
 )
 
 // Bounds of the wait before a session is tried again.

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"recapito/commands/retry"
 	"recapito/domain/checkpoint"
-	"recapito/retry"
 )
 
 // Limits of the wait before a replaced table is dropped.

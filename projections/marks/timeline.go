@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"recapito/commands/retry"
 	"recapito/domain/event"
 	"recapito/domain/mark"
 	"recapito/projections"
-	"recapito/retry"
 )
 
 // Limits of the marks.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // role is what a file is to Pebble.

@@ -14,7 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // Free space of the disk.

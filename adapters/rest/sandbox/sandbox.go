@@ -29,7 +29,7 @@ import (
 
 	"recapito/adapters/rest"
 	"recapito/commands/channel"
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // Limits of a sandbox.

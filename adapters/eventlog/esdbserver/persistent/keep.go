@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 // Limits of the background writer's writes.

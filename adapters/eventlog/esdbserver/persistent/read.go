@@ -7,8 +7,8 @@ import (
 
 	"recapito/adapters/eventlog"
 	"recapito/adapters/eventlog/layout"
+	"recapito/commands/retry"
 	"recapito/domain/event"
-	"recapito/retry"
 )
 
 // refused is how often what the log refused is tried again.

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"recapito/retry"
+	"recapito/commands/retry"
 )
 
 var errDown = errors.New("down")
@@ -39,8 +39,8 @@ func TestDoWaitsLongerEachTimeWithJitter(t *testing.T) {
 			t.Fatalf("%v after %d tries, want success at the sixth", err, len(at))
 		}
 		exact := 0
-		for i, nominal := range []time.Duration{1, 2, 4, 4, 4} {
-			nominal *= time.Second
+		for i, seconds := range []int{1, 2, 4, 4, 4} {
+			nominal := time.Duration(seconds) * time.Second
 			wait := at[i+1].Sub(at[i])
 			if wait < nominal/2 || wait > nominal*3/2 {
 				t.Errorf("wait %d was %s, want %s and half of it to either side", i, wait, nominal)

@@ -1,0 +1,66 @@
+package receipts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"recapito/commands"
+	"recapito/commands/channel"
+	"recapito/domain/event"
+	"recapito/domain/notification"
+	"recapito/domain/personal"
+	"recapito/domain/receipt"
+)
+
+// ErrNoMessage: a reply names no message of ours. Its channel refuses it.
+var ErrNoMessage = &event.Rule{Code: "no_such_message", Message: "the reply names no message that was sent over this route"}
+
+// Reply records a person's answer on the notification that it answers: the one of our
+// reference, else the newest submission under the provider's id. It implements
+// channel.ReplySink: what it took is durable, its text sealed under the person's key, and
+// the same id is the same reply.
+func (r *Receiver) Reply(ctx context.Context, p channel.ProviderReply) error {
+	route, ok := r.c.Routes.Named(p.Route)
+	if !ok {
+		return ErrUnknownRoute
+	}
+	id, attempt, ok := receipt.ParseReference(p.Reference)
+	if !ok {
+		if p.ProviderID == "" {
+			return ErrNoMessage
+		}
+		l, err := r.c.Receipts.Load(ctx, receipt.Stream(route.Name, route.Form.ReceiptID(p.ProviderID)))
+		if err != nil {
+			return fmt.Errorf("looking up the message of a reply: %w", err)
+		}
+		n := len(l.State.Submissions)
+		if n == 0 {
+			return ErrNoMessage
+		}
+		id, attempt = l.State.Submissions[n-1].Notification, l.State.Submissions[n-1].Attempt
+	}
+	l, err := r.c.Notifications.Load(ctx, notification.Stream(id))
+	if err != nil {
+		return fmt.Errorf("loading the notification of a reply: %w", err)
+	}
+	a, ok := l.State.Attempt(attempt)
+	if !ok || a.Route != route.Name {
+		return ErrNoMessage
+	}
+	o := commands.Origin{
+		Tenant: l.State.Requested.Tenant, Actor: commands.ActorProvider + route.Name, Correlation: id, Test: l.State.Requested.Test,
+	}
+	c := notification.RecordReply{
+		Attempt: attempt, Channel: route.Kind.Name, ReplyID: commands.WithoutAddresses(p.ReplyID),
+		Text: personal.New(l.State.Requested.Person, p.Text), DoneAt: p.OccurredAt, At: r.c.Ledger.Now(),
+	}
+	_, err = r.c.Notifications.Handle(ctx, o, notification.Stream(id), c)
+	if errors.Is(err, commands.ErrKeyErased) {
+		return nil // the person's data has been erased: a reply of it is not kept
+	}
+	if err != nil {
+		return fmt.Errorf("recording a reply: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package receipts_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"recapito/commands/channel"
+	"recapito/commands/receipts"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
+)
+
+// A reply is recorded once, sealed, on the message that it names by our reference or by
+// the provider's id; one that names none of the route's is refused.
+func TestReplies(t *testing.T) {
+	o := newOrphans(t)
+	id := o.dispatched("order-1")
+	o.outcome(id, notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: "AB12", At: o.at()})
+	o.register(id, "AB12")
+	reply := func(change func(*channel.ProviderReply)) channel.ProviderReply {
+		p := channel.ProviderReply{Route: "main", ReplyID: "r-1", Reference: receipt.Reference(id, 1), Text: "secret answer", ReceivedAt: o.at()}
+		change(&p)
+		return p
+	}
+	for _, p := range []channel.ProviderReply{
+		reply(func(*channel.ProviderReply) {}),
+		reply(func(*channel.ProviderReply) {}), // again
+		reply(func(p *channel.ProviderReply) { p.Reference, p.ProviderID, p.ReplyID = "", "AB12", "r-2" }),
+	} {
+		if err := o.receiver.Reply(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := o.State(id).Replies; len(got) != 2 || got[0] != "r-1" || got[1] != "r-2" {
+		t.Errorf("replies %q", got)
+	}
+	for _, e := range o.Store.All() {
+		if bytes.Contains(e.Data, []byte("secret")) {
+			t.Errorf("%s holds the answer in clear", e.Type)
+		}
+	}
+	for name, p := range map[string]channel.ProviderReply{
+		"an unknown route":      reply(func(p *channel.ProviderReply) { p.Route = "pigeon" }),
+		"an unknown id":         reply(func(p *channel.ProviderReply) { p.Reference, p.ProviderID = "", "FFFF" }),
+		"nothing to find it by": reply(func(p *channel.ProviderReply) { p.Reference = "" }),
+		"another notification": reply(func(p *channel.ProviderReply) {
+			p.Reference = receipt.Reference("0190163d-8694-739b-aea5-966c26f8ad91", 1)
+		}),
+		"an attempt that is not": reply(func(p *channel.ProviderReply) { p.Reference = receipt.Reference(id, 7) }),
+	} {
+		if err := o.receiver.Reply(t.Context(), p); !errors.Is(err, receipts.ErrNoMessage) && !errors.Is(err, receipts.ErrUnknownRoute) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
