@@ -104,14 +104,14 @@ func LimitOf(limit string, standard, most int) (int, *FieldProblem) {
 
 // HistoryEventOf shows an event.
 func HistoryEventOf(h commands.HistoryEntry) HistoryEvent {
-	t := phraseOf(h.Event)
+	t := notification.PhraseOf(h.Event)
 	return HistoryEvent{
 		Revision: h.Recorded.Revision, Position: h.Recorded.Position, EventID: h.Recorded.ID, Type: h.Recorded.Type,
-		What: t.what, Details: t.details, OccurredAt: h.Metadata.OccurredAt.UTC(), RecordedAt: h.Metadata.RecordedAt.UTC(),
+		What: t.What, Details: t.Details, OccurredAt: h.Metadata.OccurredAt.UTC(), RecordedAt: h.Metadata.RecordedAt.UTC(),
 		Who: h.Metadata.Actor,
 		Why: whyBody{
-			Reason: t.reason, CausationID: h.Metadata.CausationID, CorrelationID: h.Metadata.CorrelationID,
-			Considerations: t.considerations,
+			Reason: t.Reason, CausationID: h.Metadata.CausationID, CorrelationID: h.Metadata.CorrelationID,
+			Considerations: t.Considerations,
 		},
 	}
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -71,7 +70,7 @@ func NotificationOf(id string, l commands.Loaded[notification.State], codes map[
 		ID: id, State: s.Lifecycle(), Final: s.Final(), Scenario: r.Scenario, Version: r.Version,
 		Brand: r.Brand, Segment: r.Segment, Campaign: r.Campaign, Priority: r.Priority,
 		Test: r.Test, Reference: r.Reference, RequestedAt: r.At.UTC(), SendAt: Instant(r.SendAt), ExpiresAt: Instant(r.ExpiresAt),
-		To: addressCounts(r), Fields: fieldNames(r), Attempts: []attemptBody{},
+		To: addressCounts(r), Fields: r.FieldNames(), Attempts: []attemptBody{},
 		Engagement: engagementBody{Replies: len(s.Replies)}, Payment: paymentBody{Paid: len(s.Payments) > 0},
 		Revision: l.Revision, Position: l.Position, Links: linksOf(id),
 	}
@@ -102,16 +101,6 @@ func addressCounts(r *notification.NotificationRequested) map[string]int {
 		counts[channel] = len(addresses)
 	}
 	return counts
-}
-
-// fieldNames lists the names of the fields given, personal and open ones.
-func fieldNames(r *notification.NotificationRequested) []string {
-	names := slices.AppendSeq(slices.Collect(maps.Keys(r.Fields)), maps.Keys(r.OpenFields))
-	slices.Sort(names)
-	if names == nil {
-		names = []string{}
-	}
-	return names
 }
 
 func anyUndelivered(s notification.State) bool {

@@ -15,6 +15,7 @@ import (
 
 	"recapito/adapters/eventlog"
 	"recapito/adapters/eventstore"
+	"recapito/domain/catalogue"
 	"recapito/domain/event"
 )
 
@@ -76,7 +77,7 @@ func carriedOf(t *testing.T, url string) []event.Recorded {
 	defer cancel()
 	var all []event.Recorded
 	if err := s.ReadAll(ctx, event.AllRead{}, func(e event.Recorded) error {
-		if e.Position, e.Created = 0, (time.Time{}); event.IsLedger(e.Stream) || e.Stream == "mark-0" || e.Stream == "deadline-20990228T2330Z-1" {
+		if e.Position, e.Created = 0, (time.Time{}); catalogue.IsLedger(e.Stream) || e.Stream == "mark-0" || e.Stream == "deadline-20990228T2330Z-1" {
 			all = append(all, e)
 		}
 		return nil

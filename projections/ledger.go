@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"recapito/domain/catalogue"
 	"recapito/domain/event"
 )
 
@@ -27,7 +28,7 @@ type LedgerEvent struct {
 }
 
 // LedgerFilter passes ledger events only.
-func LedgerFilter() event.Filter { return event.Filter{StreamPrefixes: event.LedgerPrefixes} }
+func LedgerFilter() event.Filter { return event.Filter{StreamPrefixes: catalogue.LedgerPrefixes()} }
 
 // MaxBatchEvents is the most ledger events of a batch.
 const MaxBatchEvents = 20_000

@@ -9,6 +9,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"recapito/commands"
+	"recapito/domain/catalogue"
 	"recapito/domain/deadline"
 	process "recapito/domain/delivery"
 	"recapito/domain/event"
@@ -57,7 +58,9 @@ func (m *Manager) Close() {
 
 // Filter is what the manager must be given of $all: every ledger event, so that what it
 // reacts to may change without another subscription. It ignores what asks for nothing.
-func (m *Manager) Filter() event.Filter { return event.Filter{StreamPrefixes: event.LedgerPrefixes} }
+func (m *Manager) Filter() event.Filter {
+	return event.Filter{StreamPrefixes: catalogue.LedgerPrefixes()}
+}
 
 // OnEvent reacts to one event of $all. An error means that the input is not done.
 func (m *Manager) OnEvent(ctx context.Context, r event.Recorded) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"recapito/domain/catalogue"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
 	"recapito/domain/mark"
@@ -39,7 +40,7 @@ func (c *carrier) left(ctx context.Context, e event.Recorded) (string, error) {
 	switch {
 	case e.Type == tombstoneType:
 		return leftTombstone, nil
-	case event.IsLedger(e.Stream), strings.HasPrefix(e.Stream, mark.StreamPrefix):
+	case catalogue.IsLedger(e.Stream), strings.HasPrefix(e.Stream, mark.StreamPrefix):
 		return "", nil
 	case strings.HasPrefix(e.Stream, "$"):
 		return leftSystem, nil

@@ -66,8 +66,8 @@ func (CallsRecorded) auditEvent() {}
 // OccurredAt is when the first call came.
 func (e CallsRecorded) OccurredAt() time.Time { return e.At }
 
-// Definitions registers the event under its stored name.
-func Definitions() []event.Definition {
+// definitions registers the event under its stored name.
+func definitions() []event.Definition {
 	return []event.Definition{
 		event.Define[CallsRecorded]("CallsRecorded",
 			event.Doc("Calls of the API that no other event records: reads, refusals, repetitions.")),

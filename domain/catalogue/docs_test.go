@@ -3,16 +3,18 @@ package catalogue_test
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
+	"recapito/domain/catalogue"
 	"recapito/domain/domaintest"
 	"recapito/domain/event"
 )
 
 const docsFile = "../../docs/events.md"
 
-// docs/events.md is what the codec says of itself.
+// docs/events.md is made from the modules and the codec.
 func TestEventsDocumentIsUpToDate(t *testing.T) {
 	want := eventsDocument(t)
 	if *update {
@@ -37,7 +39,7 @@ func TestEveryEventSaysWhatItMeans(t *testing.T) {
 
 const preamble = `# Events
 
-<!-- Generated from the codec: go test ./domain/catalogue -update -->
+<!-- Generated from the list of modules: go test ./domain/catalogue -update -->
 
 Every event that a store can hold, by the name it is stored under. Names and fields are the storage format: a name is
 never renamed or used again; a change that old readers could not bear is a new name and an upcast. The golden files in
@@ -46,35 +48,43 @@ never renamed or used again; a change that old readers could not bear is a new n
 - The metadata of every event: ` + "`tenant`, `actor`, `$correlationId`, `$causationId`, `occurred_at`, `recorded_at`, `traceparent`, `test`" + `.
 - *Personal* fields are sealed under the person's key: in the store each is an object of ` + "`person`, `key`, `nonce`, `ciphertext`, `commitment`" + `.
 - Times are RFC 3339 in UTC; ` + "`[]`" + ` stands for each of a list, ` + "`{}`" + ` for each member of an object with free keys; durations are texts like ` + "`1m30s`" + `.
-- *Occurred at* says which field the metadata's ` + "`occurred_at`" + ` comes from, and which stand in, in order, where it is not told.
+- *Occurred at* says which field the metadata's ` + "`occurred_at`" + ` comes from, and which stand in, in order, where it is not known.
+- *Handled by* lists the packages that do something of their own with the event: their source names it. All readers of the
+  ledger keep it too (events, evidence); those of attempts or of a notification's state read it by its facts or through the fold.
+- *In the audit trail* is the sentence that a history shows, here of the golden file's event.
 `
 
 func eventsDocument(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString(preamble)
-	for _, a := range aggregates {
-		c, err := event.NewCodec(a.definitions...)
-		if err != nil {
-			t.Fatal(err)
-		}
+	all, handled := samples(t), handlers(t)
+	for _, m := range catalogue.Modules() {
 		kind := "Ledger events."
-		if !event.IsLedger(a.stream) {
+		if m.Operational {
 			kind = "Operational: not part of the ledger."
 		}
-		fmt.Fprintf(&b, "\n## %s\n\n%s %s\n", a.title, a.about, kind)
-		for _, d := range c.Describe() {
-			describe(&b, d)
+		fmt.Fprintf(&b, "\n## %s\n\n%s %s\n", m.Title, m.About, kind)
+		for _, d := range codec(t).Describe() {
+			if slices.Contains(m.Names(), d.Name) {
+				describe(&b, d, all[d.Name], handled[d.Go.String()])
+			}
 		}
 	}
 	return b.String()
 }
 
-func describe(b *strings.Builder, d event.Description) {
+func describe(b *strings.Builder, d event.Description, sample sampled, handlers []string) {
 	fmt.Fprintf(b, "\n### %s\n\n%s\n", d.Name, d.Doc)
+	if sample.module.Phrase != nil {
+		fmt.Fprintf(b, "\nIn the audit trail: *%s*\n", sample.module.Phrase(sample.event))
+	}
+	if len(handlers) > 0 {
+		fmt.Fprintf(b, "\nHandled by: `%s`.\n", strings.Join(handlers, "`, `"))
+	}
 	if len(d.Old) > 0 {
 		fmt.Fprintf(b, "\nStored before as: `%s`.\n", strings.Join(d.Old, "`, `"))
 	}
-	if fields := occurredAt(samples[d.Name]); len(fields) > 0 {
+	if fields := occurredAt(sample.event); len(fields) > 0 {
 		fmt.Fprintf(b, "\nOccurred at: `%s`.\n", strings.Join(fields, "`, else `"))
 	}
 	if len(d.Fields) == 0 {

@@ -14,6 +14,7 @@ import (
 
 	"recapito/domain/domaintest"
 	"recapito/domain/event"
+	"recapito/domain/personal"
 	"recapito/domain/personal/personaltest"
 )
 
@@ -26,30 +27,21 @@ const (
 	goldenTenant = "acme"
 )
 
-// streamOf answers a stream of the aggregate that an event belongs to.
-func streamOf(t *testing.T, name string) string {
-	t.Helper()
-	for _, a := range aggregates {
-		c, err := event.NewCodec(a.definitions...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if slices.Contains(c.Names(), name) {
-			return a.stream
-		}
-	}
-	t.Fatalf("%s belongs to no aggregate", name)
-	return ""
-}
+// person is whose the samples are; inClear stands in their personal values.
+var (
+	person  = personal.Ref{Person: "person-1", Key: "key-1"}
+	inClear = []string{"+3900", "Ada", "Monday,", "will come"}
+)
 
-func TestEverySampleIsWhole(t *testing.T) {
+func TestEverySampleIsComplete(t *testing.T) {
+	all := samples(t)
 	for _, name := range codec(t).Names() {
-		sample, ok := samples[name]
+		sample, ok := all[name]
 		if !ok {
 			t.Errorf("%s has no sample", name)
 			continue
 		}
-		v := reflect.ValueOf(sample)
+		v := reflect.ValueOf(sample.event)
 		for _, f := range reflect.VisibleFields(v.Type()) {
 			// From is empty where an attempt is created; that is its meaning.
 			if v.FieldByIndex(f.Index).IsZero() && (f.Name != "From" || name != "NotificationScheduled") {
@@ -61,10 +53,9 @@ func TestEverySampleIsWhole(t *testing.T) {
 
 func TestGoldenFiles(t *testing.T) {
 	c := codec(t)
-	for _, name := range c.Names() {
+	for name, sample := range samples(t) {
 		t.Run(name, func(t *testing.T) {
-			stream := streamOf(t, name)
-			stored, data, err := c.Encode(t.Context(), personaltest.Sealer{}, goldenTenant, stream, samples[name])
+			stored, data, err := c.Encode(t.Context(), personaltest.Sealer{}, goldenTenant, sample.module.Stream, sample.event)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +78,7 @@ func TestGoldenFiles(t *testing.T) {
 			if diff := domaintest.Diff(string(golden), pretty.String()); diff != "" {
 				t.Errorf("what is stored changed (-golden +now); a change needs a new name and an upcast:\n%s", diff)
 			}
-			for _, clear := range []string{"+3900", "Ada", "Monday,", "will come"} {
+			for _, clear := range inClear {
 				if strings.Contains(string(golden), clear) {
 					t.Error("a personal value stands in clear")
 				}
@@ -99,7 +90,7 @@ func TestGoldenFiles(t *testing.T) {
 // Every file, those of names that are not written any more too, is read as an event,
 // and one of a present name is written again just as it was.
 func TestGoldenFilesDecode(t *testing.T) {
-	c := codec(t)
+	c, all := codec(t), samples(t)
 	files, err := filepath.Glob(filepath.Join(goldenFolder, "*.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -113,12 +104,11 @@ func TestGoldenFilesDecode(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var stream string
-			if slices.Contains(c.Names(), name) {
-				stream = streamOf(t, name)
-			} else {
-				stream = streamOf(t, presentName(t, c, name))
+			sample, ok := all[name]
+			if !ok {
+				sample = all[presentName(t, c, name)]
 			}
+			stream := sample.module.Stream
 			recorded := event.Recorded{Stream: stream, Type: name, Data: golden}
 			decoded, err := c.Decode(t.Context(), personaltest.Sealer{}, goldenTenant, recorded)
 			if err != nil {
@@ -138,7 +128,7 @@ func TestGoldenFilesDecode(t *testing.T) {
 			if diff := domaintest.Diff(compact.String(), string(again)); diff != "" {
 				t.Errorf("decoded and encoded again, it differs (-golden +again):\n%s", diff)
 			}
-			if diff := domaintest.Diff(samples[name], decoded); diff != "" {
+			if diff := domaintest.Diff(sample.event, decoded); diff != "" {
 				t.Errorf("decoded, it differs (-sample +decoded):\n%s", diff)
 			}
 			// Projections decode without a sealer, and those who erased without a key.
@@ -173,19 +163,16 @@ func presentName(t *testing.T, c *event.Codec, old string) string {
 
 // Every event of the ledger says when it occurred.
 func TestLedgerEventsSayWhenTheyOccurred(t *testing.T) {
-	for name, sample := range samples {
-		if !event.IsLedger(streamOf(t, name)) {
-			continue
-		}
-		if len(occurredAt(sample)) == 0 {
+	for name, sample := range samples(t) {
+		if !sample.module.Operational && len(occurredAt(sample.event)) == 0 {
 			t.Errorf("%s does not say when it occurred", name)
 		}
 	}
 }
 
-// occurredAt answers the fields that an event takes the time it occurred from: the
-// first, and those that stand in where it is not told. It finds them by asking an
-// event whose times all differ, and emptying what was answered.
+// occurredAt returns the fields that an event takes the time it occurred from: the
+// first, and those that stand in where it is not known. It finds them by asking an
+// event whose times all differ, and emptying the field that it came from.
 func occurredAt(sample any) (fields []string) {
 	if _, ok := sample.(interface{ OccurredAt() time.Time }); !ok {
 		return nil
@@ -195,7 +182,7 @@ func occurredAt(sample any) (fields []string) {
 	times := map[time.Time]reflect.StructField{}
 	for i, f := range reflect.VisibleFields(v.Type()) {
 		if f.Type == reflect.TypeFor[time.Time]() {
-			at := noon.Add(time.Duration(i) * time.Hour)
+			at := event.SampleAt(time.Duration(i) * time.Hour)
 			v.FieldByIndex(f.Index).Set(reflect.ValueOf(at))
 			times[at] = f
 		}

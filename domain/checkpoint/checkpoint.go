@@ -74,8 +74,8 @@ func (b Batch) Events() int { return int(b.LastSeq - b.FirstSeq + 1) }
 // Done is what holds once the batch is written.
 func (b Batch) Done() Done { return Done{Events: b.LastSeq + 1, Position: b.Last} }
 
-// Definitions registers every event under its stored name.
-func Definitions() []event.Definition {
+// definitions registers every event under its stored name.
+func definitions() []event.Definition {
 	return []event.Definition{
 		event.Define[ProjectionCheckpointed]("ProjectionCheckpointed",
 			event.Doc("How far a projection has got, and the batch it is about to write.")),

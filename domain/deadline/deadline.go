@@ -80,8 +80,8 @@ func Tick(from time.Time, every time.Duration, now time.Time) time.Time {
 func (DeadlineSet) deadlineEvent()  {}
 func (BucketClosed) deadlineEvent() {}
 
-// Definitions registers the events under their stored names.
-func Definitions() []event.Definition {
+// definitions registers the events under their stored names.
+func definitions() []event.Definition {
 	return []event.Definition{
 		event.Define[DeadlineSet]("DeadlineSet",
 			event.Doc("A notification, or one attempt of it, is to be looked at again at this time.")),

@@ -33,23 +33,6 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-func TestLedgerStreams(t *testing.T) {
-	for stream, ledger := range map[string]bool{
-		"notification-1": true, "receipt-smsc-26": true, "tenant-acme": true, "$settings": false, "$$notification-1": false,
-		"deadline-20260301T1200Z-0": false, "checkpoint-projection-edr": false, "lease-edr": false, "mark-0": false,
-	} {
-		if event.IsLedger(stream) != ledger {
-			t.Errorf("%s is taken for a ledger stream: %v", stream, !ledger)
-		}
-	}
-	// Readers that filter by prefix see all of the ledger and nothing else.
-	for _, prefix := range event.LedgerPrefixes {
-		if !event.IsLedger(prefix + "1") {
-			t.Errorf("%s is not of the ledger", prefix)
-		}
-	}
-}
-
 func TestExpected(t *testing.T) {
 	for _, c := range []struct {
 		expected                 event.Expected

@@ -28,8 +28,8 @@ type LeaseReleased struct {
 	Epoch  uint64 `json:"epoch"` // of the taking that it ends
 }
 
-// Definitions registers every event under its stored name.
-func Definitions() []event.Definition {
+// definitions registers every event under its stored name.
+func definitions() []event.Definition {
 	return []event.Definition{
 		event.Define[LeaseTaken]("LeaseTaken",
 			event.Doc("An instance does a piece of work that only one needs to do: a projection, the deadlines, the matcher, the marks.")),

@@ -32,8 +32,8 @@ type Marked struct {
 	LastID   string         `json:"last_id"`
 }
 
-// Definitions registers every event under its stored name.
-func Definitions() []event.Definition {
+// definitions registers every event under its stored name.
+func definitions() []event.Definition {
 	return []event.Definition{
 		event.Define[Marked]("Marked",
 			event.Doc("So many ledger events were known at this time: as-of times resolve to the last mark at or before them.")),

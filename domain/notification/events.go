@@ -285,8 +285,8 @@ type NotificationPaid struct {
 	At        time.Time `json:"at"`
 }
 
-// Definitions registers every event under its stored name.
-func Definitions() []event.Definition {
+// definitions registers every event under its stored name.
+func definitions() []event.Definition {
 	return []event.Definition{
 		event.Define[NotificationRequested]("NotificationRequested",
 			event.Doc("A notification was accepted: it and the person's key are durable.")),

@@ -32,7 +32,7 @@ type run struct {
 
 // Whatever comes, in whatever order and however often, the rules hold.
 func TestRulesHoldUnderRandomCommands(t *testing.T) {
-	codec, err := event.NewCodec(notification.Definitions()...)
+	codec, err := event.NewCodec(notification.Module.Definitions...)
 	if err != nil {
 		t.Fatal(err)
 	}

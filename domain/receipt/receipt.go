@@ -150,8 +150,8 @@ func (e ReceiptRecorded) OccurredAt() time.Time      { return e.ReceivedAt }
 func (e ReceiptMatched) OccurredAt() time.Time       { return e.At }
 func (e ReceiptAmbiguous) OccurredAt() time.Time     { return e.At }
 
-// Definitions registers the events under their stored names.
-func Definitions() []event.Definition {
+// definitions registers the events under their stored names.
+func definitions() []event.Definition {
 	return []event.Definition{
 		event.Define[SubmissionRegistered]("SubmissionRegistered",
 			event.Doc("A provider accepted a unit of an attempt under the stream's id. Receipts received from open_from to open_until may be about it.")),

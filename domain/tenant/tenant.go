@@ -60,8 +60,8 @@ func (KeyRevoked) tenantEvent() {}
 func (e KeyCreated) OccurredAt() time.Time { return e.At }
 func (e KeyRevoked) OccurredAt() time.Time { return e.At }
 
-// Definitions registers the events under their stored names.
-func Definitions() []event.Definition {
+// definitions registers the events under their stored names.
+func definitions() []event.Definition {
 	return []event.Definition{
 		event.Define[KeyCreated]("TenantKeyCreated",
 			event.Doc("An API key of the tenant, as the SHA-256 of the whole key; the key itself is shown once and kept nowhere.")),

@@ -29,7 +29,7 @@ type checkpoints struct {
 }
 
 func newCheckpoints(store CheckpointStore, projection string) (*checkpoints, error) {
-	codec, err := event.NewCodec(checkpoint.Definitions()...)
+	codec, err := event.NewCodec(checkpoint.Module.Definitions...)
 	if err != nil {
 		return nil, fmt.Errorf("making the codec of checkpoints: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"recapito/domain/catalogue"
 	"recapito/domain/event"
 )
 
@@ -145,7 +146,7 @@ func (m *memory) ledger() []event.Recorded {
 	events, _ := m.snapshot()
 	var ledger []event.Recorded
 	for _, e := range events {
-		if event.IsLedger(e.Stream) {
+		if catalogue.IsLedger(e.Stream) {
 			ledger = append(ledger, e)
 		}
 	}

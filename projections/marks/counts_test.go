@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"recapito/adapters/clickhouse/clickhousetest"
+	"recapito/domain/catalogue"
 	"recapito/domain/event"
 	"recapito/projections"
 	"recapito/projections/marks"
@@ -64,7 +65,7 @@ func TestCountsAsOf(t *testing.T) {
 func (i *instance) asOf(counts marks.Counts, cut uint64) {
 	i.T.Helper()
 	var ledger []event.Recorded
-	err := i.Store.ReadAll(i.T.Context(), event.AllRead{Filter: event.Filter{StreamPrefixes: event.LedgerPrefixes}}, func(r event.Recorded) error {
+	err := i.Store.ReadAll(i.T.Context(), event.AllRead{Filter: event.Filter{StreamPrefixes: catalogue.LedgerPrefixes()}}, func(r event.Recorded) error {
 		ledger = append(ledger, r)
 		return nil
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"recapito/adapters/clickhouse/clickhousetest"
+	"recapito/domain/catalogue"
 	"recapito/domain/event"
 	"recapito/projections"
 	"recapito/projections/histories"
@@ -49,7 +50,7 @@ func TestThePastStays(t *testing.T) {
 func (i *instance) past(cut uint64) {
 	i.T.Helper()
 	var ledger []event.Recorded
-	err := i.Store.ReadAll(i.T.Context(), event.AllRead{Filter: event.Filter{StreamPrefixes: event.LedgerPrefixes}}, func(r event.Recorded) error {
+	err := i.Store.ReadAll(i.T.Context(), event.AllRead{Filter: event.Filter{StreamPrefixes: catalogue.LedgerPrefixes()}}, func(r event.Recorded) error {
 		ledger = append(ledger, r)
 		return nil
 	})

@@ -32,7 +32,7 @@ type numbered struct {
 func (n numbered) place() place { return place{n.Seq, n.Position, n.LastID} }
 
 func newMarkStream(source Source, store Store) (markStream, error) {
-	codec, err := event.NewCodec(mark.Definitions()...)
+	codec, err := event.NewCodec(mark.Module.Definitions...)
 	if err != nil {
 		return markStream{}, fmt.Errorf("making the codec of marks: %w", err)
 	}

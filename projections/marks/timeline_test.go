@@ -17,6 +17,7 @@ import (
 
 	"recapito/commands/storecopy"
 	memorystore "recapito/commands/storetest/memory"
+	"recapito/domain/catalogue"
 	"recapito/domain/event"
 	"recapito/domain/mark"
 	"recapito/projections/marks"
@@ -68,7 +69,7 @@ func (s scribe) write(now time.Time, n int) {
 }
 
 func ledgerOf(store *memorystore.Store) []event.Recorded {
-	return slices.DeleteFunc(slices.Clone(store.All()), func(e event.Recorded) bool { return !event.IsLedger(e.Stream) })
+	return slices.DeleteFunc(slices.Clone(store.All()), func(e event.Recorded) bool { return !catalogue.IsLedger(e.Stream) })
 }
 
 // Whoever asks whenever, through which instance and in a copy, for a time that was

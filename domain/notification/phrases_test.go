@@ -1,4 +1,4 @@
-package api
+package notification_test
 
 import (
 	"testing"
@@ -28,7 +28,7 @@ func TestPhrases(t *testing.T) {
 		{notification.NotificationAttemptWithdrawn{Facts: facts, Why: "patience"},
 			"Attempt 1 by sms withdrawn, never to be sent: its route took nothing for as long as it may wait."},
 	} {
-		if got := phraseOf(c.of).what; got != c.want {
+		if got := notification.PhraseOf(c.of).What; got != c.want {
 			t.Errorf("phrase\n%s\nwant\n%s", got, c.want)
 		}
 	}
