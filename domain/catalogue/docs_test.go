@@ -66,7 +66,7 @@ func eventsDocument(t *testing.T) string {
 		fmt.Fprintf(&b, "\n## %s\n\n%s %s\n", m.Title, m.About, kind)
 		for _, d := range codec(t).Describe() {
 			if slices.Contains(m.Names(), d.Name) {
-				describe(&b, d, all[d.Name], handled[d.Go.String()])
+				describe(&b, d, all[d.Name], handled[d.Go])
 			}
 		}
 	}

@@ -115,7 +115,7 @@ func samples(t testing.TB) map[string]sampled {
 func nameOf(t testing.TB, e any) string {
 	t.Helper()
 	for _, d := range codec(t).Describe() {
-		if d.Go == reflect.TypeOf(e) {
+		if d.Go == reflect.TypeOf(e).String() {
 			return d.Name
 		}
 	}

@@ -8,7 +8,7 @@ var bytesType = reflect.TypeFor[[]byte]()
 type Description struct {
 	Name   string
 	Doc    string
-	Go     reflect.Type
+	Go     string   // its type: package.Name
 	Old    []string // names it was stored under before, oldest first
 	Fields []FieldDescription
 }
@@ -29,7 +29,7 @@ func (c *Codec) Describe() []Description {
 	all := make([]Description, 0, len(c.names))
 	for _, name := range c.names {
 		e := c.byName[name]
-		d := Description{Name: name, Doc: e.def.doc, Go: e.def.typ}
+		d := Description{Name: name, Doc: e.def.doc, Go: e.def.typ.String()}
 		for _, u := range e.def.upcasts {
 			d.Old = append(d.Old, u.name)
 		}

@@ -390,7 +390,7 @@ func (hides) MarshalJSON() ([]byte, error) { return []byte("{}"), nil }
 
 func TestDescribe(t *testing.T) {
 	got := codec(t).Describe()
-	want := event.Description{Name: "Bare", Doc: "Bare says so.", Fields: []event.FieldDescription{
+	want := event.Description{Name: "Bare", Doc: "Bare says so.", Go: "event_test.bare", Fields: []event.FieldDescription{
 		{Path: "code", Type: "string", Doc: "why"}, {Path: "n", Type: "number"}}}
 	if diff := cmp.Diff(want, got[0]); diff != "" {
 		t.Error(diff)
