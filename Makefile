@@ -35,7 +35,7 @@ build: ## build bin/recapito
 	go build -trimpath -o bin/recapito .
 
 .PHONY: run
-run: build clickhouse-library ## build, then run everything on this machine with an SMSC simulator (ARGS=… adds flags)
+run: build clickhouse-library ## build, then run everything on this machine with simulators of an SMSC and a mail server (ARGS=… adds flags)
 	bin/recapito sandbox $(ARGS)
 
 .PHONY: clickhouse-library
@@ -60,8 +60,9 @@ check: $(GOLANGCI_LINT) ## formatting, vet, linters with the import table, go.mo
 	CI=1 go test -count=1 .
 
 .PHONY: test-peers
-test-peers: clickhouse-library ## test against independent peers: npm's smpp and @eventstore/db-client, PostgreSQL, a real Apache Kafka, ClickHouse's clients for Java and Python (needs Java 17, Maven, Python 3)
-	RECAPITO_TEST_PEERS=1 go test -count=1 -timeout $(TEST_TIMEOUT) -run Npm ./adapters/smpp ./adapters/eventlog/esdbserver/npmclient
+test-peers: clickhouse-library ## test against independent peers: npm's smpp, express with standardwebhooks, and @eventstore/db-client, Postfix, dkimpy, PostgreSQL, a real Apache Kafka, ClickHouse's clients for Java and Python (needs Java 17, Maven, Python 3)
+	RECAPITO_TEST_PEERS=1 go test -count=1 -timeout $(TEST_TIMEOUT) -run Npm ./adapters/smpp ./adapters/rest/npmpeer ./adapters/eventlog/esdbserver/npmclient
+	RECAPITO_TEST_PEERS=1 go test -count=1 -timeout $(TEST_TIMEOUT) -run 'Peer|Postfix' ./adapters/smtp
 	RECAPITO_TEST_PEERS=1 go test -count=1 -timeout $(TEST_TIMEOUT) -run Peer ./adapters/clickhouse
 	go run ./adapters/kafka/kafkapeer go test -count=1 -timeout $(TEST_TIMEOUT) ./adapters/kafka/...
 	RECAPITO_TEST_PEERS=1 go test -count=1 -timeout $(TEST_TIMEOUT) ./adapters/postgres/...
@@ -83,7 +84,11 @@ test-readmodels-full: clickhouse-library ## the read models' fault tests in full
 	RECAPITO_TEST_KILLS=$(KILLS) go test -count=1 -timeout 90m -v -run '^TestKilledThreeTimes$$/^embedded$$' ./cmd
 	RECAPITO_TEST_OUTAGE=$(OUTAGE) go test -count=1 -timeout 180m -v -run '^TestClickHouseAway$$' ./cmd
 	RECAPITO_TEST_FULL=1 go test -count=1 -timeout 30m -run 'Killed|Memory' ./adapters/clickhouse
-	RECAPITO_TEST_FULL=1 go test -count=1 -timeout 60m ./projections ./readmodels
+	RECAPITO_TEST_FULL=1 go test -count=1 -timeout 60m ./projections/... ./readmodels
+
+.PHONY: test-full
+test-full: test-eventlog-full test-readmodels-full ## everything in its heavy form (hours): the two above, and 10,000 seeds of the simulation
+	RECAPITO_SIM_SEEDS=10000 go test -count=1 -timeout 60m -run '^TestSim' ./commands/delivery
 
 .PHONY: sim
 sim: ## drive the real code on fake time through random faults (SEED=n replays one, SEEDS=n runs so many)

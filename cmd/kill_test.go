@@ -381,6 +381,12 @@ func openHere(t *testing.T, file string) *instance.Instance {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return openConfigured(t, c)
+}
+
+// openConfigured does the same of a configuration.
+func openConfigured(t *testing.T, c config.Config) *instance.Instance {
+	t.Helper()
 	c.ZeroPorts()
 	log := slog.New(slog.NewTextHandler(&testLog{t: t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	scenarios, err := instance.LoadScenarios(c, log)

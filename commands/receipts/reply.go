@@ -16,7 +16,7 @@ import (
 // ErrNoMessage: a reply names no message of ours. Its channel refuses it.
 var ErrNoMessage = &event.Rule{Code: "no_such_message", Message: "the reply names no message that was sent over this route"}
 
-// Reply records a person's answer on the notification that it answers: the one of our
+// Reply records a person's answer on the notification that it is about: the one of our
 // reference, else the newest submission under the provider's id. It implements
 // channel.ReplySink: what it took is durable, its text sealed under the person's key, and
 // the same id is the same reply.
