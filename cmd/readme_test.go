@@ -158,7 +158,9 @@ var claims = []struct {
 	command string
 	holds   func(out string) error
 }{
-	{`^id=\$\(bin/recapito send `, nothing},
+	{`^id=\$\(bin/recapito send notice `, nothing},
+	{`^bin/recapito show "\$id" +# by e-mail`, failedOver},
+	{`^id=\$\(bin/recapito send appointment `, nothing},
 	{`^bin/recapito show "\$id"`, timelineIsComplete},
 	{`^key=\$\(bin/recapito keys create `, nothing},
 	{`/v1/notifications \\`, accepted},
@@ -242,6 +244,19 @@ func timelineIsComplete(out string) error {
 	}
 	if !strings.Contains(out, "\nstate delivered, final\n") {
 		return errors.New("the closing line is missing")
+	}
+	return nil
+}
+
+// failedOver: the mail server refused, and the message was delivered by SMS.
+func failedOver(out string) error {
+	last := 0
+	for _, part := range []string{"Attempt 1 by email", "undelivered", "failed over", "Attempt 2 by sms", "\nstate delivered, final\n"} {
+		i := strings.Index(out[last:], part)
+		if i < 0 {
+			return fmt.Errorf("%q is missing, or not in its place", part)
+		}
+		last += i
 	}
 	return nil
 }
