@@ -24,7 +24,7 @@ EVENTS    ?=
 KILLS     ?= 50
 OUTAGE    ?= 1h
 ARGS      ?=
-TEST_TIMEOUT := 10m
+TEST_TIMEOUT := 30m
 
 .PHONY: help
 help: ## list the targets
