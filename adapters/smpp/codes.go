@@ -5,7 +5,7 @@ import (
 	"recapito/commands/channel"
 )
 
-// codes are the answers to a submit_sm (SMPP 3.4, 5.1.3). One that is not listed is
+// codes are the command statuses of a submit_sm_resp (SMPP 3.4, 5.1.3). One that is not listed is
 // permanent.
 var codes = channel.CodesOf("smpp-3.4-1", channel.Permanent,
 	channel.Code{Code: wire.StatusCode(wire.StatusInvalidLength), Meaning: "The message length is invalid.", Class: channel.Permanent},

@@ -62,11 +62,6 @@ const (
 // StatusCode writes a status the way providers' tables do: 0x00000058.
 func StatusCode(s pdu.Status) string { return fmt.Sprintf("0x%08X", uint32(s)) }
 
-// Transient reports whether a later try of a message refused so may succeed.
-func Transient(s pdu.Status) bool {
-	return s == StatusThrottled || s == StatusQueueFull || s == StatusSystemError
-}
-
 // hasResponse says whether a request expects an answer of its own kind, so that it
 // can be refused by that; others can only be refused by a generic_nack.
 func hasResponse(id pdu.ID) bool {
