@@ -1,6 +1,6 @@
 // Tests of the repository as a whole: here, that .golangci.yml keeps the table of
 // docs/architecture.md "Folders and what may import what"; in docs_test.go, that every
-// folder says what it is for and that the documents' links lead somewhere.
+// folder reports what it is for and that the documents' links lead somewhere.
 package main_test
 
 import (

@@ -84,7 +84,7 @@ func TestLinksInDocumentsLeadSomewhere(t *testing.T) {
 	})
 }
 
-// hasHeading says whether a document has a heading whose anchor this is.
+// hasHeading reports whether a document has a heading whose anchor this is.
 func hasHeading(document, anchor string) bool {
 	for _, m := range heading.FindAllStringSubmatch(document, -1) {
 		slug := strings.ReplaceAll(notSlug.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-")

@@ -81,8 +81,8 @@ func (b *progressBar) showFile(bytes uint64) {
 }
 
 // endFile shows that a file is complete, or ends the line of one that is not.
-func (b *progressBar) endFile(bytes uint64, whole bool) {
-	if b.terminal && whole {
+func (b *progressBar) endFile(bytes uint64, complete bool) {
+	if b.terminal && complete {
 		b.line(strings.Repeat("=", barWidth), fileText(bytes, b.rate(bytes)))
 	}
 	b.end()

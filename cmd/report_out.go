@@ -79,16 +79,16 @@ func nameComplete(part, file, manifest string) error {
 		return fmt.Errorf("writing the manifest: %w", err)
 	}
 	pretty.WriteByte('\n')
-	beside := part + ".manifest.json"
-	err := os.WriteFile(beside, pretty.Bytes(), 0o600)
+	temporary := part + ".manifest.json"
+	err := os.WriteFile(temporary, pretty.Bytes(), 0o600)
 	if err == nil {
 		err = os.Rename(part, file)
 	}
 	if err == nil {
-		err = os.Rename(beside, file+".manifest.json")
+		err = os.Rename(temporary, file+".manifest.json")
 	}
 	if err != nil {
-		_ = os.Remove(beside) // it may not be there
+		_ = os.Remove(temporary) // it may not be there
 		return fmt.Errorf("naming the file and its manifest: %w", err)
 	}
 	return nil

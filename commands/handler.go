@@ -18,7 +18,7 @@ const (
 	// maxClashes bounds how often one execution decides again after a version clash.
 	maxClashes = 100
 	// maxUnknown bounds how often an append of unknown outcome is repeated, with the
-	// same ids at the same revision, before the caller is told that it is unknown.
+	// same ids at the same revision, before the caller learns that it is unknown.
 	maxUnknown = 5
 	// cacheLease bounds how long a folded state, with its values in clear, stays in
 	// memory; erasure waits out twice this time.

@@ -122,7 +122,7 @@ func (s *Store) get(key []byte, to any) (found bool, err error) {
 	return true, nil
 }
 
-// create stores a record unless one stands under the key, and answers the one that
+// create stores a record unless one stands under the key, and returns the one that
 // stands then.
 func create[R any](ctx context.Context, s *Store, key []byte, candidate R) (standing R, err error) {
 	leave, err := s.enter(ctx)
@@ -146,7 +146,7 @@ func create[R any](ctx context.Context, s *Store, key []byte, candidate R) (stan
 	return candidate, nil
 }
 
-// read answers the record under a key.
+// read returns the record under a key.
 func read[R any](ctx context.Context, s *Store, key []byte) (r R, found bool, err error) {
 	leave, err := s.enter(ctx)
 	if err != nil {

@@ -46,7 +46,7 @@ func readMasterKey(path string) ([]byte, error) {
 }
 
 // makeMasterKey writes the file under another name and links it to its own when it is
-// whole and synced, so that nobody reads half a key and none is ever overwritten.
+// complete and synced, so that nobody reads half a key and none is ever overwritten.
 func makeMasterKey(path string) (err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

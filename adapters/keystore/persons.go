@@ -339,7 +339,7 @@ func (s *Store) MarkErased(ctx context.Context, tenant, keyID string) error {
 }
 
 // lockNames locks every hash that is linked to a person and returns them. A claim that
-// links one more must hold one that is linked, so the list is whole once what is locked
+// links one more must hold one that is linked, so the list is complete once what is locked
 // is what is linked.
 func (s *Store) lockNames(ctx context.Context, tenant, keyID string) (hashes []string, unlock func(), err error) {
 	hashes, err = s.names(ctx, tenant, keyID)

@@ -17,7 +17,7 @@ import (
 	"recapito/domain/scenario"
 )
 
-// file is the shape of a scenario file. Pointers tell "left out" from "empty".
+// file is the shape of a scenario file. A nil pointer is a key that was left out.
 type file struct {
 	Name        string               `yaml:"name"`
 	Tenant      *string              `yaml:"tenant"`
@@ -129,12 +129,12 @@ func or[T any](given *T, otherwise T) T {
 
 // merge drops what Compile says of a place that already has a problem of its own.
 func merge(own, compiled scenario.Problems) scenario.Problems {
-	said := map[string]bool{}
+	reported := map[string]bool{}
 	for _, p := range own {
-		said[p.Path] = true
+		reported[p.Path] = true
 	}
 	for _, p := range compiled {
-		if !said[p.Path] {
+		if !reported[p.Path] {
 			own = append(own, p)
 		}
 	}
@@ -147,7 +147,7 @@ var (
 	knownKeys    = "name, tenant, description, brand, segment, fields, steps, senders, content; of a field name, type, required, personal, description; of a step channel, channels, wanted, wait"
 )
 
-// yamlProblems tells the decoder's errors in our words, with file and line.
+// yamlProblems puts the decoder's errors into our words, with file and line.
 func yamlProblems(shown string, err error) error {
 	messages := []string{err.Error()}
 	var several *yaml.TypeError

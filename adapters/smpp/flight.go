@@ -42,7 +42,7 @@ func newFlight(r *Route, parts int, late func(channel.Outcome)) *flight {
 	}
 }
 
-// begin says that a part is about to go on the wire in that slot of the window.
+// begin reports that a part is about to go on the wire in that slot of the window.
 func (f *flight) begin(i int, b *bind) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -147,7 +147,7 @@ func receiptStatus(state byte) channel.ReceiptStatus {
 	return channel.ReceiptIntermediate
 }
 
-// isReceipt says whether a deliver_sm or data_sm is a receipt. Its text alone does
+// isReceipt reports whether a deliver_sm or data_sm is a receipt. Its text alone does
 // not make it one: a person could write that.
 func isReceipt(f wire.Fields) bool {
 	if f.Byte(pdufield.ESMClass)&(wire.ESMReceipt|wire.ESMIntermediate) != 0 {

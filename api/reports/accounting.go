@@ -67,12 +67,12 @@ func (s *service) reportAccounting(ctx context.Context, in *accountingInput, _ [
 }
 
 // month is the days of a month.
-func (ps *parameters) month(value, beside string) (from, to time.Time) {
+func (ps *parameters) month(value, other string) (from, to time.Time) {
 	from, err := time.Parse("2006-01", value)
 	switch {
 	case err != nil:
 		ps.add("month", strictjson.WrongType, "must be a month, such as 2026-12")
-	case beside != "":
+	case other != "":
 		ps.add("month", strictjson.InvalidValue, "must stand without from and to")
 	}
 	return from, from.AddDate(0, 1, 0)

@@ -118,7 +118,7 @@ func (c *checker) receiptAccounted(ack acknowledgement) {
 	}
 }
 
-// fits says whether a receipt fits exactly one attempt, and that one is unknown.
+// fits reports whether a receipt fits exactly one attempt, and that one is unknown.
 func (c *checker) fits(rec *recordedReceipt) bool {
 	var found *notification.Attempt
 	candidates := 0

@@ -196,7 +196,7 @@ func (l *Lease) do(ctx context.Context, mine state, do func(context.Context)) {
 		do(doing)
 	}()
 	if l.lost(ctx, mine, done) {
-		l.log.Warn("another instance has taken over work that stood still here, or was told to")
+		l.log.Warn("another instance has taken over work that stood still here, or was asked to")
 		stop()
 		<-done
 		return

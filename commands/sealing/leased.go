@@ -27,7 +27,7 @@ func newLeased[V any](now func() time.Time) *leased[V] {
 	return &leased[V]{now: now, young: map[string]lease[V]{}}
 }
 
-// get answers what is held under name, or opens it. Two callers may open the same one
+// get returns what is held under name, or opens it. Two callers may open the same one
 // at once; errors are not held.
 func (l *leased[V]) get(name string, open func() (V, error)) (V, error) {
 	now := l.now()

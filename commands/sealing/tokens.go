@@ -77,7 +77,7 @@ func routeKeyID(route string, at time.Time) (id string, expires time.Time) {
 	return route + "/" + begin.Format("20060102"), begin.Add(RouteKeyPeriod + OrphanWindow)
 }
 
-// routeKeys answers the keys that have not expired, the one of at's period among them:
+// routeKeys returns the keys that have not expired, the one of at's period among them:
 // if what is held lacks it, it is made (unless it has expired: no key is made again)
 // and all are read anew, so that no key that another instance made before is missed.
 func (s *Sealing) routeKeys(ctx context.Context, route string, at time.Time) ([]routeKey, error) {

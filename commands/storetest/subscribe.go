@@ -202,7 +202,7 @@ func testSubscribeCheckpoints(t *testing.T, s suite) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	start := s.mustAppend(t, s.stream("others"), event.NoStream(), newEvent("Tested"))
-	told, done := make(chan event.Position, 1), make(chan error, 1)
+	received, done := make(chan event.Position, 1), make(chan error, 1)
 	caughtUp := make(chan struct{})
 	var once sync.Once
 	go func() {
@@ -213,7 +213,7 @@ func testSubscribeCheckpoints(t *testing.T, s suite) {
 			},
 			Checkpoint: func(p event.Position) error {
 				select {
-				case told <- p:
+				case received <- p:
 				default:
 				}
 				return nil
@@ -225,7 +225,7 @@ func testSubscribeCheckpoints(t *testing.T, s suite) {
 	for range 60 {
 		last = s.mustAppend(t, s.stream("others"), event.Any(), newEvents(50)...)
 	}
-	p := await(t, "Checkpoint", told)
+	p := await(t, "Checkpoint", received)
 	if p <= start.Position {
 		t.Errorf("checkpoint at %d, not after %d", p, start.Position)
 	}

@@ -138,7 +138,7 @@ func watch(s notification.State, attempt int, now time.Time, intents ...Intent) 
 	return intents
 }
 
-// next answers when the attempt must be looked at again, if ever.
+// next returns when the attempt must be looked at again, if ever.
 func next(s *notification.State, attempt int, now time.Time) (time.Time, bool) {
 	a, ok := s.Attempt(attempt)
 	if !ok || settled(s, a) {
@@ -159,7 +159,7 @@ func next(s *notification.State, attempt int, now time.Time) (time.Time, bool) {
 	return limit, true
 }
 
-// settled says that no limit of the attempt matters any more. A dispatched one always
+// settled reports that no limit of the attempt matters any more. A dispatched one always
 // matters: it must come to an end for the notification to be final.
 func settled(s *notification.State, a *notification.Attempt) bool {
 	switch a.Status {

@@ -17,7 +17,7 @@ import (
 // its members in the order of the type's fields. decodeOwn reads that form in one go, a
 // few times as fast as encoding/json, and leaves everything else to it.
 
-// decodeOwn decodes data into the zero struct v as encoding/json would. If it answers
+// decodeOwn decodes data into the zero struct v as encoding/json would. If it returns
 // false it is not of our own form, or not valid, and v holds anything.
 func (p *plan) decodeOwn(data []byte, v reflect.Value) bool {
 	s := ownForm{data: data}
@@ -37,7 +37,7 @@ func (s *ownForm) take(c byte) bool {
 	return false
 }
 
-// text takes a string without escapes and answers what is between its quotes.
+// text takes a string without escapes and returns what is between its quotes.
 func (s *ownForm) text() ([]byte, bool) {
 	if !s.take('"') {
 		return nil, false

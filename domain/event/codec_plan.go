@@ -13,7 +13,7 @@ import (
 )
 
 // plan is how a type is walked; made once a type. Members of an event without personal
-// values are leaves, left to encoding/json whole.
+// values are leaves, left to encoding/json as they are.
 type plan struct {
 	kind   planKind
 	typ    reflect.Type
@@ -172,7 +172,7 @@ func (p *plan) addFields(t reflect.Type, at []int, above []reflect.Type) error {
 	return nil
 }
 
-// marshalsItself says whether encoding/json would leave a value of the type to the
+// marshalsItself reports whether encoding/json would leave a value of the type to the
 // type's own methods. A pointer is followed, not asked: it has its element's methods.
 func marshalsItself(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {

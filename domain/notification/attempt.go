@@ -117,13 +117,13 @@ func (s *State) Limit(a *Attempt) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// past says whether the attempt's present status has lasted its limit at t.
+// past reports whether the attempt's present status has lasted its limit at t.
 func (s *State) past(a *Attempt, t time.Time) bool {
 	limit, ok := s.Limit(a)
 	return ok && !t.Before(limit)
 }
 
-// failed says whether the attempt counts as failed at t.
+// failed reports whether the attempt counts as failed at t.
 func (s *State) failed(a *Attempt, t time.Time) bool {
 	switch a.Status {
 	case Withdrawn, Undelivered:

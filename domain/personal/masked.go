@@ -152,7 +152,7 @@ func (v Value) Format(f fmt.State, verb rune) {
 	case verb == 'q':
 		s = `"` + s + `"`
 	}
-	// A formatter has nobody to tell of a writer that fails.
+	// A formatter cannot report that its writer fails.
 	_, _ = f.Write([]byte(s))
 }
 

@@ -26,7 +26,7 @@ const secret = "Quetzalcoatl-Wyvern"
 
 var anna = personal.Ref{Person: "p-1", Key: "k-1"}
 
-// shows says whether any run of four characters of the secret stands in the output,
+// shows reports whether any run of four characters of the secret stands in the output,
 // in clear, hex or base64.
 func shows(out string) bool {
 	for i := 0; i+4 <= len(secret); i++ {

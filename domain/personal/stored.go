@@ -134,7 +134,7 @@ func (v *Value) UnmarshalJSON(data []byte) error {
 }
 
 // unmarshalOwn reads what Seal writes of a sealed value: the fast way, for every event
-// read. If it answers false it is something else, or not valid, and v is as it was.
+// read. If it returns false it is something else, or not valid, and v is as it was.
 func (v *Value) unmarshalOwn(data []byte) bool {
 	var c content
 	for _, one := range []struct {
@@ -170,7 +170,7 @@ func (v *Value) unmarshalOwn(data []byte) bool {
 	return true
 }
 
-// plain says whether a text stands in JSON as it is.
+// plain reports whether a text stands in JSON as it is.
 func plain(text []byte) bool {
 	return !slices.ContainsFunc(text, func(b byte) bool { return b < ' ' || b >= utf8.RuneSelf || b == '\\' })
 }

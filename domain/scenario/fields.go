@@ -166,14 +166,14 @@ func canonicalNumber(value any) (string, *broken) {
 	default:
 		return "", wrong
 	}
-	whole, fraction, hasFraction := strings.Cut(strings.TrimPrefix(s, "-"), ".")
-	if !digits(whole) || (len(whole) > 1 && whole[0] == '0') || (hasFraction && !digits(fraction)) {
+	integer, fraction, hasFraction := strings.Cut(strings.TrimPrefix(s, "-"), ".")
+	if !digits(integer) || (len(integer) > 1 && integer[0] == '0') || (hasFraction && !digits(fraction)) {
 		return "", wrong
 	}
-	if len(whole)+len(fraction) > maxNumberDigits {
+	if len(integer)+len(fraction) > maxNumberDigits {
 		return "", &broken{TooLong, fmt.Sprintf("at most %d digits", maxNumberDigits)}
 	}
-	out := whole
+	out := integer
 	if fraction = strings.TrimRight(fraction, "0"); fraction != "" {
 		out += "." + fraction
 	}

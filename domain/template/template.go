@@ -162,7 +162,7 @@ func parse(text string, escape Escape) (t *liquid.Template, err error) {
 	return parsed, nil
 }
 
-// plain is the engine's message without its prefix and the line we tell ourselves.
+// plain is the engine's message without its prefix and the line that we report ourselves.
 func plain(err error) string {
 	message := err.Error()
 	if strings.HasPrefix(message, "Liquid error") {

@@ -64,7 +64,7 @@ func (e KeyRevoked) OccurredAt() time.Time { return e.At }
 func definitions() []event.Definition {
 	return []event.Definition{
 		event.Define[KeyCreated]("TenantKeyCreated",
-			event.Doc("An API key of the tenant, as the SHA-256 of the whole key; the key itself is shown once and kept nowhere.")),
+			event.Doc("An API key of the tenant, as the SHA-256 of the complete key; the key itself is shown once and kept nowhere.")),
 		event.Define[KeyRevoked]("TenantKeyRevoked",
 			event.Doc("The API key opens nothing any more.")),
 	}

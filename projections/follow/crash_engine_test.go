@@ -27,7 +27,7 @@ type dying struct {
 	late  []func(context.Context) error
 }
 
-// fate says whether a call is carried out, and whether its answer arrives.
+// fate reports whether a call is carried out, and whether its answer arrives.
 func (d *dying) fate() (carriedOut, answered bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -415,7 +415,7 @@ func (c *chaos) carryOutLate() {
 	}
 }
 
-// set says how often something fails from now on, and whether kills are among it.
+// set reports how often something fails from now on, and whether kills are among it.
 func (c *chaos) set(often float64, kills bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -129,19 +129,19 @@ func (s *story) request() {
 	if s.chance(700) {
 		c.Reference = "order-" + markReference
 	}
-	s.tell("key:"+s.scenario.brand, "", c)
+	s.execute("key:"+s.scenario.brand, "", c)
 	if s.chance(60) {
-		s.after(s.spread(10*time.Minute), func() { s.tell("key:"+s.scenario.brand, "", notification.Cancel{Reason: "ordered", At: s.now}) })
+		s.after(s.spread(10*time.Minute), func() { s.execute("key:"+s.scenario.brand, "", notification.Cancel{Reason: "ordered", At: s.now}) })
 	}
 	if s.scenario.name == "payment" && s.chance(150) {
 		s.after(s.spread(12*time.Hour), func() {
-			s.tell("key:billing", "", notification.RecordPayment{PaymentID: s.uuid(), DoneAt: s.now, At: s.now})
+			s.execute("key:billing", "", notification.RecordPayment{PaymentID: s.uuid(), DoneAt: s.now, At: s.now})
 		})
 	}
 }
 
-// tell executes a command of the notification, as its handler would.
-func (s *story) tell(actor, cause string, c notification.Command) []notification.Event {
+// execute executes a command of the notification, as its handler would.
+func (s *story) execute(actor, cause string, c notification.Command) []notification.Event {
 	events, err := notification.Decide(s.n, c)
 	var rule *event.Rule
 	if errors.As(err, &rule) {
@@ -172,7 +172,7 @@ func (s *story) react(in delivery.Input, cause string) {
 	for _, intent := range delivery.React(s.id, s.n, in, s.now) {
 		switch i := intent.(type) {
 		case delivery.Gather:
-			s.after(s.soon(), func() { s.tell("system:delivery", cause, s.gather()) })
+			s.after(s.soon(), func() { s.execute("system:delivery", cause, s.gather()) })
 		case delivery.Tell:
 			actor := "system:delivery"
 			if c, ok := i.Command.(notification.Confirm); ok {
@@ -180,7 +180,7 @@ func (s *story) react(in delivery.Input, cause string) {
 					actor = "provider:" + a.Route
 				}
 			}
-			s.tell(actor, cause, i.Command)
+			s.execute(actor, cause, i.Command)
 		case delivery.Register:
 			stream := receipt.Stream(i.Route, i.ProviderID)
 			i.Submission.OpenUntil = i.Submission.AcceptedAt.Add(receipt.Window)
@@ -227,7 +227,7 @@ func (s *story) gather() notification.Command {
 	return c
 }
 
-// work is the worker: it claims an attempt, sends it and tells what became of it.
+// work is the worker: it claims an attempt, sends it and records its outcome.
 func (s *story) work(number int) {
 	a, ok := s.n.Attempt(number)
 	if !ok || a.Status != notification.Scheduled {
@@ -240,7 +240,7 @@ func (s *story) work(number int) {
 	claim := notification.Claim{
 		Attempt: number, Claim: s.uuid(), Token: s.hex(11), TokenKey: route.name + "/key", At: s.now,
 	}
-	if len(s.tell("system:dispatch", "", claim)) == 0 {
+	if len(s.execute("system:dispatch", "", claim)) == 0 {
 		return
 	}
 	s.after(5*time.Millisecond+s.spread(150*time.Millisecond), func() { s.answer(number, claim.Claim, route) })
@@ -274,7 +274,7 @@ func (s *story) answer(number int, claim string, route routeOf) {
 			s.report(number, i+1, route, providerID, tokens, part.Fate == notification.UnitLost)
 		}
 	}
-	s.tell("system:dispatch", "", notification.RecordOutcome{Attempt: number, Claim: claim, Units: parts, At: s.now})
+	s.execute("system:dispatch", "", notification.RecordOutcome{Attempt: number, Claim: claim, Units: parts, At: s.now})
 }
 
 // report plans the receipts of one part. Those of a send without an answer name our own
@@ -314,7 +314,7 @@ func (s *story) report(number, part int, route routeOf, providerID string, token
 	if says == notification.SaysDelivered && s.chance(8) {
 		s.after(wait+s.spread(time.Hour), func() {
 			text := personal.New(personal.Ref{Person: markPerson, Key: markKey}, string(make([]byte, 40)))
-			s.tell("provider:"+route.name, "", notification.RecordReply{
+			s.execute("provider:"+route.name, "", notification.RecordReply{
 				Attempt: number, Channel: route.channel, ReplyID: s.uuid(), Text: text, DoneAt: s.now, At: s.now,
 			})
 		})
@@ -346,7 +346,7 @@ func (s *story) record(actor, cause, stream string, c receipt.Command) {
 	s.receipts[stream] = state
 	owner := s.tenant
 	if len(state.Submissions) == 0 {
-		owner = tenant.System // nothing told the receiver yet whose it is
+		owner = tenant.System // the receiver does not know yet whose it is
 	}
 	ids := write(s, owner, actor, cause, stream, events)
 	for i, e := range events {
@@ -373,7 +373,7 @@ func (s *story) match(stream, id string) {
 	})
 }
 
-// write encodes one append and answers the events' ids.
+// write encodes one append and returns the events' ids.
 func write[E any](s *story, owner, actor, cause, stream string, events []E) []string {
 	w := written{at: s.now, stream: stream, first: s.revision[stream]}
 	s.revision[stream] += event.Revision(len(events))
@@ -427,7 +427,7 @@ func (s *story) soon() time.Duration {
 	return time.Millisecond + time.Duration(s.random.IntN(30_000))*time.Microsecond
 }
 
-// spread answers a time about typical, now and then much longer.
+// spread returns a time about typical, now and then much longer.
 func (s *story) spread(typical time.Duration) time.Duration {
 	const longest = 20
 	return (time.Duration(float64(typical) * min(math.Exp(s.random.NormFloat64()*0.8), longest))).Truncate(time.Microsecond)
@@ -446,7 +446,7 @@ func (s *story) mark(text string) string {
 	return text
 }
 
-// hex answers a placeholder of so many bytes that is unlike anything else in a story.
+// hex returns a placeholder of so many bytes that is unlike anything else in a story.
 func (s *story) hex(bytes int) string { return s.mark(hex.EncodeToString(noiseOf(s.random, bytes))) }
 
 type turn struct {

@@ -82,7 +82,7 @@ var countries = []countryOf{
 
 var failureCodes = []string{"0x0000000b", "0x00000045", "001", "005", "069", "absent", "mailbox_full", "blocked"}
 
-// pick answers one of all, each as likely as its weight.
+// pick returns one of all, each as likely as its weight.
 func pick[T any](r *rand.Rand, all []T, weight func(T) int) T {
 	sum := 0
 	for _, one := range all {

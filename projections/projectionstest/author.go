@@ -34,7 +34,7 @@ type Author struct {
 	Random *rand.Rand
 	From   time.Time
 	n      int
-	had    map[[2]int]attemptHad // notification and attempt → what was said of it so far
+	had    map[[2]int]attemptHad // notification and attempt → what was recorded of it so far
 }
 
 // attemptHad is what the next event of an attempt says it comes from.
@@ -68,7 +68,7 @@ func (a *Author) Next() (stream string, events []event.New) {
 		return a.calls(n, at)
 	}
 	if a.Random.IntN(4) == 0 {
-		return fmt.Sprintf("notification-n%d", n), []event.New{a.whole(n, at)}
+		return fmt.Sprintf("notification-n%d", n), []event.New{a.ofNotification(n, at)}
 	}
 	for range 1 + a.Random.IntN(3) {
 		events = append(events, a.Attempt(n, at))
@@ -95,8 +95,8 @@ func (a *Author) Metadata(tenant string, at time.Time) []byte {
 	return data
 }
 
-// whole makes an event of a notification as a whole.
-func (a *Author) whole(n int, at time.Time) event.New {
+// ofNotification makes an event that is of no attempt.
+func (a *Author) ofNotification(n int, at time.Time) event.New {
 	filing := notification.Filing{OfNotification: dimension.OfNotification{Scenario: "payment", Brand: fmt.Sprintf("b%d", n%3), Campaign: fmt.Sprintf("c%d", n%4), Test: n == 1}, RequestedAt: a.From}
 	e := []notification.Event{
 		notification.NotificationRequested{Tenant: fmt.Sprintf("t%d", n%2), OfNotification: dimension.OfNotification{Scenario: "payment", Version: "v", Brand: "b", Segment: "s", Campaign: "c", Priority: "normal", Test: n == 1}, At: a.From},
@@ -108,7 +108,7 @@ func (a *Author) whole(n int, at time.Time) event.New {
 	return a.Event(n, at, e)
 }
 
-// calls makes a record of calls, or an event of a key, which tells of one.
+// calls makes a record of calls, or an event of a key, which records one.
 func (a *Author) calls(n int, at time.Time) (string, []event.New) {
 	of := fmt.Sprintf("t%d", n%2)
 	if a.Random.IntN(3) == 0 {

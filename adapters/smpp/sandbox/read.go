@@ -142,7 +142,7 @@ func frameAt(b []byte, at int) ([]byte, bool) {
 	return body, crc32.Checksum(body, castagnoli) == binary.BigEndian.Uint32(b[at+4:])
 }
 
-// wholeAfter says whether a whole record begins right where the broken one says it ends.
+// wholeAfter reports whether a whole record begins right where the broken one says it ends.
 func wholeAfter(b []byte, at int) bool {
 	if len(b)-at < frameHeader {
 		return false

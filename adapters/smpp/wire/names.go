@@ -62,7 +62,7 @@ const (
 // StatusCode writes a status the way providers' tables do: 0x00000058.
 func StatusCode(s pdu.Status) string { return fmt.Sprintf("0x%08X", uint32(s)) }
 
-// hasResponse says whether a request expects an answer of its own kind, so that it
+// hasResponse reports whether a request expects an answer of its own kind, so that it
 // can be refused by that; others can only be refused by a generic_nack.
 func hasResponse(id pdu.ID) bool {
 	switch id {
@@ -74,7 +74,7 @@ func hasResponse(id pdu.ID) bool {
 	return false
 }
 
-// isSilent says whether a request must not be answered at all.
+// isSilent reports whether a request must not be answered at all.
 func isSilent(id pdu.ID) bool {
 	return id == pdu.OutbindID || id == pdu.AlertNotificationID
 }

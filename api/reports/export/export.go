@@ -38,7 +38,7 @@ type Manifest struct {
 	Report  string              `json:"report"`
 	Tenant  string              `json:"tenant"`
 	Query   map[string]any      `json:"query" doc:"What was asked for; never an address."`
-	AsOf    *time.Time          `json:"as_of,omitempty" doc:"The time of which it tells what was known."`
+	AsOf    *time.Time          `json:"as_of,omitempty" doc:"The time as of which it shows what was known."`
 	Cut     *Cut                `json:"cut,omitempty" doc:"The place in the order of events that as_of means."`
 	Format  string              `json:"format"`
 	Columns []readmodels.Column `json:"columns"`
