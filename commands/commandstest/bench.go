@@ -74,9 +74,9 @@ func NewSide(l *commands.Ledger, p Persons, s commands.Scenarios, routes channel
 }
 
 // Delivery is what a worker or a manager of the side acts on.
-func (s *Side) Delivery(d delivery.Deadlines, q delivery.Queue) delivery.Config {
+func (s *Side) Delivery(d delivery.Deadlines, q delivery.Queue, guards ...delivery.Guard) delivery.Config {
 	c := s.c
-	c.Deadlines, c.Queue = d, q
+	c.Deadlines, c.Queue, c.Guards = d, q, guards
 	return c
 }
 
@@ -259,6 +259,7 @@ func (p *PlainPersons) DestinationTokens(ctx context.Context, route, destination
 type PlainWire struct {
 	Mu         sync.Mutex
 	AcquireErr error
+	Waited     func() // called by Acquire, if it is set, before capacity is there
 	Answer     func(context.Context, channel.Message, func() bool, func(channel.Outcome)) channel.Outcome
 	Sent       []channel.Message
 	Acquired   int
@@ -266,6 +267,9 @@ type PlainWire struct {
 }
 
 func (w *PlainWire) Acquire(context.Context, int) (func(), error) {
+	if w.Waited != nil {
+		w.Waited()
+	}
 	w.Mu.Lock()
 	defer w.Mu.Unlock()
 	if w.AcquireErr != nil {

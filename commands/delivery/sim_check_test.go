@@ -27,7 +27,8 @@ type checker struct {
 	set           []time.Time // of deadlines, unsorted
 	buckets       map[string]bool
 	closed        map[string]bool
-	quiet         bool // nothing may be appended any more
+	withdrawn     map[string]time.Time // when a person's withdrawal was acknowledged first
+	quiet         bool                 // nothing may be appended any more
 }
 
 type wireKey struct {
@@ -58,7 +59,7 @@ type acknowledgement struct {
 func newChecker(w *world) *checker {
 	return &checker{
 		w: w, notifications: map[string]*followed{}, onWire: map[wireKey]int{}, recorded: map[string]*recordedReceipt{},
-		registered: map[wireKey]bool{}, buckets: map[string]bool{}, closed: map[string]bool{},
+		registered: map[wireKey]bool{}, withdrawn: map[string]time.Time{}, buckets: map[string]bool{}, closed: map[string]bool{},
 	}
 }
 
@@ -67,7 +68,7 @@ func (c *checker) appended(r event.Recorded) {
 	if c.quiet {
 		s.fail("idle, and yet %s was appended to %s", r.Type, r.Stream)
 	}
-	if r.Type == event.MetadataType {
+	if r.Type == event.MetadataType || strings.HasPrefix(r.Stream, consentPrefix) {
 		return
 	}
 	decoded, err := simCodec.Decode(context.Background(), nil, simTenant, r)
@@ -134,6 +135,8 @@ func (c *checker) onNotification(id string, e notification.Event) {
 		switch x := before.Requested.ExpiresAt; {
 		case over:
 			s.fail("P7 dispatched after the end was said")
+		case c.forbidden(e.Person, e.At):
+			s.fail("P12 a claim of attempt %d began after the person's withdrawal was acknowledged", e.Attempt)
 		case !ok || a.Status != notification.Scheduled:
 			s.fail("P1 dispatched, and not scheduled")
 		case e.At.Before(a.Due) || s.now.Before(a.Due):
@@ -266,6 +269,19 @@ func (c *checker) accepted(id string) {
 	n.accepted = true
 }
 
+// withdrew is told of each withdrawal that was acknowledged.
+func (c *checker) withdrew(person string) {
+	if _, known := c.withdrawn[person]; !known {
+		c.withdrawn[person] = c.w.s.now
+	}
+}
+
+// forbidden reports whether a person's withdrawal was acknowledged before a claim began.
+func (c *checker) forbidden(person string, begun time.Time) bool {
+	at, withdrawn := c.withdrawn[person]
+	return withdrawn && begun.After(at)
+}
+
 func (c *checker) cancelled(id string) {
 	if !c.notifications[id].state.Cancelled {
 		c.w.s.fail("P7 a cancel was accepted and is not durable")
@@ -290,6 +306,8 @@ func (c *checker) wire(sub *submission) {
 		s.fail("P1 on the wire before Dispatched was durable")
 	case n.state.Cancelled || n.state.Expired:
 		s.fail("P7 on the wire after an accepted cancel or expiry")
+	case c.forbidden(a.Person, a.DispatchedAt):
+		s.fail("P12 on the wire, claimed after the person's withdrawal was acknowledged")
 	case n.state.Exhausted:
 		s.fail("P11 on the wire after Exhausted")
 	case !a.UnknownAt.IsZero():

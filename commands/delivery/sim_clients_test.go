@@ -120,9 +120,29 @@ func (w *world) client(i int, r *request) {
 			}
 		})
 	}
+	if r.withdrawAfter > 0 {
+		s.spawn(nil, "withdrawer", func() { w.withdraw(id, r.withdrawAfter) })
+	}
 	if r.person != "" {
 		s.spawn(nil, "person", func() { w.person(id, r) })
 	}
+}
+
+// withdraw withdraws a person's consent, and acknowledges it.
+func (w *world) withdraw(id string, after time.Duration) {
+	s := w.s
+	s.wait(func() bool { return w.check.notifications[id] != nil })
+	s.sleep(after)
+	person := w.check.notifications[id].state.Requested.Person.Person
+	e := withdrawal(w.newID())
+	for {
+		if _, err := w.store.Append(context.Background(), consentPrefix+person, event.Any(), []event.New{e}); err == nil {
+			break
+		}
+		s.sleep(s.between(0, 3*time.Second))
+	}
+	s.log("the consent of %s is withdrawn", short(person))
+	w.check.withdrew(person)
 }
 
 // person decides on held attempts: resends them or gives them up.

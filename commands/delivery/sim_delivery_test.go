@@ -75,7 +75,11 @@ func (q *simQueue) back(p *process) {
 
 func (w *world) startWorker(p *process) {
 	s := w.s
-	worker := delivery.NewWorker(p.notifications.Delivery(deadlineSetter{p.writer}, nil))
+	guards := []delivery.Guard{consents{w.store}, guardFunc(w.window)}
+	if w.bugs.noGuard {
+		guards = nil
+	}
+	worker := delivery.NewWorker(p.notifications.Delivery(deadlineSetter{p.writer}, nil, guards...))
 	worker.Drive(s.pauser, func(send func()) { s.spawn(p, p.name+"/send", send) })
 	for range 2 {
 		s.spawn(p, p.name, func() {

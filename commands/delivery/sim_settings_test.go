@@ -20,6 +20,9 @@ type settings struct {
 	lossyQueue bool
 	shared     bool // two instances of delivery on one store, without leases
 
+	// The claim guard's window is closed for so long from so long after the start.
+	closedAfter, closedFor time.Duration
+
 	storeFaults, crashes, wipes, freezes, outages, strays int
 
 	routes    []routeSettings
@@ -39,6 +42,7 @@ type routeSettings struct {
 type request struct {
 	intake.Request
 	begin, sendIn, expireIn, cancelAfter time.Duration
+	withdrawAfter                        time.Duration // of the person's consent; 0: never
 	twice, otherBody                     bool
 	person                               string // what a person does with held attempts
 }
@@ -67,6 +71,9 @@ func drawSettings(s *scheduler) settings {
 	}
 	if s.percent(20) {
 		set.strays = s.rng.IntN(6)
+	}
+	if s.percent(25) {
+		set.closedAfter, set.closedFor = s.between(0, 2*time.Minute), s.between(time.Second, 3*time.Minute)
 	}
 	for i, channel := range simChannels {
 		set.routes = append(set.routes, drawRoute(s, channel, fmt.Sprintf("r%d", i+1)))
@@ -186,6 +193,12 @@ func drawRequest(s *scheduler, i int, scenarioName string, oneAddress bool) requ
 			r.cancelAfter = s.between(0, 2*time.Second)
 		}
 	}
+	if s.percent(20) {
+		r.withdrawAfter = s.between(time.Millisecond, time.Minute)
+		if s.percent(50) {
+			r.withdrawAfter = s.between(time.Millisecond, time.Second)
+		}
+	}
 	r.twice = s.percent(15)
 	r.otherBody = r.twice && s.percent(50)
 	r.person = []string{"", "resend", "give up"}[s.rng.IntN(3)]
@@ -210,5 +223,6 @@ type bugs struct {
 	doneBeforeDurable bool // the checkpoint moves before intents are durable
 	earlyAck          bool // receipts are acknowledged before they are durable
 	deadlinesFromEnd  bool // a start of the deadlines is shown nothing that was set before
+	noGuard           bool // workers do not ask the claim guards
 	horizonAtSeen     bool // a start of the matcher is shown nothing that it saw before
 }

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"context"
 	"encoding/hex"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"recapito/domain/catalogue"
 	"recapito/domain/content"
 	"recapito/domain/event"
+	"recapito/domain/notification"
 	"recapito/domain/personal/personaltest"
 )
 
@@ -39,6 +41,7 @@ type process struct {
 // world is everything of one seed.
 type world struct {
 	s     *scheduler
+	begun time.Time
 	seed  uint64
 	set   settings
 	store *simStore
@@ -66,7 +69,7 @@ type world struct {
 
 func newWorld(seed uint64, b bugs) *world {
 	s := newScheduler(seed)
-	w := &world{s: s, seed: seed, set: drawSettings(s), bugs: b, providers: map[string]*provider{}}
+	w := &world{s: s, begun: s.now, seed: seed, set: drawSettings(s), bugs: b, providers: map[string]*provider{}}
 	w.store = newSimStore(s, w.set.storeFaults)
 	w.store.any = b.anyRevision
 	w.check = newChecker(w)
@@ -140,6 +143,16 @@ func (w *world) routes(p *process) channel.Routes {
 		})
 	}
 	return rs
+}
+
+// window is a claim guard, closed from time to time.
+func (w *world) window(context.Context) (notification.Guard, error) {
+	w.s.step()
+	closes := w.begun.Add(w.set.closedAfter)
+	if opens := closes.Add(w.set.closedFor); !w.s.now.Before(closes) && w.s.now.Before(opens) {
+		return notification.Guard{Verdict: notification.Reschedule, Until: opens, Code: "quiet_hours"}, nil
+	}
+	return notification.Guard{}, nil
 }
 
 func (w *world) newID() string {

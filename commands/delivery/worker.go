@@ -24,6 +24,8 @@ const (
 	// giveBack is when an attempt that was given back comes again.
 	giveBackFull = time.Second
 	giveBackDown = 5 * time.Second
+	// guardLimit is how long the claim guards may take together.
+	guardLimit = 2 * time.Second
 )
 
 // offering is how often the result of a send is offered to a store that does not take
@@ -34,7 +36,9 @@ var offering = retry.Policy{First: 250 * time.Millisecond, Most: 2 * time.Second
 // (Handle returns nil) once the claim is durable, or there is nothing to claim; the
 // send goes on outside, in goroutines that the worker owns and Drain waits for.
 //
-// Promise: an attempt is on the wire at most once. Not promised: that it is once.
+// Promises: an attempt is on the wire at most once. A claim that begins after a withdrawal
+// was acknowledged never sends, if a claim guard reads the withdrawal. Not promised: that
+// an attempt is on the wire once.
 type Worker struct {
 	c Config
 	// offering is how often a result is offered to the store, spawn starts a send; changed
@@ -118,19 +122,38 @@ func (w *Worker) giveBack(ctx context.Context, d DispatchMessage, due time.Time,
 	return nil
 }
 
-// claimAndSend answers whether the send (and with it the capacity) went on outside.
-// What an attempt is aimed at never changes, so the state from before the capacity
-// came will do.
+// guard asks every claim guard, and combines what they found.
+func (w *Worker) guard(ctx context.Context, s *notification.State, a *notification.Attempt) (notification.Guard, error) {
+	ctx, cancel := context.WithTimeout(ctx, guardLimit)
+	defer cancel()
+	var all notification.Guard
+	for _, g := range w.c.Guards {
+		found, err := g.Check(ctx, s, a)
+		if err != nil {
+			return notification.Guard{}, fmt.Errorf("asking a claim guard: %w", err)
+		}
+		all = all.And(found)
+	}
+	return all, nil
+}
+
+// claimAndSend returns whether the send (and with it the capacity) went on outside. The
+// claim begins here: what the guards read is read after start. What an attempt is aimed at
+// never changes, so the state from before the capacity came will do.
 func (w *Worker) claimAndSend(ctx context.Context, d DispatchMessage, route channel.Configured, state notification.State, release func()) (bool, error) {
 	start := w.c.Ledger.Now() // before the append: the fence counts from here
 	a, _ := state.Attempt(d.Attempt)
+	guard, err := w.guard(ctx, &state, a)
+	if err != nil {
+		return false, err
+	}
 	target := state.Target(a)
 	destination, known := target.Destination.Clear()
 	token, err := w.c.Tokens.DestinationToken(ctx, route.Name, commands.TokenForm(destination), start)
 	if err != nil {
 		return false, fmt.Errorf("making the destination's token: %w", err)
 	}
-	claim := notification.Claim{Attempt: d.Attempt, Claim: w.c.Ledger.RandomID(), Token: token.Token, TokenKey: token.Key, At: start}
+	claim := notification.Claim{Attempt: d.Attempt, Claim: w.c.Ledger.RandomID(), Token: token.Token, TokenKey: token.Key, Guard: guard, At: start}
 	if !w.begin() {
 		return false, ErrDraining
 	}
@@ -147,6 +170,9 @@ func (w *Worker) claimAndSend(ctx context.Context, d DispatchMessage, route chan
 			return false, nil // not to be sent now, or not by us
 		}
 		return false, err
+	}
+	if guard.Verdict != notification.Allow {
+		return false, nil // the attempt waits, or is withdrawn
 	}
 	handed = true
 	s := send{worker: w, origin: o, route: route, d: d, claim: claim.Claim, destination: destination, token: token, start: start, limit: time.Duration(target.Policy.WireLimit)}

@@ -68,29 +68,6 @@ type Claim struct {
 	At       time.Time
 }
 
-// Guard is what the claim guard found: just before the claim the worker reads again what
-// may have changed since planning. The zero value allows the claim.
-type Guard struct {
-	Verdict Verdict
-	Until   time.Time  // of Reschedule: when the window opens; after the command's time
-	Code    string     // of Reschedule and Forbid: why
-	Detail  string     // of Forbid; never personal data
-	Read    []Revision // how far it read
-}
-
-// Verdict is an outcome of the claim guard.
-type Verdict uint8
-
-// The outcomes of the claim guard.
-const (
-	Allow      Verdict = iota // claim
-	Reschedule                // the window is closed: the attempt waits, no try is counted
-	// Forbid: the person's consent is gone. The notification is suppressed: every scheduled
-	// attempt is withdrawn and no step is failed over to, so no other channel goes round
-	// the consent.
-	Forbid
-)
-
 // RecordOutcome records the outcome of a claim: what became of each unit.
 type RecordOutcome struct {
 	Attempt int

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"recapito/domain/notification"
 )
 
@@ -118,4 +120,27 @@ func TestStateOfAFallbackThatWasSent(t *testing.T) {
 	t.Run("and reported undelivered since", func(t *testing.T) {
 		is(t, x.After(says(2, 1, "undelivered", "r", 4*s)), notification.LifecycleUndelivered, true)
 	})
+}
+
+func TestGuardsCombined(t *testing.T) {
+	early := notification.Guard{Verdict: notification.Reschedule, Until: at(s), Code: "early", Read: looked[:1]}
+	late := notification.Guard{Verdict: notification.Reschedule, Until: at(time.Hour), Code: "late"}
+	forbidden := notification.Guard{Verdict: notification.Forbid, Code: "opted_out", Read: looked[1:]}
+	for _, test := range []struct {
+		all  []notification.Guard
+		want notification.Guard
+	}{
+		{[]notification.Guard{{}, early, late}, notification.Guard{Verdict: notification.Reschedule, Until: at(time.Hour), Code: "late", Read: looked[:1]}},
+		{[]notification.Guard{late, early}, notification.Guard{Verdict: notification.Reschedule, Until: at(time.Hour), Code: "late", Read: looked[:1]}},
+		{[]notification.Guard{early, forbidden, late}, notification.Guard{Verdict: notification.Forbid, Code: "opted_out", Read: looked}},
+		{[]notification.Guard{forbidden, early}, notification.Guard{Verdict: notification.Forbid, Code: "opted_out", Read: []notification.Revision{looked[1], looked[0]}}},
+	} {
+		var got notification.Guard
+		for _, g := range test.all {
+			got = got.And(g)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
 }
