@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -19,19 +18,8 @@ import (
 	"recapito/domain/notification"
 )
 
-// requestBody documents a request; readRequest reads it.
-type requestBody struct {
-	Scenario  string              `json:"scenario" doc:"Which kind of notification; GET /v1/scenarios lists them." example:"appointment"`
-	Recipient string              `json:"recipient,omitempty" doc:"Your id of the person." maxLength:"128"`
-	To        map[string][]string `json:"to" doc:"Channel → addresses; phone numbers in E.164 form." example:"{\"sms\":[\"+39…\"]}"`
-	Fields    map[string]any      `json:"fields,omitempty" doc:"What the scenario's text is made of."`
-	Priority  string              `json:"priority,omitempty" enum:"high,normal,low" default:"normal"`
-	SendAt    time.Time           `json:"send_at,omitempty" doc:"Not before then; at once if left out."`
-	ExpiresAt time.Time           `json:"expires_at,omitempty" doc:"Not from then on."`
-	Test      bool                `json:"test,omitempty" doc:"Marks it and everything of it as a test."`
-	Campaign  string              `json:"campaign,omitempty" doc:"Of which campaign it is, for reports; stored in clear." pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$" maxLength:"64" example:"spring-2026"`
-	Reference string              `json:"reference,omitempty" doc:"Yours, stored in clear: no address, no phone number." maxLength:"128"`
-}
+// requestBody documents a request; the intake reads it.
+type requestBody struct{ intake.Request }
 
 // Links lead on from an answer.
 type Links struct {
@@ -99,8 +87,8 @@ func (s *Server) submit(ctx context.Context, in *submitInput, data []byte) (*sub
 	if err != nil {
 		return nil, err
 	}
-	r := readRequest(o)
-	if err := o.Err(); err != nil {
+	r, err := intake.ReadRequest(o)
+	if err != nil {
 		return nil, err
 	}
 	c := CallOf(ctx)
@@ -195,8 +183,8 @@ func (s *Server) submitItem(ctx context.Context, raw []byte) (item batchItem, ev
 	if err := o.Err(); err != nil {
 		return refusedItem(s.Problem(ctx, err, true)), false
 	}
-	r := readRequest(request)
-	if err := request.Err(); err != nil {
+	r, err := intake.ReadRequest(request)
+	if err != nil {
 		return refusedItem(s.Problem(ctx, err, true)), false
 	}
 	a, err := s.Intake.Submit(ctx, CallOf(ctx).origin(), key, r)

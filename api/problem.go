@@ -213,8 +213,7 @@ var rules = []struct {
 // of ours that somebody must see. changes: the request may change something.
 func problemOf(err error, changes bool) (p *Problem, fault bool) {
 	var document *strictjson.DocumentError
-	var members *strictjson.Refused
-	var refused *intake.Invalid
+	var members *strictjson.Invalid
 	switch {
 	case errors.As(err, &p):
 		return p, false
@@ -224,8 +223,6 @@ func problemOf(err error, changes bool) (p *Problem, fault bool) {
 		return NewProblem(CodeBadJSON, document.Detail), false
 	case errors.As(err, &members):
 		return NewProblem(CodeInvalid, "", fieldProblems(members.Problems)...), false
-	case errors.As(err, &refused):
-		return NewProblem(CodeInvalid, "", fieldProblems(refused.Problems)...), false
 	case errors.Is(err, commands.ErrKeyErased):
 		return NewProblem(CodeErased, ""), false
 	case errors.Is(err, event.ErrTooLarge):
@@ -248,7 +245,7 @@ func problemOf(err error, changes bool) (p *Problem, fault bool) {
 	return NewProblem(CodeInternal, ""), true
 }
 
-func fieldProblems[P ~struct{ Field, Code, Message string }](ps []P) []FieldProblem {
+func fieldProblems(ps []strictjson.Problem) []FieldProblem {
 	out := make([]FieldProblem, len(ps))
 	for i, p := range ps {
 		out[i] = FieldProblem(p)

@@ -23,6 +23,7 @@ import (
 
 	"recapito/commands"
 	"recapito/commands/intake"
+	"recapito/commands/intake/strictjson"
 	"recapito/commands/retry"
 	"recapito/domain/audit"
 	"recapito/domain/event"
@@ -113,13 +114,13 @@ type Created struct {
 	Text string
 }
 
-// Create makes a key of a tenant. Errors: *intake.Invalid, tenant.ErrTooManyKeys.
+// Create makes a key of a tenant. Errors: *strictjson.Invalid, tenant.ErrTooManyKeys.
 func (a *Access) Create(ctx context.Context, o commands.Origin, tenantName, label string) (Created, error) {
 	if err := checkTenant(tenantName); err != nil {
 		return Created{}, err
 	}
 	if wrong := intake.CheckClear("label", label, MaxLabelLength); len(wrong) > 0 {
-		return Created{}, &intake.Invalid{Problems: wrong}
+		return Created{}, &strictjson.Invalid{Problems: wrong}
 	}
 	o.Tenant = tenantName
 	key := NewKey()
@@ -190,7 +191,7 @@ func checkTenant(name string) error {
 	if tenant.ValidName(name) {
 		return nil
 	}
-	return &intake.Invalid{Problems: []intake.Problem{{
+	return &strictjson.Invalid{Problems: []strictjson.Problem{{
 		Field: "tenant", Code: "invalid_value",
 		Message: "must be 1 to 63 lower-case letters, digits and hyphens, not beginning with a hyphen",
 	}}}

@@ -16,7 +16,7 @@ import (
 	"recapito/adapters/eventlog"
 	"recapito/commands"
 	"recapito/commands/access"
-	"recapito/commands/intake"
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/catalogue"
 	"recapito/domain/event"
 	"recapito/domain/tenant"
@@ -222,7 +222,7 @@ func TestALostSubscriptionIsTakenUpAgain(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	l := newLedger(t)
 	a := process(t, l, "")
-	var invalid *intake.Invalid
+	var invalid *strictjson.Invalid
 	for _, c := range []struct{ tenant, label, field string }{
 		{"Acme", "", "tenant"}, {"", "", "tenant"}, {tenant.System, "", "tenant"},
 		{"acme", strings.Repeat("x", access.MaxLabelLength+1), "label"}, {"acme", "a\nb", "label"}, {"acme", "+393331234567", "label"},

@@ -12,6 +12,7 @@ import (
 	"recapito/commands"
 	"recapito/commands/commandstest"
 	"recapito/commands/intake"
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/address"
 	"recapito/domain/event"
 	"recapito/domain/notification"
@@ -36,7 +37,7 @@ func (w *world) call(name string, do func(n *commandstest.Side) error) error {
 			err = errors.New("connection lost")
 		}
 		var rule *event.Rule
-		var invalid *intake.Invalid
+		var invalid *strictjson.Invalid
 		if err == nil || errors.As(err, &rule) || errors.As(err, &invalid) {
 			return err
 		}
@@ -86,7 +87,7 @@ func (w *world) client(i int, r *request) {
 		s.wait(func() bool { return twins == 0 })
 		refused := 0
 		for _, e := range []error{err, other} {
-			var invalid *intake.Invalid
+			var invalid *strictjson.Invalid
 			switch {
 			case errors.Is(e, notification.ErrKeyReused):
 				refused++

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/address"
 	"recapito/domain/dimension"
 	"recapito/domain/notification"
@@ -23,37 +24,8 @@ const (
 	MaxSendAhead           = 366 * 24 * time.Hour
 )
 
-// Request is a request as every listener takes it.
-type Request struct {
-	Scenario  string
-	Recipient string
-	To        map[string][]string // channel → addresses
-	Fields    map[string]any
-	Priority  string
-	SendAt    time.Time
-	ExpiresAt time.Time
-	Test      bool
-	Campaign  string
-	Reference string
-}
-
-// Problem is one thing wrong with a request: where, which rule, never the value.
-type Problem struct {
-	Field   string // e.g. "to.sms[0]", "fields.day"
-	Code    string
-	Message string
-}
-
-// Invalid is the error of a request that breaks rules: all of them.
-type Invalid struct{ Problems []Problem }
-
-func (e *Invalid) Error() string {
-	texts := make([]string, len(e.Problems))
-	for i, p := range e.Problems {
-		texts[i] = p.Field + ": " + p.Message
-	}
-	return strings.Join(texts, "; ")
-}
+// unknownChannel is the code of a channel that no route serves.
+const unknownChannel = "unknown_channel"
 
 // checkedRequest is a request that holds, normalised.
 type checkedRequest struct {
@@ -67,10 +39,10 @@ type checkedRequest struct {
 	own       []ownAddress // by channel, in the order of the channels' names
 }
 
-type problems []Problem
+type problems []strictjson.Problem
 
 func (p *problems) add(field, code, format string, args ...any) {
-	*p = append(*p, Problem{Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
+	*p = append(*p, strictjson.Problem{Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
 }
 
 // check answers the request normalised, or everything that is wrong with it.
@@ -95,7 +67,7 @@ func (n *Intake) check(tenant, key string, r Request) (*checkedRequest, error) {
 	checkClear("reference", r.Reference, MaxReferenceLength, c.own, &ps)
 	checkClear("Idempotency-Key", key, MaxKeyLength, c.own, &ps)
 	if len(ps) > 0 {
-		return nil, &Invalid{Problems: ps}
+		return nil, &strictjson.Invalid{Problems: ps}
 	}
 	var err error
 	if c.canonical, err = c.canonicalForm(); err != nil {
@@ -129,7 +101,7 @@ func (n *Intake) checkAddresses(c *checkedRequest, ps *problems) {
 		field := "to." + channel
 		route, ok := n.c.Routes.For(channel)
 		if !ok {
-			ps.add("to", "unknown_channel", "names a channel that has no route")
+			ps.add("to", unknownChannel, "names a channel that has no route")
 			continue
 		}
 		if len(addresses) == 0 || len(addresses) > MaxAddressesPerChannel {
@@ -160,7 +132,7 @@ func (c *checkedRequest) checkTimes(now time.Time) error {
 	var ps problems
 	c.timeProblems(now, &ps)
 	if len(ps) > 0 {
-		return &Invalid{Problems: ps}
+		return &strictjson.Invalid{Problems: ps}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"recapito/commands/commandstest"
 	"recapito/commands/intake"
+	"recapito/commands/intake/strictjson"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -88,9 +89,9 @@ func TestBadRequests(t *testing.T) {
 			r := commandstest.Appointment()
 			test.do(&r)
 			_, err := b.N.Submit(t.Context(), commandstest.Origin, test.key, r)
-			var invalid *intake.Invalid
+			var invalid *strictjson.Invalid
 			if !errors.As(err, &invalid) {
-				t.Fatalf("error %v, want *Invalid", err)
+				t.Fatalf("error %v, want *strictjson.Invalid", err)
 			}
 			var got []string
 			for i, p := range invalid.Problems {
@@ -142,7 +143,7 @@ func FuzzRequest(f *testing.F) {
 			Fields: map[string]any{"day": day, "name": name}, Priority: priority, Reference: reference,
 		}
 		_, err := b.N.Submit(t.Context(), commandstest.Origin, "", r)
-		var invalid *intake.Invalid
+		var invalid *strictjson.Invalid
 		if err != nil && !errors.As(err, &invalid) {
 			t.Fatalf("neither accepted nor refused by a rule: %v", err)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"recapito/commands"
 	"recapito/commands/channel"
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/address"
 )
 
@@ -37,11 +38,11 @@ type Whose struct {
 }
 
 // Persons returns the persons that are named; none if nobody is known by it any more,
-// which an erased person is not. *Invalid if it cannot be anybody's.
+// which an erased person is not. *strictjson.Invalid if it cannot be anybody's.
 func (l *Lookup) Persons(ctx context.Context, tenant string, w Whose) ([]commands.PersonLink, error) {
 	if w.Recipient != "" {
 		if len(w.Recipient) > MaxRecipientLength {
-			return nil, &Invalid{Problems: []Problem{{"recipient", "too_long", fmt.Sprintf("must have at most %d bytes", MaxRecipientLength)}}}
+			return nil, &strictjson.Invalid{Problems: []strictjson.Problem{{Field: "recipient", Code: "too_long", Message: fmt.Sprintf("must have at most %d bytes", MaxRecipientLength)}}}
 		}
 		link, found, err := l.Finder.PersonOf(ctx, tenant, w.Recipient)
 		switch {
@@ -54,11 +55,11 @@ func (l *Lookup) Persons(ctx context.Context, tenant string, w Whose) ([]command
 	}
 	kind, ok := l.kind(w.Kind)
 	if !ok {
-		return nil, &Invalid{Problems: []Problem{{"destination.kind", "invalid_value", "must be a kind of address, such as phone or email, or a channel"}}}
+		return nil, &strictjson.Invalid{Problems: []strictjson.Problem{{Field: "destination.kind", Code: "invalid_value", Message: "must be a kind of address, such as phone or email, or a channel"}}}
 	}
 	a, err := kind.Parse(w.Address)
 	if err != nil {
-		return nil, &Invalid{Problems: []Problem{{"destination.address", "invalid_address", err.Error()}}}
+		return nil, &strictjson.Invalid{Problems: []strictjson.Problem{{Field: "destination.address", Code: "invalid_address", Message: err.Error()}}}
 	}
 	links, err := l.Finder.PersonsAt(ctx, tenant, a)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"recapito/commands/channel"
 	"recapito/commands/commandstest"
 	"recapito/commands/intake"
+	"recapito/commands/intake/strictjson"
 	"recapito/commands/sealing"
 	"recapito/domain/address"
 	"recapito/domain/content"
@@ -276,7 +277,7 @@ func TestFindPersonsRefuses(t *testing.T) {
 		{Kind: secret, Address: commandstest.Number}, {Recipient: strings.Repeat(secret, 40)},
 	} {
 		_, err := p.side.Lookup(p.sealing).Persons(t.Context(), commandstest.Tenant, w)
-		var invalid *intake.Invalid
+		var invalid *strictjson.Invalid
 		if !errors.As(err, &invalid) || strings.Contains(err.Error(), secret) {
 			t.Errorf("got %v", err)
 		}

@@ -41,7 +41,7 @@ type Accepted struct {
 var ErrErased = &event.Rule{Code: "erased", Message: "the idempotency key belongs to a person whose data has been erased"}
 
 // Submit accepts a request: when it returns, the request and the person's key are
-// durable. Errors: *Invalid, notification.ErrKeyReused, ErrErased.
+// durable. Errors: *strictjson.Invalid, notification.ErrKeyReused, ErrErased.
 func (n *Intake) Submit(ctx context.Context, o commands.Origin, key string, r Request) (Accepted, error) {
 	checked, err := n.check(o.Tenant, key, r)
 	if err != nil {

@@ -25,10 +25,10 @@ const MaxProblems = 100
 // Problem is one broken rule: its place and the rule, never the value.
 type Problem struct{ Field, Code, Message string }
 
-// Refused is the error of a document whose members break rules: all of them.
-type Refused struct{ Problems []Problem }
+// Invalid is the error of what breaks rules: all of them.
+type Invalid struct{ Problems []Problem }
 
-func (e *Refused) Error() string {
+func (e *Invalid) Error() string {
 	places := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
 		places[i] = p.Field + ": " + p.Message
@@ -45,14 +45,14 @@ type Object struct {
 }
 
 // Parse reads a document that must be an object. The error is a *DocumentError or a
-// *Refused.
+// *Invalid.
 func Parse(data []byte) (Object, error) {
 	if err := Check(data); err != nil {
 		return Object{}, err
 	}
 	o := Object{problems: new([]Problem)}
 	if !o.open(data) {
-		return Object{}, &Refused{[]Problem{{"body", WrongType, "must be a JSON object"}}}
+		return Object{}, &Invalid{[]Problem{{"body", WrongType, "must be a JSON object"}}}
 	}
 	return o, nil
 }
@@ -101,12 +101,12 @@ func (o Object) Problems() []Problem {
 	return *o.problems
 }
 
-// Err is a *Refused with what was collected; nil if nothing was.
+// Err is a *Invalid with what was collected; nil if nothing was.
 func (o Object) Err() error {
 	if len(*o.problems) == 0 {
 		return nil
 	}
-	return &Refused{o.Problems()}
+	return &Invalid{o.Problems()}
 }
 
 // MemberName is the form of names of members. Another name may be anything, such as a
