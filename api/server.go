@@ -43,6 +43,8 @@ type Access interface {
 // Options of New. Notifications, Access, Calls and Scenarios are required; without
 // Projections or Reconcile their paths return 503.
 type Options struct {
+	// Ledger is what a resource of its own aggregate makes its handler on.
+	Ledger        *commands.Ledger
 	Intake        Intake
 	Notifications Notifications
 	Access        Access

@@ -131,6 +131,7 @@ func newWorld(t testing.TB, change ...func(*world, *api.Options)) *world {
 		t.Fatal(err)
 	}
 	w.ledger = &commands.Ledger{Store: store, Codec: codec, Sealer: sealer, Now: func() time.Time { return time.Now().UTC() }}
+	t.Cleanup(w.ledger.Close)
 	scenarios := samples(t)
 	routes := channel.Routes{{Name: "sim", Kind: commandstest.SMS, Policy: channel.DefaultPolicy()}}
 

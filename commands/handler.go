@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,6 +49,24 @@ type Ledger struct {
 	NewID func() string
 	// CacheSize is how many folded states a handler keeps; 0 = a default, < 0 = none.
 	CacheSize int
+
+	mu       sync.Mutex
+	handlers []interface{ Close() }
+}
+
+// Close closes every handler that was made on the ledger. The store stays open.
+func (l *Ledger) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, h := range l.handlers {
+		h.Close()
+	}
+	l.handlers = nil
+}
+
+// Sealed returns a ledger over the same store whose handlers do not open sealed values.
+func (l *Ledger) Sealed() *Ledger {
+	return &Ledger{Store: l.Store, Codec: l.Codec, Now: l.Now, NewID: l.NewID, CacheSize: l.CacheSize}
 }
 
 // RandomID returns a random id, of an execution or a claim.
@@ -84,7 +103,7 @@ type Result[S, E any] struct {
 	Events []E // appended by this execution; none if it decided nothing
 }
 
-// NewHandler binds an aggregate's decider to the ledger.
+// NewHandler binds an aggregate's decider to the ledger, which closes it.
 func NewHandler[S, C, E any](l *Ledger, d event.Decider[S, C, E]) *Handler[S, C, E] {
 	h := &Handler[S, C, E]{ledger: l, decider: d}
 	if l.CacheSize >= 0 {
@@ -98,6 +117,9 @@ func NewHandler[S, C, E any](l *Ledger, d event.Decider[S, C, E]) *Handler[S, C,
 		}
 		h.cache = otter.Must(o)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.handlers = append(l.handlers, h)
 	return h
 }
 

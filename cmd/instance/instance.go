@@ -50,6 +50,7 @@ type Instance struct {
 	feed    *eventstore.Feed // nil, too
 
 	// the command side
+	ledger        *commands.Ledger
 	Notifications *commands.Notifications
 	receipts      *commands.Receipts
 	intake        *intake.Intake
@@ -120,6 +121,7 @@ func (l *Instance) wireCommands(scenarios commands.Scenarios) error {
 	if err != nil {
 		return err
 	}
+	l.ledger = core
 	l.Notifications, l.receipts = commands.NewNotifications(core), commands.NewReceipts(core)
 	l.intake = intake.New(intake.Config{
 		Ledger: core, Notifications: l.Notifications, Persons: l.Engines.sealing, Scenarios: scenarios, Routes: routes,

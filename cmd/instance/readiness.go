@@ -16,7 +16,7 @@ import (
 // apiOptions is what the HTTP surface stands on.
 func (l *Instance) apiOptions(scenarios commands.Scenarios) api.Options {
 	return api.Options{
-		Intake: l.intake, Callbacks: l.callbacks(), Notifications: l.Notifications, Access: l.access, Calls: l.calls, Scenarios: scenarios,
+		Ledger: l.ledger, Intake: l.intake, Callbacks: l.callbacks(), Notifications: l.Notifications, Access: l.access, Calls: l.calls, Scenarios: scenarios,
 		Projections: l.rebuilds, Reconcile: l.reconcile, Checks: l.checks(), Log: l.log, Metrics: l.registry,
 		Resources: []api.Resource{
 			reports.New(reports.Sources{Reports: l.readings(), Persons: l.intake.Lookup(l.Engines.sealing), Notifications: l.Notifications, Passed: l.Projections.Passed}),

@@ -219,7 +219,6 @@ var following = retry.Policy{Most: 5 * time.Second}
 // Run feeds the index until ctx ends. A lost subscription is taken up again where it
 // stood; meanwhile the keys known so far still open.
 func (a *Access) Run(ctx context.Context) {
-	defer a.handler.Close()
 	var last *event.Position
 	log := retry.NewLog(a.log, "access: following the keys")
 	_ = following.Keep(ctx, log, func(ctx context.Context, working func()) error {

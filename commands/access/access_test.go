@@ -71,10 +71,12 @@ func newLedger(t *testing.T) *commands.Ledger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &commands.Ledger{Store: log, Codec: codec, Now: func() time.Time { return time.Now().UTC() }}
+	l := &commands.Ledger{Store: log, Codec: codec, Now: func() time.Time { return time.Now().UTC() }}
+	t.Cleanup(l.Close)
+	return l
 }
 
-// process is one process's door over a ledger, running.
+// process is one process's Access over a ledger, running.
 func process(t *testing.T, l *commands.Ledger, admin string) *access.Access {
 	t.Helper()
 	a := access.New(l, access.Options{AdminKey: admin, Log: slog.New(slog.DiscardHandler)})

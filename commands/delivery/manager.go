@@ -40,11 +40,9 @@ const finalRemembered = 200_000
 
 // NewManager binds the process manager to what it acts on.
 func NewManager(c Config) *Manager {
-	unopened := *c.Ledger
-	unopened.Sealer = nil
 	return &Manager{
 		c:       c,
-		sealed:  commands.NewHandler(&unopened, notification.Decider),
+		sealed:  commands.NewHandler(c.Ledger.Sealed(), notification.Decider),
 		final:   otter.Must(&otter.Options[string, struct{}]{MaximumSize: finalRemembered}),
 		planner: &Planner{Scenarios: c.Scenarios, Routes: c.Routes, Now: c.Ledger.Now},
 	}
