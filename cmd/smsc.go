@@ -25,6 +25,7 @@ type smscCmd struct {
 	Undelivered   float64       `help:"Share of receipts with the status undelivered." default:"0"`
 	Refuse        float64       `help:"Share of messages refused for good." default:"0"`
 	RefuseNow     float64       `name:"refuse-transiently" help:"Share of messages refused for now." default:"0"`
+	Throttle      float64       `help:"Share of messages refused as too many." default:"0"`
 	LoseAnswer    float64       `name:"lose-answer" help:"Share of messages without a response." default:"0"`
 	LoseReceipt   float64       `name:"lose-receipt" help:"Share of receipts never sent." default:"0"`
 	Duplicate     float64       `name:"duplicate-receipt" help:"Share of receipts sent twice." default:"0"`
@@ -47,7 +48,7 @@ func (s smscCmd) Run(ctx context.Context, t terminal) error {
 		Behaviour: sandbox.Behaviour{
 			Rate: s.Rate, Latency: s.Latency, ReceiptDelay: s.ReceiptDelay, ReceiptSpread: s.ReceiptSpread,
 			Mix: sandbox.Mix{
-				RefusePermanently: s.Refuse, RefuseTransiently: s.RefuseNow, Undelivered: s.Undelivered, LoseAnswer: s.LoseAnswer,
+				RefusePermanently: s.Refuse, RefuseTransiently: s.RefuseNow, Throttle: s.Throttle, Undelivered: s.Undelivered, LoseAnswer: s.LoseAnswer,
 				LoseReceipt: s.LoseReceipt, DuplicateReceipt: s.Duplicate, ReceiptFirst: s.ReceiptFirst,
 			},
 		},

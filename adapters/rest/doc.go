@@ -4,8 +4,8 @@
 // needs no code of its own.
 //
 // A Route promises:
-//   - a request is handed to a connection at most once, right after its fence allowed it,
-//     and never again: there are no transparent retries and no redirects;
+//   - a Send hands its request to a connection at most once, right after its fence allowed
+//     it: there are no transparent retries and no redirects;
 //   - a message of which not one byte was handed to a connection is UnitNotSent; one whose
 //     response did not come, or came from a gateway without the service's own (502, 504),
 //     is UnitLost; a response that comes after Send returned goes to late;

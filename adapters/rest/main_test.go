@@ -200,6 +200,9 @@ func (s *service) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case b.Refuse:
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		return
+	case b.Busy:
+		w.WriteHeader(http.StatusTooManyRequests)
+		return
 	case b.RefuseForNow:
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return

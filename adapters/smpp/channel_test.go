@@ -55,7 +55,7 @@ func peer(t *testing.T, sink channel.ReceiptSink, binds int) channeltest.Peer {
 				return 0
 			}
 			err := sim.Behave(sandbox.Behaviour{Latency: b.Latency, Mix: sandbox.Mix{
-				RefusePermanently: chance(b.Refuse), RefuseTransiently: chance(b.RefuseForNow), LoseAnswer: chance(b.Silent),
+				RefusePermanently: chance(b.Refuse), RefuseTransiently: chance(b.RefuseForNow), Throttle: chance(b.Busy), LoseAnswer: chance(b.Silent),
 				LoseReceipt: chance(b.Silent), Undelivered: chance(b.Undelivered), DuplicateReceipt: chance(b.Duplicate),
 			}})
 			if err != nil {

@@ -2,7 +2,7 @@
 // texts and hands receipts to a commands.ReceiptSink.
 //
 // A Route promises:
-//   - a unit goes on the wire at most once, and only right after its fence allowed it;
+//   - a Send puts a unit on the wire at most once, and only right after its fence allowed it;
 //   - what happened to each part is reported; a lost session is UnitLost at once, an
 //     response that comes after Send returned is reported through late;
 //   - the provider's receipt is acknowledged only after the sink took it; on an error
@@ -14,6 +14,7 @@
 //
 // The parts of a long text travel on one bind. The first goes alone, and the others
 // follow once it was accepted: a refusal (a throttled provider, a bad number) then
-// leaves nothing on the wire. Every message of the person to us (mobile originated)
+// leaves nothing on the wire. The parts carry one reference, made from the attempt's, so
+// that parts sent by a later call still belong together. Every message of the person to us (mobile originated)
 // is refused for good: nothing takes them.
 package smpp

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -31,11 +30,10 @@ const (
 
 // Route is one route to an SMSC over one or more binds. It implements channel.Channel.
 type Route struct {
-	o         RouteOptions
-	capacity  *capacity
-	late      *lateTable
-	reference atomic.Uint32 // of concatenated messages
-	running   atomic.Bool
+	o        RouteOptions
+	capacity *capacity
+	late     *lateTable
+	running  atomic.Bool
 
 	mu    sync.Mutex
 	binds []*bind
@@ -63,7 +61,6 @@ func NewRoute(o RouteOptions) (*Route, error) {
 		late:     newLateTable(o.LateLimit, o.LateTTL),
 		err:      errors.New("not started"),
 	}
-	r.reference.Store(rand.Uint32())
 	return r, nil
 }
 

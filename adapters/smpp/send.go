@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"slices"
 	"time"
 
 	"github.com/fiorix/go-smpp/smpp/pdu"
@@ -112,7 +114,7 @@ func (r *Route) refused(err error) channel.Outcome {
 	return channel.Outcome{Units: []channel.UnitOutcome{{Result: channel.UnitRefused, Code: code, At: r.now()}}}
 }
 
-// encode makes a submit_sm of each part.
+// encode makes a submit_sm of each part that is asked for.
 func (r *Route) encode(m channel.Message) ([]pdu.Body, error) {
 	from, err := sender(m.Sender)
 	if err != nil {
@@ -126,9 +128,12 @@ func (r *Route) encode(m channel.Message) ([]pdu.Body, error) {
 	if err != nil {
 		return nil, err
 	}
-	reference := byte(r.reference.Add(1))
-	out := make([]pdu.Body, len(s.parts))
+	reference := byte(crc32.ChecksumIEEE([]byte(m.Reference))) // the same whenever a unit is tried
+	var out []pdu.Body
 	for i, octets := range s.parts {
+		if len(m.Units) > 0 && !slices.Contains(m.Units, i+1) {
+			continue
+		}
 		p := pdu.NewSubmitSM(nil)
 		set := func(name pdufield.Name, v any) { err = errors.Join(err, p.Fields().Set(name, v)) }
 		set(pdufield.SourceAddrTON, from.ton)
@@ -153,7 +158,7 @@ func (r *Route) encode(m channel.Message) ([]pdu.Body, error) {
 		if err != nil {
 			return nil, fmt.Errorf("set the fields of a submit_sm: %w", err)
 		}
-		out[i] = p
+		out = append(out, p)
 	}
 	return out, nil
 }

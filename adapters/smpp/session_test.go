@@ -283,3 +283,28 @@ func TestReceiptTLVsFirst(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestPartsOfSeveralSends: the parts of a text belong together (one reference in their
+// headers), whichever call sends them.
+func TestPartsOfSeveralSends(t *testing.T) {
+	s := startSMSC(t)
+	r := startRoute(t, smpp.RouteOptions{Addr: s.addr})
+	m := message(1, strings.Repeat("x", 153*3))
+	var headers [][]byte
+	for _, units := range [][]int{{1, 2}, {3}} {
+		m.Units = units
+		got := sending(t, r, within(t, patience), m, nil)
+		for range units {
+			f := s.submit()
+			headers = append(headers, []byte(f.fields.Bytes(pdufield.ShortMessage))[:6])
+			f.accept("1")
+		}
+		outcomeOf(t, got)
+	}
+	reference := headers[0][3]
+	for i, h := range headers {
+		if want := []byte{5, 0, 3, reference, 3, byte(i + 1)}; !bytes.Equal(h, want) {
+			t.Errorf("part %d has the header %v, want %v", i+1, h, want)
+		}
+	}
+}

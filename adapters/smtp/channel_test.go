@@ -17,6 +17,7 @@ import (
 var (
 	refusedForGood   = &gosmtp.SMTPError{Code: 550, EnhancedCode: gosmtp.EnhancedCode{5, 1, 1}, Message: "no such user someone@example.org"}
 	refusedForNow    = &gosmtp.SMTPError{Code: 451, EnhancedCode: gosmtp.EnhancedCode{4, 7, 1}, Message: "greylisted someone@example.org"}
+	refusedAsBusy    = &gosmtp.SMTPError{Code: 450, EnhancedCode: gosmtp.EnhancedCode{4, 7, 28}, Message: "too many messages"}
 	hostUnavailable  = &gosmtp.SMTPError{Code: 421, EnhancedCode: gosmtp.EnhancedCode{4, 3, 2}, Message: "shutting down"}
 	withoutEnhanced  = &gosmtp.SMTPError{Code: 552, EnhancedCode: gosmtp.NoEnhancedCode, Message: "too much"}
 	unknownTransient = &gosmtp.SMTPError{Code: 459, EnhancedCode: gosmtp.EnhancedCode{4, 99, 99}, Message: "odd"}
@@ -49,6 +50,8 @@ func TestChannel(t *testing.T) {
 				switch {
 				case b.Refuse:
 					to.Data = refusedForGood
+				case b.Busy:
+					to.Data = refusedAsBusy
 				case b.RefuseForNow:
 					to.Data = refusedForNow
 				}

@@ -3,7 +3,7 @@
 // read notices, bounces) is not received here.
 //
 // A Route promises:
-//   - a message is put on the wire at most once. Before the final dot of DATA nothing is
+//   - a Send puts its message on the wire at most once. Before the final dot of DATA nothing is
 //     accepted (RFC 5321 section 4.1.1.4), so the next host is tried only before the first
 //     byte of the content; from the dot on a missing answer is channel.UnitLost, and no
 //     other host is tried;

@@ -19,13 +19,19 @@ type Channel interface {
 	// until ctx ends. ErrRouteFull: no capacity in that time; ErrRouteDown: the route
 	// has no session. Release must be called exactly once after a nil error.
 	Acquire(ctx context.Context, units int) (release func(), err error)
-	// Send puts the message on the wire, unit by unit, and waits for the responses, at
-	// most until ctx ends. Before each unit it calls fence; if that returns false the
-	// unit and those after it are not sent. It never sends a unit twice and never
-	// retries. What happened to each unit is in the outcome; a unit whose answer did
-	// not come (ctx ended, session lost) is UnitLost. If such an answer comes
-	// later, late is called with the completed outcome, at most once, from another
-	// goroutine; the channel forgets after a bounded time.
+	// Send puts the units of the message on the wire that m.Units names, one by one, and
+	// waits for the responses, at most until ctx ends. Before each unit it calls fence; if
+	// that returns false the unit and those after it are not sent. After a unit that was
+	// refused, or whose answer it cannot wait for, those not on the wire yet are not sent.
+	// It never sends a unit twice and never retries: the worker does, by another call for
+	// units that were refused as busy or not sent.
+	//
+	// What happened to each unit asked for is in the outcome. A unit is UnitNotSent only
+	// if the provider cannot have taken it: nothing of it was handed to a connection (or,
+	// where a message is handed over in steps, the provider cannot take it for complete).
+	// A unit whose answer did not come (ctx ended, session lost) is UnitLost. If such an
+	// answer comes later, late is called with the completed outcome of this call, at most
+	// once, from another goroutine; the channel forgets after a bounded time.
 	Send(ctx context.Context, m Message, fence func() bool, late func(Outcome)) Outcome
 	// Units returns how many units a document makes on this channel (the segments of a
 	// short message, 1 elsewhere), or an *event.Rule with the limit (at most 10).
@@ -47,10 +53,11 @@ type Message struct {
 	Destination  string // e.g. E.164 with +
 	Content      content.Document
 	ValidUntil   time.Time // zero: none
+	Units        []int     // the units to be sent, from 1, in order; none: all of them
 }
 
-// Outcome is what happened to each unit, in order; its length is the number of
-// units of the message (a message that could not be split has one).
+// Outcome is what happened to each unit that was asked for, in order (a message that
+// could not be split has one).
 type Outcome struct {
 	Units []UnitOutcome
 }

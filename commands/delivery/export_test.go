@@ -7,7 +7,7 @@ import (
 
 // Drive gives a worker's waiting and its sends to a test.
 func (w *Worker) Drive(pause func(context.Context, time.Duration), spawn func(func())) {
-	w.offering.Sleep, w.spawn = pause, spawn
+	w.offering.Sleep, w.trying.Sleep, w.spawn = pause, pause, spawn
 }
 
 // The limits that tests must know.

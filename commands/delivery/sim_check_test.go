@@ -19,8 +19,8 @@ import (
 type checker struct {
 	w             *world
 	notifications map[string]*followed
-	ids           []string // of notifications, in order of appearance
-	onWire        map[wireKey]int
+	ids           []string                    // of notifications, in order of appearance
+	onWire        map[wireKey]*submission     // the last of each part
 	recorded      map[string]*recordedReceipt // by receipt id
 	registered    map[wireKey]bool
 	acks          []acknowledgement
@@ -58,7 +58,7 @@ type acknowledgement struct {
 
 func newChecker(w *world) *checker {
 	return &checker{
-		w: w, notifications: map[string]*followed{}, onWire: map[wireKey]int{}, recorded: map[string]*recordedReceipt{},
+		w: w, notifications: map[string]*followed{}, onWire: map[wireKey]*submission{}, recorded: map[string]*recordedReceipt{},
 		registered: map[wireKey]bool{}, withdrawn: map[string]time.Time{}, buckets: map[string]bool{}, closed: map[string]bool{},
 	}
 }
@@ -292,9 +292,10 @@ func (c *checker) cancelled(id string) {
 func (c *checker) wire(sub *submission) {
 	s := c.w.s
 	k := wireKey{sub.message.Notification, sub.message.Attempt, sub.part}
-	if c.onWire[k]++; c.onWire[k] > 1 {
-		s.fail("P1 part %d of attempt %d is on the wire twice", sub.part, k.attempt)
+	if before := c.onWire[k]; before != nil && (before.lost || !before.answered || !before.result.Busy) {
+		s.fail("P1 part %d of attempt %d is on the wire again, and was not answered busy before", sub.part, k.attempt)
 	}
+	c.onWire[k] = sub
 	n := c.notifications[k.notification]
 	if n == nil {
 		s.fail("P1 on the wire, and never requested")
@@ -310,6 +311,10 @@ func (c *checker) wire(sub *submission) {
 		s.fail("P12 on the wire, claimed after the person's withdrawal was acknowledged")
 	case n.state.Exhausted:
 		s.fail("P11 on the wire after Exhausted")
+	case a.Status != notification.Dispatched && a.Status != notification.Delivered && a.Status != notification.Read:
+		s.fail("P1 on the wire after its outcome was recorded: %s", a.Status)
+	case n.state.ExpiryPassed(s.now):
+		s.fail("P10 on the wire after expires_at")
 	case !a.UnknownAt.IsZero():
 		s.fail("P1 on the wire after its outcome was said to be unknown")
 	}

@@ -28,6 +28,7 @@ type provider struct {
 	receipts, undelivered, read, intermediate, twice   int // percent
 	slow                                               int // percent: a worker stands still before a part
 	busy                                               int // percent: too much at once
+	noSession                                          int // percent: the session is gone before a part
 	pipelined                                          bool
 
 	downUntil time.Time
@@ -43,6 +44,7 @@ type submission struct {
 	result      channel.UnitOutcome // what the provider decided
 	at          time.Time
 	answered    bool   // its answer reached our worker
+	lost        bool   // no answer reached the call that sent it
 	receiptForm string // the provider's id as its receipts write it
 }
 
@@ -88,16 +90,23 @@ func (l *line) Acquire(ctx context.Context, _ int) (func(), error) {
 
 func (l *line) Send(_ context.Context, m channel.Message, fence func() bool, late func(channel.Outcome)) channel.Outcome {
 	p, s := l.p, l.p.w.s
-	out := channel.Outcome{Units: make([]channel.UnitOutcome, p.parts)}
-	sent := make([]*submission, p.parts)
+	units := m.Units
+	if len(units) == 0 {
+		for i := range p.parts {
+			units = append(units, i+1)
+		}
+	}
+	out := channel.Outcome{Units: make([]channel.UnitOutcome, len(units))}
+	sent := make([]*submission, len(units))
 	answer := func(i int) bool { // false: nothing more of this message goes out
 		sub := sent[i]
 		if s.percent(p.lose) {
+			sub.lost = true
 			if s.percent(50) {
 				s.sleep(s.between(0, 20*time.Second))
 			}
 			out.Units[i] = channel.UnitOutcome{Result: channel.UnitLost, At: s.now}
-			s.log("answer to part %d of attempt %d is lost", i+1, m.Attempt)
+			s.log("answer to part %d of attempt %d is lost", sub.part, m.Attempt)
 			return false
 		}
 		s.sleep(s.between(0, 300*time.Millisecond))
@@ -106,23 +115,29 @@ func (l *line) Send(_ context.Context, m channel.Message, fence func() bool, lat
 		sub.answered = true
 		return sub.result.Result == channel.UnitAccepted
 	}
-	for i := range sent {
+	notSent := func(from int) {
+		for j := from; j < len(out.Units); j++ {
+			out.Units[j] = channel.UnitOutcome{Result: channel.UnitNotSent, At: s.now}
+		}
+	}
+	for i, unit := range units {
 		s.step()
 		if s.percent(p.slow) {
 			s.sleep(s.between(0, 2*time.Minute))
 		}
-		if !fence() && !p.w.bugs.openFence {
-			s.log("fence shut before part %d of attempt %d", i+1, m.Attempt)
-			for j := i; j < len(out.Units); j++ {
-				out.Units[j] = channel.UnitOutcome{Result: channel.UnitNotSent, At: s.now}
-			}
+		if s.percent(p.noSession) || p.downUntil.After(s.now) {
+			s.log("no session for part %d of attempt %d", unit, m.Attempt)
+			notSent(i)
 			break
 		}
-		sent[i] = p.submit(m, i+1) // no step between the fence and the write
+		if !fence() && !p.w.bugs.openFence {
+			s.log("fence shut before part %d of attempt %d", unit, m.Attempt)
+			notSent(i)
+			break
+		}
+		sent[i] = p.submit(m, unit) // no step between the fence and the write
 		if !p.pipelined && !answer(i) {
-			for j := i + 1; j < len(out.Units); j++ {
-				out.Units[j] = channel.UnitOutcome{Result: channel.UnitNotSent, At: s.now}
-			}
+			notSent(i + 1)
 			break
 		}
 	}
@@ -130,6 +145,13 @@ func (l *line) Send(_ context.Context, m channel.Message, fence func() bool, lat
 		for i := range sent {
 			if sent[i] != nil {
 				answer(i)
+			}
+		}
+	}
+	if p.w.bugs.lostAsNotSent {
+		for i := range out.Units {
+			if out.Units[i].Result == channel.UnitLost {
+				out.Units[i].Result = channel.UnitNotSent
 			}
 		}
 	}

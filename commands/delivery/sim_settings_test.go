@@ -122,7 +122,7 @@ func drawRoute(s *scheduler, channel, name string) routeSettings {
 		return 0
 	}
 	p.refuseTransient, p.refusePermanent = some(40, 60), some(25, 50)
-	p.slow, p.busy = some(25, 60), some(15, 70)
+	p.slow, p.busy, p.noSession = some(25, 60), some(25, 70), some(15, 60)
 	p.lose, p.lateAnswer = some(40, 80), some(60, 90)
 	p.undelivered, p.read, p.intermediate, p.twice = some(40, 80), some(40, 90), some(30, 80), some(40, 80)
 	return r
@@ -223,6 +223,7 @@ type bugs struct {
 	doneBeforeDurable bool // the checkpoint moves before intents are durable
 	earlyAck          bool // receipts are acknowledged before they are durable
 	deadlinesFromEnd  bool // a start of the deadlines is shown nothing that was set before
+	lostAsNotSent     bool // a channel reports parts without an answer as not sent
 	noGuard           bool // workers do not ask the claim guards
 	horizonAtSeen     bool // a start of the matcher is shown nothing that it saw before
 }

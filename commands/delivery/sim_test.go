@@ -119,6 +119,7 @@ func TestSimFindsPlantedBugs(t *testing.T) {
 		{"the checkpoint moves before intents are durable", bugs{doneBeforeDurable: true}},
 		{"receipts are acknowledged before they are durable", bugs{earlyAck: true}},
 		{"a start of the deadlines is shown nothing set before", bugs{deadlinesFromEnd: true}},
+		{"what has no answer is tried again", bugs{lostAsNotSent: true}},
 		{"workers do not ask the claim guards", bugs{noGuard: true}},
 		{"a start of the matcher is shown nothing it saw before", bugs{horizonAtSeen: true}},
 	} {

@@ -41,10 +41,10 @@ var offering = retry.Policy{First: 250 * time.Millisecond, Most: 2 * time.Second
 // an attempt is on the wire once.
 type Worker struct {
 	c Config
-	// offering is how often a result is offered to the store, spawn starts a send; changed
-	// where a test drives both.
-	offering retry.Policy
-	spawn    func(func())
+	// offering is how often a result is offered to the store, trying how long to wait
+	// between the tries of a claim, spawn starts a send; changed where a test drives them.
+	offering, trying retry.Policy
+	spawn            func(func())
 
 	mu       sync.Mutex
 	draining bool
@@ -56,7 +56,7 @@ type Worker struct {
 // NewWorker binds a worker to what it acts on.
 func NewWorker(c Config) *Worker {
 	life, end := context.WithCancel(context.Background())
-	return &Worker{c: c, offering: offering, spawn: func(f func()) { go f() }, life: life, end: end}
+	return &Worker{c: c, offering: offering, trying: trying, spawn: func(f func()) { go f() }, life: life, end: end}
 }
 
 // ErrDraining: the worker takes nothing more.
@@ -175,7 +175,10 @@ func (w *Worker) claimAndSend(ctx context.Context, d DispatchMessage, route chan
 		return false, nil // the attempt waits, or is withdrawn
 	}
 	handed = true
-	s := send{worker: w, origin: o, route: route, d: d, claim: claim.Claim, destination: destination, token: token, start: start, limit: time.Duration(target.Policy.WireLimit)}
+	s := &send{
+		worker: w, origin: o, route: route, d: d, claim: claim.Claim, destination: destination, token: token,
+		start: start, limit: time.Duration(target.Policy.WireLimit), expires: state.Requested.ExpiresAt,
+	}
 	if !known {
 		w.spawn(func() { s.erased(a.Units, release) })
 		return true, nil
@@ -240,23 +243,61 @@ type send struct {
 	token       receipt.Token
 	start       time.Time     // by the worker's own clock, from before the claim's append
 	limit       time.Duration // the wire limit
+	expires     time.Time     // zero: never
+	tries       tries
 }
 
-func (s send) run(m channel.Message, release func()) {
+// run tries the units of the claim until nothing of it may be tried any more, and records
+// its outcome, once. Between two tries it holds no capacity.
+func (s *send) run(m channel.Message, release func()) {
 	defer s.worker.sending.Done()
-	defer release()
 	// Half the wire limit is the fence and the deadline of every write and answer:
 	// what is said after that is said as unknown, well before the watchdog says so.
 	ctx, cancel := context.WithTimeout(s.worker.life, s.limit/2-s.elapsed())
 	defer cancel()
-	fence := func() bool { return s.elapsed() < s.limit/2 }
-	s.record(s.route.Wire.Send(ctx, m, fence, s.late))
+	_ = s.worker.trying.Do(ctx, nil, func(ctx context.Context) error { // what is left in the end is in the outcome
+		if release == nil {
+			if ctx.Err() != nil || !s.fence() {
+				return retry.Permanent(errShut)
+			}
+			again, err := s.route.Wire.Acquire(ctx, len(m.Units))
+			if err != nil {
+				return err
+			}
+			release = again
+		}
+		s.try(ctx, m, release)
+		release = nil
+		if m.Units = s.tries.left(); len(m.Units) > 0 {
+			return errLeft
+		}
+		return nil
+	})
+	s.record(s.tries.end())
 }
 
-func (s send) elapsed() time.Duration { return s.worker.c.Ledger.Now().Sub(s.start) }
+var (
+	errShut = errors.New("the fence is shut")
+	errLeft = errors.New("units are left")
+)
+
+func (s *send) try(ctx context.Context, m channel.Message, release func()) {
+	defer release()
+	asked := m.Units
+	late := func(o channel.Outcome) { s.late(asked, o) }
+	s.tries.took(asked, s.route.Wire.Send(ctx, m, s.fence, late))
+}
+
+// fence reports whether a unit may still go on the wire.
+func (s *send) fence() bool {
+	now := s.worker.c.Ledger.Now()
+	return now.Sub(s.start) < s.limit/2 && (s.expires.IsZero() || now.Before(s.expires))
+}
+
+func (s *send) elapsed() time.Duration { return s.worker.c.Ledger.Now().Sub(s.start) }
 
 // erased ends an attempt whose destination is not there any more.
-func (s send) erased(units int, release func()) {
+func (s *send) erased(units int, release func()) {
 	defer s.worker.sending.Done()
 	defer release()
 	o := channel.Outcome{Units: make([]channel.UnitOutcome, units)}
@@ -266,17 +307,18 @@ func (s send) erased(units int, release func()) {
 	s.record(o)
 }
 
-// late records an answer that came after its waiting had ended.
-func (s send) late(o channel.Outcome) {
-	if s.worker.begin() {
+// late records answers that came after their try had ended.
+func (s *send) late(asked []int, o channel.Outcome) {
+	complete, ended := s.tries.answered(asked, o)
+	if ended && s.worker.begin() { // else they are in the outcome that run records
 		defer s.worker.sending.Done()
-		s.record(o)
+		s.record(complete)
 	}
 }
 
 // record appends the result. The store may be away for a while; if it stays away the
 // watchdog says OutcomeUnknown in its stead.
-func (s send) record(o channel.Outcome) {
+func (s *send) record(o channel.Outcome) {
 	w := s.worker
 	command := notification.RecordOutcome{Attempt: s.d.Attempt, Claim: s.claim, At: w.c.Ledger.Now()}
 	for _, p := range o.Units {

@@ -56,11 +56,12 @@ type Behaviour struct {
 	Mix           Mix
 }
 
-// Mix is how often things go wrong, as probabilities. The first two exclude each
+// Mix is how often things go wrong, as probabilities. The first three exclude each
 // other and all the rest.
 type Mix struct {
 	RefusePermanently float64 // ESME_RINVDSTADR
 	RefuseTransiently float64 // ESME_RSYSERR
+	Throttle          float64 // ESME_RTHROTTLED, whatever the rate
 	Undelivered       float64 // the receipt has UNDELIV
 	LoseAnswer        float64 // the submit_sm never gets a response
 	LoseReceipt       float64 // the receipt never comes
@@ -156,7 +157,7 @@ func (b Behaviour) validate() error {
 	}
 	m := b.Mix
 	for _, p := range []float64{m.RefusePermanently, m.RefuseTransiently, m.Undelivered, m.LoseAnswer, m.LoseReceipt,
-		m.DuplicateReceipt, m.ReceiptFirst, m.RefusePermanently + m.RefuseTransiently} {
+		m.DuplicateReceipt, m.ReceiptFirst, m.Throttle, m.RefusePermanently + m.RefuseTransiently + m.Throttle} {
 		if !(p >= 0 && p <= 1) {
 			problems = append(problems, errors.New("smsc: a probability is not within 0..1"))
 			break

@@ -166,6 +166,7 @@ func TestMixes(t *testing.T) {
 		{"refused for good", Mix{RefusePermanently: 1}, func(s Stats, e []string) bool {
 			return s.Refused == 1 && e[0] == "answer 0x0000000B "
 		}},
+		{"throttled", Mix{Throttle: 1}, func(s Stats, e []string) bool { return s.Throttled == 1 }},
 		{"refused for now", Mix{RefuseTransiently: 1}, func(s Stats, e []string) bool {
 			return s.Refused == 1 && e[0] == "answer 0x00000008 "
 		}},

@@ -102,6 +102,9 @@ func (s *Simulator) judge(f wire.Fields) (r record, first bool, latency time.Dur
 	case refusal < b.Mix.RefusePermanently+b.Mix.RefuseTransiently:
 		r.Verdict, r.Status = Refused, uint32(wire.StatusSystemError)
 		return r, false, latency
+	case refusal < b.Mix.RefusePermanently+b.Mix.RefuseTransiently+b.Mix.Throttle:
+		r.Verdict, r.Status = Throttled, uint32(wire.StatusThrottled)
+		return r, false, latency
 	case s.waiting >= MaxPending:
 		r.Verdict, r.Status = Refused, uint32(wire.StatusQueueFull)
 		return r, false, latency

@@ -58,6 +58,7 @@ type Peer struct {
 type Behaviour struct {
 	Refuse       bool          // for good
 	RefuseForNow bool          // as transient
+	Busy         bool          // refuses as too much at once
 	Silent       bool          // takes the message and never returns
 	Latency      time.Duration // of the answer
 	Undelivered  bool          // the status of the receipt
@@ -84,6 +85,8 @@ func Run(t *testing.T, open Open) {
 		{"ContextEnded", testContextEnded},
 		{"Refused", testRefused},
 		{"RefusedStopsParts", testRefusedStopsParts},
+		{"Busy", testBusy},
+		{"UnitsAskedFor", testUnitsAskedFor},
 		{"Silent", testSilent},
 		{"Late", testLate},
 		{"LatePartsOnce", testLatePartsOnce},

@@ -159,6 +159,47 @@ func testRefusedStopsParts(t *testing.T, open Open) {
 	}
 }
 
+// testBusy: what was refused as busy is sent when the worker asks again.
+func testBusy(t *testing.T, open Open) {
+	p, _ := openPeer(t, open)
+	p.Behave(Behaviour{Busy: true})
+	m := p.Message(1, p.MaxUnits)
+	out := p.Channel.Send(within(t, patience), m, always, nil)
+	want := append(same(channel.UnitRefused, 1), same(channel.UnitNotSent, p.MaxUnits-1)...)
+	if diff := cmp.Diff(want, results(out)); diff != "" {
+		t.Fatal(diff)
+	}
+	if unit := out.Units[0]; !unit.Busy || !unit.Transient || unit.Code == "" {
+		t.Errorf("outcome %+v", unit)
+	}
+	p.Behave(Behaviour{})
+	for i := range p.MaxUnits {
+		m.Units = append(m.Units, i+1)
+	}
+	out = p.Channel.Send(within(t, patience), m, always, nil)
+	if diff := cmp.Diff(same(channel.UnitAccepted, p.MaxUnits), results(out)); diff != "" {
+		t.Fatal(diff)
+	}
+	if n := len(p.Arrived()); n != 1+p.MaxUnits {
+		t.Errorf("%d arrivals of %d units, one of them twice", n, p.MaxUnits)
+	}
+}
+
+func testUnitsAskedFor(t *testing.T, open Open) {
+	p := openUnits(t, open)
+	m := p.Message(1, 3)
+	for _, units := range [][]int{{2}, {1, 3}} {
+		m.Units = units
+		out := p.Channel.Send(within(t, patience), m, always, nil)
+		if diff := cmp.Diff(same(channel.UnitAccepted, len(units)), results(out)); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+	if diff := cmp.Diff([]Arrival{{m.Reference, 2}, {m.Reference, 1}, {m.Reference, 3}}, p.Arrived()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // sendUntilArrived sends the first message and ends the waiting for its answer once it
 // has arrived, however slow the machine is.
 func sendUntilArrived(t *testing.T, p Peer, late func(channel.Outcome)) channel.Outcome {
