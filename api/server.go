@@ -91,6 +91,9 @@ func newServer(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Ledger == nil { // the operations are only described
+		o.Ledger = &commands.Ledger{CacheSize: -1}
+	}
 	if o.MaxInFlight <= 0 {
 		o.MaxInFlight = DefaultMaxInFlight
 	}
