@@ -129,8 +129,8 @@ func (w *world) fetched(method, path, body string, options ...option) (status in
 func anEDR() readmodels.EDR {
 	at := time.Date(2026, 11, 23, 10, 0, 0, 123456000, time.UTC)
 	return readmodels.EDR{
-		Tenant: "default", Day: at.Truncate(24 * time.Hour), DayText: "2026-11-23", Notification: "n", Attempt: 1, Channel: "sms",
-		Sender: "Clinica, \"Sanità\"", Status: "delivered", Times: readmodels.Times{DueAt: &at}, QueueMs: new(int64(12)),
+		Tenant: "default", Day: at.Truncate(24 * time.Hour), DayText: "2026-11-23", Notification: "n", Attempt: 1,
+		Dimensions: readmodels.Dimensions{OfAttempt: readmodels.OfAttempt{Channel: "sms", Sender: "Clinica, \"Sanità\""}}, Status: "delivered", Times: readmodels.Times{DueAt: &at}, QueueMs: new(int64(12)),
 	}
 }
 

@@ -55,7 +55,7 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 func run(ctx context.Context, args []string, t terminal) int {
 	var c cli
 	code := -1
-	parser, err := kong.New(&c, kong.Name("recapito"), kong.Writers(t.out, t.err), kong.Exit(func(n int) { code = n }),
+	parser, err := kong.New(&c, kong.Name("recapito"), reportVars(), kong.Writers(t.out, t.err), kong.Exit(func(n int) { code = n }),
 		kong.Description("An event-sourced notification ledger. `recapito sandbox` shows it at work."),
 		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {

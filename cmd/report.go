@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"recapito/readmodels"
 )
 
@@ -22,6 +24,23 @@ type reportCmd struct {
 	Accounting reportAccountingCmd `cmd:"" help:"Messages and units, billable ones among them."`
 	Rollups    reportRollupsCmd    `cmd:"" help:"Counts by minute, hour or day."`
 	Metrics    reportMetricsCmd    `cmd:"" help:"The catalogue of metrics, with the values of a period."`
+}
+
+// reportVars are the names that the help of reports lists.
+func reportVars() kong.Vars {
+	names := func(all []readmodels.Dimension) string {
+		var texts []string
+		for _, d := range all {
+			texts = append(texts, d.Name)
+		}
+		return strings.Join(texts, ", ")
+	}
+	return kong.Vars{
+		"edr_filters":           strings.Join(readmodels.EDRFilters(), ", "),
+		"accounting_groups":     strings.Join(readmodels.AccountingGroups(), ", "),
+		"accounting_dimensions": names(readmodels.AccountingDimensions()),
+		"rollup_dimensions":     names(readmodels.RollupDimensions()),
+	}
 }
 
 // reportFlags are those of every report.
@@ -124,7 +143,7 @@ func hinted(err error) error {
 
 type reportEDRCmd struct {
 	reportFlags
-	Filter []string `short:"f" help:"Only rows of this; again for more. Columns: notification, person, channel, route, sender, scenario, version, brand, segment, campaign, country, operator, priority, kind, status, code, test; changed_after; queue_ms, submit_ms and delivery_ms, each with _min or _max." placeholder:"COLUMN=VALUE" sep:"none"`
+	Filter []string `short:"f" help:"Only rows of this; again for more. Columns: ${edr_filters}, test; changed_after; queue_ms, submit_ms and delivery_ms, each with _min or _max." placeholder:"COLUMN=VALUE" sep:"none"`
 	Limit  int      `help:"Rows to print, at most 1000." default:"50"`
 }
 
@@ -224,8 +243,8 @@ func readDestination(t terminal, flag string) (map[string]string, error) {
 type reportAccountingCmd struct {
 	reportFlags
 	Month   string   `help:"Of this month: yyyy-mm, of days in UTC." placeholder:"MONTH"`
-	GroupBy string   `help:"What the rows are by: day or month, channel, scenario, brand, segment, campaign, route, operator, country, test, status." default:"channel,status"`
-	Filter  []string `short:"f" help:"Only this; again for more: channel, scenario, brand, segment, campaign, route, operator, country, test, status." placeholder:"COLUMN=VALUE" sep:"none"`
+	GroupBy string   `help:"What the rows are by: ${accounting_groups}." default:"channel,status"`
+	Filter  []string `short:"f" help:"Only this; again for more: ${accounting_dimensions}, status." placeholder:"COLUMN=VALUE" sep:"none"`
 }
 
 // Run prints sums.
@@ -253,8 +272,8 @@ type reportRollupsCmd struct {
 	Grain   string   `help:"minute, hour or day." default:"hour" enum:"minute,hour,day"`
 	Basis   string   `help:"event: by when it occurred; request: what has become of what was requested then (by hour or day)." default:"event" enum:"event,request"`
 	Measure []string `help:"Only these, such as requested,sent,delivered,undelivered."`
-	By      []string `help:"A line for each of these too: channel, scenario, brand, segment, campaign, operator, country, test, detail."`
-	Filter  []string `short:"f" help:"Only this; again for more: channel, scenario, brand, segment, campaign, operator, country, test." placeholder:"COLUMN=VALUE" sep:"none"`
+	By      []string `help:"A line for each of these too: ${rollup_dimensions}, detail."`
+	Filter  []string `short:"f" help:"Only this; again for more: ${rollup_dimensions}." placeholder:"COLUMN=VALUE" sep:"none"`
 }
 
 // grains are how far a picture of each grain goes back if no time is given.

@@ -11,7 +11,7 @@ import (
 
 type reportMetricsCmd struct {
 	reportFlags
-	Filter []string `short:"f" help:"Only this; again for more: channel, scenario, brand, segment, campaign, operator, country, test." placeholder:"COLUMN=VALUE" sep:"none"`
+	Filter []string `short:"f" help:"Only this; again for more: ${rollup_dimensions}." placeholder:"COLUMN=VALUE" sep:"none"`
 }
 
 // metricsBack is how far the values go back if no time is given.

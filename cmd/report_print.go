@@ -3,7 +3,6 @@ package cmd
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -130,14 +129,14 @@ func printAccounting(t terminal, by []string, lines []readmodels.AccountingLine)
 }
 
 // cells are the dimensions of a cell that are shown.
-func cells(cell any, by []string, day string) []string {
-	v := reflect.ValueOf(cell)
+func cells[C any](cell C, by []string, day string) []string {
+	columns, values := readmodels.ColumnsOf[C](), readmodels.ValuesOf(nil, cell)
 	all := make([]string, 0, len(by))
 	for _, name := range by {
 		text := day
-		for i := range v.NumField() {
-			if v.Type().Field(i).Tag.Get("ch") == name && name != "day" {
-				text = fmt.Sprint(v.Field(i).Interface())
+		for i, c := range columns {
+			if c.Name == name && name != "day" {
+				text = fmt.Sprint(values[i])
 			}
 		}
 		all = append(all, text)

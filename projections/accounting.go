@@ -61,11 +61,6 @@ func countAttempt(codec *event.Codec, sums *sums[readmodels.AccountingCell, read
 		return err
 	}
 	from, to := a.AttemptFacts().From, a.Reached()
-	cell := readmodels.AccountingCell{
-		Tenant: part.Tenant, Day: part.Day, Channel: part.Channel, Scenario: part.Scenario,
-		Brand: part.Brand, Segment: part.Segment, Campaign: part.Campaign, Route: part.Route,
-		Operator: part.Operator, Country: part.Country, Test: part.Test,
-	}
 	before := accountable(part, from, sentBefore(a))
 	if !raises(from, to) {
 		to = from // and yet a Sent that comes late makes an undelivered attempt billable
@@ -74,6 +69,7 @@ func countAttempt(codec *event.Codec, sums *sums[readmodels.AccountingCell, read
 	if from == to && before == after {
 		return nil
 	}
+	cell := readmodels.AccountingCell{Tenant: part.Tenant, Day: part.Day, Dimensions: part.ForAccounting()}
 	if from != notification.None {
 		cell.Status = string(from)
 		sums.at(cell).Add(-1, before)

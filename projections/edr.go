@@ -57,9 +57,7 @@ func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (*readmo
 	part := &readmodels.PartialEDR{
 		Tenant: tenant, Day: day, Notification: strings.TrimPrefix(e.Stream, notification.StreamPrefix),
 		Attempt: uint16(f.Attempt), Step: uint16(f.Step), Target: uint16(f.Target),
-		Channel: f.Channel, Route: f.Route, Sender: f.Sender, Scenario: f.Scenario, Version: f.Version,
-		Brand: f.Brand, Segment: f.Segment, Campaign: f.Campaign, Changed: e.Seq + 1,
-		Priority: f.Priority, Country: f.Country, Operator: f.Operator, Person: f.Person, Units: uint16(f.Units), Test: f.Test,
+		Dimensions: dimensionsOf(f), Person: f.Person, Units: uint16(f.Units), Changed: e.Seq + 1,
 		Times: readmodels.Times{
 			RequestedAt: known(f.RequestedAt), ScheduledAt: known(f.ScheduledAt), DueAt: known(f.DueAt), SentAt: known(f.SentAt),
 		},

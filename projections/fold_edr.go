@@ -58,10 +58,7 @@ func (f *EDRFold) Add(e LedgerEvent) error {
 		}
 		row = &readmodels.EDR{
 			Tenant: tenant, Day: day, DayText: facts.Day, Notification: key.notification, Attempt: uint16(facts.Attempt),
-			Step: uint16(facts.Step), Target: uint16(facts.Target), Channel: facts.Channel, Route: facts.Route,
-			Sender: facts.Sender, Scenario: facts.Scenario, Version: facts.Version,
-			Brand: facts.Brand, Segment: facts.Segment, Campaign: facts.Campaign, Priority: facts.Priority,
-			Country: facts.Country, Operator: facts.Operator, Person: facts.Person, Units: uint16(facts.Units), Test: facts.Test,
+			Step: uint16(facts.Step), Target: uint16(facts.Target), Dimensions: dimensionsOf(facts), Person: facts.Person, Units: uint16(facts.Units),
 		}
 		f.attempts[key] = row
 	}
@@ -160,11 +157,7 @@ func FoldAccounting(rows []readmodels.EDR) map[readmodels.AccountingCell]readmod
 		if r.Status == "" {
 			continue
 		}
-		cell := readmodels.AccountingCell{
-			Tenant: r.Tenant, Day: r.Day, Channel: r.Channel, Scenario: r.Scenario,
-			Brand: r.Brand, Segment: r.Segment, Campaign: r.Campaign, Route: r.Route,
-			Operator: r.Operator, Country: r.Country, Test: r.Test, Status: r.Status,
-		}
+		cell := readmodels.AccountingCell{Tenant: r.Tenant, Day: r.Day, Dimensions: r.ForAccounting(), Status: r.Status}
 		s := all[cell]
 		one := readmodels.AccountingSums{Messages: 1, Units: int64(r.Units)}
 		if billable(notification.Status(r.Status), r.SentAt != nil, r.Test) {

@@ -155,13 +155,12 @@ func (f *NotificationFold) Rows() []readmodels.Notification {
 // finished returns the row, with what is taken from the state.
 func (n *foldedNotification) finished() readmodels.Notification {
 	r, s := n.row, &n.state
-	r.Scenario, r.Version = s.Scenario, s.Version
-	if !s.Enriched {
-		r.Scenario, r.Version = s.Requested.Scenario, s.Requested.Version
-	}
 	q := s.Requested
-	r.Reference, r.Priority, r.Person, r.Test, r.Fields = q.Reference, q.Priority, q.Person.Person, q.Test, q.OpenFields
-	r.Brand, r.Segment, r.Campaign = q.Brand, q.Segment, q.Campaign
+	r.OfNotification = dimensionsOfNotification(q.OfNotification)
+	if s.Enriched {
+		r.Scenario, r.Version = s.Scenario, s.Version
+	}
+	r.Reference, r.Person, r.Fields = q.Reference, q.Person.Person, q.OpenFields
 	r.RequestedAt, r.SendAt, r.ExpiresAt = known(q.At), known(q.SendAt), known(q.ExpiresAt)
 	r.State, r.Final, r.WantedReached = string(s.Lifecycle()), s.Final(), s.Reached
 	r.Step, r.Steps, r.Attempts = uint16(s.Step), uint16(len(s.Plan.Steps)), uint16(len(s.Attempts))

@@ -32,7 +32,7 @@ func notificationRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Ro
 		if part != nil {
 			of := parts.at(notificationKey{part.Tenant, part.Notification})
 			of.Tenant, of.Notification = part.Tenant, part.Notification
-			of.Merge(*part)
+			of.Merge(part)
 		}
 	}
 	rows := make([]readmodels.Row, 0, len(parts.cells))
@@ -54,8 +54,9 @@ func notificationPart(codec *event.Codec, e LedgerEvent) (*readmodels.PartialNot
 	}
 	if filed, is := decoded.(notification.Filed); is {
 		f := filed.FiledUnder()
-		p.Brand, p.Segment, p.Campaign, p.Priority, p.Person, p.Test = f.Brand, f.Segment, f.Campaign, f.Priority, f.Person, f.Test
-		p.RequestedAt = known(f.RequestedAt)
+		p.OfNotification = dimensionsOfNotification(f.OfNotification)
+		p.Scenario, p.Version = "", "" // of some events only
+		p.Person, p.RequestedAt = f.Person, known(f.RequestedAt)
 	}
 	if _, is := decoded.(notification.AttemptEvent); is {
 		a, part, err := e.attempt(codec)
@@ -69,6 +70,12 @@ func notificationPart(codec *event.Codec, e LedgerEvent) (*readmodels.PartialNot
 	return p, nil
 }
 
+// Which scenario a row has, of several: the later one.
+const (
+	asRequested uint8 = 1 + iota
+	asEnriched
+)
+
 // The ladder of what a step can want: 0 is nothing of it.
 var ladder = map[notification.Status]uint16{notification.Sent: 1, notification.Delivered: 2, notification.Read: 3}
 
@@ -76,9 +83,9 @@ var kinds = map[notification.TryKind]uint16{notification.FirstTry: 1, notificati
 
 func ofAttempt(p *readmodels.PartialNotification, a notification.AttemptEvent, part *readmodels.PartialEDR) {
 	f := a.AttemptFacts()
-	p.Scenario = readmodels.ScenarioAs{From: 2, Scenario: f.Scenario, Version: f.Version}
+	p.ScenarioFrom, p.Scenario, p.Version = asEnriched, f.Scenario, f.Version
 	p.LastEventAt = storable(f.At)
-	p.Channel = readmodels.ChannelOf{Attempt: part.Attempt, Channel: f.Channel}
+	p.Highest = readmodels.ChannelOf{Attempt: part.Attempt, Channel: f.Channel}
 	p.Steps = map[uint16]uint16{part.Attempt: part.Step}
 	if s, is := a.(notification.NotificationScheduled); is {
 		p.Step = part.Step
@@ -104,7 +111,7 @@ func ofAttempt(p *readmodels.PartialNotification, a notification.AttemptEvent, p
 	if l := ladder[to]; l > 0 {
 		p.Ladders = map[uint16]uint16{part.Attempt: l}
 		if to != notification.Sent {
-			p.Channel.Ladder = l
+			p.Highest.Ladder = l
 		}
 	}
 }
@@ -116,11 +123,11 @@ func ofNotification(p *readmodels.PartialNotification, e notification.Event) {
 	}
 	switch e := e.(type) { //nolint:gochecksumtype // the other events change no column of it
 	case notification.NotificationRequested:
-		p.Scenario = readmodels.ScenarioAs{From: 1, Scenario: e.Scenario, Version: e.Version}
+		p.ScenarioFrom, p.Scenario, p.Version = asRequested, e.Scenario, e.Version
 		p.Reference, p.Fields = e.Reference, e.OpenFields
 		p.SendAt, p.ExpiresAt, p.LastEventAt = known(e.SendAt), known(e.ExpiresAt), storable(e.At)
 	case notification.NotificationEnriched:
-		p.Scenario = readmodels.ScenarioAs{From: 2, Scenario: e.Scenario, Version: e.Version}
+		p.ScenarioFrom, p.Scenario, p.Version = asEnriched, e.Scenario, e.Version
 		p.Enriched, p.EnrichedAt, p.LastEventAt = true, known(e.At), storable(e.At)
 		p.Planned = uint16(min(len(e.Plan.Steps), 1<<16-1))
 		p.Wanted = map[uint16]uint16{}

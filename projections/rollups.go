@@ -138,11 +138,6 @@ func eachCount(codec *event.Codec, e LedgerEvent, add func(readmodels.RollupCell
 		return err
 	}
 	c := counter{cell: readmodels.RollupCell{Tenant: tenant}, occurred: decoded.OccurredAt(), add: add}
-	if filed, is := decoded.(notification.Filed); is {
-		f := filed.FiledUnder()
-		c.requested = f.RequestedAt
-		c.cell.Scenario, c.cell.Brand, c.cell.Segment, c.cell.Campaign, c.cell.Test = f.Scenario, f.Brand, f.Segment, f.Campaign, f.Test
-	}
 	if _, is := decoded.(notification.AttemptEvent); is {
 		a, part, err := e.attempt(codec)
 		if err != nil {
@@ -150,6 +145,11 @@ func eachCount(codec *event.Codec, e LedgerEvent, add func(readmodels.RollupCell
 		}
 		c.attempt(a, part)
 		return nil
+	}
+	if filed, is := decoded.(notification.Filed); is {
+		f := filed.FiledUnder()
+		c.requested = f.RequestedAt
+		c.cell.Dimensions = readmodels.Dimensions{OfNotification: dimensionsOfNotification(f.OfNotification)}.ForRollups()
 	}
 	c.other(decoded)
 	return nil
@@ -187,7 +187,8 @@ func (c *counter) latency(measure string, from, to time.Time) {
 
 func (c *counter) attempt(a notification.AttemptEvent, part *readmodels.PartialEDR) {
 	f := a.AttemptFacts()
-	c.cell.Channel, c.cell.Operator, c.cell.Country = f.Channel, f.Operator, f.Country
+	c.requested = f.RequestedAt
+	c.cell.Dimensions = part.ForRollups()
 	switch a := a.(type) {
 	case notification.NotificationRetried:
 		c.event("retried", a.Why, 0)

@@ -1,21 +1,21 @@
 package readmodels
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // AccountingCell is what attempts are counted by.
 type AccountingCell struct {
-	Tenant   string    `ch:"tenant" json:"tenant"`
-	Day      time.Time `ch:"day" json:"-"` // the attempt's: the UTC date it was first due
-	Channel  string    `ch:"channel" json:"channel,omitempty"`
-	Scenario string    `ch:"scenario" json:"scenario,omitempty"`
-	Brand    string    `ch:"brand" json:"brand,omitempty"`
-	Segment  string    `ch:"segment" json:"segment,omitempty"`
-	Campaign string    `ch:"campaign" json:"campaign,omitempty"`
-	Route    string    `ch:"route" json:"route,omitempty"`
-	Operator string    `ch:"operator" json:"operator,omitempty"`
-	Country  string    `ch:"country" json:"country,omitempty"`
-	Test     bool      `ch:"test" json:"test,omitempty"`
-	Status   string    `ch:"status" json:"status,omitempty"`
+	Tenant string    `ch:"tenant" json:"tenant"`
+	Day    time.Time `ch:"day" json:"-"` // the attempt's: the UTC date it was first due
+	Dimensions
+	Status string `ch:"status" json:"status,omitempty"`
+}
+
+// Texts are the cell's values, as the table writes them as texts.
+func (c AccountingCell) Texts() []string {
+	return slices.Concat([]string{c.Tenant, c.Day.Format(dayStyle)}, accountingDimensions.texts(&c.Dimensions), []string{c.Status})
 }
 
 // AccountingSums are what is counted: attempts and their units, those among them that
@@ -52,18 +52,10 @@ type AccountingRow struct {
 	Counted
 }
 
-var accountingColumns = columns[AccountingRow]{
+var accountingColumns = slices.Concat(columns[AccountingRow]{
 	of("tenant", func(r *AccountingRow) string { return r.Tenant }),
 	sent("day", "Date", func(r *AccountingRow) time.Time { return r.Day }),
-	of("channel", func(r *AccountingRow) string { return r.Channel }),
-	of("scenario", func(r *AccountingRow) string { return r.Scenario }),
-	of("brand", func(r *AccountingRow) string { return r.Brand }),
-	of("segment", func(r *AccountingRow) string { return r.Segment }),
-	of("campaign", func(r *AccountingRow) string { return r.Campaign }),
-	of("route", func(r *AccountingRow) string { return r.Route }),
-	of("operator", func(r *AccountingRow) string { return r.Operator }),
-	of("country", func(r *AccountingRow) string { return r.Country }),
-	of("test", func(r *AccountingRow) bool { return r.Test }),
+}, dimensionColumns(accountingDimensions, func(r *AccountingRow) *Dimensions { return &r.Dimensions }), columns[AccountingRow]{
 	of("status", func(r *AccountingRow) string { return r.Status }),
 	of("messages", func(r *AccountingRow) int64 { return r.Messages }),
 	of("units", func(r *AccountingRow) int64 { return r.Units }),
@@ -73,6 +65,6 @@ var accountingColumns = columns[AccountingRow]{
 	of("first_seq", func(r *AccountingRow) uint64 { return r.FirstSeq }),
 	of("last_seq", func(r *AccountingRow) uint64 { return r.LastSeq }),
 	of("first_position", func(r *AccountingRow) uint64 { return r.FirstPosition }),
-}
+})
 
 func (AccountingRow) columns(rows []Row) []any { return accountingColumns.of(rows) }

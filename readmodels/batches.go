@@ -6,7 +6,6 @@ import (
 	"hash/crc32"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -41,14 +40,12 @@ func weigh(sums []int64, cell ...string) int64 {
 
 // Weigh returns the weight of what is counted in the cell.
 func (c AccountingCell) Weigh(sums []int64) int64 {
-	return weigh(sums, c.Tenant, c.Day.Format(dayStyle), c.Channel, c.Scenario, c.Brand, c.Segment, c.Campaign, c.Route,
-		c.Operator, c.Country, strconv.FormatBool(c.Test), c.Status)
+	return weigh(sums, c.Texts()...)
 }
 
 // Weigh returns the weight of what is counted in the cell.
 func (c RollupCell) Weigh(sums []int64) int64 {
-	return weigh(sums, c.Tenant, c.Start.Format(time.DateTime), c.Grain, c.Basis, c.Measure, c.Channel, c.Scenario, c.Brand, c.Segment,
-		c.Campaign, c.Operator, c.Country, strconv.FormatBool(c.Test), c.Detail, strconv.Itoa(int(c.Bucket)))
+	return weigh(sums, c.Texts()...)
 }
 
 // weight is the expression of a table's rows.

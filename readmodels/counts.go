@@ -56,25 +56,22 @@ type counts struct {
 var (
 	accountingCounts = counts{
 		view: "accounting", time: "day",
-		dimensions: []string{"day", month, "channel", "scenario", "brand", "segment", "campaign", "route", "operator", "country", "test", "status"},
+		dimensions: slices.Concat([]string{"day", month}, accountingDimensions.names(), []string{"status"}),
 		sums:       []string{"messages", "units", "billable", "billable_units", "unpriced"},
 	}
 	rollupCounts = counts{
 		view: "rollups", time: "start",
-		dimensions: []string{
-			"start", "grain", "basis", "measure", "channel", "scenario", "brand", "segment", "campaign", "operator", "country", "test", "detail", "bucket",
-		},
-		sums:  []string{"n"},
-		fixed: []string{"grain", "basis"},
+		dimensions: slices.Concat([]string{"start", "grain", "basis", "measure"}, rollupDimensions.names(), []string{"detail", "bucket"}),
+		sums:       []string{"n"},
+		fixed:      []string{"grain", "basis"},
 	}
 )
 
-// AccountingDimensions and RollupDimensions are what their queries may group by and be
-// narrowed by.
-func AccountingDimensions() []string { return slices.Clone(accountingCounts.dimensions) }
+// AccountingGroups and RollupGroups are what their queries may group by and be narrowed by.
+func AccountingGroups() []string { return slices.Clone(accountingCounts.dimensions) }
 
-// RollupDimensions are those of the rollups.
-func RollupDimensions() []string { return slices.Clone(rollupCounts.dimensions) }
+// RollupGroups are those of the rollups.
+func RollupGroups() []string { return slices.Clone(rollupCounts.dimensions) }
 
 // AccountingLine is a line of the result: dimensions that were not asked for are empty.
 type AccountingLine struct {
@@ -317,13 +314,13 @@ func line[C any](q CountQuery, cell C, tenant string, at time.Time, timeField st
 		return none, false
 	}
 	v := reflect.ValueOf(&cell).Elem()
-	for i := range v.NumField() {
-		name := v.Type().Field(i).Tag.Get("ch")
-		if values := q.Where[name]; values != nil && !slices.Contains(values, fmt.Sprint(v.Field(i).Interface())) {
+	for _, c := range columnsOf(v.Type()) {
+		field := v.FieldByIndex(c.index)
+		if values := q.Where[c.Name]; values != nil && !slices.Contains(values, fmt.Sprint(field.Interface())) {
 			return none, false
 		}
-		if name != "tenant" && !slices.Contains(q.GroupBy, name) {
-			v.Field(i).SetZero()
+		if c.Name != "tenant" && !slices.Contains(q.GroupBy, c.Name) {
+			field.SetZero()
 		}
 	}
 	if slices.Contains(q.GroupBy, month) {
@@ -335,8 +332,8 @@ func line[C any](q CountQuery, cell C, tenant string, at time.Time, timeField st
 // compareCells orders cells by their fields, in the order they are declared in.
 func compareCells[C any](a, b C) int {
 	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
-	for i := range va.NumField() {
-		x, y := va.Field(i).Interface(), vb.Field(i).Interface()
+	for _, column := range columnsOf(va.Type()) {
+		x, y := va.FieldByIndex(column.index).Interface(), vb.FieldByIndex(column.index).Interface()
 		c := 0
 		switch x := x.(type) {
 		case string:

@@ -18,23 +18,12 @@ type EDR struct {
 	Target       uint16    `ch:"target" json:"target"`
 	Kind         string    `ch:"kind" json:"kind"`                 // first, retry, resend
 	Follows      uint16    `ch:"follows" json:"follows,omitempty"` // the attempt it follows
-	Channel      string    `ch:"channel" json:"channel"`
-	Route        string    `ch:"route" json:"route"`
-	Sender       string    `ch:"sender" json:"sender,omitempty"`
-	Scenario     string    `ch:"scenario" json:"scenario"`
-	Version      string    `ch:"version" json:"version"`
-	Brand        string    `ch:"brand" json:"brand,omitempty"`
-	Segment      string    `ch:"segment" json:"segment,omitempty"`
-	Campaign     string    `ch:"campaign" json:"campaign,omitempty"`
-	Priority     string    `ch:"priority" json:"priority"`
-	Country      string    `ch:"country" json:"country,omitempty"`
-	Operator     string    `ch:"operator" json:"operator,omitempty"`
-	Person       string    `ch:"person" json:"person"`
-	Units        uint16    `ch:"units" json:"units"`
-	Test         bool      `ch:"test" json:"test"`
-	Status       string    `ch:"status" json:"status"`
-	Code         string    `ch:"code" json:"code,omitempty"`
-	ErrorText    string    `ch:"error_text" json:"error_text,omitempty"` // what the code means
+	Dimensions
+	Person    string `ch:"person" json:"person"`
+	Units     uint16 `ch:"units" json:"units"`
+	Status    string `ch:"status" json:"status"`
+	Code      string `ch:"code" json:"code,omitempty"`
+	ErrorText string `ch:"error_text" json:"error_text,omitempty"` // what the code means
 	Times
 	QueueMs    *int64 `ch:"queue_ms" json:"queue_ms,omitempty"`       // due → dispatched
 	SubmitMs   *int64 `ch:"submit_ms" json:"submit_ms,omitempty"`     // dispatched → sent
@@ -50,8 +39,7 @@ type EDR struct {
 	Changed       uint64  `ch:"changed" json:"changed"` // the change position: rows restated later have a higher one
 }
 
-const edrColumns = `tenant, day, notification, attempt, step, target, kind, follows, channel, route, sender,
-	scenario, version, brand, segment, campaign, priority, country, operator, person, units, test, status, code, error_text,
+var edrColumns = `tenant, day, notification, attempt, step, target, kind, follows, ` + edrDimensions.list() + `, person, units, status, code, error_text,
 	requested_at, scheduled_at, due_at, dispatched_at, unknown_at, sent_at, undelivered_at, delivered_at,
 	read_at, withdrawn_at, given_up_at, queue_ms, submit_ms, delivery_ms,
 	billable, toString(price_amount) AS price_amount, price_currency, toString(cost_amount) AS cost_amount, cost_currency, tariff, changed`

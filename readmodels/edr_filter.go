@@ -33,10 +33,7 @@ type Bounds struct {
 // edrFilters are the columns of text that a query can narrow by; edrKeyColumns those of
 // them that the partial rows are found by.
 var (
-	edrFilters = []string{
-		"notification", "person", "channel", "route", "sender", "scenario", "version", "brand", "segment", "campaign",
-		"operator", "country", "priority", "kind", "status", "code",
-	}
+	edrFilters    = slices.Concat([]string{"notification", "person"}, edrDimensions.textNames(), []string{"kind", "status", "code"})
 	edrKeyColumns = []string{"notification", "person"}
 	edrLatencies  = []string{"queue_ms", "submit_ms", "delivery_ms"}
 )

@@ -44,8 +44,15 @@ func at(d time.Duration) *time.Time { t := start.Add(d); return &t }
 func part(notification string, attempt uint16, rank int8, seq uint64, status string) readmodels.PartialEDR {
 	return readmodels.PartialEDR{
 		Tenant: "t1", Day: start.Truncate(24 * time.Hour), Notification: notification, Attempt: attempt,
-		Channel: "sms", Scenario: "payment",
-		Outcome: readmodels.Outcome{Rank: rank, Seq: seq, Status: status},
+		Dimensions: dimensions("sms", "payment", false),
+		Outcome:    readmodels.Outcome{Rank: rank, Seq: seq, Status: status},
+	}
+}
+
+func dimensions(channel, scenario string, test bool) readmodels.Dimensions {
+	return readmodels.Dimensions{
+		OfAttempt:      readmodels.OfAttempt{Channel: channel},
+		OfNotification: readmodels.OfNotification{Scenario: scenario, Test: test},
 	}
 }
 
@@ -109,7 +116,7 @@ func anAttempt(tenant, id string) ([]readmodels.Row, readmodels.EDR) {
 	queue, submit := int64(1000), int64(1500)
 	return rows, readmodels.EDR{
 		Tenant: tenant, Day: start.Truncate(24 * time.Hour), DayText: "2026-11-23", Notification: id, Attempt: 1,
-		Kind: "first", Channel: "sms", Scenario: "payment", Status: "undelivered", Code: "first", ErrorText: "a code of the provider's own", Billable: true,
+		Kind: "first", Dimensions: dimensions("sms", "payment", false), Status: "undelivered", Code: "first", ErrorText: "a code of the provider's own", Billable: true,
 		Times: readmodels.Times{
 			DueAt: at(time.Second), DispatchedAt: at(2 * time.Second), SentAt: at(3500 * time.Millisecond),
 			UndeliveredAt: at(8 * time.Second),
@@ -170,8 +177,8 @@ func world(t *testing.T, conn driver.Conn) map[string][]readmodels.EDR {
 			Add(time.Duration(random.IntN(int(10 * time.Hour)))).Truncate(time.Microsecond)
 		p := readmodels.PartialEDR{
 			Tenant: "t1", Day: due.Truncate(24 * time.Hour), Notification: fmt.Sprintf("%08x", random.IntN(1200)),
-			Attempt: uint16(i), Channel: []string{"sms", "email"}[random.IntN(2)], Scenario: []string{"payment", odd}[random.IntN(2)],
-			Person: []string{"p1", "p2", odd}[random.IntN(3)], Test: random.IntN(2) == 0, Changed: uint64(i) + 1,
+			Attempt: uint16(i), Dimensions: dimensions([]string{"sms", "email"}[random.IntN(2)], []string{"payment", odd}[random.IntN(2)], random.IntN(2) == 0),
+			Person: []string{"p1", "p2", odd}[random.IntN(3)], Changed: uint64(i) + 1,
 			Times:   readmodels.Times{DueAt: &due},
 			Outcome: readmodels.Outcome{Rank: 1, Seq: uint64(i), Status: []string{"sent", "delivered"}[random.IntN(2)]},
 		}
@@ -186,7 +193,7 @@ func world(t *testing.T, conn driver.Conn) map[string][]readmodels.EDR {
 		rows = append(rows, p)
 		all[p.Tenant] = append(all[p.Tenant], readmodels.EDR{
 			Tenant: p.Tenant, Day: p.Day, DayText: p.Day.Format(time.DateOnly), Notification: p.Notification, Attempt: p.Attempt,
-			Channel: p.Channel, Scenario: p.Scenario, Person: p.Person, Test: p.Test, Status: p.Outcome.Status, Times: p.Times,
+			Dimensions: p.Dimensions, Person: p.Person, Status: p.Outcome.Status, Times: p.Times,
 			QueueMs: queue, Billable: !p.Test, Changed: p.Changed,
 		})
 	}

@@ -13,14 +13,10 @@ import (
 type PartialNotification struct {
 	Tenant       string
 	Notification string
-	Scenario     ScenarioAs
-	Brand        string
-	Segment      string
-	Campaign     string
+	Dimensions
+	ScenarioFrom uint8 // scenario and version are as requested (1) or as enriched (2)
 	Reference    string
-	Priority     string
 	Person       string
-	Test         bool
 	Fields       map[string]string // not personal; of one event only
 
 	RequestedAt, SendAt, ExpiresAt, EnrichedAt          *time.Time
@@ -33,15 +29,9 @@ type PartialNotification struct {
 	Wanted                                              map[uint16]uint16 // by step
 	FailedOver                                          []uint16          // steps
 	Replies, Payments                                   []string          // ids
-	Channel                                             ChannelOf
+	Highest                                             ChannelOf
 	Code                                                CodeAt
 	Changed                                             uint64 // seq + 1 of the last of the events
-}
-
-// ScenarioAs is a scenario as a notification was requested (1) or enriched (2) with it.
-type ScenarioAs struct {
-	From              uint8
-	Scenario, Version string
 }
 
 // ChannelOf is the channel of an attempt, and what that one reached: the highest is the
@@ -58,13 +48,14 @@ type CodeAt struct {
 }
 
 // Merge adds another partial row of the same notification.
-func (p *PartialNotification) Merge(o PartialNotification) {
-	if c := cmp.Or(cmp.Compare(o.Scenario.From, p.Scenario.From), cmp.Compare(o.Scenario.Scenario, p.Scenario.Scenario), cmp.Compare(o.Scenario.Version, p.Scenario.Version)); c > 0 {
-		p.Scenario = o.Scenario
+func (p *PartialNotification) Merge(o *PartialNotification) {
+	from, scenario, version := p.ScenarioFrom, p.Scenario, p.Version
+	if c := cmp.Or(cmp.Compare(o.ScenarioFrom, from), cmp.Compare(o.Scenario, scenario), cmp.Compare(o.Version, version)); c > 0 {
+		from, scenario, version = o.ScenarioFrom, o.Scenario, o.Version
 	}
-	p.Brand, p.Segment, p.Campaign = max(p.Brand, o.Brand), max(p.Segment, o.Segment), max(p.Campaign, o.Campaign)
-	p.Reference, p.Priority, p.Person = max(p.Reference, o.Reference), max(p.Priority, o.Priority), max(p.Person, o.Person)
-	p.Test = p.Test || o.Test
+	notificationDimensions.merge(&p.Dimensions, &o.Dimensions)
+	p.ScenarioFrom, p.Scenario, p.Version = from, scenario, version
+	p.Reference, p.Person = max(p.Reference, o.Reference), max(p.Person, o.Person)
 	if p.Fields == nil {
 		p.Fields = o.Fields
 	}
@@ -89,8 +80,8 @@ func (p *PartialNotification) Merge(o PartialNotification) {
 	mergeMax(&p.Kinds, o.Kinds)
 	mergeMax(&p.Wanted, o.Wanted)
 	p.FailedOver, p.Replies, p.Payments = union(p.FailedOver, o.FailedOver), union(p.Replies, o.Replies), union(p.Payments, o.Payments)
-	if c := cmp.Or(cmp.Compare(o.Channel.Ladder, p.Channel.Ladder), cmp.Compare(o.Channel.Attempt, p.Channel.Attempt), cmp.Compare(o.Channel.Channel, p.Channel.Channel)); c > 0 {
-		p.Channel = o.Channel
+	if c := cmp.Or(cmp.Compare(o.Highest.Ladder, p.Highest.Ladder), cmp.Compare(o.Highest.Attempt, p.Highest.Attempt), cmp.Compare(o.Highest.Channel, p.Highest.Channel)); c > 0 {
+		p.Highest = o.Highest
 	}
 	if c := cmp.Or(cmp.Compare(o.Code.Changed, p.Code.Changed), cmp.Compare(o.Code.Code, p.Code.Code)); c > 0 {
 		p.Code = o.Code
@@ -116,19 +107,14 @@ func union[T cmp.Ordered](a, b []T) []T {
 	return slices.Compact(all)
 }
 
-var notificationColumns = columns[PartialNotification]{
+var notificationColumns = slices.Concat(columns[PartialNotification]{
 	of("tenant", func(p *PartialNotification) string { return p.Tenant }),
 	of("notification", func(p *PartialNotification) string { return p.Notification }),
 	sent("scenario", "Tuple(UInt8, String, String)", func(p *PartialNotification) []any {
-		return []any{p.Scenario.From, p.Scenario.Scenario, p.Scenario.Version}
+		return []any{p.ScenarioFrom, p.Scenario, p.Version}
 	}),
-	of("brand", func(p *PartialNotification) string { return p.Brand }),
-	of("segment", func(p *PartialNotification) string { return p.Segment }),
-	of("campaign", func(p *PartialNotification) string { return p.Campaign }),
 	of("reference", func(p *PartialNotification) string { return p.Reference }),
-	of("priority", func(p *PartialNotification) string { return p.Priority }),
 	of("person", func(p *PartialNotification) string { return p.Person }),
-	of("test", func(p *PartialNotification) bool { return p.Test }),
 	sent("fields", "Array(Tuple(String, String))", (*PartialNotification).fields),
 	of("requested_at", func(p *PartialNotification) *time.Time { return p.RequestedAt }),
 	of("send_at", func(p *PartialNotification) *time.Time { return p.SendAt }),
@@ -156,13 +142,13 @@ var notificationColumns = columns[PartialNotification]{
 	of("replies", func(p *PartialNotification) []string { return p.Replies }),
 	of("payments", func(p *PartialNotification) []string { return p.Payments }),
 	sent("channel", "Tuple(UInt16, UInt16, String)", func(p *PartialNotification) []any {
-		return []any{p.Channel.Ladder, p.Channel.Attempt, p.Channel.Channel}
+		return []any{p.Highest.Ladder, p.Highest.Attempt, p.Highest.Channel}
 	}),
 	sent("code", "Tuple(UInt64, String)", func(p *PartialNotification) []any {
 		return []any{p.Code.Changed, p.Code.Code}
 	}),
 	of("changed", func(p *PartialNotification) uint64 { return p.Changed }),
-}
+}, dimensionColumns(notificationDimensions, func(p *PartialNotification) *Dimensions { return &p.Dimensions }))
 
 // fields are the custom fields in the order of their names.
 func (p *PartialNotification) fields() [][]any {
@@ -177,17 +163,11 @@ func (PartialNotification) columns(rows []Row) []any { return notificationColumn
 
 // Notification is a row of the view notifications.
 type Notification struct {
-	Tenant           string            `ch:"tenant" json:"tenant"`
-	Notification     string            `ch:"notification" json:"notification"`
-	Scenario         string            `ch:"scenario" json:"scenario"`
-	Version          string            `ch:"version" json:"version"`
-	Brand            string            `ch:"brand" json:"brand,omitempty"`
-	Segment          string            `ch:"segment" json:"segment,omitempty"`
-	Campaign         string            `ch:"campaign" json:"campaign,omitempty"`
+	Tenant       string `ch:"tenant" json:"tenant"`
+	Notification string `ch:"notification" json:"notification"`
+	OfNotification
 	Reference        string            `ch:"reference" json:"reference,omitempty"`
-	Priority         string            `ch:"priority" json:"priority"`
 	Person           string            `ch:"person" json:"person"`
-	Test             bool              `ch:"test" json:"test"`
 	Fields           map[string]string `ch:"fields" json:"fields,omitempty"` // custom fields that are not personal
 	State            string            `ch:"state" json:"state"`
 	Final            bool              `ch:"final" json:"final"`
@@ -214,7 +194,7 @@ type Notification struct {
 	Changed          uint64            `ch:"changed" json:"changed"`
 }
 
-// NotificationColumns are those of the view notifications, in the order of Notification.
-const NotificationColumns = `tenant, notification, scenario, version, brand, segment, campaign, reference, priority, person, test, fields,
+// notificationSelect are the columns of the view notifications.
+var notificationSelect = `tenant, notification, scenario, version, ` + notificationDimensions.list() + `, reference, person, fields,
 	state, final, wanted_reached, step, steps, attempts, retries, resends, failovers, requested_at, send_at, expires_at, enriched_at,
 	first_sent_at, first_delivered_at, first_read_at, ended_at, last_event_at, channel, code, replies, paid, changed`

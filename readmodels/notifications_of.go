@@ -70,7 +70,7 @@ func ofPerson(tenant, person string) *where {
 }
 
 func readNotifications(ctx context.Context, conn driver.Conn, condition string, args ...any) ([]Notification, error) {
-	rows, err := conn.Query(ctx, "SELECT "+NotificationColumns+" FROM notifications WHERE "+condition, args...)
+	rows, err := conn.Query(ctx, "SELECT "+notificationSelect+" FROM notifications WHERE "+condition, args...)
 	if err != nil {
 		return nil, fmt.Errorf("asking for notifications: %w", err)
 	}

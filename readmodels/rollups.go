@@ -2,6 +2,8 @@ package readmodels
 
 import (
 	"math/bits"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -21,21 +23,20 @@ const (
 
 // RollupCell is what things are counted by.
 type RollupCell struct {
-	Tenant   string    `ch:"tenant" json:"tenant"`
-	Grain    string    `ch:"grain" json:"grain"`
-	Basis    string    `ch:"basis" json:"basis"`
-	Start    time.Time `ch:"start" json:"start"`
-	Measure  string    `ch:"measure" json:"measure"`
-	Channel  string    `ch:"channel" json:"channel,omitempty"`
-	Scenario string    `ch:"scenario" json:"scenario,omitempty"`
-	Brand    string    `ch:"brand" json:"brand,omitempty"`
-	Segment  string    `ch:"segment" json:"segment,omitempty"`
-	Campaign string    `ch:"campaign" json:"campaign,omitempty"`
-	Operator string    `ch:"operator" json:"operator,omitempty"`
-	Country  string    `ch:"country" json:"country,omitempty"`
-	Test     bool      `ch:"test" json:"test,omitempty"`
-	Detail   string    `ch:"detail" json:"detail,omitempty"` // a code or reason
-	Bucket   uint16    `ch:"bucket" json:"bucket,omitempty"` // of a latency
+	Tenant  string    `ch:"tenant" json:"tenant"`
+	Grain   string    `ch:"grain" json:"grain"`
+	Basis   string    `ch:"basis" json:"basis"`
+	Start   time.Time `ch:"start" json:"start"`
+	Measure string    `ch:"measure" json:"measure"`
+	Dimensions
+	Detail string `ch:"detail" json:"detail,omitempty"` // a code or reason
+	Bucket uint16 `ch:"bucket" json:"bucket,omitempty"` // of a latency
+}
+
+// Texts are the cell's values, as the table writes them as texts.
+func (c RollupCell) Texts() []string {
+	return slices.Concat([]string{c.Tenant, c.Start.Format(time.DateTime), c.Grain, c.Basis, c.Measure},
+		rollupDimensions.texts(&c.Dimensions), []string{c.Detail, strconv.Itoa(int(c.Bucket))})
 }
 
 // RollupRow is what one batch adds to a cell.
@@ -45,27 +46,20 @@ type RollupRow struct {
 	Counted
 }
 
-var rollupColumns = columns[RollupRow]{
+var rollupColumns = slices.Concat(columns[RollupRow]{
 	of("tenant", func(r *RollupRow) string { return r.Tenant }),
 	of("grain", func(r *RollupRow) string { return r.Grain }),
 	of("basis", func(r *RollupRow) string { return r.Basis }),
 	sent("start", "DateTime('UTC')", func(r *RollupRow) time.Time { return r.Start }),
 	of("measure", func(r *RollupRow) string { return r.Measure }),
-	of("channel", func(r *RollupRow) string { return r.Channel }),
-	of("scenario", func(r *RollupRow) string { return r.Scenario }),
-	of("brand", func(r *RollupRow) string { return r.Brand }),
-	of("segment", func(r *RollupRow) string { return r.Segment }),
-	of("campaign", func(r *RollupRow) string { return r.Campaign }),
-	of("operator", func(r *RollupRow) string { return r.Operator }),
-	of("country", func(r *RollupRow) string { return r.Country }),
-	of("test", func(r *RollupRow) bool { return r.Test }),
+}, dimensionColumns(rollupDimensions, func(r *RollupRow) *Dimensions { return &r.Dimensions }), columns[RollupRow]{
 	of("detail", func(r *RollupRow) string { return r.Detail }),
 	of("bucket", func(r *RollupRow) uint16 { return r.Bucket }),
 	of("n", func(r *RollupRow) int64 { return r.N }),
 	of("first_seq", func(r *RollupRow) uint64 { return r.FirstSeq }),
 	of("last_seq", func(r *RollupRow) uint64 { return r.LastSeq }),
 	of("first_position", func(r *RollupRow) uint64 { return r.FirstPosition }),
-}
+})
 
 func (RollupRow) columns(rows []Row) []any { return rollupColumns.of(rows) }
 

@@ -1,6 +1,9 @@
 package readmodels
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // EventRow is a row of events: a ledger event as it was stored.
 type EventRow struct {
@@ -54,23 +57,12 @@ type PartialEDR struct {
 	Target       uint16
 	Kind         string
 	Follows      uint16
-	Channel      string
-	Route        string
-	Sender       string
-	Scenario     string
-	Version      string
-	Brand        string
-	Segment      string
-	Campaign     string
-	Priority     string
-	Country      string
-	Operator     string
-	Person       string
-	Units        uint16
-	Test         bool
-	Times        Times
-	Outcome      Outcome
-	Changed      uint64 // seq of the event, and one
+	Dimensions
+	Person  string
+	Units   uint16
+	Times   Times
+	Outcome Outcome
+	Changed uint64 // seq of the event, and one
 }
 
 // Times of an attempt; nil is not known, or not yet.
@@ -97,7 +89,7 @@ type Outcome struct {
 	Code   string
 }
 
-var edrPartColumns = columns[PartialEDR]{
+var edrPartColumns = slices.Concat(columns[PartialEDR]{
 	of("tenant", func(r *PartialEDR) string { return r.Tenant }),
 	sent("day", "Date", func(r *PartialEDR) time.Time { return r.Day }),
 	of("notification", func(r *PartialEDR) string { return r.Notification }),
@@ -106,20 +98,8 @@ var edrPartColumns = columns[PartialEDR]{
 	of("target", func(r *PartialEDR) uint16 { return r.Target }),
 	of("kind", func(r *PartialEDR) string { return r.Kind }),
 	of("follows", func(r *PartialEDR) uint16 { return r.Follows }),
-	of("channel", func(r *PartialEDR) string { return r.Channel }),
-	of("route", func(r *PartialEDR) string { return r.Route }),
-	of("sender", func(r *PartialEDR) string { return r.Sender }),
-	of("scenario", func(r *PartialEDR) string { return r.Scenario }),
-	of("version", func(r *PartialEDR) string { return r.Version }),
-	of("brand", func(r *PartialEDR) string { return r.Brand }),
-	of("segment", func(r *PartialEDR) string { return r.Segment }),
-	of("campaign", func(r *PartialEDR) string { return r.Campaign }),
-	of("priority", func(r *PartialEDR) string { return r.Priority }),
-	of("country", func(r *PartialEDR) string { return r.Country }),
-	of("operator", func(r *PartialEDR) string { return r.Operator }),
 	of("person", func(r *PartialEDR) string { return r.Person }),
 	of("units", func(r *PartialEDR) uint16 { return r.Units }),
-	of("test", func(r *PartialEDR) bool { return r.Test }),
 	of("requested_at", func(r *PartialEDR) *time.Time { return r.Times.RequestedAt }),
 	of("scheduled_at", func(r *PartialEDR) *time.Time { return r.Times.ScheduledAt }),
 	of("due_at", func(r *PartialEDR) *time.Time { return r.Times.DueAt }),
@@ -135,6 +115,6 @@ var edrPartColumns = columns[PartialEDR]{
 		return []any{r.Outcome.Rank, -int64(r.Outcome.Seq), r.Outcome.Status, r.Outcome.Code}
 	}),
 	of("changed", func(r *PartialEDR) uint64 { return r.Changed }),
-}
+}, dimensionColumns(edrDimensions, func(r *PartialEDR) *Dimensions { return &r.Dimensions }))
 
 func (PartialEDR) columns(rows []Row) []any { return edrPartColumns.of(rows) }

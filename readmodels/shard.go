@@ -68,7 +68,7 @@ func EDRsIn(ctx context.Context, conn driver.Conn, p Shard, visit func(EDR) erro
 
 // NotificationsIn hands over the notifications of a part by id, in no order.
 func NotificationsIn(ctx context.Context, conn driver.Conn, p Shard, visit func(Notification) error) error {
-	return each(ctx, conn, "notifications", []string{NotificationColumns}, p, edrText, visit)
+	return each(ctx, conn, "notifications", []string{notificationSelect}, p, edrText, visit)
 }
 
 // CallsIn hands over the rows of audit_log of a part by seq, in no order.

@@ -15,12 +15,11 @@ import (
 
 type accountingInput struct {
 	ReportParameters
-	CountParameters
+	DimensionFilters
 	Month   string `query:"month" doc:"yyyy-mm: days of it, in UTC. Instead of from and to."`
 	From    string `query:"from" doc:"Attempts of this day (RFC 3339) and later."`
 	To      string `query:"to" doc:"Attempts of days before this time."`
-	GroupBy string `query:"group_by" doc:"Names separated by commas; channel,status if left out: day or month, channel, scenario, brand, segment, campaign, route, operator, country, test, status."`
-	Route   string `query:"route"`
+	GroupBy string `query:"group_by"`
 	Status  string `query:"status"`
 }
 
@@ -33,6 +32,7 @@ func (s *service) accounting() {
 		OperationID: "report-accounting", Method: http.MethodGet, Path: "/v1/reports/accounting",
 		Summary:     "Messages and units, billable ones among them",
 		Description: "An attempt belongs to the day it was first due, under the status it has.",
+		Parameters:  append(filterParameters(readmodels.AccountingDimensions()), groupParameter("channel,status", readmodels.AccountingGroups())),
 	}, nil, accountingBody{}, s.reportAccounting)
 }
 
@@ -40,8 +40,8 @@ func (s *service) reportAccounting(ctx context.Context, in *accountingInput, _ [
 	var ps parameters
 	format := in.format(&ps)
 	q := readmodels.CountQuery{
-		Tenant: api.CallOf(ctx).Tenant, GroupBy: ps.names("group_by", in.GroupBy, "channel,status", readmodels.AccountingDimensions()),
-		Where: in.where(&ps, map[string]string{"route": ps.text("route", in.Route), "status": ps.one("status", in.Status, statuses...)}),
+		Tenant: api.CallOf(ctx).Tenant, GroupBy: ps.names("group_by", in.GroupBy, "channel,status", readmodels.AccountingGroups()),
+		Where: in.where(&ps, readmodels.AccountingDimensions(), map[string]string{"status": ps.one("status", in.Status, statuses...)}),
 	}
 	if q.From, q.To = ps.period(in.From, in.To); in.Month != "" {
 		q.From, q.To = ps.month(in.Month, in.From+in.To)

@@ -10,29 +10,18 @@ import (
 	"recapito/readmodels"
 )
 
-// CountParameters narrow counts by what all of them have.
-type CountParameters struct {
-	Channel  string `query:"channel"`
-	Scenario string `query:"scenario"`
-	Brand    string `query:"brand"`
-	Segment  string `query:"segment"`
-	Campaign string `query:"campaign"`
-	Operator string `query:"operator"`
-	Country  string `query:"country"`
-	Test     string `query:"test" enum:"true,false"`
-}
-
 // counted is a report of counts, whose lines all fit into memory.
 func counted[L any](name string, q readmodels.CountQuery, lines func(context.Context) ([]L, error), body func([]L) any) *asked {
 	all := readmodels.ColumnsOf[L]()
 	var shown []int // of the columns: the groups and what is counted
 	var columns []readmodels.Column
 	for i, c := range all {
-		dimension := slices.Contains(readmodels.AccountingDimensions(), c.Name) || slices.Contains(readmodels.RollupDimensions(), c.Name) || c.Name == "tenant"
+		group := c.Name == "tenant" || slices.Contains(readmodels.AccountingGroups(), c.Name) || slices.Contains(readmodels.RollupGroups(), c.Name) ||
+			slices.ContainsFunc(readmodels.EDRDimensions(), func(d readmodels.Dimension) bool { return d.Name == c.Name })
 		if c.Name == "day" && slices.Contains(q.GroupBy, "month") {
 			c.Name = "month"
 		}
-		if !dimension || slices.Contains(q.GroupBy, c.Name) {
+		if !group || slices.Contains(q.GroupBy, c.Name) {
 			shown, columns = append(shown, i), append(columns, c)
 		}
 	}
@@ -68,25 +57,6 @@ func counted[L any](name string, q readmodels.CountQuery, lines func(context.Con
 			return nil
 		},
 	}
-}
-
-// where is what counts are narrowed to.
-func (in *CountParameters) where(ps *parameters, more map[string]string) map[string][]string {
-	is := map[string]string{
-		"channel": ps.name("channel", in.Channel), "scenario": ps.name("scenario", in.Scenario),
-		"brand": ps.text("brand", in.Brand), "segment": ps.text("segment", in.Segment), "campaign": ps.text("campaign", in.Campaign),
-		"operator": ps.text("operator", in.Operator), "country": ps.text("country", in.Country),
-		"test": ps.one("test", in.Test, "true", "false"),
-	}
-	where := map[string][]string{}
-	for _, given := range []map[string]string{is, more} {
-		for d, value := range given {
-			if value != "" {
-				where[d] = []string{value}
-			}
-		}
-	}
-	return where
 }
 
 // names are names separated by commas, each one of those known and given once.

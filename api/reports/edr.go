@@ -25,23 +25,12 @@ type edrInput struct {
 
 // EDRParameters are the parameters of readmodels.EDRFilter.
 type EDRParameters struct {
+	DimensionFilters
 	Notification string `query:"notification" doc:"A notification's id."`
 	Person       string `query:"person" doc:"A person's id, as rows show it: never an address."`
-	Channel      string `query:"channel"`
-	Route        string `query:"route"`
-	Sender       string `query:"sender"`
-	Scenario     string `query:"scenario"`
-	Version      string `query:"version" doc:"Of the scenario."`
-	Brand        string `query:"brand" doc:"Of the scenario."`
-	Segment      string `query:"segment" doc:"Of the scenario."`
-	Campaign     string `query:"campaign" doc:"Of the request."`
-	Country      string `query:"country" doc:"Two letters (ISO 3166)."`
-	Operator     string `query:"operator"`
-	Priority     string `query:"priority" enum:"high,normal,low"`
 	Kind         string `query:"kind" enum:"first,retry,resend"`
 	Status       string `query:"status" doc:"The attempt's status." enum:"scheduled,dispatched,outcome_unknown,sent,undelivered,delivered,read,withdrawn"`
 	Code         string `query:"code" doc:"The provider's code of the status, or the reason of ours."`
-	Test         string `query:"test" doc:"Only tests, or none of them; both if left out." enum:"true,false"`
 
 	ChangedAfter string `query:"changed_after" doc:"Only rows whose changed is higher: those restated since an extract that went so far."`
 
@@ -66,7 +55,8 @@ var statuses = []string{
 func (s *service) edr() {
 	registerReport(s, huma.Operation{
 		OperationID: "list-edr", Method: http.MethodGet, Path: "/v1/edr",
-		Summary: "Event detail records: one row an attempt, by any filter",
+		Summary:    "Event detail records: one row an attempt, by any filter",
+		Parameters: filterParameters(readmodels.EDRDimensions()),
 	}, nil, edrBody{}, s.listEDR)
 }
 
@@ -145,19 +135,19 @@ func addPeriod(query map[string]any, from, to time.Time) {
 }
 
 func (in *EDRParameters) filter(ps *parameters) readmodels.EDRFilter {
-	f := readmodels.EDRFilter{Is: map[string]string{}, Test: ps.truth("test", in.Test)}
+	is := in.given(ps, readmodels.EDRDimensions())
+	f := readmodels.EDRFilter{Is: is}
+	if test, given := is["test"]; given {
+		f.Test = new(test == "true")
+		delete(is, "test")
+	}
 	for column, value := range map[string]string{
-		"notification": ps.id("notification", in.Notification), "person": ps.id("person", in.Person),
-		"channel": ps.name("channel", in.Channel), "scenario": ps.name("scenario", in.Scenario),
-		"route": ps.text("route", in.Route), "sender": ps.text("sender", in.Sender), "version": ps.text("version", in.Version),
-		"brand": ps.text("brand", in.Brand), "segment": ps.text("segment", in.Segment), "campaign": ps.text("campaign", in.Campaign),
-		"country": ps.text("country", in.Country), "operator": ps.text("operator", in.Operator), "code": ps.text("code", in.Code),
-		"priority": ps.one("priority", in.Priority, "high", "normal", "low"),
-		"kind":     ps.one("kind", in.Kind, string(notification.FirstTry), string(notification.Retry), string(notification.Resend)),
-		"status":   ps.one("status", in.Status, statuses...),
+		"notification": ps.id("notification", in.Notification), "person": ps.id("person", in.Person), "code": ps.text("code", in.Code),
+		"kind":   ps.one("kind", in.Kind, string(notification.FirstTry), string(notification.Retry), string(notification.Resend)),
+		"status": ps.one("status", in.Status, statuses...),
 	} {
 		if value != "" {
-			f.Is[column] = value
+			is[column] = value
 		}
 	}
 	if n := ps.whole("changed_after", in.ChangedAfter); n != nil {

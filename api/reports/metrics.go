@@ -3,6 +3,7 @@ package reports
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,7 +16,7 @@ import (
 
 type metricsInput struct {
 	ReportParameters
-	CountParameters
+	DimensionFilters
 	From string `query:"from" doc:"Values of what was then or later (RFC 3339, the beginning of an hour; of a day in UTC for what is counted by day). No values if left out."`
 	To   string `query:"to" doc:"Values of what was before then; until now if left out."`
 }
@@ -28,7 +29,8 @@ func (s *service) metrics() {
 	registerReport(s, huma.Operation{
 		OperationID: "list-metrics", Method: http.MethodGet, Path: "/v1/reports/metrics",
 		Summary:     "The catalogue of metrics: what is divided by what, by which time, and the query",
-		Description: "With a period, each with its value in it. Metrics of notifications have none where channel, operator or country is given: only attempts have these.",
+		Description: "With a period, each with its value in it. Metrics of notifications have none where a dimension of attempts is given, such as channel, operator or country.",
+		Parameters:  filterParameters(readmodels.RollupDimensions()),
 	}, nil, metricsBody{}, s.reportMetrics)
 }
 
@@ -42,10 +44,10 @@ func (s *service) reportMetrics(ctx context.Context, in *metricsInput, _ []byte)
 	if in.From == "" && in.To != "" {
 		ps.add("from", strictjson.MissingField, "is required where to is given")
 	}
-	if in.Test == "" {
-		in.Test = "false"
+	where := in.where(&ps, readmodels.RollupDimensions(), nil)
+	if where["test"] == nil {
+		where["test"] = []string{"false"}
 	}
-	where := in.where(&ps, nil)
 	cut, err := s.asOf(ctx, &ps, in.AsOf)
 	if problem := ps.problem(); problem != nil {
 		return nil, problem
@@ -92,8 +94,9 @@ func (s *service) reportMetrics(ctx context.Context, in *metricsInput, _ []byte)
 
 // metricValues asks for what the values are made from.
 func (s *service) metricValues(ctx context.Context, q readmodels.CountQuery) ([]readmodels.MetricValue, error) {
-	narrowed := q.Where["channel"] != nil || q.Where["operator"] != nil || q.Where["country"] != nil
-	sums := readmodels.MetricSums{Narrowed: narrowed}
+	sums := readmodels.MetricSums{Narrowed: slices.ContainsFunc(readmodels.RollupDimensions(), func(d readmodels.Dimension) bool {
+		return d.OfAttempt && q.Where[d.Name] != nil
+	})}
 	var err error
 	if sums.Event, err = s.measured(ctx, q, readmodels.ByEvent, "measure", "bucket"); err != nil {
 		return nil, err

@@ -92,16 +92,6 @@ func (ps *parameters) one(field, value string, of ...string) string {
 	return value
 }
 
-func (ps *parameters) truth(field, value string) *bool {
-	switch ps.one(field, value, "true", "false") {
-	case "true":
-		return new(true)
-	case "false":
-		return new(false)
-	}
-	return nil
-}
-
 func (ps *parameters) whole(field, value string) *int64 {
 	if value == "" {
 		return nil

@@ -15,12 +15,12 @@ import (
 
 type rollupsInput struct {
 	ReportParameters
-	CountParameters
+	DimensionFilters
 	Grain   string `query:"grain" doc:"hour if left out." enum:"minute,hour,day"`
 	Basis   string `query:"basis" doc:"event: by when it occurred (if left out); request: attempts requested then, by the status they have." enum:"event,request"`
 	From    string `query:"from" doc:"From then on (RFC 3339); required."`
 	To      string `query:"to" doc:"Before then; until now if left out."`
-	GroupBy string `query:"group_by" doc:"Names separated by commas; start,measure if left out: start, measure, detail, bucket, channel, scenario, brand, segment, campaign, operator, country, test."`
+	GroupBy string `query:"group_by"`
 	Measure string `query:"measure" doc:"Names separated by commas: requested, sent, delivered, …"`
 }
 
@@ -31,7 +31,8 @@ type rollupsBody struct {
 func (s *service) rollups() {
 	registerReport(s, huma.Operation{
 		OperationID: "report-rollups", Method: http.MethodGet, Path: "/v1/reports/rollups",
-		Summary: "Counts by minute, hour or day, for dashboards",
+		Summary:    "Counts by minute, hour or day, for dashboards",
+		Parameters: append(filterParameters(readmodels.RollupDimensions()), groupParameter("start,measure", rollupGroups())),
 	}, nil, rollupsBody{}, s.reportRollups)
 }
 
@@ -47,7 +48,7 @@ func (s *service) reportRollups(ctx context.Context, in *rollupsInput, _ []byte)
 	}
 	q := readmodels.CountQuery{
 		Tenant: api.CallOf(ctx).Tenant, GroupBy: ps.names("group_by", in.GroupBy, "start,measure", rollupGroups()),
-		Where: in.where(&ps, map[string]string{"grain": grain, "basis": basis}),
+		Where: in.where(&ps, readmodels.RollupDimensions(), map[string]string{"grain": grain, "basis": basis}),
 	}
 	if in.Measure != "" {
 		q.Where["measure"] = strings.Split(ps.text("measure", in.Measure), ",")
@@ -75,5 +76,5 @@ func (s *service) reportRollups(ctx context.Context, in *rollupsInput, _ []byte)
 
 // rollupGroups are what rollups are grouped by: grain and basis are always given.
 func rollupGroups() []string {
-	return slices.DeleteFunc(readmodels.RollupDimensions(), func(d string) bool { return d == "grain" || d == "basis" })
+	return slices.DeleteFunc(readmodels.RollupGroups(), func(d string) bool { return d == "grain" || d == "basis" })
 }

@@ -257,7 +257,7 @@ func mergedNotifications(rows []readmodels.Row) map[string]readmodels.PartialNot
 		part := r.(readmodels.PartialNotification)
 		m := merged[part.Tenant+"\n"+part.Notification]
 		m.Tenant, m.Notification = part.Tenant, part.Notification
-		m.Merge(part)
+		m.Merge(&part)
 		merged[part.Tenant+"\n"+part.Notification] = m
 	}
 	return merged
@@ -284,14 +284,12 @@ func mergedParts(rows []readmodels.Row) []readmodels.EDR {
 		if m == nil {
 			m = &readmodels.EDR{
 				Tenant: p.Tenant, Day: p.Day, DayText: p.Day.Format(time.DateOnly), Notification: p.Notification, Attempt: p.Attempt,
+				Dimensions: p.Dimensions,
 			}
 			merged[key] = m
 		}
 		m.Step, m.Target, m.Follows, m.Units = max(m.Step, p.Step), max(m.Target, p.Target), max(m.Follows, p.Follows), max(m.Units, p.Units)
-		m.Kind, m.Channel, m.Route, m.Sender = max(m.Kind, p.Kind), max(m.Channel, p.Channel), max(m.Route, p.Route), max(m.Sender, p.Sender)
-		m.Scenario, m.Version, m.Priority = max(m.Scenario, p.Scenario), max(m.Version, p.Version), max(m.Priority, p.Priority)
-		m.Brand, m.Segment, m.Campaign, m.Changed = max(m.Brand, p.Brand), max(m.Segment, p.Segment), max(m.Campaign, p.Campaign), max(m.Changed, p.Changed)
-		m.Country, m.Operator, m.Person, m.Test = max(m.Country, p.Country), max(m.Operator, p.Operator), max(m.Person, p.Person), m.Test || p.Test
+		m.Kind, m.Person, m.Changed = max(m.Kind, p.Kind), max(m.Person, p.Person), max(m.Changed, p.Changed)
 		times := []struct{ to, from **time.Time }{
 			{&m.RequestedAt, &p.Times.RequestedAt}, {&m.ScheduledAt, &p.Times.ScheduledAt}, {&m.DueAt, &p.Times.DueAt},
 			{&m.DispatchedAt, &p.Times.DispatchedAt}, {&m.UnknownAt, &p.Times.UnknownAt}, {&m.SentAt, &p.Times.SentAt},

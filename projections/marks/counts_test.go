@@ -81,7 +81,7 @@ func (i *instance) asOf(counts marks.Counts, cut uint64) {
 		if cell.Tenant != "acme" || cell.Channel != "sms" && cell.Channel != "push" {
 			continue
 		}
-		cell = readmodels.AccountingCell{Tenant: "acme", Day: cell.Day, Route: cell.Route, Status: cell.Status}
+		cell = readmodels.AccountingCell{Tenant: "acme", Day: cell.Day, Dimensions: readmodels.Dimensions{OfAttempt: readmodels.OfAttempt{Route: cell.Route}}, Status: cell.Status}
 		sum := wantSums[cell]
 		sum.Add(1, s)
 		wantSums[cell] = sum

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"recapito/domain/event"
 	"recapito/projections"
@@ -233,11 +232,7 @@ func accountingCompared(conn readmodels.Conn, codec *event.Codec, limit int) com
 		read: func(ctx context.Context, from string, p readmodels.Shard, visit func(readmodels.CountedRow[readmodels.AccountingCell]) error) error {
 			return readmodels.AccountingIn(ctx, conn, from, p, visit)
 		},
-		label: func(c readmodels.AccountingCell) string {
-			return strings.Join([]string{
-				c.Tenant, c.Day.Format(time.DateOnly), c.Channel, c.Scenario, c.Brand, c.Segment, c.Campaign, c.Route, c.Operator, c.Country, c.Status,
-			}, "/")
-		},
+		label: func(c readmodels.AccountingCell) string { return strings.Join(c.Texts(), "/") },
 	}
 }
 
@@ -247,11 +242,6 @@ func rollupsCompared(conn readmodels.Conn, codec *event.Codec, limit int) compar
 		read: func(ctx context.Context, from string, p readmodels.Shard, visit func(readmodels.CountedRow[readmodels.RollupCell]) error) error {
 			return readmodels.RollupsIn(ctx, conn, from, p, visit)
 		},
-		label: func(c readmodels.RollupCell) string {
-			return strings.Join([]string{
-				c.Tenant, c.Grain, c.Basis, c.Start.Format(time.RFC3339), c.Measure, c.Channel, c.Scenario, c.Brand, c.Segment, c.Campaign,
-				c.Operator, c.Country, c.Detail, fmt.Sprint(c.Bucket),
-			}, "/")
-		},
+		label: func(c readmodels.RollupCell) string { return strings.Join(c.Texts(), "/") },
 	}
 }

@@ -46,20 +46,20 @@ func TestViewsOfCountsAreTheFold(t *testing.T) {
 
 	want := map[string]int64{}
 	for c, s := range projections.FoldAccounting(edr) {
-		key := strings.Join([]string{
-			c.Tenant, c.Day.Format(time.DateOnly), c.Channel, c.Scenario, c.Brand, c.Segment, c.Campaign, c.Route, c.Operator, c.Country,
-			fmt.Sprint(c.Test), c.Status,
-		}, "/")
+		key := strings.Join(c.Texts(), "/")
 		for name, n := range map[string]int64{
 			"messages": s.Messages, "units": s.Units, "billable": s.Billable, "billable_units": s.BillableUnits, "unpriced": s.Unpriced,
 		} {
 			put(want, key+"/"+name, n)
 		}
 	}
-	i.shows("accounting", "tenant, day, channel, scenario, brand, segment, campaign, route, operator, country, test, status",
+	i.shows("accounting", "tenant, "+strings.ReplaceAll(strings.Join(readmodels.AccountingGroups(), ", "), ", month", ""),
 		pivot("messages", "units", "billable", "billable_units", "unpriced"), want)
 
-	const cell = "tenant, start, channel, scenario, brand, segment, campaign, operator, country, test"
+	cell := "tenant, start"
+	for _, d := range readmodels.RollupDimensions() {
+		cell += ", " + d.Name
+	}
 	for view, of := range map[string][2]string{
 		"rollup_minute": {"minute", "event"}, "rollup_hour": {"hour", "event"}, "rollup_day": {"day", "event"},
 		"rollup_cohort_hour": {"hour", "request"}, "rollup_cohort_day": {"day", "request"},
@@ -110,9 +110,8 @@ func put(all map[string]int64, key string, n int64) {
 }
 
 func cellKey(c readmodels.RollupCell) string {
-	return strings.Join([]string{
-		c.Tenant, c.Start.Format(time.DateTime), c.Channel, c.Scenario, c.Brand, c.Segment, c.Campaign, c.Operator, c.Country, fmt.Sprint(c.Test),
-	}, "/")
+	texts := c.Texts() // tenant, start, grain, basis, measure, dimensions, detail, bucket
+	return strings.Join(slices.Concat(texts[:2], texts[5:len(texts)-2]), "/")
 }
 
 // pivot is an array of the columns' names and values.
