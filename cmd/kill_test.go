@@ -173,8 +173,8 @@ func wantRebuilt(t *testing.T, l *instance.Instance, before []string) {
 	}
 }
 
-// wantWhole wants every notification final, at the simulator no attempt twice, and the
-// read models equal to a fold of the events.
+// wantComplete wants every notification final, at the simulator no segment again but a
+// throttled one, and the read models equal to a fold of the events.
 func wantComplete(t *testing.T, l *instance.Instance, smsc string, ids []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), completeWithin)

@@ -18,6 +18,7 @@ import (
 	"recapito/domain/notification"
 	"recapito/domain/personal"
 	"recapito/domain/personal/personaltest"
+	"recapito/domain/receipt"
 	"recapito/projections"
 	"recapito/projections/histories"
 	"recapito/projections/projectionstest"
@@ -210,7 +211,7 @@ func anyHistory(random *rand.Rand) (events []notification.Event) {
 		case 5, 6, 7, 8, 9:
 			var parts []notification.UnitOutcome
 			for range 2 {
-				fate := []notification.Fate{notification.UnitAccepted, notification.UnitAccepted, notification.UnitAccepted, notification.UnitRefused, notification.UnitLost, notification.NotSent}[random.IntN(6)]
+				fate := []notification.Fate{notification.UnitAccepted, notification.UnitAccepted, notification.UnitAccepted, notification.UnitRefused, notification.UnitLost, notification.UnitNotSent}[random.IntN(6)]
 				parts = append(parts, notification.UnitOutcome{Fate: fate, ProviderID: "i", Code: "0x00000058", Transient: random.IntN(2) == 0, At: now})
 			}
 			if a, ok := s.Attempt(attempt); ok {
@@ -219,7 +220,7 @@ func anyHistory(random *rand.Rand) (events []notification.Event) {
 		case 10, 11, 12, 13:
 			tell(notification.Confirm{
 				ReceiptID: fmt.Sprint("r", random.IntN(1000)), Attempt: attempt, Unit: 1 + random.IntN(2), Code: "000", At: now,
-				Says:   []notification.Says{notification.SaysDelivered, notification.SaysDelivered, notification.SaysUndelivered, notification.SaysRead, notification.SaysIntermediate}[random.IntN(5)],
+				Status: []receipt.Status{receipt.Delivered, receipt.Delivered, receipt.Undelivered, receipt.Read, receipt.Intermediate}[random.IntN(5)],
 				DoneAt: now.Add(-time.Duration(random.IntN(600)) * time.Second), ReceivedAt: now,
 			})
 		case 14, 15, 16:

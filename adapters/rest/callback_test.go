@@ -18,6 +18,8 @@ import (
 
 	"recapito/adapters/rest"
 	"recapito/commands/channel"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
 )
 
 var clock = time.Date(2026, 12, 1, 9, 30, 0, 0, time.UTC)
@@ -67,19 +69,19 @@ func TestCallbacks(t *testing.T) {
 	}{
 		{
 			name: "delivered", body: `{"id":"a1","reference":"` + reference + `","status":"DELIVERED","to":"user-1","at":"2026-12-01T10:29:58+01:00"}`,
-			receipts: []channel.ProviderReceipt{{ProviderID: "a1", Reference: reference, Unit: 1, Destination: "user-1", Status: channel.ReceiptDelivered, OccurredAt: at("2026-12-01T09:29:58Z"), OccurredWithin: time.Second}},
+			receipts: []channel.ProviderReceipt{{ProviderID: "a1", Reference: reference, Unit: 1, Destination: "user-1", Status: receipt.Delivered, OccurredAt: at("2026-12-01T09:29:58Z"), OccurredWithin: time.Second}},
 		},
 		{
 			name: "undelivered without a code has its word", body: `{"id":7,"status":"expired"}`,
-			receipts: []channel.ProviderReceipt{{ProviderID: "7", Status: channel.ReceiptUndelivered, Code: "expired"}},
+			receipts: []channel.ProviderReceipt{{ProviderID: "7", Status: receipt.Undelivered, Code: "expired"}},
 		},
 		{
 			name: "an unknown word changes nothing", body: `{"id":"a1","status":"teleported","code":0}`,
-			receipts: []channel.ProviderReceipt{{ProviderID: "a1", Status: channel.ReceiptIntermediate, Code: "0"}},
+			receipts: []channel.ProviderReceipt{{ProviderID: "a1", Status: receipt.Intermediate, Code: "0"}},
 		},
 		{
 			name: "an unreadable time costs no receipt", body: `{"id":"a1","status":"read","at":"yesterday"}`,
-			receipts: []channel.ProviderReceipt{{ProviderID: "a1", Status: channel.ReceiptRead}},
+			receipts: []channel.ProviderReceipt{{ProviderID: "a1", Status: receipt.Read}},
 		},
 		{
 			name: "an array, and what is ignored", body: `{"events":[{"id":"a1","status":"delivered"},{"type":"ping"},{"id":"a2","reply":{"id":"r1","text":"yes\nplease"},"at":"2026-12-01T09:29:58.5Z"}]}`,
@@ -87,13 +89,13 @@ func TestCallbacks(t *testing.T) {
 				s.Callback.Items = "/events"
 				s.Callback.Ignore = rest.Condition{Pointer: "/type", Is: []string{"ping"}}
 			},
-			receipts: []channel.ProviderReceipt{{ProviderID: "a1", Status: channel.ReceiptDelivered}},
+			receipts: []channel.ProviderReceipt{{ProviderID: "a1", Status: receipt.Delivered}},
 			replies:  []channel.ProviderReply{{ReplyID: "r1", ProviderID: "a2", Text: "yes\nplease", OccurredAt: at("2026-12-01T09:29:58.5Z")}},
 		},
 		{
 			name: "the words of the route", body: `{"id":"a1","status":"17"}`,
-			set:      func(s *rest.Settings) { s.Statuses = map[string]string{"17": "delivered"} },
-			receipts: []channel.ProviderReceipt{{ProviderID: "a1", Status: channel.ReceiptDelivered}},
+			set:      func(s *rest.Settings) { s.Statuses = map[string]receipt.Status{"17": "delivered"} },
+			receipts: []channel.ProviderReceipt{{ProviderID: "a1", Status: receipt.Delivered}},
 		},
 		{
 			name: "a form", body: "MessageSid=S1&MessageStatus=failed&ErrorCode=30003&Epoch=1796117398",
@@ -102,17 +104,17 @@ func TestCallbacks(t *testing.T) {
 				c := &s.Callback
 				c.ProviderID, c.Status, c.Code, c.OccurredAt, c.TimeFormat, c.Reply = "/MessageSid", "/MessageStatus", "/ErrorCode", "/Epoch", "unix", rest.Reply{}
 			},
-			receipts: []channel.ProviderReceipt{{ProviderID: "S1", Status: channel.ReceiptUndelivered, Code: "30003", OccurredAt: time.Unix(1796117398, 0).UTC(), OccurredWithin: time.Second}},
+			receipts: []channel.ProviderReceipt{{ProviderID: "S1", Status: receipt.Undelivered, Code: "30003", OccurredAt: time.Unix(1796117398, 0).UTC(), OccurredWithin: time.Second}},
 		},
 		{
 			name: "milliseconds", body: `{"id":"a1","status":"delivered","at":1796117398123}`,
 			set:      func(s *rest.Settings) { s.Callback.TimeFormat = "unix_ms" },
-			receipts: []channel.ProviderReceipt{{ProviderID: "a1", Status: channel.ReceiptDelivered, OccurredAt: time.UnixMilli(1796117398123).UTC(), OccurredWithin: time.Millisecond}},
+			receipts: []channel.ProviderReceipt{{ProviderID: "a1", Status: receipt.Delivered, OccurredAt: time.UnixMilli(1796117398123).UTC(), OccurredWithin: time.Millisecond}},
 		},
 		{
 			name: "a service without ids", body: `{"reference":"` + reference + `","status":"delivered"}`,
 			set:      func(s *rest.Settings) { s.Response.ProviderID = rest.Place{} },
-			receipts: []channel.ProviderReceipt{{ProviderID: reference, Reference: reference, Unit: 1, Status: channel.ReceiptDelivered}},
+			receipts: []channel.ProviderReceipt{{ProviderID: reference, Reference: reference, Unit: 1, Status: receipt.Delivered}},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -320,7 +322,7 @@ func TestHMACCallbacks(t *testing.T) {
 		now := clock
 		from := run(t, open(t, set, channel.Options{Now: func() time.Time { return now }}))
 		m := message(1, `{"id":"a1","status":"delivered"}`)
-		if got := send(t, from, m); got.Result != channel.UnitAccepted {
+		if got := send(t, from, m); got.Fate != notification.UnitAccepted {
 			t.Errorf("%+v: %+v", form, got)
 		}
 		now = clock.Add(-2 * time.Minute)

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"recapito/commands/channel"
+	"recapito/domain/receipt"
 )
 
 // Formats of a callback's times.
@@ -163,19 +164,19 @@ func (m *mapping) item(element any, receivedAt time.Time) (item, error) {
 		out.reply = &reply
 	}
 	if word != "" {
-		receipt := channel.ProviderReceipt{
+		report := channel.ProviderReceipt{
 			Route: m.route, ProviderID: id, Reference: ref, Status: m.words.status(word),
 			Destination: r.line(m.destination, "destination", m.c.Destination, maxDestinationBytes),
 			Code:        r.line(m.code, "code", m.c.Code, maxCodeBytes),
 			OccurredAt:  occurredAt, OccurredWithin: within, ReceivedAt: receivedAt,
 		}
 		if ref != "" {
-			receipt.Unit = 1
+			report.Unit = 1
 		}
-		if receipt.Status == channel.ReceiptUndelivered && receipt.Code == "" {
-			receipt.Code = word
+		if report.Status == receipt.Undelivered && report.Code == "" {
+			report.Code = word
 		}
-		out.receipt = &receipt
+		out.receipt = &report
 	}
 	return out, r.err
 }

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -11,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"recapito/commands/channel"
+	"recapito/domain/receipt"
 )
 
 // Limits of what is taken from a service.
@@ -20,34 +21,31 @@ const (
 	maxCodeBytes = 64
 )
 
-// receiptStatuses are the statuses that a service's words can mean.
-var receiptStatuses = map[string]channel.ReceiptStatus{
-	"delivered": channel.ReceiptDelivered, "undelivered": channel.ReceiptUndelivered,
-	"read": channel.ReceiptRead, "intermediate": channel.ReceiptIntermediate,
-}
-
 // defaultStatuses are the words of a route that sets none.
-var defaultStatuses = map[string]string{
-	"delivered": "delivered", "read": "read", "seen": "read", "opened": "read",
-	"undelivered": "undelivered", "failed": "undelivered", "rejected": "undelivered", "expired": "undelivered", "bounced": "undelivered",
+var defaultStatuses = map[string]receipt.Status{
+	"delivered": receipt.Delivered, "read": receipt.Read, "seen": receipt.Read, "opened": receipt.Read,
+	"undelivered": receipt.Undelivered, "failed": receipt.Undelivered, "rejected": receipt.Undelivered,
+	"expired": receipt.Undelivered, "bounced": receipt.Undelivered,
 }
 
 // words are a service's words for statuses. Letter case does not matter.
-type words map[string]channel.ReceiptStatus
+type words map[string]receipt.Status
 
-func newWords(set map[string]string) words {
+func newWords(set map[string]receipt.Status) words {
 	if len(set) == 0 {
 		set = defaultStatuses
 	}
 	w := words{}
 	for word, status := range set {
-		w[strings.ToLower(word)] = receiptStatuses[status]
+		w[strings.ToLower(word)] = status
 	}
 	return w
 }
 
 // status returns what a word means: a word that is not listed changes nothing.
-func (w words) status(word string) channel.ReceiptStatus { return w[strings.ToLower(word)] }
+func (w words) status(word string) receipt.Status {
+	return cmp.Or(w[strings.ToLower(word)], receipt.Intermediate)
+}
 
 // place is a Place that was parsed.
 type place struct {
@@ -115,7 +113,7 @@ type reading struct {
 	class      string
 	code       string // of a refusal
 	id         string
-	status     channel.ReceiptStatus
+	status     receipt.Status
 	statusCode string
 	retryAfter time.Duration
 }
@@ -157,7 +155,7 @@ func (r *responses) read(res *http.Response, body []byte, complete bool) reading
 	}
 	out.id = r.id.text(res.Header, document, maxIDBytes)
 	if word := r.status.text(res.Header, document, maxCodeBytes); word != "" {
-		if out.status = r.words.status(word); out.status == channel.ReceiptUndelivered {
+		if out.status = r.words.status(word); out.status == receipt.Undelivered {
 			out.statusCode = word
 		}
 	}

@@ -9,12 +9,18 @@ import (
 
 	"recapito/commands/channel"
 	"recapito/commands/channel/netguard"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
 )
 
 // Send implements channel.Channel.
 func (r *Route) Send(ctx context.Context, m channel.Message, fence func() bool, late func(channel.Outcome)) channel.Outcome {
-	one := func(u channel.UnitOutcome) channel.Outcome { return channel.Outcome{Units: []channel.UnitOutcome{u}} }
-	notSent := func() channel.Outcome { return one(channel.UnitOutcome{Result: channel.UnitNotSent, At: r.now()}) }
+	one := func(u notification.UnitOutcome) channel.Outcome {
+		return channel.Outcome{Units: []notification.UnitOutcome{u}}
+	}
+	notSent := func() channel.Outcome {
+		return one(notification.UnitOutcome{Fate: notification.UnitNotSent, At: r.now()})
+	}
 	if ctx.Err() != nil || !r.begin() {
 		return notSent()
 	}
@@ -32,7 +38,7 @@ func (r *Route) Send(ctx context.Context, m channel.Message, fence func() bool, 
 		r.o.Log.Warn("rest: no request can be made of a message", "route", r.o.Name, "attempt", m.Reference, "code", code, "error", err)
 		return one(r.refusal(code))
 	}
-	done := make(chan channel.UnitOutcome, 1)
+	done := make(chan notification.UnitOutcome, 1)
 	go func() {
 		defer r.calls.Done()
 		defer cancel()
@@ -58,16 +64,16 @@ func (r *Route) Send(ctx context.Context, m channel.Message, fence func() bool, 
 	if !r.wait(done, late) {
 		cancel()
 	}
-	return one(channel.UnitOutcome{Result: channel.UnitLost, At: r.now()})
+	return one(notification.UnitOutcome{Fate: notification.UnitLost, At: r.now()})
 }
 
-func (r *Route) refusal(code string) channel.UnitOutcome {
-	return channel.UnitOutcome{Result: channel.UnitRefused, Code: code, At: r.now()}
+func (r *Route) refusal(code string) notification.UnitOutcome {
+	return notification.UnitOutcome{Fate: notification.UnitRefused, Code: code, At: r.now()}
 }
 
 // wait has late called with the response, if there is one, and reports whether it may: the
 // responses that are waited for are bounded in number, and each by the call's time-out.
-func (r *Route) wait(done <-chan channel.UnitOutcome, late func(channel.Outcome)) bool {
+func (r *Route) wait(done <-chan notification.UnitOutcome, late func(channel.Outcome)) bool {
 	if late == nil {
 		return false
 	}
@@ -83,15 +89,15 @@ func (r *Route) wait(done <-chan channel.UnitOutcome, late func(channel.Outcome)
 	go func() {
 		defer r.calls.Done()
 		defer func() { <-r.lates }()
-		if u := <-done; u.Result == channel.UnitAccepted || u.Result == channel.UnitRefused {
-			late(channel.Outcome{Units: []channel.UnitOutcome{u}})
+		if u := <-done; u.Fate == notification.UnitAccepted || u.Fate == notification.UnitRefused {
+			late(channel.Outcome{Units: []notification.UnitOutcome{u}})
 		}
 	}()
 	return true
 }
 
 // exchange makes the call and returns what became of the message.
-func (r *Route) exchange(req *http.Request, c *call, m channel.Message) channel.UnitOutcome {
+func (r *Route) exchange(req *http.Request, c *call, m channel.Message) notification.UnitOutcome {
 	if c.ready() {
 		res, err := r.transport.RoundTrip(req)
 		if err == nil {
@@ -102,10 +108,10 @@ func (r *Route) exchange(req *http.Request, c *call, m channel.Message) channel.
 		}
 	}
 	if !c.end() {
-		return channel.UnitOutcome{Result: channel.UnitNotSent, At: r.now()}
+		return notification.UnitOutcome{Fate: notification.UnitNotSent, At: r.now()}
 	}
 	r.counts.lost.Add(1)
-	return channel.UnitOutcome{Result: channel.UnitLost, At: r.now()}
+	return notification.UnitOutcome{Fate: notification.UnitLost, At: r.now()}
 }
 
 // ready asks the fence before a connection is made for nothing.
@@ -119,7 +125,7 @@ func (c *call) ready() bool {
 }
 
 // notWritten is a request of which not one byte was handed to a connection.
-func (r *Route) notWritten(ctx context.Context, err error) channel.UnitOutcome {
+func (r *Route) notWritten(ctx context.Context, err error) notification.UnitOutcome {
 	var failed *dialError
 	if errors.As(err, &failed) && ctx.Err() == nil {
 		r.down(failed)
@@ -127,11 +133,11 @@ func (r *Route) notWritten(ctx context.Context, err error) channel.UnitOutcome {
 			return r.refusal(CodePrivateAddress)
 		}
 	}
-	return channel.UnitOutcome{Result: channel.UnitNotSent, At: r.now()}
+	return notification.UnitOutcome{Fate: notification.UnitNotSent, At: r.now()}
 }
 
 // responded reads the response and returns what it means for the message.
-func (r *Route) responded(res *http.Response, m channel.Message) channel.UnitOutcome {
+func (r *Route) responded(res *http.Response, m channel.Message) notification.UnitOutcome {
 	body, err := io.ReadAll(io.LimitReader(res.Body, r.s.MaxResponseBytes+1))
 	res.Body.Close()
 	complete := err == nil && int64(len(body)) <= r.s.MaxResponseBytes
@@ -145,23 +151,23 @@ func (r *Route) responded(res *http.Response, m channel.Message) channel.UnitOut
 			read.id = m.Reference
 		}
 		r.atOnce(m, read, at)
-		return channel.UnitOutcome{Result: channel.UnitAccepted, ProviderID: read.id, At: at}
+		return notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: read.id, At: at}
 	case classUnknown:
 		r.counts.lost.Add(1)
-		return channel.UnitOutcome{Result: channel.UnitLost, At: at}
+		return notification.UnitOutcome{Fate: notification.UnitLost, At: at}
 	}
 	r.counts.refused.Add(1)
 	busy := read.class == classBusy
 	if busy || read.retryAfter > 0 {
 		r.capacity.busy(read.retryAfter)
 	}
-	return channel.UnitOutcome{Result: channel.UnitRefused, Code: read.code, Transient: busy || read.class == classTransient, Busy: busy, At: at}
+	return notification.UnitOutcome{Fate: notification.UnitRefused, Code: read.code, Transient: busy || read.class == classTransient, Busy: busy, At: at}
 }
 
 // atOnce hands on a status that came with the response. It is not tried again: the
 // service's callback, or the route's limit, is what remains.
 func (r *Route) atOnce(m channel.Message, read reading, at time.Time) {
-	if read.status == channel.ReceiptIntermediate {
+	if read.status == "" || read.status == receipt.Intermediate {
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.base, receiptTimeout)

@@ -26,6 +26,8 @@ import (
 	"recapito/adapters/rest"
 	"recapito/commands/channel"
 	"recapito/commands/channel/netguard"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
 )
 
 // far starts a service with one handler.
@@ -36,7 +38,7 @@ func far(t *testing.T, h http.HandlerFunc) *httptest.Server {
 	return s
 }
 
-func send(t *testing.T, r *rest.Route, m channel.Message) channel.UnitOutcome {
+func send(t *testing.T, r *rest.Route, m channel.Message) notification.UnitOutcome {
 	t.Helper()
 	out := r.Send(within(t, patience), m, always, nil)
 	if len(out.Units) != 1 {
@@ -52,20 +54,20 @@ func TestAConnectionLost(t *testing.T) {
 		for _, c := range []struct {
 			name string
 			drop func(net.Conn)
-			want channel.UnitResult
+			want notification.Fate
 		}{
-			{"before the request was read", func(net.Conn) {}, channel.UnitLost},
+			{"before the request was read", func(net.Conn) {}, notification.UnitLost},
 			{"after the request was read", func(c net.Conn) {
 				_, _ = http.ReadRequest(newReader(c))
-			}, channel.UnitLost},
+			}, notification.UnitLost},
 			{"within the response's head", func(c net.Conn) {
 				_, _ = http.ReadRequest(newReader(c))
 				_, _ = c.Write([]byte("HTTP/1.1 20"))
-			}, channel.UnitLost},
+			}, notification.UnitLost},
 			{"within an accepting response's body", func(c net.Conn) {
 				_, _ = http.ReadRequest(newReader(c))
 				_, _ = c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"))
-			}, channel.UnitAccepted},
+			}, notification.UnitAccepted},
 		} {
 			t.Run(method+" "+c.name, func(t *testing.T) {
 				l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -96,7 +98,7 @@ func TestAConnectionLost(t *testing.T) {
 				s.Method = method
 				s.Headers["Idempotency-Key"] = "{{ reference }}"
 				r := run(t, open(t, s, channel.Options{}))
-				if got := send(t, r, message(1, "{}")); got.Result != c.want {
+				if got := send(t, r, message(1, "{}")); got.Fate != c.want {
 					t.Errorf("outcome %+v", got)
 				}
 				if n := connections.Load(); n != 1 {
@@ -138,7 +140,7 @@ func TestAnIdleConnectionLost(t *testing.T) {
 		mu.Lock()
 		times := arrived[message(n, "").Reference]
 		mu.Unlock()
-		if times > 1 || (got.Result == channel.UnitAccepted) != (times == 1) && got.Result != channel.UnitLost {
+		if times > 1 || (got.Fate == notification.UnitAccepted) != (times == 1) && got.Fate != notification.UnitLost {
 			t.Errorf("message %d: %d arrivals, %+v", n, times, got)
 		}
 	}
@@ -151,7 +153,7 @@ func TestTheFenceIsAskedLast(t *testing.T) {
 	r := run(t, open(t, settings(s.URL), channel.Options{}))
 	var asked atomic.Int32
 	out := r.Send(within(t, patience), message(1, "{}"), func() bool { return asked.Add(1) == 1 }, nil)
-	if out.Units[0].Result != channel.UnitNotSent || arrived.Load() != 0 || asked.Load() != 2 {
+	if out.Units[0].Fate != notification.UnitNotSent || arrived.Load() != 0 || asked.Load() != 2 {
 		t.Errorf("outcome %+v, %d arrived, asked %d times", out.Units[0], arrived.Load(), asked.Load())
 	}
 }
@@ -162,19 +164,19 @@ func TestResponses(t *testing.T) {
 		header map[string]string
 		body   string
 	}
-	accepted := func(id string) channel.UnitOutcome {
-		return channel.UnitOutcome{Result: channel.UnitAccepted, ProviderID: id}
+	accepted := func(id string) notification.UnitOutcome {
+		return notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: id}
 	}
-	refused := func(code string, transient, busy bool) channel.UnitOutcome {
-		return channel.UnitOutcome{Result: channel.UnitRefused, Code: code, Transient: transient, Busy: busy}
+	refused := func(code string, transient, busy bool) notification.UnitOutcome {
+		return notification.UnitOutcome{Fate: notification.UnitRefused, Code: code, Transient: transient, Busy: busy}
 	}
-	lost := channel.UnitOutcome{Result: channel.UnitLost}
+	lost := notification.UnitOutcome{Fate: notification.UnitLost}
 	reference := message(1, "").Reference
 	for _, c := range []struct {
 		name     string
 		response response
 		set      func(*rest.Settings)
-		want     channel.UnitOutcome
+		want     notification.UnitOutcome
 	}{
 		{"id", response{200, nil, `{"id":"a1"}`}, nil, accepted("a1")},
 		{"a number as id", response{201, nil, `{"id":12345678901234567890}`}, nil, accepted("12345678901234567890")},
@@ -298,7 +300,7 @@ func TestPrivateNetworks(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer release()
-			if got := send(t, r, message(1, "{}")); got.Result != channel.UnitRefused || got.Code != rest.CodePrivateAddress || got.Transient {
+			if got := send(t, r, message(1, "{}")); got.Fate != notification.UnitRefused || got.Code != rest.CodePrivateAddress || got.Transient {
 				t.Errorf("outcome %+v", got)
 			}
 		})
@@ -322,7 +324,7 @@ func TestValuesStayInTheirPlace(t *testing.T) {
 	const nasty = `a/b?c#d&e=f "g" \ %2e è` + "\t"
 	m := message(1, nasty)
 	m.Destination = strings.TrimSpace(nasty)
-	if u := send(t, r, m); u.Result != channel.UnitAccepted {
+	if u := send(t, r, m); u.Fate != notification.UnitAccepted {
 		t.Fatalf("outcome %+v", u)
 	}
 	segments := strings.Split(got.URL.EscapedPath(), "/")
@@ -362,7 +364,7 @@ func TestWhatCannotBeSent(t *testing.T) {
 			c.set(set, &m)
 			var log bytes.Buffer
 			r := run(t, open(t, set, channel.Options{Log: slog.New(slog.NewTextHandler(&log, nil))}))
-			if got := send(t, r, m); got.Result != channel.UnitRefused || got.Code != c.code || got.Transient {
+			if got := send(t, r, m); got.Fate != notification.UnitRefused || got.Code != c.code || got.Transient {
 				t.Errorf("outcome %+v", got)
 			}
 			if strings.Contains(log.String(), personal) || !strings.Contains(log.String(), c.code) {
@@ -436,7 +438,7 @@ func TestTLS(t *testing.T) {
 			runUntilEnd(t, r)
 			if !c.ok {
 				eventually(t, "the state says why", func() bool { return strings.Contains(fmt.Sprint(r.State()), "tls: ") })
-				if got := send(t, r, message(1, "{}")); got.Result != channel.UnitNotSent {
+				if got := send(t, r, message(1, "{}")); got.Fate != notification.UnitNotSent {
 					t.Errorf("outcome %+v", got)
 				}
 				return
@@ -478,13 +480,13 @@ func TestDrain(t *testing.T) {
 		return errors.Is(err, channel.ErrRouteDown)
 	})
 	close(answer)
-	if got := <-out; got.Units[0].Result != channel.UnitAccepted {
+	if got := <-out; got.Units[0].Fate != notification.UnitAccepted {
 		t.Errorf("outcome %+v", got)
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if got := send(t, r, message(2, "{}")); got.Result != channel.UnitNotSent {
+	if got := send(t, r, message(2, "{}")); got.Fate != notification.UnitNotSent {
 		t.Errorf("after the end: %+v", got)
 	}
 }
@@ -499,7 +501,7 @@ func TestAStatusAtOnce(t *testing.T) {
 	m := message(1, "{}")
 	send(t, r, m)
 	got, _ := taken.taken()
-	if len(got) != 1 || got[0].Status != channel.ReceiptDelivered || got[0].ProviderID != "a1" || got[0].Reference != m.Reference || got[0].Unit != 1 {
+	if len(got) != 1 || got[0].Status != receipt.Delivered || got[0].ProviderID != "a1" || got[0].Reference != m.Reference || got[0].Unit != 1 {
 		t.Errorf("receipts %+v", got)
 	}
 }
@@ -537,7 +539,7 @@ func TestAServiceThatDoesNotConnect(t *testing.T) {
 		}
 	})
 	out := r.Send(within(t, 50*time.Millisecond), message(1, "{}"), always, nil)
-	if out.Units[0].Result != channel.UnitNotSent {
+	if out.Units[0].Fate != notification.UnitNotSent {
 		t.Errorf("outcome %+v", out.Units[0])
 	}
 	if err := r.State(); err == nil || !strings.Contains(err.Error(), "no connection in time") {

@@ -13,6 +13,7 @@ import (
 
 	"recapito/commands/channel"
 	"recapito/commands/channel/netguard"
+	"recapito/domain/receipt"
 )
 
 // Limits of a route's settings.
@@ -47,9 +48,9 @@ type Settings struct {
 	DrainTimeout     time.Duration `yaml:"drain_timeout" doc:"how long a stop waits for responses"`
 	MaxResponseBytes int64         `yaml:"max_response_bytes" doc:"how much of a response is read"`
 
-	Response Response          `yaml:"response" doc:"how a response is read"`
-	Statuses map[string]string `yaml:"statuses" doc:"the service's words: delivered, undelivered, read or intermediate; a word that is not listed is intermediate"`
-	Callback Callback          `yaml:"callback" doc:"how the service reports; none if left out"`
+	Response Response                  `yaml:"response" doc:"how a response is read"`
+	Statuses map[string]receipt.Status `yaml:"statuses" doc:"the service's words: delivered, undelivered, read or intermediate; a word that is not listed is intermediate"`
+	Callback Callback                  `yaml:"callback" doc:"how the service reports; none if left out"`
 }
 
 // Auth are the credentials of requests.
@@ -182,8 +183,7 @@ func (s *Settings) Validate() error {
 	}
 	s.Response.validate(&p)
 	for word, status := range s.Statuses {
-		_, ok := receiptStatuses[status]
-		p.check(ok && word != "", "statuses", "must be words with delivered, undelivered, read or intermediate")
+		p.check(status.Known() && word != "", "statuses", "must be words with delivered, undelivered, read or intermediate")
 	}
 	s.Callback.validate(&p)
 	return p.err()

@@ -12,6 +12,7 @@ import (
 
 	"recapito/adapters/rest"
 	"recapito/commands/channel"
+	"recapito/domain/receipt"
 )
 
 func TestSettingsFromYAML(t *testing.T) {
@@ -89,7 +90,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		{"response.code: is required with codes", func(s *rest.Settings) { s.Response.Codes = map[string]string{"E": "busy"} }},
 		{"response.provider_id: must have a pointer or a header", func(s *rest.Settings) { s.Response.ProviderID.Header = "X-Id" }},
 		{"response.accepted_when: must have a pointer and a list", func(s *rest.Settings) { s.Response.AcceptedWhen.Pointer = "/a" }},
-		{"statuses: must be words", func(s *rest.Settings) { s.Statuses = map[string]string{"x": "gone"} }},
+		{"statuses: must be words", func(s *rest.Settings) { s.Statuses = map[string]receipt.Status{"x": "gone"} }},
 		{"callback.auth.type: is required", func(s *rest.Settings) { s.Callback.Status = "/status" }},
 		{"callback.auth.secrets: 1: must have at least 16 bytes", func(s *rest.Settings) {
 			withCallbacks(s)

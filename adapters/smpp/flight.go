@@ -8,6 +8,7 @@ import (
 
 	"recapito/adapters/smpp/wire"
 	"recapito/commands/channel"
+	"recapito/domain/notification"
 )
 
 // flight is one message on the wire: what is known of each part, during Send and,
@@ -19,7 +20,7 @@ type flight struct {
 	changed chan struct{}
 
 	mu      sync.Mutex
-	parts   []channel.UnitOutcome
+	parts   []notification.UnitOutcome
 	flying  map[int]onWire // parts without an answer
 	returns bool           // Send has returned with parts unknown
 	news    bool           // an answer came since
@@ -37,7 +38,7 @@ func newFlight(r *Route, parts int, late func(channel.Outcome)) *flight {
 	return &flight{
 		route: r, late: late,
 		changed: make(chan struct{}, 1),
-		parts:   make([]channel.UnitOutcome, parts),
+		parts:   make([]notification.UnitOutcome, parts),
 		flying:  make(map[int]onWire, parts),
 	}
 }
@@ -64,7 +65,7 @@ func (f *flight) notSent(i int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.land(i)
-	f.parts[i] = channel.UnitOutcome{At: f.route.now()}
+	f.parts[i] = notification.UnitOutcome{At: f.route.now()}
 }
 
 // land gives the part's slot back. False: it has landed before. The caller holds the lock.
@@ -123,7 +124,7 @@ func (f *flight) leave() channel.Outcome {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, w := range f.flying {
-		f.parts[i] = channel.UnitOutcome{Result: channel.UnitLost, At: f.route.now()}
+		f.parts[i] = notification.UnitOutcome{Fate: notification.UnitLost, At: f.route.now()}
 		<-w.slot
 		w.slot = nil
 		f.flying[i] = w
@@ -153,7 +154,7 @@ func (f *flight) forget() {
 
 // outcome is a copy. The caller holds the lock.
 func (f *flight) outcome() channel.Outcome {
-	return channel.Outcome{Units: append([]channel.UnitOutcome(nil), f.parts...)}
+	return channel.Outcome{Units: append([]notification.UnitOutcome(nil), f.parts...)}
 }
 
 // state tells how many parts are without an answer, and whether every one of the
@@ -163,7 +164,7 @@ func (f *flight) state(first int) (open int, ok bool) {
 	defer f.mu.Unlock()
 	ok = true
 	for i := range first {
-		if _, flying := f.flying[i]; !flying && f.parts[i].Result != channel.UnitAccepted {
+		if _, flying := f.flying[i]; !flying && f.parts[i].Fate != notification.UnitAccepted {
 			ok = false
 		}
 	}
@@ -171,20 +172,20 @@ func (f *flight) state(first int) (open int, ok bool) {
 }
 
 // judge turns an answer into the fate of a part, and minds what it says of the route.
-func (r *Route) judge(a wire.Frame, err error, now time.Time) channel.UnitOutcome {
+func (r *Route) judge(a wire.Frame, err error, now time.Time) notification.UnitOutcome {
 	switch {
 	case err != nil:
-		return channel.UnitOutcome{Result: channel.UnitLost, At: now}
+		return notification.UnitOutcome{Fate: notification.UnitLost, At: now}
 	case a.ID == pdu.SubmitSMRespID && a.Status == wire.StatusOK:
 		r.capacity.accepted()
-		return channel.UnitOutcome{Result: channel.UnitAccepted, ProviderID: a.MessageID(), At: now}
+		return notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: a.MessageID(), At: now}
 	}
 	c, _ := codes.Lookup(wire.StatusCode(a.Status))
 	busy := c.Class == channel.Busy
 	if busy {
 		r.capacity.throttled()
 	}
-	return channel.UnitOutcome{
-		Result: channel.UnitRefused, Code: c.Code, Transient: busy || c.Class == channel.Transient, Busy: busy, At: now,
+	return notification.UnitOutcome{
+		Fate: notification.UnitRefused, Code: c.Code, Transient: busy || c.Class == channel.Transient, Busy: busy, At: now,
 	}
 }

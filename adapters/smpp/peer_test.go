@@ -13,7 +13,8 @@ import (
 
 	"recapito/adapters/smpp"
 	"recapito/adapters/smpp/sandbox"
-	"recapito/commands/channel"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
 )
 
 // npmPeer is the version of the npm package that is the independent peer.
@@ -103,7 +104,7 @@ func TestRouteAgainstNpmServer(t *testing.T) {
 			heard := hear(t, said, "text")
 			s, _ := heard["text"].(string)
 			got += s
-			if p.Result != channel.UnitAccepted || p.ProviderID != heard["id"] || "+"+heard["to"].(string) != m.Destination {
+			if p.Fate != notification.UnitAccepted || p.ProviderID != heard["id"] || "+"+heard["to"].(string) != m.Destination {
 				t.Errorf("text %d, part %d: %+v", i, part, p)
 			}
 			if udh, _ := heard["udh"].([]any); (len(udh) == 1) != (len(out.Units) > 1) {
@@ -115,7 +116,7 @@ func TestRouteAgainstNpmServer(t *testing.T) {
 		}
 	}
 	for _, got := range sink.wait(t, 6) {
-		if got.Status != channel.ReceiptDelivered || got.ProviderID == "" || got.OccurredAt.Year() != 2026 {
+		if got.Status != receipt.Delivered || got.ProviderID == "" || got.OccurredAt.Year() != 2026 {
 			t.Errorf("receipt of %q: status %v at %v", got.ProviderID, got.Status, got.OccurredAt)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"recapito/adapters/smpp/wire"
 	"recapito/commands/channel"
+	"recapito/domain/receipt"
 )
 
 // receiptText is what the text of a receipt says (SMPP 3.4, appendix B). Providers
@@ -137,14 +138,14 @@ var stateCodes = map[byte]string{
 	wire.StateUndeliverable: "UNDELIV", wire.StateRejected: "REJECTD",
 }
 
-func receiptStatus(state byte) channel.ReceiptStatus {
+func receiptStatus(state byte) receipt.Status {
 	switch state {
 	case wire.StateDelivered:
-		return channel.ReceiptDelivered
+		return receipt.Delivered
 	case wire.StateExpired, wire.StateDeleted, wire.StateUndeliverable, wire.StateRejected:
-		return channel.ReceiptUndelivered
+		return receipt.Undelivered
 	}
-	return channel.ReceiptIntermediate
+	return receipt.Intermediate
 }
 
 // isReceipt reports whether a deliver_sm or data_sm is a receipt. Its text alone does

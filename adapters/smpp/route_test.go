@@ -22,11 +22,12 @@ import (
 	"recapito/adapters/smpp/sandbox"
 	"recapito/adapters/smpp/wire"
 	"recapito/commands/channel"
+	"recapito/domain/notification"
 )
 
-func results(o channel.Outcome) (out []channel.UnitResult) {
+func results(o channel.Outcome) (out []notification.Fate) {
 	for _, p := range o.Units {
-		out = append(out, p.Result)
+		out = append(out, p.Fate)
 	}
 	return out
 }
@@ -58,7 +59,7 @@ func TestWindow(t *testing.T) {
 		s.submit().accept("x")
 	}
 	for _, c := range got {
-		if out := outcomeOf(t, c); out.Units[0].Result != channel.UnitAccepted {
+		if out := outcomeOf(t, c); out.Units[0].Fate != notification.UnitAccepted {
 			t.Errorf("outcome %+v", out)
 		}
 	}
@@ -82,7 +83,7 @@ func TestRestOfPartsTogether(t *testing.T) {
 	}
 	out := outcomeOf(t, got)
 	for i, p := range out.Units {
-		if p.Result != channel.UnitAccepted || p.ProviderID != string(rune('1'+i)) {
+		if p.Fate != notification.UnitAccepted || p.ProviderID != string(rune('1'+i)) {
 			t.Errorf("part %d: %+v", i+1, p)
 		}
 	}
@@ -96,12 +97,12 @@ func TestNothingFollowsAnUnknownPart(t *testing.T) {
 	late := make(chan channel.Outcome, 1)
 	got := sending(t, r, within(t, patience), message(1, strings.Repeat("x", 153*3)), func(o channel.Outcome) { late <- o })
 	f := s.submit()
-	want := []channel.UnitResult{channel.UnitLost, channel.UnitNotSent, channel.UnitNotSent}
+	want := []notification.Fate{notification.UnitLost, notification.UnitNotSent, notification.UnitNotSent}
 	if diff := cmp.Diff(want, results(outcomeOf(t, got))); diff != "" {
 		t.Error(diff)
 	}
 	f.accept("1")
-	want[0] = channel.UnitAccepted
+	want[0] = notification.UnitAccepted
 	if diff := cmp.Diff(want, results(outcomeOf(t, late))); diff != "" {
 		t.Error(diff)
 	}
@@ -118,7 +119,7 @@ func TestRefusedInTheMiddle(t *testing.T) {
 	f := s.submit()
 	f.raw(pdu.GenericNACKID, wire.StatusSystemError, f.frame.Seq, nil)
 	out := outcomeOf(t, got)
-	if diff := cmp.Diff([]channel.UnitResult{channel.UnitAccepted, channel.UnitRefused}, results(out)); diff != "" {
+	if diff := cmp.Diff([]notification.Fate{notification.UnitAccepted, notification.UnitRefused}, results(out)); diff != "" {
 		t.Error(diff)
 	}
 	if p := out.Units[1]; p.Code != "0x00000008" || !p.Transient {
@@ -136,7 +137,7 @@ func TestLateIsToldOnce(t *testing.T) {
 	s.submit().accept("1")
 	second := s.submit()
 	s.submit()
-	want := []channel.UnitResult{channel.UnitAccepted, channel.UnitLost, channel.UnitLost}
+	want := []notification.Fate{notification.UnitAccepted, notification.UnitLost, notification.UnitLost}
 	if diff := cmp.Diff(want, results(outcomeOf(t, got))); diff != "" {
 		t.Fatal(diff)
 	}
@@ -147,7 +148,7 @@ func TestLateIsToldOnce(t *testing.T) {
 		t.Fatal("told before all is known")
 	}
 	s.cut()
-	want[1] = channel.UnitAccepted
+	want[1] = notification.UnitAccepted
 	if diff := cmp.Diff(want, results(outcomeOf(t, late))); diff != "" {
 		t.Error(diff)
 	}
@@ -178,8 +179,8 @@ func TestLateIsForgotten(t *testing.T) {
 func TestThrottledRouteBacksOff(t *testing.T) {
 	sim := startSandbox(t, sandbox.Options{Behaviour: sandbox.Behaviour{Rate: 1}})
 	r := startRoute(t, smpp.RouteOptions{Addr: sim.Addr(), ThrottleMin: 300 * time.Millisecond})
-	var last channel.UnitOutcome
-	for n := 0; last.Result != channel.UnitRefused && n < 10; n++ {
+	var last notification.UnitOutcome
+	for n := 0; last.Fate != notification.UnitRefused && n < 10; n++ {
 		last = r.Send(within(t, patience), message(n, "hello"), always, nil).Units[0]
 	}
 	if last.Code != "0x00000058" || !last.Transient || !last.Busy {
@@ -228,7 +229,7 @@ func TestRunDrains(t *testing.T) {
 		})
 		f.accept("1")
 		close(sink.block)
-		if out := outcomeOf(t, got); out.Units[0].Result != channel.UnitAccepted {
+		if out := outcomeOf(t, got); out.Units[0].Fate != notification.UnitAccepted {
 			t.Errorf("outcome %+v", out)
 		}
 		if a := s.answer(); a.ID != pdu.DeliverSMRespID || a.Status != wire.StatusOK {
@@ -261,7 +262,7 @@ func TestTLS(t *testing.T) {
 	r := startRoute(t, smpp.RouteOptions{Addr: s.addr, TLS: &tls.Config{RootCAs: pool, ServerName: "smsc.test"}})
 	got := sending(t, r, within(t, patience), message(1, "hello"), nil)
 	s.submit().accept("1")
-	if out := outcomeOf(t, got); out.Units[0].Result != channel.UnitAccepted {
+	if out := outcomeOf(t, got); out.Units[0].Fate != notification.UnitAccepted {
 		t.Errorf("outcome %+v", out)
 	}
 

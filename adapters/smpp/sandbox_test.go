@@ -12,6 +12,8 @@ import (
 	"recapito/adapters/smpp/sandbox"
 	"recapito/commands/channel"
 	"recapito/domain/content"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
 )
 
 // patience is how long a test waits for what must happen.
@@ -175,14 +177,14 @@ func TestMessageAndReceipt(t *testing.T) {
 				r := startRoute(t, smpp.RouteOptions{Addr: sim.Addr(), Sink: s, SendReference: true})
 				m := message(7, "Your appointment is on Monday")
 				out := r.Send(within(t, patience), m, always, nil)
-				if len(out.Units) != 1 || out.Units[0].Result != channel.UnitAccepted || out.Units[0].ProviderID == "" {
+				if len(out.Units) != 1 || out.Units[0].Fate != notification.UnitAccepted || out.Units[0].ProviderID == "" {
 					t.Fatalf("outcome %+v", out)
 				}
 				got := s.wait(t, 1)[0]
 				if got.ProviderID != out.Units[0].ProviderID {
 					t.Errorf("receipt of %q, sent %q", got.ProviderID, out.Units[0].ProviderID)
 				}
-				if got.Status != channel.ReceiptDelivered || got.Code != "" {
+				if got.Status != receipt.Delivered || got.Code != "" {
 					t.Errorf("status %v, code %q", got.Status, got.Code)
 				}
 				if got.Destination != m.Destination || got.Sender != m.Sender {
@@ -234,7 +236,7 @@ func BenchmarkSubmit(b *testing.B) {
 		}
 		sends.Go(func() {
 			defer release()
-			if out := r.Send(ctx, m, always, nil); out.Units[0].Result != channel.UnitAccepted {
+			if out := r.Send(ctx, m, always, nil); out.Units[0].Fate != notification.UnitAccepted {
 				b.Errorf("outcome %+v", out)
 			}
 		})

@@ -15,6 +15,7 @@ import (
 	"recapito/commands/channel"
 	"recapito/domain/content"
 	"recapito/domain/event"
+	"recapito/domain/notification"
 )
 
 // Acquire implements channel.Channel. A route without a bind returns at once.
@@ -111,7 +112,7 @@ func (r *Route) refused(err error) channel.Outcome {
 	if errors.As(err, &rule) {
 		code = rule.Code
 	}
-	return channel.Outcome{Units: []channel.UnitOutcome{{Result: channel.UnitRefused, Code: code, At: r.now()}}}
+	return channel.Outcome{Units: []notification.UnitOutcome{{Fate: notification.UnitRefused, Code: code, At: r.now()}}}
 }
 
 // encode makes a submit_sm of each part that is asked for.

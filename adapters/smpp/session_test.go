@@ -17,6 +17,8 @@ import (
 	"recapito/adapters/smpp"
 	"recapito/adapters/smpp/wire"
 	"recapito/commands/channel"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
 )
 
 // sending is a Send that runs beside the test.
@@ -55,7 +57,7 @@ func TestReceiptUnderNumberOfSubmit(t *testing.T) {
 	// An answer of another kind under that number is not its answer either.
 	f.raw(pdu.EnquireLinkRespID, 0, f.frame.Seq, nil)
 	f.accept("mine")
-	if out := outcomeOf(t, got); out.Units[0].Result != channel.UnitAccepted || out.Units[0].ProviderID != "mine" {
+	if out := outcomeOf(t, got); out.Units[0].Fate != notification.UnitAccepted || out.Units[0].ProviderID != "mine" {
 		t.Errorf("outcome %+v", out)
 	}
 }
@@ -66,7 +68,7 @@ func TestStalledPeerIsLeftAndBoundAgain(t *testing.T) {
 	s.setDeaf(true)
 	begun := time.Now()
 	out := r.Send(within(t, patience), message(1, "hello"), always, nil)
-	if out.Units[0].Result != channel.UnitLost {
+	if out.Units[0].Fate != notification.UnitLost {
 		t.Errorf("outcome %+v", out)
 	}
 	if d := time.Since(begun); d > patience/2 {
@@ -129,7 +131,7 @@ func TestReceiptByDataSM(t *testing.T) {
 	if a := s.answer(); a.ID != pdu.DataSMRespID || a.Status != wire.StatusOK {
 		t.Errorf("answer %+v", a)
 	}
-	if got := sink.wait(t, 1)[0]; got.ProviderID != "abc" || got.Status != channel.ReceiptDelivered {
+	if got := sink.wait(t, 1)[0]; got.ProviderID != "abc" || got.Status != receipt.Delivered {
 		t.Errorf("receipt of %q, status %v", got.ProviderID, got.Status)
 	}
 }
@@ -257,7 +259,7 @@ func TestInvalidAddresses(t *testing.T) {
 		m := message(1, "hello")
 		m.Sender, m.Destination = c.sender, c.destination
 		out := r.Send(within(t, patience), m, always, nil)
-		if len(out.Units) != 1 || out.Units[0].Result != channel.UnitRefused || out.Units[0].Code != c.code || out.Units[0].Transient {
+		if len(out.Units) != 1 || out.Units[0].Fate != notification.UnitRefused || out.Units[0].Code != c.code || out.Units[0].Transient {
 			t.Errorf("%s: outcome %+v", c.code, out)
 		}
 	}
@@ -277,7 +279,7 @@ func TestReceiptTLVsFirst(t *testing.T) {
 	got.ReceivedAt = time.Time{}
 	want := channel.ProviderReceipt{
 		Route: "test", ProviderID: "tlv", Destination: "+393330000001", Sender: "Recapito",
-		Status: channel.ReceiptUndelivered, Code: "3/258", OccurredAt: time.Date(2026, 12, 1, 9, 30, 0, 0, time.UTC), OccurredWithin: time.Minute,
+		Status: receipt.Undelivered, Code: "3/258", OccurredAt: time.Date(2026, 12, 1, 9, 30, 0, 0, time.UTC), OccurredWithin: time.Minute,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -296,7 +298,7 @@ func TestPartsOfSeveralSends(t *testing.T) {
 		got := sending(t, r, within(t, patience), m, nil)
 		for range units {
 			f := s.submit()
-			headers = append(headers, []byte(f.fields.Bytes(pdufield.ShortMessage))[:6])
+			headers = append(headers, f.fields.Bytes(pdufield.ShortMessage)[:6])
 			f.accept("1")
 		}
 		outcomeOf(t, got)

@@ -10,6 +10,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"recapito/commands/channel"
+	"recapito/domain/notification"
 )
 
 // Codes of our own, of messages that no host judged.
@@ -207,11 +208,11 @@ func codeOf(e *smtp.SMTPError) string {
 }
 
 // judge returns the fate of a message that a host refused.
-func judge(e *smtp.SMTPError) channel.UnitOutcome {
+func judge(e *smtp.SMTPError) notification.UnitOutcome {
 	code := codeOf(e)
 	c, _ := lookup(code)
 	isBusy := c.Class == channel.Busy || c.Class == channel.Transient && e.Code == replyUnavailable
-	return channel.UnitOutcome{Result: channel.UnitRefused, Code: code, Transient: c.Class != channel.Permanent, Busy: isBusy}
+	return notification.UnitOutcome{Fate: notification.UnitRefused, Code: code, Transient: c.Class != channel.Permanent, Busy: isBusy}
 }
 
 const replyUnavailable = 421

@@ -5,7 +5,7 @@
 // A Route promises:
 //   - a Send puts its message on the wire at most once. Before the final dot of DATA nothing is
 //     accepted (RFC 5321 section 4.1.1.4), so the next host is tried only before the first
-//     byte of the content; from the dot on a missing answer is channel.UnitLost, and no
+//     byte of the content; from the dot on a missing answer is notification.UnitLost, and no
 //     other host is tried;
 //   - the fence is checked before MAIL and again before the dot;
 //   - an answer that comes after Send returned is given to late, while the route runs and

@@ -29,6 +29,7 @@ import (
 	"recapito/commands/channel"
 	"recapito/domain/content"
 	"recapito/domain/event"
+	"recapito/domain/notification"
 )
 
 // parsed is a message as a mail program shows it.
@@ -127,7 +128,7 @@ func sent(t *testing.T, change func(*smtp.Settings), m channel.Message) smtptest
 		change(s)
 	}
 	o := channel.Options{Now: func() time.Time { return time.Date(2026, 12, 1, 8, 30, 0, 0, time.UTC) }}
-	if got := fate(startRoute(t, s, o).Send(within(t, patience), m, always, nil)); got.Result != channel.UnitAccepted {
+	if got := fate(startRoute(t, s, o).Send(within(t, patience), m, always, nil)); got.Fate != notification.UnitAccepted {
 		t.Fatalf("outcome %+v", got)
 	}
 	return server.Messages()[0]
@@ -210,7 +211,7 @@ func TestBadMessages(t *testing.T) {
 			m := message(1)
 			m.Sender = "clinic@example.org"
 			c.change(&m)
-			want := channel.UnitOutcome{Result: channel.UnitRefused, Code: c.code}
+			want := notification.UnitOutcome{Fate: notification.UnitRefused, Code: c.code}
 			if diff := cmp.Diff(want, fate(r.Send(within(t, patience), m, always, nil))); diff != "" {
 				t.Error(diff)
 			}

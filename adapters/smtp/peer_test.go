@@ -11,6 +11,7 @@ import (
 	"recapito/adapters/smtp/smtptest"
 	"recapito/commands/channel"
 	"recapito/domain/content"
+	"recapito/domain/notification"
 )
 
 // TestPostfix: a real smart host takes a message over STARTTLS, the sink behind it reads
@@ -28,7 +29,7 @@ func TestPostfix(t *testing.T) {
 	})
 	m.Content.Attachments = []content.Attachment{{Name: "mappa.bin", MediaType: "application/octet-stream", Data: bytes.Repeat([]byte{0, 1, 255, '\n', '.'}, 5000)}}
 	out := r.Send(within(t, patience), m, always, nil)
-	if out.Units[0].Result != channel.UnitAccepted || out.Units[0].ProviderID != m.Notification+".1" {
+	if out.Units[0].Fate != notification.UnitAccepted || out.Units[0].ProviderID != m.Notification+".1" {
 		t.Fatalf("outcome %+v", out)
 	}
 	var message, notice *smtptest.Message
@@ -64,9 +65,9 @@ func TestPostfix(t *testing.T) {
 	if !bytes.Contains(notice.Data, []byte("Original-Envelope-Id: "+token)) || !bytes.Contains(notice.Data, []byte("Action: relayed")) {
 		t.Errorf("the notification:\n%s", notice.Data)
 	}
-	for destination, want := range map[string]channel.UnitOutcome{
-		smtptest.RefusedMailbox:  {Result: channel.UnitRefused, Code: "5.1.1"},
-		smtptest.DeferredMailbox: {Result: channel.UnitRefused, Code: "4.2.1", Transient: true},
+	for destination, want := range map[string]notification.UnitOutcome{
+		smtptest.RefusedMailbox:  {Fate: notification.UnitRefused, Code: "5.1.1"},
+		smtptest.DeferredMailbox: {Fate: notification.UnitRefused, Code: "4.2.1", Transient: true},
 	} {
 		m.Destination = destination
 		if diff := cmp.Diff(want, fate(r.Send(within(t, patience), m, always, nil))); diff != "" {

@@ -17,6 +17,7 @@ import (
 	"recapito/adapters/smtp/smtptest"
 	"recapito/commands/channel"
 	"recapito/domain/content"
+	"recapito/domain/notification"
 )
 
 func within(t *testing.T, d time.Duration) context.Context {
@@ -27,7 +28,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 }
 
 // fate is an outcome without its time.
-func fate(o channel.Outcome) channel.UnitOutcome {
+func fate(o channel.Outcome) notification.UnitOutcome {
 	u := o.Units[0]
 	u.At = time.Time{}
 	return u
@@ -38,23 +39,23 @@ func TestRefusals(t *testing.T) {
 	r := startRoute(t, settings(t, server), channel.Options{})
 	for name, c := range map[string]struct {
 		b    smtptest.Behaviour
-		want channel.UnitOutcome
+		want notification.UnitOutcome
 	}{
-		"mail":             {smtptest.Behaviour{Mail: refusedForGood}, channel.UnitOutcome{Code: "5.1.1"}},
-		"rcpt":             {smtptest.Behaviour{Rcpt: refusedForGood}, channel.UnitOutcome{Code: "5.1.1"}},
-		"rcpt for now":     {smtptest.Behaviour{Rcpt: refusedForNow}, channel.UnitOutcome{Code: "4.7.1", Transient: true}},
-		"data":             {smtptest.Behaviour{Data: refusedForGood}, channel.UnitOutcome{Code: "5.1.1"}},
-		"data for now":     {smtptest.Behaviour{Data: refusedForNow}, channel.UnitOutcome{Code: "4.7.1", Transient: true}},
-		"no enhanced code": {smtptest.Behaviour{Data: withoutEnhanced}, channel.UnitOutcome{Code: "552"}},
-		"unknown code":     {smtptest.Behaviour{Rcpt: unknownTransient}, channel.UnitOutcome{Code: "4.99.99", Transient: true}},
-		"busy at mail":     {smtptest.Behaviour{Mail: hostUnavailable}, channel.UnitOutcome{Code: "4.3.2", Transient: true, Busy: true}},
-		"busy at data":     {smtptest.Behaviour{Data: hostUnavailable}, channel.UnitOutcome{Code: "4.3.2", Transient: true, Busy: true}},
+		"mail":             {smtptest.Behaviour{Mail: refusedForGood}, notification.UnitOutcome{Code: "5.1.1"}},
+		"rcpt":             {smtptest.Behaviour{Rcpt: refusedForGood}, notification.UnitOutcome{Code: "5.1.1"}},
+		"rcpt for now":     {smtptest.Behaviour{Rcpt: refusedForNow}, notification.UnitOutcome{Code: "4.7.1", Transient: true}},
+		"data":             {smtptest.Behaviour{Data: refusedForGood}, notification.UnitOutcome{Code: "5.1.1"}},
+		"data for now":     {smtptest.Behaviour{Data: refusedForNow}, notification.UnitOutcome{Code: "4.7.1", Transient: true}},
+		"no enhanced code": {smtptest.Behaviour{Data: withoutEnhanced}, notification.UnitOutcome{Code: "552"}},
+		"unknown code":     {smtptest.Behaviour{Rcpt: unknownTransient}, notification.UnitOutcome{Code: "4.99.99", Transient: true}},
+		"busy at mail":     {smtptest.Behaviour{Mail: hostUnavailable}, notification.UnitOutcome{Code: "4.3.2", Transient: true, Busy: true}},
+		"busy at data":     {smtptest.Behaviour{Data: hostUnavailable}, notification.UnitOutcome{Code: "4.3.2", Transient: true, Busy: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eventually(t, "the route is up", func() bool { return r.State() == nil })
 			server.Behave(c.b)
 			defer server.Behave(smtptest.Behaviour{})
-			c.want.Result = channel.UnitRefused
+			c.want.Fate = notification.UnitRefused
 			if diff := cmp.Diff(c.want, fate(r.Send(within(t, patience), message(1), always, nil))); diff != "" {
 				t.Error(diff)
 			}
@@ -107,9 +108,9 @@ func TestFailover(t *testing.T) {
 	s.Hosts[1].Priority = 10
 	r := startRoute(t, s, channel.Options{})
 	eventually(t, "both are connected", func() bool { return first.Sessions() > 0 && second.Sessions() > 0 })
-	send := func(n int, want channel.UnitResult) {
+	send := func(n int, want notification.Fate) {
 		t.Helper()
-		if got := fate(r.Send(within(t, patience), message(n), always, nil)); got.Result != want {
+		if got := fate(r.Send(within(t, patience), message(n), always, nil)); got.Fate != want {
 			t.Errorf("message %d: %+v", n, got)
 		}
 	}
@@ -119,29 +120,29 @@ func TestFailover(t *testing.T) {
 			t.Errorf("%d and %d messages arrived; want %d and %d", got1, got2, want1, want2)
 		}
 	}
-	send(1, channel.UnitAccepted)
+	send(1, notification.UnitAccepted)
 	counts(1, 0)
 
 	first.Behave(smtptest.Behaviour{Mail: hostUnavailable})
-	send(2, channel.UnitAccepted)
+	send(2, notification.UnitAccepted)
 	counts(1, 1)
 
 	first.Behave(smtptest.Behaviour{})
 	n := 10
 	eventually(t, "the first is used again", func() bool {
 		n++
-		send(n, channel.UnitAccepted)
+		send(n, notification.UnitAccepted)
 		return len(first.Messages()) == 2
 	})
 
 	// What the first refuses for the message's sake is not given to the second.
 	before := len(second.Messages())
 	first.Behave(smtptest.Behaviour{Rcpt: refusedForNow})
-	send(3, channel.UnitRefused)
+	send(3, notification.UnitRefused)
 	counts(2, before)
 
 	first.Stop()
-	send(4, channel.UnitAccepted)
+	send(4, notification.UnitAccepted)
 	counts(2, before+1)
 }
 
@@ -151,11 +152,11 @@ func TestNoFailoverOnceBegun(t *testing.T) {
 	for name, c := range map[string]struct {
 		b    smtptest.Behaviour
 		cut  bool
-		want channel.UnitOutcome
+		want notification.UnitOutcome
 	}{
-		"cut before the dot": {smtptest.Behaviour{CutBeforeDot: 100_000}, false, channel.UnitOutcome{Result: channel.UnitRefused, Code: smtp.CodeConnectionLost, Transient: true}},
-		"cut after the dot":  {smtptest.Behaviour{Silent: true}, true, channel.UnitOutcome{Result: channel.UnitLost}},
-		"busy after the dot": {smtptest.Behaviour{Data: hostUnavailable}, false, channel.UnitOutcome{Result: channel.UnitRefused, Code: "4.3.2", Transient: true, Busy: true}},
+		"cut before the dot": {smtptest.Behaviour{CutBeforeDot: 100_000}, false, notification.UnitOutcome{Fate: notification.UnitRefused, Code: smtp.CodeConnectionLost, Transient: true}},
+		"cut after the dot":  {smtptest.Behaviour{Silent: true}, true, notification.UnitOutcome{Fate: notification.UnitLost}},
+		"busy after the dot": {smtptest.Behaviour{Data: hostUnavailable}, false, notification.UnitOutcome{Fate: notification.UnitRefused, Code: "4.3.2", Transient: true, Busy: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			first, second := smtptest.Start(t, smtptest.Options{}), smtptest.Start(t, smtptest.Options{})
@@ -189,7 +190,7 @@ func TestFenceBeforeTheDot(t *testing.T) {
 	for _, open := range []int{0, 1} {
 		asked := 0
 		out := r.Send(within(t, patience), message(1), func() bool { asked++; return asked <= open }, nil)
-		if fate(out) != (channel.UnitOutcome{}) || asked != open+1 {
+		if fate(out) != (notification.UnitOutcome{}) || asked != open+1 {
 			t.Errorf("open %d times: %+v, asked %d times", open, fate(out), asked)
 		}
 	}
@@ -205,7 +206,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	s.MessagesPerConn = 3
 	r := startRoute(t, s, channel.Options{})
 	for n := range 7 {
-		if got := fate(r.Send(within(t, patience), message(n), always, nil)); got.Result != channel.UnitAccepted {
+		if got := fate(r.Send(within(t, patience), message(n), always, nil)); got.Fate != notification.UnitAccepted {
 			t.Fatalf("message %d: %+v", n, got)
 		}
 	}
@@ -223,7 +224,7 @@ func TestStaleConnection(t *testing.T) {
 	server := smtptest.Start(t, smtptest.Options{})
 	r := startRoute(t, settings(t, server), channel.Options{})
 	for n := range 3 {
-		if got := fate(r.Send(within(t, patience), message(n), always, nil)); got.Result != channel.UnitAccepted {
+		if got := fate(r.Send(within(t, patience), message(n), always, nil)); got.Fate != notification.UnitAccepted {
 			t.Fatalf("message %d: %+v", n, got)
 		}
 		server.Cut()
@@ -235,14 +236,14 @@ func TestSMTPUTF8(t *testing.T) {
 	m := message(1)
 	m.Destination = "perché@example.net"
 	alone := startRoute(t, settings(t, without), channel.Options{})
-	want := channel.UnitOutcome{Result: channel.UnitRefused, Code: smtp.CodeNoSMTPUTF8}
+	want := notification.UnitOutcome{Fate: notification.UnitRefused, Code: smtp.CodeNoSMTPUTF8}
 	if diff := cmp.Diff(want, fate(alone.Send(within(t, patience), m, always, nil))); diff != "" {
 		t.Error(diff)
 	}
 	both := startRoute(t, settings(t, without, with), channel.Options{})
 	eventually(t, "both are connected", func() bool { return with.Sessions() > 0 })
 	eventually(t, "the second takes it", func() bool {
-		return fate(both.Send(within(t, patience), m, always, nil)).Result == channel.UnitAccepted
+		return fate(both.Send(within(t, patience), m, always, nil)).Fate == notification.UnitAccepted
 	})
 	got := with.Messages()[0]
 	if got.To != m.Destination || !got.Mail.UTF8 || len(without.Messages()) != 0 {
@@ -250,7 +251,7 @@ func TestSMTPUTF8(t *testing.T) {
 	}
 	// A domain in its own script needs no SMTPUTF8.
 	m.Destination = "person@bücher.example"
-	if got := fate(alone.Send(within(t, patience), m, always, nil)); got.Result != channel.UnitAccepted {
+	if got := fate(alone.Send(within(t, patience), m, always, nil)); got.Fate != notification.UnitAccepted {
 		t.Errorf("outcome %+v", got)
 	}
 	if to := without.Messages()[0].To; to != "person@xn--bcher-kva.example" {
@@ -293,13 +294,13 @@ func TestTLS(t *testing.T) {
 					err := r.State()
 					return err != nil && !strings.Contains(err.Error(), "not connected yet") && !strings.Contains(err.Error(), "does not run")
 				})
-				if got := fate(r.Send(within(t, patience), message(1), always, nil)); got != (channel.UnitOutcome{}) || len(c.server.Messages()) != before {
+				if got := fate(r.Send(within(t, patience), message(1), always, nil)); got != (notification.UnitOutcome{}) || len(c.server.Messages()) != before {
 					t.Errorf("outcome %+v", got)
 				}
 				return
 			}
 			r := startRoute(t, s, channel.Options{})
-			if got := fate(r.Send(within(t, patience), message(1), always, nil)); got.Result != channel.UnitAccepted {
+			if got := fate(r.Send(within(t, patience), message(1), always, nil)); got.Fate != notification.UnitAccepted {
 				t.Fatalf("outcome %+v", got)
 			}
 			got := c.server.Messages()[before]
@@ -319,7 +320,7 @@ func TestAuth(t *testing.T) {
 	s := settings(t)
 	s.Hosts = []smtp.Host{host}
 	r := startRoute(t, s, channel.Options{})
-	if got := fate(r.Send(within(t, patience), message(1), always, nil)); got.Result != channel.UnitAccepted {
+	if got := fate(r.Send(within(t, patience), message(1), always, nil)); got.Fate != notification.UnitAccepted {
 		t.Fatalf("outcome %+v", got)
 	}
 	if got := server.Messages()[0]; got.User != "us" {
@@ -353,7 +354,7 @@ func TestHostThatNeverGreets(t *testing.T) {
 	s.Hosts = append([]smtp.Host{{Addr: l.Addr().String(), TLS: smtp.TLSRequired}}, s.Hosts...)
 	s.ConnectTimeout = 500 * time.Millisecond
 	r := startRoute(t, s, channel.Options{})
-	if got := fate(r.Send(within(t, patience), message(1), always, nil)); got.Result != channel.UnitAccepted {
+	if got := fate(r.Send(within(t, patience), message(1), always, nil)); got.Fate != notification.UnitAccepted {
 		t.Errorf("outcome %+v", got)
 	}
 }
@@ -382,13 +383,13 @@ func TestDrain(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if o := fate(<-got); o.Result != channel.UnitAccepted {
+	if o := fate(<-got); o.Fate != notification.UnitAccepted {
 		t.Errorf("outcome %+v", o)
 	}
 	if _, err := r.Acquire(within(t, patience), 1); !errors.Is(err, channel.ErrRouteDown) {
 		t.Errorf("after the end: %v", err)
 	}
-	if o := fate(r.Send(within(t, patience), message(2), always, nil)); o != (channel.UnitOutcome{}) || len(server.Messages()) != 1 {
+	if o := fate(r.Send(within(t, patience), message(2), always, nil)); o != (notification.UnitOutcome{}) || len(server.Messages()) != 1 {
 		t.Errorf("after the end: %+v", o)
 	}
 	if err := r.Run(context.Background()); err == nil {

@@ -8,12 +8,13 @@ import (
 
 	"recapito/commands/channel"
 	"recapito/domain/event"
+	"recapito/domain/notification"
 )
 
 // Send implements channel.Channel.
 func (r *Route) Send(ctx context.Context, m channel.Message, fence func() bool, late func(channel.Outcome)) channel.Outcome {
 	if !r.begin() {
-		return r.outcome(channel.UnitOutcome{})
+		return r.outcome(notification.UnitOutcome{})
 	}
 	defer r.working.Done()
 	ctx, cancel := context.WithCancel(ctx)
@@ -21,14 +22,14 @@ func (r *Route) Send(ctx context.Context, m channel.Message, fence func() bool, 
 	defer context.AfterFunc(r.life, cancel)() // nothing outlives the route's drain
 	e, err := r.compose(m)
 	if err != nil {
-		o := channel.UnitOutcome{Result: channel.UnitRefused, Code: CodeInvalidContent}
+		o := notification.UnitOutcome{Fate: notification.UnitRefused, Code: CodeInvalidContent}
 		var broken *event.Rule
 		if errors.As(err, &broken) {
 			o.Code = broken.Code
 		}
 		return r.outcome(o)
 	}
-	var o channel.UnitOutcome // not sent, unless a host refuses it
+	var o notification.UnitOutcome // not sent, unless a host refuses it
 	for _, h := range r.hosts {
 		if h.state() != nil {
 			continue
@@ -43,16 +44,16 @@ func (r *Route) Send(ctx context.Context, m channel.Message, fence func() bool, 
 
 // worse returns what is known after another host: that nothing could be sent there does
 // not undo what the host before it answered.
-func worse(before, now channel.UnitOutcome) channel.UnitOutcome {
-	if now.Result == channel.UnitNotSent {
+func worse(before, now notification.UnitOutcome) notification.UnitOutcome {
+	if now.Fate == notification.UnitNotSent {
 		return before
 	}
 	return now
 }
 
-func (r *Route) outcome(o channel.UnitOutcome) channel.Outcome {
+func (r *Route) outcome(o notification.UnitOutcome) channel.Outcome {
 	o.At = r.now()
-	return channel.Outcome{Units: []channel.UnitOutcome{o}}
+	return channel.Outcome{Units: []notification.UnitOutcome{o}}
 }
 
 // transaction is one message over one host.
@@ -68,7 +69,7 @@ type transaction struct {
 	next bool
 }
 
-func (t *transaction) run(ctx context.Context) channel.UnitOutcome {
+func (t *transaction) run(ctx context.Context) notification.UnitOutcome {
 	s, err := t.host.get(ctx)
 	if err != nil {
 		return t.hostFailed(ctx, err)
@@ -91,21 +92,21 @@ func (t *transaction) run(ctx context.Context) channel.UnitOutcome {
 	// From here on the connection outlives ctx: it may bring the answer.
 	if !stopped() || ctx.Err() != nil || !t.fence() {
 		s.close() // without the final dot nothing is accepted
-		return channel.UnitOutcome{}
+		return notification.UnitOutcome{}
 	}
 	return t.finish(ctx, content)
 }
 
 // begin gets the host ready for the content. Without a writer the outcome holds, and
 // usable is whether the session can take another message.
-func (t *transaction) begin(ctx context.Context) (content *smtp.DataCommand, o channel.UnitOutcome, usable bool) {
+func (t *transaction) begin(ctx context.Context) (content *smtp.DataCommand, o notification.UnitOutcome, usable bool) {
 	c, e := t.session.client, t.envelope
 	if offered, _ := c.Extension("SMTPUTF8"); e.utf8 && !offered {
 		t.next = true
-		return nil, channel.UnitOutcome{Result: channel.UnitRefused, Code: CodeNoSMTPUTF8}, true
+		return nil, notification.UnitOutcome{Fate: notification.UnitRefused, Code: CodeNoSMTPUTF8}, true
 	}
 	if ctx.Err() != nil || !t.fence() {
-		return nil, channel.UnitOutcome{}, true
+		return nil, notification.UnitOutcome{}, true
 	}
 	mail := &smtp.MailOptions{Size: int64(len(e.data)), UTF8: e.utf8}
 	var rcpt *smtp.RcptOptions
@@ -130,11 +131,11 @@ func (t *transaction) begin(ctx context.Context) (content *smtp.DataCommand, o c
 		o, usable = t.refused(ctx, err)
 		return nil, o, usable
 	}
-	return content, channel.UnitOutcome{}, true
+	return content, notification.UnitOutcome{}, true
 }
 
 // refused judges what went wrong before the content.
-func (t *transaction) refused(ctx context.Context, err error) (o channel.UnitOutcome, usable bool) {
+func (t *transaction) refused(ctx context.Context, err error) (o notification.UnitOutcome, usable bool) {
 	var refused *smtp.SMTPError
 	if !errors.As(err, &refused) || refused.Code/100 < 4 || ofHost(refused) {
 		return t.hostFailed(ctx, err), false
@@ -144,9 +145,9 @@ func (t *transaction) refused(ctx context.Context, err error) (o channel.UnitOut
 }
 
 // hostFailed takes the host out of use, unless it was only ctx that ended.
-func (t *transaction) hostFailed(ctx context.Context, err error) channel.UnitOutcome {
+func (t *transaction) hostFailed(ctx context.Context, err error) notification.UnitOutcome {
 	if ctx.Err() != nil {
-		return channel.UnitOutcome{}
+		return notification.UnitOutcome{}
 	}
 	t.next = true
 	t.host.failed(err)
@@ -154,22 +155,22 @@ func (t *transaction) hostFailed(ctx context.Context, err error) channel.UnitOut
 	if errors.As(err, &refused) && ofHost(refused) {
 		return judge(refused)
 	}
-	return channel.UnitOutcome{} // no host judged the message
+	return notification.UnitOutcome{} // no host judged the message
 }
 
 // cut judges a connection that was lost within the content. It counts as a try: a host
 // that fails on a message would be given it for ever.
-func (t *transaction) cut(ctx context.Context, err error) channel.UnitOutcome {
+func (t *transaction) cut(ctx context.Context, err error) notification.UnitOutcome {
 	t.session.close()
 	if ctx.Err() != nil {
-		return channel.UnitOutcome{}
+		return notification.UnitOutcome{}
 	}
 	t.host.failed(err)
-	return channel.UnitOutcome{Result: channel.UnitRefused, Code: CodeConnectionLost, Transient: true}
+	return notification.UnitOutcome{Fate: notification.UnitRefused, Code: CodeConnectionLost, Transient: true}
 }
 
 // finish sends the final dot and waits for the answer, after ctx in another goroutine.
-func (t *transaction) finish(ctx context.Context, content *smtp.DataCommand) channel.UnitOutcome {
+func (t *transaction) finish(ctx context.Context, content *smtp.DataCommand) notification.UnitOutcome {
 	answer := make(chan error, 1)
 	t.route.working.Go(func() {
 		_, err := content.CloseWithResponse()
@@ -180,7 +181,7 @@ func (t *transaction) finish(ctx context.Context, content *smtp.DataCommand) cha
 		return t.settle(err)
 	case <-ctx.Done():
 	}
-	lost := channel.UnitOutcome{Result: channel.UnitLost}
+	lost := notification.UnitOutcome{Fate: notification.UnitLost}
 	if t.late == nil {
 		t.session.close()
 		return lost
@@ -193,7 +194,7 @@ func (t *transaction) finish(ctx context.Context, content *smtp.DataCommand) cha
 	}
 	t.route.working.Go(func() {
 		defer func() { <-t.route.late }()
-		if o := t.settle(<-answer); o.Result != channel.UnitLost {
+		if o := t.settle(<-answer); o.Fate != notification.UnitLost {
 			t.late(t.route.outcome(o))
 		}
 	})
@@ -201,7 +202,7 @@ func (t *transaction) finish(ctx context.Context, content *smtp.DataCommand) cha
 }
 
 // settle judges the answer to the final dot, and keeps or closes the session.
-func (t *transaction) settle(err error) channel.UnitOutcome {
+func (t *transaction) settle(err error) notification.UnitOutcome {
 	t.session.messages++
 	var answered *smtp.SMTPError
 	isAnswer := errors.As(err, &answered)
@@ -209,7 +210,7 @@ func (t *transaction) settle(err error) channel.UnitOutcome {
 	case err == nil, isAnswer && answered.Code/100 == 2:
 		t.host.set(nil)
 		t.host.put(t.session)
-		return channel.UnitOutcome{Result: channel.UnitAccepted, ProviderID: t.envelope.id}
+		return notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: t.envelope.id}
 	case isAnswer && answered.Code/100 >= 4:
 		if ofHost(answered) {
 			t.session.close()
@@ -221,5 +222,5 @@ func (t *transaction) settle(err error) channel.UnitOutcome {
 		return judge(answered)
 	}
 	t.session.close()
-	return channel.UnitOutcome{Result: channel.UnitLost}
+	return notification.UnitOutcome{Fate: notification.UnitLost}
 }

@@ -53,26 +53,29 @@ func (l *Instance) WaitFinal(ctx context.Context, ids []string) (map[string]noti
 }
 
 // JournalProblems compares what the ledger records as sent with what reached the
-// simulator.
+// simulator. A segment reaches it again only if it was throttled before.
 func JournalProblems(final map[string]notification.State, journal []sandbox.Entry) []error {
 	var problems []error
-	reached := map[string]int{}
+	reached := map[string]sandbox.Verdict{}
 	for _, e := range journal {
-		reached[fmt.Sprintf("%s segment %d", e.Reference, max(e.Part, 1))]++
-	}
-	for key, times := range reached {
-		if times > 1 {
-			problems = append(problems, fmt.Errorf("attempt %s reached the simulator %d times", key, times))
+		key := fmt.Sprintf("%s segment %d", e.Reference, max(e.Part, 1))
+		if before, again := reached[key]; again && before != sandbox.Throttled {
+			problems = append(problems, fmt.Errorf("attempt %s reached the simulator again after it was %s", key, before))
 		}
+		reached[key] = e.Verdict
 	}
 	for id, state := range final {
 		for _, a := range state.Attempts {
-			for part := 1; part <= a.Units; part++ {
-				key := fmt.Sprintf("%s segment %d", receipt.Reference(id, a.Attempt), part)
-				if accepted := len(a.Accepted) >= part; accepted && reached[key] == 0 {
-					problems = append(problems, fmt.Errorf("attempt %s is sent in the ledger and never reached the simulator", key))
+			segment := func(unit int) string {
+				return fmt.Sprintf("%s segment %d", receipt.Reference(id, a.Attempt), unit)
+			}
+			for _, accepted := range a.Accepted {
+				if key := segment(accepted.Unit); reached[key] != sandbox.Accepted {
+					problems = append(problems, fmt.Errorf("attempt %s is sent in the ledger, and the simulator did not take it", key))
 				}
-				if a.DispatchedAt.IsZero() && reached[key] > 0 {
+			}
+			for unit := 1; unit <= a.Units; unit++ {
+				if key := segment(unit); a.DispatchedAt.IsZero() && reached[key] != "" {
 					problems = append(problems, fmt.Errorf("attempt %s reached the simulator and was never dispatched", key))
 				}
 			}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"recapito/domain/content"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
 )
 
 // Channel puts attempts on the wire over one route (an SMSC, a mail server…).
@@ -59,35 +61,8 @@ type Message struct {
 // Outcome is what happened to each unit that was asked for, in order (a message that
 // could not be split has one).
 type Outcome struct {
-	Units []UnitOutcome
+	Units []notification.UnitOutcome
 }
-
-// UnitOutcome is the fate of one unit.
-type UnitOutcome struct {
-	Result UnitResult
-	// ProviderID is the provider's message id as it came, for accepted units.
-	ProviderID string
-	// Code is the provider's error code ("0x00000058"), or a code of ours, for refused units.
-	Code string
-	// Transient: trying again later may succeed.
-	Transient bool
-	// Busy: refused for no fault of the message, because the provider is given too much
-	// at once. It is transient, and no try of the message.
-	Busy bool
-	// At is when the answer came (accepted, refused) or when waiting ended.
-	At time.Time
-}
-
-// UnitResult is what is known of one unit.
-type UnitResult uint8
-
-// The fates of a unit.
-const (
-	UnitNotSent  UnitResult = iota // never on the wire (fence shut, an earlier unit refused, no session)
-	UnitAccepted                   // the provider took it
-	UnitRefused                    // the provider refused it
-	UnitLost                       // on the wire, no answer
-)
 
 // ReceiptSink takes what a provider reports. A channel acknowledges a receipt to its
 // provider only after Receive returned nil (it is durable then); on an error it
@@ -111,22 +86,11 @@ type ProviderReceipt struct {
 	// international. Only tokens of them are kept.
 	Destination string
 	Sender      string
-	Status      ReceiptStatus
-	Code        string    // the provider's error code, if any
-	OccurredAt  time.Time // the provider's done date; zero if not given
+	Status      receipt.Status // empty: intermediate
+	Code        string         // the provider's error code, if any
+	OccurredAt  time.Time      // the provider's done date; zero if not given
 	// OccurredWithin is how coarse OccurredAt is: most providers give the minute, so it
 	// happened at some moment of that minute.
 	OccurredWithin time.Duration
 	ReceivedAt     time.Time
 }
-
-// ReceiptStatus is the status that a receipt reports.
-type ReceiptStatus uint8
-
-// What a receipt can say. Intermediate ones (ENROUTE, ACCEPTD, UNKNOWN) are recorded and kept.
-const (
-	ReceiptIntermediate ReceiptStatus = iota
-	ReceiptDelivered
-	ReceiptUndelivered
-	ReceiptRead
-)

@@ -303,11 +303,11 @@ func (w *PlainWire) Units(d content.Document) (int, error) {
 }
 
 func Took(id string) channel.Outcome {
-	return channel.Outcome{Units: []channel.UnitOutcome{{Result: channel.UnitAccepted, ProviderID: id, At: time.Now()}}}
+	return channel.Outcome{Units: []notification.UnitOutcome{{Fate: notification.UnitAccepted, ProviderID: id, At: time.Now()}}}
 }
 
 func Unanswered() channel.Outcome {
-	return channel.Outcome{Units: []channel.UnitOutcome{{Result: channel.UnitLost, At: time.Now()}}}
+	return channel.Outcome{Units: []notification.UnitOutcome{{Fate: notification.UnitLost, At: time.Now()}}}
 }
 
 // Noted keeps deadlines.

@@ -219,7 +219,7 @@ func (c *checker) appendEnded(stream string) {
 		if next, ok := n.state.Attempt(a.Successor); ok && a.Status == notification.Sent && next.Status == notification.Scheduled {
 			s.fail("P9 attempt %d is sent, and its resend is still scheduled", i+1)
 		}
-		if (a.Status == notification.Sent || a.Status == notification.OutcomeUnknown) && slices.Contains(a.UnitSays, notification.SaysUndelivered) {
+		if (a.Status == notification.Sent || a.Status == notification.OutcomeUnknown) && slices.Contains(a.Reported, receipt.Undelivered) {
 			s.fail("P3 attempt %d is %s, and its undelivered receipt does not count", i+1, a.Status)
 		}
 	}
@@ -324,16 +324,11 @@ func (c *checker) wire(sub *submission) {
 func (c *checker) acknowledged(sub *submission, r channel.ProviderReceipt) {
 	// The receipt's identity holds its destination's token under the key of the day it came.
 	token := tokenOf(r.Route, r.Destination, r.ReceivedAt).Token
-	id := receipt.ID(r.Route, r.ProviderID, token, saysOf[r.Status], r.Code, r.OccurredAt)
+	id := receipt.ID(r.Route, r.ProviderID, token, r.Status, r.Code, r.OccurredAt)
 	if c.recorded[id] == nil {
 		c.w.s.fail("P4 a receipt was acknowledged and is not durable")
 	}
 	c.acks = append(c.acks, acknowledgement{sub, r, id})
-}
-
-var saysOf = map[channel.ReceiptStatus]string{
-	channel.ReceiptIntermediate: "intermediate", channel.ReceiptDelivered: "delivered",
-	channel.ReceiptUndelivered: "undelivered", channel.ReceiptRead: "read",
 }
 
 // longAfter its minute a bucket is closed, whatever stood still or was down meanwhile.

@@ -9,6 +9,7 @@ import (
 
 	"recapito/commands/channel"
 	"recapito/domain/content"
+	"recapito/domain/notification"
 	"recapito/domain/receipt"
 )
 
@@ -41,7 +42,7 @@ type submission struct {
 	route       string
 	message     channel.Message
 	part        int
-	result      channel.UnitOutcome // what the provider decided
+	result      notification.UnitOutcome // what the provider decided
 	at          time.Time
 	answered    bool   // its answer reached our worker
 	lost        bool   // no answer reached the call that sent it
@@ -96,7 +97,7 @@ func (l *line) Send(_ context.Context, m channel.Message, fence func() bool, lat
 			units = append(units, i+1)
 		}
 	}
-	out := channel.Outcome{Units: make([]channel.UnitOutcome, len(units))}
+	out := channel.Outcome{Units: make([]notification.UnitOutcome, len(units))}
 	sent := make([]*submission, len(units))
 	answer := func(i int) bool { // false: nothing more of this message goes out
 		sub := sent[i]
@@ -105,7 +106,7 @@ func (l *line) Send(_ context.Context, m channel.Message, fence func() bool, lat
 			if s.percent(50) {
 				s.sleep(s.between(0, 20*time.Second))
 			}
-			out.Units[i] = channel.UnitOutcome{Result: channel.UnitLost, At: s.now}
+			out.Units[i] = notification.UnitOutcome{Fate: notification.UnitLost, At: s.now}
 			s.log("answer to part %d of attempt %d is lost", sub.part, m.Attempt)
 			return false
 		}
@@ -113,11 +114,11 @@ func (l *line) Send(_ context.Context, m channel.Message, fence func() bool, lat
 		out.Units[i] = sub.result
 		out.Units[i].At = s.now
 		sub.answered = true
-		return sub.result.Result == channel.UnitAccepted
+		return sub.result.Fate == notification.UnitAccepted
 	}
 	notSent := func(from int) {
 		for j := from; j < len(out.Units); j++ {
-			out.Units[j] = channel.UnitOutcome{Result: channel.UnitNotSent, At: s.now}
+			out.Units[j] = notification.UnitOutcome{Fate: notification.UnitNotSent, At: s.now}
 		}
 	}
 	for i, unit := range units {
@@ -150,8 +151,8 @@ func (l *line) Send(_ context.Context, m channel.Message, fence func() bool, lat
 	}
 	if p.w.bugs.lostAsNotSent {
 		for i := range out.Units {
-			if out.Units[i].Result == channel.UnitLost {
-				out.Units[i].Result = channel.UnitNotSent
+			if out.Units[i].Fate == notification.UnitLost {
+				out.Units[i].Fate = notification.UnitNotSent
 			}
 		}
 	}
@@ -163,9 +164,9 @@ func (l *line) Send(_ context.Context, m channel.Message, fence func() bool, lat
 func (l *line) answerLate(m channel.Message, out channel.Outcome, sent []*submission, late func(channel.Outcome)) {
 	p, s := l.p, l.p.w.s
 	missing := false
-	complete := channel.Outcome{Units: append([]channel.UnitOutcome(nil), out.Units...)}
+	complete := channel.Outcome{Units: append([]notification.UnitOutcome(nil), out.Units...)}
 	for i := range out.Units {
-		if out.Units[i].Result == channel.UnitLost {
+		if out.Units[i].Fate == notification.UnitLost {
 			missing = true
 			complete.Units[i] = sent[i].result
 		}
@@ -195,19 +196,19 @@ func (p *provider) submit(m channel.Message, part int) *submission {
 	p.w.check.wire(sub)
 	switch {
 	case s.percent(p.busy):
-		sub.result = channel.UnitOutcome{Result: channel.UnitRefused, Code: "0x00000058", Transient: true, Busy: true}
+		sub.result = notification.UnitOutcome{Fate: notification.UnitRefused, Code: "0x00000058", Transient: true, Busy: true}
 	case s.percent(p.refuseTransient):
-		sub.result = channel.UnitOutcome{Result: channel.UnitRefused, Code: "0x00000045", Transient: true}
+		sub.result = notification.UnitOutcome{Fate: notification.UnitRefused, Code: "0x00000045", Transient: true}
 	case s.percent(p.refusePermanent):
-		sub.result = channel.UnitOutcome{Result: channel.UnitRefused, Code: "0x0000000b"}
+		sub.result = notification.UnitOutcome{Fate: notification.UnitRefused, Code: "0x0000000b"}
 	default:
 		p.ids++
 		n := uint64(p.ids)*7919 + 0xa0
-		sub.result = channel.UnitOutcome{Result: channel.UnitAccepted}
+		sub.result = notification.UnitOutcome{Fate: notification.UnitAccepted}
 		sub.result.ProviderID, sub.receiptForm = p.written(n)
 		p.report(sub)
 	}
-	s.log("attempt %d part %d on the WIRE: %v %s", m.Attempt, part, sub.result.Result == channel.UnitAccepted, sub.result.ProviderID)
+	s.log("attempt %d part %d on the WIRE: %v %s", m.Attempt, part, sub.result.Fate == notification.UnitAccepted, sub.result.ProviderID)
 	return sub
 }
 
@@ -244,26 +245,26 @@ func (p *provider) report(sub *submission) {
 		wait = s.between(0, 4*time.Minute)
 	}
 	if s.percent(p.intermediate) {
-		p.deliver(sub, channel.ReceiptIntermediate, "ENROUTE", wait/2)
+		p.deliver(sub, receipt.Intermediate, "ENROUTE", wait/2)
 	}
-	final := channel.ReceiptDelivered
+	final := receipt.Delivered
 	if s.percent(p.undelivered) {
-		final = channel.ReceiptUndelivered
+		final = receipt.Undelivered
 	}
 	p.deliver(sub, final, "000", wait)
-	if final == channel.ReceiptDelivered && s.percent(p.read) {
-		p.deliver(sub, channel.ReceiptRead, "", s.between(0, 5*time.Minute))
+	if final == receipt.Delivered && s.percent(p.read) {
+		p.deliver(sub, receipt.Read, "", s.between(0, 5*time.Minute))
 	}
 	if s.percent(p.twice) { // a second report, perhaps another one
 		if s.percent(40) {
-			final = channel.ReceiptDelivered + channel.ReceiptUndelivered - final
+			final = map[receipt.Status]receipt.Status{receipt.Delivered: receipt.Undelivered, receipt.Undelivered: receipt.Delivered}[final]
 		}
 		p.deliver(sub, final, "001", s.between(0, 5*time.Minute))
 	}
 }
 
 // deliver hands one receipt to our side until that acknowledges it; sometimes once more.
-func (p *provider) deliver(sub *submission, says channel.ReceiptStatus, code string, wait time.Duration) {
+func (p *provider) deliver(sub *submission, says receipt.Status, code string, wait time.Duration) {
 	w, s := p.w, p.w.s
 	s.spawn(nil, "smsc/"+p.route, func() {
 		s.sleep(wait)

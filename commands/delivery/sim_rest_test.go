@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sort"
 
-	"recapito/commands/channel"
 	"recapito/domain/notification"
 	"recapito/domain/receipt"
 )
@@ -56,7 +55,7 @@ func (c *checker) atRest() {
 func (c *checker) unknownSaid(n *followed) {
 	for i := range n.state.Attempts {
 		a := &n.state.Attempts[i]
-		byReceipt := slices.ContainsFunc(a.UnitSays, func(s notification.Says) bool { return s != "" })
+		byReceipt := slices.ContainsFunc(a.Reported, func(s receipt.Status) bool { return s != "" })
 		if !a.DispatchedAt.IsZero() && !a.Answered && a.UnknownAt.IsZero() && !byReceipt && a.Status != notification.Undelivered {
 			c.w.s.fail("an outcome of attempt %d is unknown and nobody says so", a.Attempt)
 		}
@@ -73,7 +72,7 @@ func (c *checker) answersKept() {
 		for _, sub := range c.w.providers[r.provider.route].took {
 			n := c.notifications[sub.message.Notification]
 			a, ok := n.state.Attempt(sub.message.Attempt)
-			if !ok || !sub.answered || sub.result.Result != channel.UnitAccepted {
+			if !ok || !sub.answered || sub.result.Fate != notification.UnitAccepted {
 				continue
 			}
 			if !slices.ContainsFunc(a.Accepted, func(acc notification.Accepted) bool { return acc.Unit == sub.part }) {
@@ -153,7 +152,7 @@ func (c *checker) deliveredRightly(id string, n *followed) {
 			own, joined := false, false
 			for _, ack := range c.acks {
 				if m := ack.sub.message; m.Notification != id || m.Attempt != a.Attempt || ack.sub.part != part ||
-					ack.r.Status != channel.ReceiptDelivered && ack.r.Status != channel.ReceiptRead {
+					ack.r.Status != receipt.Delivered && ack.r.Status != receipt.Read {
 					continue
 				}
 				own = true

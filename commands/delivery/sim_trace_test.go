@@ -9,14 +9,14 @@ import (
 // facts shows what a trace needs of an event: no values of a person.
 func facts(data []byte) string {
 	var f struct {
-		Attempt                      int
-		Why, Code, Says, Kind, Basis string
-		Reason                       string
-		At, Due                      time.Time
-		ReceiptID                    string `json:"receipt_id"`
-		Notification                 string
-		Unit                         int
-		ToStep                       int `json:"to_step"`
+		Attempt                        int
+		Why, Code, Status, Kind, Basis string
+		Reason                         string
+		At, Due                        time.Time
+		ReceiptID                      string `json:"receipt_id"`
+		Notification                   string
+		Unit                           int
+		ToStep                         int `json:"to_step"`
 	}
 	if json.Unmarshal(data, &f) != nil {
 		return ""
@@ -38,7 +38,7 @@ func facts(data []byte) string {
 	num("to_step", f.ToStep)
 	add("why", f.Why+f.Reason)
 	add("code", f.Code)
-	add("says", f.Says)
+	add("status", f.Status)
 	add("kind", f.Kind)
 	add("basis", f.Basis)
 	if len(f.ReceiptID) > 4 {

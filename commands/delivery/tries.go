@@ -7,6 +7,7 @@ import (
 
 	"recapito/commands/channel"
 	"recapito/commands/retry"
+	"recapito/domain/notification"
 )
 
 // trying is how long to wait before units of a claim are tried again.
@@ -20,9 +21,9 @@ var trying = retry.Policy{First: 250 * time.Millisecond, Most: 2 * time.Second}
 // the wire, whatever its answer turns out to be.
 type tries struct {
 	mu    sync.Mutex
-	units []channel.UnitOutcome
-	late  map[int]channel.UnitOutcome // by index in units
-	ended bool                        // nothing is tried any more
+	units []notification.UnitOutcome
+	late  map[int]notification.UnitOutcome // by index in units
+	ended bool                             // nothing is tried any more
 }
 
 // took keeps the outcome of one try. asked lists the units that it was to send, from 1;
@@ -35,11 +36,11 @@ func (t *tries) took(asked []int, o channel.Outcome) {
 		return
 	}
 	for i, unit := range asked {
-		now := channel.UnitOutcome{Result: channel.UnitLost} // a channel that does not report it
+		now := notification.UnitOutcome{Fate: notification.UnitLost} // a channel that does not report it
 		if i < len(o.Units) {
 			now = o.Units[i]
 		}
-		if now.Result != channel.UnitNotSent { // that adds nothing to what was known
+		if now.Fate != notification.UnitNotSent { // that adds nothing to what was known
 			t.units[unit-1] = now
 		}
 	}
@@ -53,9 +54,9 @@ func (t *tries) left() []int {
 	var left []int
 	for i, u := range t.units {
 		switch {
-		case u.Result == channel.UnitNotSent, u.Result == channel.UnitRefused && u.Busy:
+		case u.Fate == notification.UnitNotSent, u.Fate == notification.UnitRefused && u.Busy:
 			left = append(left, i+1)
-		case u.Result == channel.UnitRefused:
+		case u.Fate == notification.UnitRefused:
 			return nil
 		}
 	}
@@ -72,11 +73,11 @@ func (t *tries) answered(asked []int, o channel.Outcome) (complete channel.Outco
 		if len(asked) > i {
 			at = asked[i] - 1
 		}
-		if u.Result != channel.UnitAccepted && u.Result != channel.UnitRefused {
+		if u.Fate != notification.UnitAccepted && u.Fate != notification.UnitRefused {
 			continue
 		}
 		if t.late == nil {
-			t.late = map[int]channel.UnitOutcome{}
+			t.late = map[int]notification.UnitOutcome{}
 		}
 		t.late[at] = u
 	}
@@ -95,7 +96,7 @@ func (t *tries) end() channel.Outcome {
 func (t *tries) outcome() channel.Outcome {
 	o := channel.Outcome{Units: slices.Clone(t.units)}
 	for i, u := range t.late {
-		if i < len(o.Units) && o.Units[i].Result == channel.UnitLost {
+		if i < len(o.Units) && o.Units[i].Fate == notification.UnitLost {
 			o.Units[i] = u
 		}
 	}

@@ -17,20 +17,20 @@ import (
 
 // The fates of a unit, for scripts.
 var (
-	took     = channel.UnitOutcome{Result: channel.UnitAccepted, ProviderID: "a1"}
-	busy     = channel.UnitOutcome{Result: channel.UnitRefused, Code: "0x00000058", Transient: true, Busy: true}
-	forNow   = channel.UnitOutcome{Result: channel.UnitRefused, Code: "0x00000045", Transient: true}
-	forGood  = channel.UnitOutcome{Result: channel.UnitRefused, Code: "0x0000000b"}
-	lost     = channel.UnitOutcome{Result: channel.UnitLost}
-	unsent   = channel.UnitOutcome{Result: channel.UnitNotSent}
+	took     = notification.UnitOutcome{Fate: notification.UnitAccepted, ProviderID: "a1"}
+	busy     = notification.UnitOutcome{Fate: notification.UnitRefused, Code: "0x00000058", Transient: true, Busy: true}
+	forNow   = notification.UnitOutcome{Fate: notification.UnitRefused, Code: "0x00000045", Transient: true}
+	forGood  = notification.UnitOutcome{Fate: notification.UnitRefused, Code: "0x0000000b"}
+	lost     = notification.UnitOutcome{Fate: notification.UnitLost}
+	unsent   = notification.UnitOutcome{Fate: notification.UnitNotSent}
 	halfWire = time.Duration(channel.DefaultPolicy().WireLimit) / 2
 )
 
 // try is one call of a channel: the units that it must be asked for, and its outcome.
 type try struct {
 	asked   []int
-	outcome []channel.UnitOutcome
-	late    []channel.UnitOutcome // a second later
+	outcome []notification.UnitOutcome
+	late    []notification.UnitOutcome // a second later
 }
 
 // script has the wire play tries, and returns how many it has played.
@@ -39,7 +39,7 @@ func script(t *testing.T, b *commandstest.Bench, tries []try) *int {
 	b.Wire.Answer = func(_ context.Context, m channel.Message, fence func() bool, late func(channel.Outcome)) channel.Outcome {
 		if played == len(tries) {
 			t.Errorf("one try too many, of %v", m.Units)
-			return channel.Outcome{Units: []channel.UnitOutcome{forGood}}
+			return channel.Outcome{Units: []notification.UnitOutcome{forGood}}
 		}
 		now := tries[played]
 		played++
@@ -54,7 +54,7 @@ func script(t *testing.T, b *commandstest.Bench, tries []try) *int {
 	return &played
 }
 
-type units = []channel.UnitOutcome
+type units = []notification.UnitOutcome
 
 // TestWorkerTriesUnitsAgain: only what was answered busy, or not handed to a connection.
 func TestWorkerTriesUnitsAgain(t *testing.T) {

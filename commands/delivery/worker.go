@@ -300,9 +300,9 @@ func (s *send) elapsed() time.Duration { return s.worker.c.Ledger.Now().Sub(s.st
 func (s *send) erased(units int, release func()) {
 	defer s.worker.sending.Done()
 	defer release()
-	o := channel.Outcome{Units: make([]channel.UnitOutcome, units)}
+	o := channel.Outcome{Units: make([]notification.UnitOutcome, units)}
 	for i := range o.Units {
-		o.Units[i] = channel.UnitOutcome{Result: channel.UnitRefused, Code: "erased", At: s.worker.c.Ledger.Now()}
+		o.Units[i] = notification.UnitOutcome{Fate: notification.UnitRefused, Code: "erased", At: s.worker.c.Ledger.Now()}
 	}
 	s.record(o)
 }
@@ -321,10 +321,9 @@ func (s *send) late(asked []int, o channel.Outcome) {
 func (s *send) record(o channel.Outcome) {
 	w := s.worker
 	command := notification.RecordOutcome{Attempt: s.d.Attempt, Claim: s.claim, At: w.c.Ledger.Now()}
-	for _, p := range o.Units {
-		command.Units = append(command.Units, notification.UnitOutcome{
-			Fate: fates[p.Result], ProviderID: commands.StorableID(p.ProviderID, s.destination, s.token), Code: commands.WithoutAddresses(p.Code), Transient: p.Transient, Busy: p.Busy, At: p.At,
-		})
+	for _, u := range o.Units {
+		u.ProviderID, u.Code = commands.StorableID(u.ProviderID, s.destination, s.token), commands.WithoutAddresses(u.Code)
+		command.Units = append(command.Units, u)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.life), s.limit)
 	defer cancel()
@@ -336,9 +335,4 @@ func (s *send) record(o channel.Outcome) {
 		w.c.Log.Error("the result of a send could not be recorded; its watchdog will decide that it is unknown",
 			"notification", s.d.Notification, "attempt", s.d.Attempt, "error", err)
 	}
-}
-
-var fates = map[channel.UnitResult]notification.Fate{
-	channel.UnitNotSent: notification.NotSent, channel.UnitAccepted: notification.UnitAccepted,
-	channel.UnitRefused: notification.UnitRefused, channel.UnitLost: notification.UnitLost,
 }

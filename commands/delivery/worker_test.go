@@ -83,7 +83,7 @@ func TestWorkerStoresNoNumber(t *testing.T) {
 		synctest.Wait()
 		refused := b.Submitted("b")
 		b.Wire.Answer = func(context.Context, channel.Message, func() bool, func(channel.Outcome)) channel.Outcome {
-			return channel.Outcome{Units: []channel.UnitOutcome{{Result: channel.UnitRefused, Code: "MSISDN-" + commandstest.Number[1:] + "-absent"}}}
+			return channel.Outcome{Units: []notification.UnitOutcome{{Fate: notification.UnitRefused, Code: "MSISDN-" + commandstest.Number[1:] + "-absent"}}}
 		}
 		if err := w.Handle(t.Context(), dispatch(refused)); err != nil {
 			t.Fatal(err)
@@ -233,7 +233,7 @@ func TestWorkerFence(t *testing.T) {
 			open = fence()
 			<-ctx.Done() // its deadline is the fence's
 			shut = fence()
-			return channel.Outcome{Units: []channel.UnitOutcome{{Result: channel.UnitNotSent}}}
+			return channel.Outcome{Units: []notification.UnitOutcome{{Fate: notification.UnitNotSent}}}
 		}
 		start := time.Now()
 		if err := w.Handle(t.Context(), dispatch(id)); err != nil {

@@ -92,7 +92,7 @@ func (o *orphans) registerTo(id, providerID, destination string) {
 func (o *orphans) receive(change func(*channel.ProviderReceipt)) {
 	o.T.Helper()
 	r := channel.ProviderReceipt{
-		Route: "main", ProviderID: "BEEF", Destination: commandstest.Number[1:], Sender: "Studio", Status: channel.ReceiptDelivered,
+		Route: "main", ProviderID: "BEEF", Destination: commandstest.Number[1:], Sender: "Studio", Status: receipt.Delivered,
 		OccurredAt: o.at(), ReceivedAt: o.at(),
 	}
 	if change != nil {

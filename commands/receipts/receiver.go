@@ -1,6 +1,7 @@
 package receipts
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -23,11 +24,6 @@ type Receiver struct{ c Config }
 // NewReceiver binds a receiver to the command side.
 func NewReceiver(c Config) *Receiver { return &Receiver{c} }
 
-var says = map[channel.ReceiptStatus]string{
-	channel.ReceiptIntermediate: "intermediate", channel.ReceiptDelivered: "delivered",
-	channel.ReceiptUndelivered: "undelivered", channel.ReceiptRead: "read",
-}
-
 // Receive records one receipt on the stream of its provider id. Its addresses are kept
 // only as tokens under the route's keys: a provider may send them swapped or not, so the
 // destination may be either. The id, the code and the sender are kept without what is an
@@ -38,7 +34,7 @@ func (r *Receiver) Receive(ctx context.Context, p channel.ProviderReceipt) error
 		return ErrUnknownRoute
 	}
 	rec := receipt.Receipt{
-		Route: p.Route, Says: says[p.Status], Code: commands.WithoutAddresses(p.Code), DoneAt: doneAt(p), ReceivedAt: p.ReceivedAt,
+		Route: p.Route, Status: cmp.Or(p.Status, receipt.Intermediate), Code: commands.WithoutAddresses(p.Code), DoneAt: doneAt(p), ReceivedAt: p.ReceivedAt,
 	}
 	kind := route.Kind.Address
 	if read := kind.Reported(p.Sender); read == (address.Reported{}) {
@@ -53,7 +49,7 @@ func (r *Receiver) Receive(ctx context.Context, p channel.ProviderReceipt) error
 	if len(rec.Tokens) > 0 {
 		first = rec.Tokens[0].Token
 	}
-	rec.ID = receipt.ID(p.Route, rec.ProviderID, first, rec.Says, rec.Code, p.OccurredAt)
+	rec.ID = receipt.ID(p.Route, rec.ProviderID, first, rec.Status, rec.Code, p.OccurredAt)
 	if p.ProviderID == "" { // nothing can match it by id: kept on a stream of its own
 		stream = receipt.Stream(p.Route, "none-"+rec.ID)
 	}

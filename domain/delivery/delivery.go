@@ -250,7 +250,7 @@ func openFrom(s *notification.State, attempt int, acceptedAt time.Time) time.Tim
 
 func confirm(r receipt.ReceiptMatched, now time.Time) notification.Confirm {
 	return notification.Confirm{
-		ReceiptID: r.ReceiptID, Attempt: r.Attempt, Unit: r.Unit, Says: notification.Says(r.Says), Code: r.Code,
-		Basis: string(r.Basis), DoneAt: r.DoneAt, ReceivedAt: r.ReceivedAt, At: now,
+		ReceiptID: r.ReceiptID, Attempt: r.Attempt, Unit: r.Unit, Status: r.Status, Code: r.Code,
+		Basis: r.Basis, DoneAt: r.DoneAt, ReceivedAt: r.ReceivedAt, At: now,
 	}
 }

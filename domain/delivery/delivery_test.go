@@ -113,8 +113,8 @@ func took(id string) notification.UnitOutcome {
 
 var noAnswer = notification.UnitOutcome{Fate: notification.UnitLost}
 
-func says(what notification.Says, unit int, d time.Duration) notification.Confirm {
-	return notification.Confirm{ReceiptID: string(what) + string(rune('0'+unit)), Attempt: 1, Unit: unit, Says: what, At: at(d)}
+func says(what receipt.Status, unit int, d time.Duration) notification.Confirm {
+	return notification.Confirm{ReceiptID: string(what) + string(rune('0'+unit)), Attempt: 1, Unit: unit, Status: what, At: at(d)}
 }
 
 func submitted(id string, unit int) delivery.Register {
@@ -161,7 +161,7 @@ func TestScheduled(t *testing.T) {
 		x.expect(last[notification.NotificationScheduled](x), patience-s, dispatch, wake(1, patience))
 	})
 	t.Run("a retry waits for its back-off", func(t *testing.T) {
-		x := one(t).do(claim(0), outcome(s, notification.UnitOutcome{Fate: notification.NotSent}))
+		x := one(t).do(claim(0), outcome(s, notification.UnitOutcome{Fate: notification.UnitNotSent}))
 		due := x.state.Attempts[1].DueAt
 		x.expect(last[notification.NotificationScheduled](x), s, delivery.Schedule{Attempt: 2, At: due})
 	})
@@ -184,7 +184,7 @@ func TestEveryUnsettledStatusIsWatched(t *testing.T) {
 	x.expect(last[notification.NotificationSent](x), 3*s, submitted("id-1", 1), submitted("id-2", 2), wake(1, 3*s+wait))
 
 	x = begin(t, notification.Request{}, notification.Read, 1).do(claim(0), outcome(s, took("a"), took("b")),
-		says(notification.SaysDelivered, 1, 5*s), says(notification.SaysDelivered, 2, 6*s))
+		says(receipt.Delivered, 1, 5*s), says(receipt.Delivered, 2, 6*s))
 	x.expect(last[notification.NotificationDelivered](x), 6*s, wake(1, s+wait))
 }
 
@@ -201,7 +201,7 @@ func TestWhenASubmissionIsOpen(t *testing.T) {
 }
 
 func TestSettledAttemptsAreNotWatched(t *testing.T) {
-	x := one(t).do(claim(0), outcome(s, took("a"), took("b")), says(notification.SaysDelivered, 1, 5*s), says(notification.SaysDelivered, 2, 6*s))
+	x := one(t).do(claim(0), outcome(s, took("a"), took("b")), says(receipt.Delivered, 1, 5*s), says(receipt.Delivered, 2, 6*s))
 	x.expect(last[notification.NotificationDelivered](x), 6*s)
 	x.expect(last[notification.NotificationSent](x), 6*s, submitted("a", 1), submitted("b", 2))
 	x.expect(last[notification.NotificationReceiptKept](x), 6*s)
@@ -271,7 +271,7 @@ func TestDeadlineOfAnAttempt(t *testing.T) {
 		second := claim(s)
 		second.Attempt = 2
 		x.do(notification.Enrich{Plan: notification.Plan{Steps: []notification.Step{both}}, At: noon}, claim(s), second)
-		confirmed := says(notification.SaysRead, 1, 2*s)
+		confirmed := says(receipt.Read, 1, 2*s)
 		confirmed.Attempt = 2
 		x.do(confirmed)
 		x.expect(fired, 3*s, wake(1, s+wireLimit))
@@ -296,7 +296,7 @@ func TestDeadlineOfAnAttempt(t *testing.T) {
 	})
 	t.Run("delivered, and a read is wanted", func(t *testing.T) {
 		x := begin(t, notification.Request{}, notification.Read, 1).do(claim(0), outcome(s, took("a"), took("b")),
-			says(notification.SaysDelivered, 1, 5*s), says(notification.SaysDelivered, 2, 6*s))
+			says(receipt.Delivered, 1, 5*s), says(receipt.Delivered, 2, 6*s))
 		x.expect(fired, s+wait, enforce(s+wait))
 	})
 }
@@ -339,11 +339,11 @@ func TestDeadlineOfTheNotification(t *testing.T) {
 func TestMatchedReceipt(t *testing.T) {
 	x := one(t).do(claim(0))
 	r := receipt.ReceiptMatched{
-		ReceiptID: "r-1", Notification: id, Attempt: 1, Unit: 2, Says: "delivered", Code: "000", Basis: receipt.ByFit,
+		ReceiptID: "r-1", Notification: id, Attempt: 1, Unit: 2, Status: "delivered", Code: "000", Basis: receipt.ByFit,
 		DoneAt: at(s), ReceivedAt: at(2 * s), At: at(3 * s),
 	}
 	x.expect(delivery.Matched{Receipt: r}, 4*s, delivery.Tell{Command: notification.Confirm{
-		ReceiptID: "r-1", Attempt: 1, Unit: 2, Says: notification.SaysDelivered, Code: "000", Basis: "fit",
+		ReceiptID: "r-1", Attempt: 1, Unit: 2, Status: receipt.Delivered, Code: "000", Basis: "fit",
 		DoneAt: at(s), ReceivedAt: at(2 * s), At: at(4 * s),
 	}})
 }

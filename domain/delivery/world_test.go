@@ -315,7 +315,7 @@ func (w *world) work(s *sending) {
 		s.over = true
 		outcome := slices.Clone(s.units)
 		for len(outcome) < a.Units {
-			outcome = append(outcome, notification.UnitOutcome{Fate: notification.NotSent})
+			outcome = append(outcome, notification.UnitOutcome{Fate: notification.UnitNotSent})
 		}
 		w.record(s, outcome)
 	case len(s.units) < a.Units:
@@ -364,10 +364,10 @@ func (w *world) report(s *sending, unit int) {
 	if p.Fate != notification.UnitAccepted {
 		return
 	}
-	what := pick(w, "delivered", "delivered", "undelivered", "read", "intermediate")
+	what := pick(w, receipt.Delivered, receipt.Delivered, receipt.Undelivered, receipt.Read, receipt.Intermediate)
 	r := receipt.Receipt{
-		ID: p.ProviderID + " " + what, Route: "smsc", ProviderID: p.ProviderID, Tokens: []receipt.Token{{Key: "key", Token: "token"}},
-		Says: what, ReceivedAt: w.now,
+		ID: p.ProviderID + " " + string(what), Route: "smsc", ProviderID: p.ProviderID, Tokens: []receipt.Token{{Key: "key", Token: "token"}},
+		Status: what, ReceivedAt: w.now,
 	}
 	if w.byRef {
 		r.Notification, r.Attempt, r.Unit = id, s.attempt, unit+1
@@ -413,8 +413,8 @@ func (w *world) checkEnd() {
 		for unit := 1; unit <= a.Units; unit++ {
 			providerID := fmt.Sprintf("%d-%d", a.Attempt, unit)
 			joined := w.byRef || slices.ContainsFunc(a.Accepted, func(p notification.Accepted) bool { return p.ProviderID == providerID })
-			for _, says := range []notification.Says{"delivered", "undelivered", "read", "intermediate"} {
-				r := receipt.ReceiptMatched{ReceiptID: providerID + " " + string(says), Attempt: a.Attempt, Unit: unit, Says: string(says)}
+			for _, says := range []receipt.Status{"delivered", "undelivered", "read", "intermediate"} {
+				r := receipt.ReceiptMatched{ReceiptID: providerID + " " + string(says), Attempt: a.Attempt, Unit: unit, Status: says}
 				if !w.receipts[r.ReceiptID] || !joined {
 					continue
 				}

@@ -3,6 +3,8 @@ package notification
 import (
 	"slices"
 	"time"
+
+	"recapito/domain/receipt"
 )
 
 // Attempt is one try at one address over one route: its status, what is known of each of
@@ -25,14 +27,14 @@ type Attempt struct {
 
 	Answered bool // the complete outcome of its claim is recorded: no answer is awaited
 	GivenUp  bool
-	UnitSays []Says     // what each unit's receipts report so far
-	Accepted []Accepted // units that the provider took
+	Reported []receipt.Status // what each unit's receipts report so far
+	Accepted []Accepted       // units that the provider took
 }
 
 func newAttempt(e NotificationScheduled) Attempt {
 	a := Attempt{
 		Facts: e.Facts, Kind: e.Kind, Of: e.Of, Try: e.Try, Due: e.Due,
-		Status: Scheduled, RaisedAt: e.At, UnitSays: make([]Says, max(e.Units, 0)),
+		Status: Scheduled, RaisedAt: e.At, Reported: make([]receipt.Status, max(e.Units, 0)),
 	}
 	a.From = None
 	return a
@@ -49,10 +51,10 @@ func (a *Attempt) apply(e AttemptEvent) bool {
 	case NotificationOutcomeUnknown:
 		a.UnknownAt, a.Accepted = firstTime(a.UnknownAt, e.At), e.Accepted
 	case NotificationDelivered:
-		a.unitSays(e.Unit, SaysDelivered)
+		a.report(e.Unit, receipt.Delivered)
 	case NotificationUndelivered:
 		if e.Why == UndeliveredByReceipt {
-			a.unitSays(e.Unit, SaysUndelivered)
+			a.report(e.Unit, receipt.Undelivered)
 			break
 		}
 		a.Answered = e.Lost == 0
@@ -60,10 +62,10 @@ func (a *Attempt) apply(e AttemptEvent) bool {
 			a.Accepted = e.Accepted
 		}
 	case NotificationRead:
-		a.unitSays(e.Unit, SaysRead)
+		a.report(e.Unit, receipt.Read)
 	case NotificationReceiptKept:
 		if e.Why != KeptNotSent { // a receipt from before the attempt was sent is not about it
-			a.unitSays(e.Unit, Says(e.Says))
+			a.report(e.Unit, e.Status)
 		}
 	case NotificationRetried:
 		a.Successor = e.Next
@@ -81,19 +83,14 @@ func (a *Attempt) apply(e AttemptEvent) bool {
 	return true
 }
 
-// unitSays keeps what a unit's receipt reports, if that is more than what is known. The
+// report keeps what a unit's receipt reports, if that is more than what is known. The
 // slice is shared with earlier states, so it is copied.
-func (a *Attempt) unitSays(unit int, says Says) {
-	if unit < 1 || unit > len(a.UnitSays) || saysRank(says) <= saysRank(a.UnitSays[unit-1]) {
+func (a *Attempt) report(unit int, status receipt.Status) {
+	if unit < 1 || unit > len(a.Reported) || status.Rank() <= a.Reported[unit-1].Rank() {
 		return
 	}
-	a.UnitSays = slices.Clone(a.UnitSays)
-	a.UnitSays[unit-1] = says
-}
-
-// saysRank: what is known of a unit only rises, like a status.
-func saysRank(s Says) int {
-	return slices.Index([]Says{"", SaysIntermediate, SaysUndelivered, SaysDelivered, SaysRead}, s)
+	a.Reported = slices.Clone(a.Reported)
+	a.Reported[unit-1] = status
 }
 
 // Limit returns when the attempt's present status has lasted its limit, and whether it

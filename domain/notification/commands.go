@@ -6,6 +6,7 @@ import (
 	"recapito/domain/dimension"
 	"recapito/domain/event"
 	"recapito/domain/personal"
+	"recapito/domain/receipt"
 )
 
 // Command is one of the commands below. Each carries the time at which it is decided.
@@ -76,50 +77,18 @@ type RecordOutcome struct {
 	At      time.Time
 }
 
-// UnitOutcome is the fate of one unit.
-type UnitOutcome struct {
-	Fate       Fate
-	ProviderID string // of an accepted unit, as it came
-	Code       string // of a refused unit
-	Transient  bool
-	Busy       bool // refused as too much at once: no try of the message
-	At         time.Time
-}
-
-// Fate is what is known of one unit of a claim.
-type Fate string
-
-// The fates of a unit.
-const (
-	NotSent      Fate = "not_sent" // missing: never on the wire, not a byte of it
-	UnitAccepted Fate = "accepted"
-	UnitRefused  Fate = "refused"
-	UnitLost     Fate = "lost" // it may have been on the wire, and no answer came
-)
-
 // Confirm accounts for one receipt that was matched to an attempt.
 type Confirm struct {
 	ReceiptID  string
 	Attempt    int
 	Unit       int // from 1
-	Says       Says
+	Status     receipt.Status
 	Code       string
-	Basis      string
+	Basis      receipt.Basis
 	DoneAt     time.Time
 	ReceivedAt time.Time
 	At         time.Time
 }
-
-// Says is what a receipt reports.
-type Says string
-
-// What a receipt can say.
-const (
-	SaysIntermediate Says = "intermediate"
-	SaysDelivered    Says = "delivered"
-	SaysUndelivered  Says = "undelivered"
-	SaysRead         Says = "read"
-)
 
 // EnforceLimit is the watchdog: it settles an attempt whose status has lasted longer
 // than its limit, and decides nothing before.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"recapito/domain/notification"
+	"recapito/domain/receipt"
 )
 
 func TestReceiptsOfASentAttempt(t *testing.T) {
@@ -14,8 +15,8 @@ func TestReceiptsOfASentAttempt(t *testing.T) {
 	r := func(id string) notification.ReceiptFacts { return receiptOf(id, 1, 9*s) }
 	for _, c := range []struct {
 		name   string
-		before []notification.Says // receipts that came before, in this order
-		says   notification.Says
+		before []receipt.Status // receipts that came before, in this order
+		says   receipt.Status
 		want   []happens
 		is     notification.Lifecycle
 	}{
@@ -24,17 +25,17 @@ func TestReceiptsOfASentAttempt(t *testing.T) {
 		{"read", nil, "read", []happens{isRead(f(sent), r("r"))}, notification.LifecycleRead},
 		{"intermediate", nil, "intermediate", []happens{kept(f(sent), r("r"), "intermediate", "intermediate")}, notification.LifecycleSent},
 		{"something else", nil, "haunted", []happens{kept(f(sent), r("r"), "haunted", "intermediate")}, notification.LifecycleSent},
-		{"read after delivered", []notification.Says{"delivered"}, "read", []happens{isRead(f(delivered), r("r"))}, notification.LifecycleRead},
-		{"delivered twice", []notification.Says{"delivered"}, "delivered", []happens{kept(f(delivered), r("r"), "delivered", "double")}, notification.LifecycleDelivered},
-		{"delivered after read", []notification.Says{"read"}, "delivered", []happens{kept(f(read), r("r"), "delivered", "double")}, notification.LifecycleRead},
-		{"read twice", []notification.Says{"read"}, "read", []happens{kept(f(read), r("r"), "read", "double")}, notification.LifecycleRead},
-		{"undelivered twice", []notification.Says{"undelivered"}, "undelivered", []happens{kept(f(undelivered), r("r"), "undelivered", "double")}, notification.LifecycleExhausted},
-		{"undelivered after delivered", []notification.Says{"delivered"}, "undelivered", []happens{kept(f(delivered), r("r"), "undelivered", "contradicts")}, notification.LifecycleDelivered},
-		{"undelivered after read", []notification.Says{"read"}, "undelivered", []happens{kept(f(read), r("r"), "undelivered", "contradicts")}, notification.LifecycleRead},
-		{"delivered after undelivered", []notification.Says{"undelivered"}, "delivered", []happens{isDelivered(f(undelivered), r("r"))}, notification.LifecycleDelivered},
-		{"read after undelivered", []notification.Says{"undelivered"}, "read", []happens{isRead(f(undelivered), r("r"))}, notification.LifecycleRead},
-		{"intermediate after delivered", []notification.Says{"delivered"}, "intermediate", []happens{kept(f(delivered), r("r"), "intermediate", "intermediate")}, notification.LifecycleDelivered},
-		{"delivered after intermediate", []notification.Says{"intermediate"}, "delivered", []happens{isDelivered(f(sent), r("r"))}, notification.LifecycleDelivered},
+		{"read after delivered", []receipt.Status{"delivered"}, "read", []happens{isRead(f(delivered), r("r"))}, notification.LifecycleRead},
+		{"delivered twice", []receipt.Status{"delivered"}, "delivered", []happens{kept(f(delivered), r("r"), "delivered", "double")}, notification.LifecycleDelivered},
+		{"delivered after read", []receipt.Status{"read"}, "delivered", []happens{kept(f(read), r("r"), "delivered", "double")}, notification.LifecycleRead},
+		{"read twice", []receipt.Status{"read"}, "read", []happens{kept(f(read), r("r"), "read", "double")}, notification.LifecycleRead},
+		{"undelivered twice", []receipt.Status{"undelivered"}, "undelivered", []happens{kept(f(undelivered), r("r"), "undelivered", "double")}, notification.LifecycleExhausted},
+		{"undelivered after delivered", []receipt.Status{"delivered"}, "undelivered", []happens{kept(f(delivered), r("r"), "undelivered", "contradicts")}, notification.LifecycleDelivered},
+		{"undelivered after read", []receipt.Status{"read"}, "undelivered", []happens{kept(f(read), r("r"), "undelivered", "contradicts")}, notification.LifecycleRead},
+		{"delivered after undelivered", []receipt.Status{"undelivered"}, "delivered", []happens{isDelivered(f(undelivered), r("r"))}, notification.LifecycleDelivered},
+		{"read after undelivered", []receipt.Status{"undelivered"}, "read", []happens{isRead(f(undelivered), r("r"))}, notification.LifecycleRead},
+		{"intermediate after delivered", []receipt.Status{"delivered"}, "intermediate", []happens{kept(f(delivered), r("r"), "intermediate", "intermediate")}, notification.LifecycleDelivered},
+		{"delivered after intermediate", []receipt.Status{"intermediate"}, "delivered", []happens{isDelivered(f(sent), r("r"))}, notification.LifecycleDelivered},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := x

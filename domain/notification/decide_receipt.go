@@ -1,5 +1,7 @@
 package notification
 
+import "recapito/domain/receipt"
+
 // confirm accounts for a matched receipt, once by its id.
 func (t *turn) confirm(c Confirm) error {
 	t.at = c.At
@@ -12,38 +14,38 @@ func (t *turn) confirm(c Confirm) error {
 	}
 	r := ReceiptFacts{ReceiptID: c.ReceiptID, Unit: c.Unit, Code: c.Code, DoneAt: c.DoneAt, Basis: c.Basis, ReceivedAt: c.ReceivedAt}
 	switch {
-	case c.Unit < 1 || c.Unit > len(a.UnitSays):
-		t.keep(a, r, c.Says, KeptNoSuchUnit)
+	case c.Unit < 1 || c.Unit > len(a.Reported):
+		t.keep(a, r, c.Status, KeptNoSuchUnit)
 	case a.Status == Scheduled || a.Status == Withdrawn:
-		t.keep(a, r, c.Says, KeptNotSent)
-	case c.Says == SaysDelivered:
+		t.keep(a, r, c.Status, KeptNotSent)
+	case c.Status == receipt.Delivered:
 		t.confirmDelivered(a, r)
-	case c.Says == SaysUndelivered:
+	case c.Status == receipt.Undelivered:
 		t.confirmUndelivered(a, r)
-	case c.Says == SaysRead:
+	case c.Status == receipt.Read:
 		t.confirmRead(a, r)
 	default:
-		t.keep(a, r, c.Says, KeptIntermediate)
+		t.keep(a, r, c.Status, KeptIntermediate)
 	}
 	return nil
 }
 
-func (t *turn) keep(a *Attempt, r ReceiptFacts, says Says, why KeptReason) {
-	t.emit(NotificationReceiptKept{Facts: t.facts(a), ReceiptFacts: r, Says: string(says), Why: why})
+func (t *turn) keep(a *Attempt, r ReceiptFacts, status receipt.Status, why KeptReason) {
+	t.emit(NotificationReceiptKept{Facts: t.facts(a), ReceiptFacts: r, Status: status, Why: why})
 }
 
 func (t *turn) confirmDelivered(a *Attempt, r ReceiptFacts) {
 	if a.Status.Rank() >= Delivered.Rank() {
-		t.keep(a, r, SaysDelivered, KeptDouble)
+		t.keep(a, r, receipt.Delivered, KeptDouble)
 		return
 	}
-	for i, says := range a.UnitSays {
-		if i+1 != r.Unit && saysRank(says) < saysRank(SaysDelivered) {
+	for i, status := range a.Reported {
+		if i+1 != r.Unit && status.Rank() < receipt.Delivered.Rank() {
 			why := KeptUnit
-			if saysRank(a.UnitSays[r.Unit-1]) >= saysRank(SaysDelivered) {
+			if a.Reported[r.Unit-1].Rank() >= receipt.Delivered.Rank() {
 				why = KeptDouble
 			}
-			t.keep(a, r, SaysDelivered, why)
+			t.keep(a, r, receipt.Delivered, why)
 			return
 		}
 	}
@@ -56,11 +58,11 @@ func (t *turn) confirmDelivered(a *Attempt, r ReceiptFacts) {
 func (t *turn) confirmUndelivered(a *Attempt, r ReceiptFacts) {
 	switch {
 	case a.Status == Dispatched:
-		t.keep(a, r, SaysUndelivered, KeptWaits)
+		t.keep(a, r, receipt.Undelivered, KeptWaits)
 	case a.Status == Undelivered:
-		t.keep(a, r, SaysUndelivered, KeptDouble)
+		t.keep(a, r, receipt.Undelivered, KeptDouble)
 	case a.Status.Rank() > Undelivered.Rank():
-		t.keep(a, r, SaysUndelivered, KeptContradicts)
+		t.keep(a, r, receipt.Undelivered, KeptContradicts)
 	default:
 		t.emit(NotificationUndelivered{Facts: t.facts(a), ReceiptFacts: r, Why: UndeliveredByReceipt})
 		t.settle()
@@ -69,7 +71,7 @@ func (t *turn) confirmUndelivered(a *Attempt, r ReceiptFacts) {
 
 func (t *turn) confirmRead(a *Attempt, r ReceiptFacts) {
 	if a.Status == Read {
-		t.keep(a, r, SaysRead, KeptDouble)
+		t.keep(a, r, receipt.Read, KeptDouble)
 		return
 	}
 	before := t.s.Reached
@@ -82,8 +84,8 @@ func (t *turn) heldUndelivered(a *Attempt) bool {
 	if a.Status.Rank() >= Undelivered.Rank() {
 		return false
 	}
-	for i, says := range a.UnitSays {
-		if says == SaysUndelivered {
+	for i, status := range a.Reported {
+		if status == receipt.Undelivered {
 			t.emit(NotificationUndelivered{Facts: t.facts(a), ReceiptFacts: ReceiptFacts{Unit: i + 1}, Why: UndeliveredByReceipt})
 			t.settle()
 			return true

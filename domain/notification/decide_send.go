@@ -83,7 +83,7 @@ type outcome struct {
 func summarise(units []UnitOutcome) outcome {
 	o := outcome{noTry: true}
 	for i, u := range units {
-		o.noTry = o.noTry && (u.Fate == NotSent || u.Fate == UnitRefused && u.Busy)
+		o.noTry = o.noTry && (u.Fate == UnitNotSent || u.Fate == UnitRefused && u.Busy)
 		switch u.Fate {
 		case UnitAccepted:
 			o.accepted = append(o.accepted, Accepted{Unit: i + 1, ProviderID: u.ProviderID, At: u.At})
@@ -94,7 +94,7 @@ func summarise(units []UnitOutcome) outcome {
 				o.refused = &units[i]
 			}
 			o.permanent = o.permanent || !u.Transient
-		case NotSent:
+		case UnitNotSent:
 			o.missing++
 		}
 	}

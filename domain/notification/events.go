@@ -6,6 +6,7 @@ import (
 	"recapito/domain/dimension"
 	"recapito/domain/event"
 	"recapito/domain/personal"
+	"recapito/domain/receipt"
 )
 
 // THE NAMES AND FIELDS BELOW ARE THE STORAGE FORMAT. Never rename or reuse one:
@@ -157,12 +158,12 @@ type NotificationOutcomeUnknown struct {
 
 // ReceiptFacts say which receipt brought an event.
 type ReceiptFacts struct {
-	ReceiptID  string    `json:"receipt_id,omitempty"`
-	Unit       int       `json:"unit,omitempty"`
-	Code       string    `json:"code,omitempty"`       // the provider's code
-	DoneAt     time.Time `json:"done_at,omitzero"`     // when, by the provider's clock
-	Basis      string    `json:"basis,omitempty"`      // submission, reference or fit
-	ReceivedAt time.Time `json:"received_at,omitzero"` // when it reached us
+	ReceiptID  string        `json:"receipt_id,omitempty"`
+	Unit       int           `json:"unit,omitempty"`
+	Code       string        `json:"code,omitempty"`   // the provider's code
+	DoneAt     time.Time     `json:"done_at,omitzero"` // when, by the provider's clock
+	Basis      receipt.Basis `json:"basis,omitempty"`
+	ReceivedAt time.Time     `json:"received_at,omitzero"` // when it reached us
 }
 
 // NotificationDelivered: every unit of the attempt has its delivered receipt.
@@ -194,8 +195,8 @@ type NotificationRead struct {
 type NotificationReceiptKept struct {
 	Facts
 	ReceiptFacts
-	Says string     `json:"says"` // delivered, undelivered, read, intermediate
-	Why  KeptReason `json:"why"`  // unit, waits, double, contradicts, intermediate, no_such_unit, not_sent
+	Status receipt.Status `json:"status"`
+	Why    KeptReason     `json:"why"` // unit, waits, double, contradicts, intermediate, no_such_unit, not_sent
 }
 
 // NotificationRetried: the attempt failed and the next one is scheduled in the same append.

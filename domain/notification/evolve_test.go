@@ -54,7 +54,7 @@ func TestEvolveBearsWhatDoesNotFit(t *testing.T) {
 			for _, e := range []happens{
 				notification.NotificationSent{Facts: f}, notification.NotificationScheduled{Facts: f},
 				notification.NotificationDelivered{Facts: f, ReceiptFacts: notification.ReceiptFacts{Unit: 9}},
-				notification.NotificationReceiptKept{Facts: notification.Facts{Attempt: 1}, ReceiptFacts: notification.ReceiptFacts{Unit: 9}, Says: "haunted"},
+				notification.NotificationReceiptKept{Facts: notification.Facts{Attempt: 1}, ReceiptFacts: notification.ReceiptFacts{Unit: 9}, Status: "haunted"},
 				notification.NotificationRetried{Facts: f, Next: 99}, notification.NotificationFailedOver{ToStep: 99},
 			} {
 				st = notification.Evolve(st, e)

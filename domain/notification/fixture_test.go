@@ -8,6 +8,7 @@ import (
 	"recapito/domain/domaintest"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
+	"recapito/domain/receipt"
 )
 
 // Short names for what the examples repeat.
@@ -130,7 +131,7 @@ func refusal(code string, transient bool) notification.UnitOutcome {
 }
 
 var (
-	dropped  = notification.UnitOutcome{Fate: notification.NotSent}
+	dropped  = notification.UnitOutcome{Fate: notification.UnitNotSent}
 	noAnswer = notification.UnitOutcome{Fate: notification.UnitLost}
 )
 
@@ -138,9 +139,9 @@ func limit(attempt int, d time.Duration) notification.EnforceLimit {
 	return notification.EnforceLimit{Attempt: attempt, At: at(d)}
 }
 
-func says(attempt, unit int, says notification.Says, id string, d time.Duration) notification.Confirm {
+func says(attempt, unit int, says receipt.Status, id string, d time.Duration) notification.Confirm {
 	return notification.Confirm{
-		ReceiptID: id, Attempt: attempt, Unit: unit, Says: says, Code: "000", Basis: "submission",
+		ReceiptID: id, Attempt: attempt, Unit: unit, Status: says, Code: "000", Basis: "submission",
 		DoneAt: at(d - 2*s), ReceivedAt: at(d - s), At: at(d),
 	}
 }
@@ -268,8 +269,8 @@ func reported(f notification.Facts, r notification.ReceiptFacts) notification.No
 	return notification.NotificationUndelivered{Facts: f, ReceiptFacts: r, Why: "receipt"}
 }
 
-func kept(f notification.Facts, r notification.ReceiptFacts, says string, why notification.KeptReason) notification.NotificationReceiptKept {
-	return notification.NotificationReceiptKept{Facts: f, ReceiptFacts: r, Says: says, Why: why}
+func kept(f notification.Facts, r notification.ReceiptFacts, status receipt.Status, why notification.KeptReason) notification.NotificationReceiptKept {
+	return notification.NotificationReceiptKept{Facts: f, ReceiptFacts: r, Status: status, Why: why}
 }
 
 // is checks what a notification has come to.

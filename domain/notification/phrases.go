@@ -55,7 +55,7 @@ func PhraseOf(e Event) Phrase {
 		return ofAttempt(e.Facts, "read by the person").with(e.ReceiptFacts)
 	case NotificationReceiptKept:
 		t := ofAttempt(e.Facts, "has a receipt: %s%s", statusOf(e), kept[e.Why]).with(e.ReceiptFacts)
-		t.Details["says"] = e.Says
+		t.Details["status"] = string(e.Status)
 		t.Reason = string(e.Why)
 		return t
 	case NotificationRetried:
@@ -131,9 +131,9 @@ var kept = map[KeptReason]string{
 // statusOf is the status of a receipt, and of which unit if there are several.
 func statusOf(e NotificationReceiptKept) string {
 	if e.Units > 1 && e.Unit > 0 {
-		return fmt.Sprintf("unit %d of %d %s", e.Unit, e.Units, e.Says)
+		return fmt.Sprintf("unit %d of %d %s", e.Unit, e.Units, e.Status)
 	}
-	return e.Says
+	return string(e.Status)
 }
 
 // codeOf is the provider's code, for what the provider reported.

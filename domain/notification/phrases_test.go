@@ -17,9 +17,9 @@ func TestPhrases(t *testing.T) {
 		of   notification.Event
 		want string
 	}{
-		{notification.NotificationReceiptKept{Facts: long, ReceiptFacts: notification.ReceiptFacts{Unit: 2}, Says: "delivered", Why: "unit"},
+		{notification.NotificationReceiptKept{Facts: long, ReceiptFacts: notification.ReceiptFacts{Unit: 2}, Status: "delivered", Why: "unit"},
 			"Attempt 1 by sms has a receipt: unit 2 of 3 delivered, the others are awaited."},
-		{notification.NotificationReceiptKept{Facts: facts, ReceiptFacts: notification.ReceiptFacts{Unit: 1}, Says: "undelivered", Why: "contradicts"},
+		{notification.NotificationReceiptKept{Facts: facts, ReceiptFacts: notification.ReceiptFacts{Unit: 1}, Status: "undelivered", Why: "contradicts"},
 			"Attempt 1 by sms has a receipt: undelivered, against what is known."},
 		{notification.NotificationUndelivered{Facts: facts, ReceiptFacts: notification.ReceiptFacts{Code: "0x0000000B"}, Why: "refused"},
 			"Attempt 1 by sms failed: refused by the provider, code 0x0000000B."},

@@ -14,6 +14,7 @@ import (
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/personal/personaltest"
+	"recapito/domain/receipt"
 )
 
 // run is one notification under random commands.
@@ -135,8 +136,8 @@ func (r *run) draw(begin notification.Request) command {
 		return notification.RecordPayment{PaymentID: drawID(t, "payment"), At: at(now)}
 	default:
 		c := says(attempt, 1+rapid.IntRange(0, 3).Draw(t, "unit"),
-			rapid.SampledFrom([]notification.Says{"delivered", "undelivered", "read", "intermediate"}).Draw(t, "says"), "", now)
-		c.ReceiptID = fmt.Sprint(attempt, c.Unit, c.Says, drawID(t, "receipt"))
+			rapid.SampledFrom([]receipt.Status{"delivered", "undelivered", "read", "intermediate"}).Draw(t, "status"), "", now)
+		c.ReceiptID = fmt.Sprint(attempt, c.Unit, c.Status, drawID(t, "receipt"))
 		return c
 	}
 }

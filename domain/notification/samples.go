@@ -82,7 +82,7 @@ func samples() []any {
 		},
 		NotificationRead{Facts: facts(Delivered), ReceiptFacts: receiptFacts},
 		NotificationReceiptKept{
-			Facts: facts(Sent), ReceiptFacts: receiptFacts, Says: "delivered", Why: "unit",
+			Facts: facts(Sent), ReceiptFacts: receiptFacts, Status: "delivered", Why: "unit",
 		},
 		NotificationRetried{Facts: facts(Undelivered), Next: 3, Why: "0x00000058"},
 		NotificationFailedOver{

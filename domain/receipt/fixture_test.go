@@ -48,7 +48,7 @@ func submission(notification, token string, d time.Duration) receipt.RegisterSub
 func report(id, token string, d time.Duration) receipt.RecordReceipt {
 	r := receipt.RecordReceipt{
 		Receipt: receipt.Receipt{
-			ID: id, Route: "smsc", ProviderID: "1A", Says: "delivered", Code: "000", DoneAt: at(d - second), ReceivedAt: at(d),
+			ID: id, Route: "smsc", ProviderID: "1A", Status: "delivered", Code: "000", DoneAt: at(d - second), ReceivedAt: at(d),
 		},
 		Window: window, At: at(d),
 	}
@@ -105,7 +105,7 @@ func recorded(c receipt.RecordReceipt) happens {
 
 func matched(c receipt.RecordReceipt, notification string, by receipt.Basis, d time.Duration) receipt.ReceiptMatched {
 	return receipt.ReceiptMatched{
-		Tenant: "acme", ReceiptID: c.ID, Notification: notification, Attempt: 1, Unit: 1, Says: c.Says, Code: c.Code,
+		Tenant: "acme", ReceiptID: c.ID, Notification: notification, Attempt: 1, Unit: 1, Status: c.Status, Code: c.Code,
 		Basis: by, DoneAt: c.DoneAt, ReceivedAt: c.ReceivedAt, At: at(d),
 	}
 }

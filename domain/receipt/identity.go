@@ -77,9 +77,9 @@ const receiptNamespace = "1d5c8a52-5a0e-5b0e-8a0b-2f6d3f6b7c11"
 // ID identifies a receipt by its content: what the provider reported, and of what, as it
 // came. The same report delivered again has the same id; a second report has another.
 // Content that comes back long after, see RecordReceipt, gets an id of its own.
-func ID(route, rawProviderID, destinationToken, says, code string, doneAt time.Time) string {
+func ID(route, rawProviderID, destinationToken string, status Status, code string, doneAt time.Time) string {
 	return event.UUIDv5(receiptNamespace, strings.Join([]string{
-		route, rawProviderID, destinationToken, says, code, doneAt.UTC().Format(time.RFC3339Nano),
+		route, rawProviderID, destinationToken, string(status), code, doneAt.UTC().Format(time.RFC3339Nano),
 	}, "\n"))
 }
 

@@ -88,7 +88,7 @@ func TestReceiptIdentity(t *testing.T) {
 	id := func(change func(fields []string), done time.Time) string {
 		f := []string{"smsc", "1A", "token", "delivered", "000"}
 		change(f)
-		return receipt.ID(f[0], f[1], f[2], f[3], f[4], done)
+		return receipt.ID(f[0], f[1], f[2], receipt.Status(f[3]), f[4], done)
 	}
 	same := func([]string) {}
 	first := id(same, noon)

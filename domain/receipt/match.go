@@ -176,7 +176,7 @@ func matchReceipt(s State, c MatchReceipt) ([]Event, error) {
 func matched(r Receipt, to Attempt, by Basis, at time.Time) ReceiptMatched {
 	return ReceiptMatched{
 		Tenant: to.Tenant, ReceiptID: r.ID, Notification: to.Notification, Attempt: to.Attempt, Unit: to.Unit,
-		Says: r.Says, Code: r.Code, Basis: by, DoneAt: r.DoneAt, ReceivedAt: r.ReceivedAt, At: at,
+		Status: r.Status, Code: r.Code, Basis: by, DoneAt: r.DoneAt, ReceivedAt: r.ReceivedAt, At: at,
 	}
 }
 

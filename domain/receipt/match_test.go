@@ -54,7 +54,7 @@ func TestOpenFromEarlyToWindow(t *testing.T) {
 // Open whatever was received for it before.
 func TestOpenWhateverWasReceivedBefore(t *testing.T) {
 	first, second2 := report("r-1", "ada", 9*second), report("r-2", "", 10*second)
-	second2.Says = "undelivered"
+	second2.Status = "undelivered"
 	x := given(t, submission("n-1", "ada", 0), first, match("r-1", 9*second), second2)
 	x.When(match("r-2", 11*second)).Then(matched(second2, "n-1", receipt.ByID, 11*second))
 }

@@ -23,7 +23,7 @@ func phraseOf(e Event) string {
 	case ProviderIDReused:
 		return fmt.Sprintf("The provider of route %s gave an id again that was still open.", e.Route)
 	case ReceiptRecorded:
-		return fmt.Sprintf("The provider of route %s reported %s.", e.Route, e.Says)
+		return fmt.Sprintf("The provider of route %s reported %s.", e.Route, e.Status)
 	case ReceiptMatched:
 		return fmt.Sprintf("The receipt is about unit %d of attempt %d of notification %s, by %s.", e.Unit, e.Attempt, e.Notification, e.Basis)
 	case ReceiptAmbiguous:
@@ -42,13 +42,13 @@ func samples() []any {
 		ReceiptRecorded{
 			Receipt: Receipt{
 				ID: "receipt-2", Content: "receipt-1", Route: "smsc", ProviderID: "1A", Complete: true, Tokens: []Token{{Key: "tk-1", Token: "t-1"}},
-				Sender: "Clinic", Says: "delivered", Code: "000", DoneAt: event.SampleAt(4 * time.Second), ReceivedAt: event.SampleAt(5 * time.Second),
+				Sender: "Clinic", Status: "delivered", Code: "000", DoneAt: event.SampleAt(4 * time.Second), ReceivedAt: event.SampleAt(5 * time.Second),
 				Notification: "n-1", Attempt: 2, Unit: 1,
 			},
 			At: event.SampleAt(6 * time.Second),
 		},
 		ReceiptMatched{
-			Tenant: "acme", ReceiptID: "receipt-1", Notification: "n-1", Attempt: 2, Unit: 1, Says: "delivered", Code: "000",
+			Tenant: "acme", ReceiptID: "receipt-1", Notification: "n-1", Attempt: 2, Unit: 1, Status: "delivered", Code: "000",
 			Basis: ByID, DoneAt: event.SampleAt(4 * time.Second), ReceivedAt: event.SampleAt(5 * time.Second), At: event.SampleAt(6 * time.Second),
 		},
 		ReceiptAmbiguous{ReceiptID: "receipt-1", Fits: 2, At: event.SampleAt(6 * time.Second)},

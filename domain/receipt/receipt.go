@@ -75,7 +75,7 @@ type Receipt struct {
 	Tokens     []Token   `json:"tokens,omitempty"`
 	Complete   bool      `json:"complete,omitempty"`
 	Sender     string    `json:"sender,omitempty"`
-	Says       string    `json:"says"` // delivered, undelivered, read, intermediate
+	Status     Status    `json:"status"`
 	Code       string    `json:"code,omitempty"`
 	DoneAt     time.Time `json:"done_at,omitzero"`
 	ReceivedAt time.Time `json:"received_at"`
@@ -122,7 +122,7 @@ type ReceiptMatched struct {
 	Notification string    `json:"notification"`
 	Attempt      int       `json:"attempt"`
 	Unit         int       `json:"unit"`
-	Says         string    `json:"says"`
+	Status       Status    `json:"status"`
 	Code         string    `json:"code,omitempty"`
 	Basis        Basis     `json:"basis"`
 	DoneAt       time.Time `json:"done_at,omitzero"`

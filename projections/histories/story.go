@@ -259,7 +259,7 @@ func (s *story) answer(number int, claim string, route routeOf) {
 	case n < route.refusedSoon+route.refusedForGood+route.lost:
 		part.Fate, reports = notification.UnitLost, true
 	case n < route.refusedSoon+route.refusedForGood+route.lost+2:
-		part.Fate = notification.NotSent
+		part.Fate = notification.UnitNotSent
 	default:
 		part.Fate, reports = notification.UnitAccepted, true
 	}
@@ -287,31 +287,31 @@ func (s *story) report(number, part int, route routeOf, providerID string, token
 		}
 		r.Notification, r.Attempt, r.Unit = s.id, number, part
 	}
-	says, code := notification.SaysDelivered, "000"
+	says, code := receipt.Delivered, "000"
 	switch n := s.random.IntN(1000); {
 	case n >= route.delivered+route.undelivered:
 		return
 	case n >= route.delivered:
-		says, code = notification.SaysUndelivered, failureCodes[3+s.random.IntN(5)]
+		says, code = receipt.Undelivered, failureCodes[3+s.random.IntN(5)]
 	}
 	wait := s.spread(route.answers)
 	if s.chance(route.late) {
 		wait += s.scenario.wait + s.spread(time.Hour)
 	}
 	if s.chance(20) {
-		s.receive(wait/2, r, notification.SaysIntermediate, "")
+		s.receive(wait/2, r, receipt.Intermediate, "")
 	}
 	s.receive(wait, r, says, code)
 	if s.chance(route.doubled) {
 		s.receive(wait+s.spread(time.Minute), r, says, code+"+")
 	}
 	if s.chance(3) {
-		s.receive(wait+s.spread(time.Minute), r, notification.SaysUndelivered, "069")
+		s.receive(wait+s.spread(time.Minute), r, receipt.Undelivered, "069")
 	}
-	if says == notification.SaysDelivered && s.chance(route.opened) {
-		s.receive(wait+s.spread(3*time.Hour), r, notification.SaysRead, "")
+	if says == receipt.Delivered && s.chance(route.opened) {
+		s.receive(wait+s.spread(3*time.Hour), r, receipt.Read, "")
 	}
-	if says == notification.SaysDelivered && s.chance(8) {
+	if says == receipt.Delivered && s.chance(8) {
 		s.after(wait+s.spread(time.Hour), func() {
 			text := personal.New(personal.Ref{Person: markPerson, Key: markKey}, string(make([]byte, 40)))
 			s.execute("provider:"+route.name, "", notification.RecordReply{
@@ -321,9 +321,9 @@ func (s *story) report(number, part int, route routeOf, providerID string, token
 	}
 }
 
-func (s *story) receive(wait time.Duration, r receipt.Receipt, says notification.Says, code string) {
+func (s *story) receive(wait time.Duration, r receipt.Receipt, says receipt.Status, code string) {
 	s.after(wait, func() {
-		r.ID, r.Says, r.Code = s.uuid(), string(says), code
+		r.ID, r.Status, r.Code = s.uuid(), says, code
 		r.DoneAt, r.ReceivedAt = s.now.Add(-s.spread(800*time.Millisecond)), s.now
 		s.record("provider:"+r.Route, "", receipt.Stream(r.Route, r.ProviderID), receipt.RecordReceipt{Receipt: r, Window: receipt.Window, At: s.now})
 	})

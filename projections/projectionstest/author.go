@@ -178,7 +178,7 @@ func (a *Author) Attempt(n int, at time.Time) event.New {
 	case 8:
 		e = notification.NotificationRead{Facts: f, ReceiptFacts: receipt}
 	case 9:
-		e = notification.NotificationReceiptKept{Facts: f, ReceiptFacts: receipt, Says: "delivered", Why: "double"}
+		e = notification.NotificationReceiptKept{Facts: f, ReceiptFacts: receipt, Status: "delivered", Why: "double"}
 	case 10:
 		e = notification.NotificationRetried{Facts: f, Next: 2}
 	case 11:

@@ -11,6 +11,8 @@ import (
 	"recapito/adapters/rest/npmpeer"
 	"recapito/commands/channel"
 	"recapito/domain/content"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
 )
 
 type sinks struct {
@@ -61,7 +63,7 @@ func TestNpmService(t *testing.T) {
 	within, stop := context.WithTimeout(t.Context(), 30*time.Second)
 	defer stop()
 	out := r.Send(within, m, func() bool { return true }, nil)
-	if got := out.Units[0]; got.Result != channel.UnitAccepted || got.ProviderID != "npm-1" {
+	if got := out.Units[0]; got.Fate != notification.UnitAccepted || got.ProviderID != "npm-1" {
 		t.Fatalf("outcome %+v", got)
 	}
 	if got := service.Next(t, "message"); got["signature"] != "verified" || got["id"] != m.Reference || got["to"] != m.Destination || got["text"] != m.Content.Member("body") {
@@ -72,7 +74,7 @@ func TestNpmService(t *testing.T) {
 			t.Errorf("callback %v", got)
 		}
 	}
-	if got := <-taken.receipts; got.Status != channel.ReceiptDelivered || got.ProviderID != "npm-1" || got.Reference != m.Reference || got.Destination != m.Destination || got.OccurredAt.IsZero() {
+	if got := <-taken.receipts; got.Status != receipt.Delivered || got.ProviderID != "npm-1" || got.Reference != m.Reference || got.Destination != m.Destination || got.OccurredAt.IsZero() {
 		t.Errorf("receipt of %q", got.ProviderID)
 	}
 	if got := <-taken.replies; got.ReplyID != "reply-npm-1" || got.ProviderID != "npm-1" || got.Text != "Sì, grazie" {
@@ -96,7 +98,7 @@ func TestNpmServiceRefusesAnotherSecret(t *testing.T) {
 		Reference: "00000000-0000-7000-8000-000000000001/1", Destination: "u",
 		Content: content.Document{Type: "rest", Version: 1, Members: map[string]string{"body": "x"}},
 	}, func() bool { return true }, nil)
-	if got := out.Units[0]; got.Result != channel.UnitRefused || got.Code != "signature" || got.Transient {
+	if got := out.Units[0]; got.Fate != notification.UnitRefused || got.Code != "signature" || got.Transient {
 		t.Errorf("outcome %+v", got)
 	}
 }

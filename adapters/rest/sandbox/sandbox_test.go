@@ -15,6 +15,8 @@ import (
 	"recapito/adapters/rest/sandbox"
 	"recapito/commands/channel"
 	"recapito/domain/content"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
 )
 
 const patience = 10 * time.Second
@@ -102,7 +104,7 @@ func start(t *testing.T, o sandbox.Options, taken *sinks) (*sandbox.Service, *re
 	return s, r
 }
 
-func send(t *testing.T, r *rest.Route, n int) channel.UnitOutcome {
+func send(t *testing.T, r *rest.Route, n int) notification.UnitOutcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -120,7 +122,7 @@ func TestDeliveredAndReplied(t *testing.T) {
 	ids := map[string]bool{}
 	for n := range 10 {
 		got := send(t, r, n)
-		if got.Result != channel.UnitAccepted || ids[got.ProviderID] {
+		if got.Fate != notification.UnitAccepted || ids[got.ProviderID] {
 			t.Fatalf("outcome %+v", got)
 		}
 		ids[got.ProviderID] = true
@@ -131,7 +133,7 @@ func TestDeliveredAndReplied(t *testing.T) {
 	taken.mu.Lock()
 	defer taken.mu.Unlock()
 	for _, got := range taken.receipts {
-		if got.Status != channel.ReceiptDelivered || !ids[got.ProviderID] || !strings.HasPrefix(got.Destination, "user-") || got.OccurredAt.IsZero() {
+		if got.Status != receipt.Delivered || !ids[got.ProviderID] || !strings.HasPrefix(got.Destination, "user-") || got.OccurredAt.IsZero() {
 			t.Errorf("receipt %q, status %v", got.ProviderID, got.Status)
 		}
 	}
@@ -152,7 +154,7 @@ func TestUndelivered(t *testing.T) {
 	eventually(t, "it is reported", func() bool { return s.Stats().Undelivered == 1 })
 	taken.mu.Lock()
 	defer taken.mu.Unlock()
-	if got := taken.receipts; len(got) != 1 || got[0].Status != channel.ReceiptUndelivered || got[0].Code != "no_device" || len(taken.replies) != 0 {
+	if got := taken.receipts; len(got) != 1 || got[0].Status != receipt.Undelivered || got[0].Code != "no_device" || len(taken.replies) != 0 {
 		t.Errorf("receipts %d, replies %d", len(got), len(taken.replies))
 	}
 }

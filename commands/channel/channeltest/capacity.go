@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"recapito/commands/channel"
+	"recapito/domain/notification"
 )
 
 func testCapacity(t *testing.T, open Open) {
@@ -94,7 +95,7 @@ func testDown(t *testing.T, open Open) {
 		return errors.Is(err, channel.ErrRouteDown)
 	})
 	out := p.Channel.Send(within(t, patience), p.Message(1, 1), always, nil)
-	if len(out.Units) != 1 || out.Units[0].Result != channel.UnitNotSent {
+	if len(out.Units) != 1 || out.Units[0].Fate != notification.UnitNotSent {
 		t.Errorf("outcome %+v", out)
 	}
 }
@@ -114,7 +115,7 @@ func testTogether(t *testing.T, open Open) {
 			}
 			defer release()
 			out := p.Channel.Send(within(t, patience), p.Message(n, 1), always, nil)
-			if len(out.Units) != 1 || out.Units[0].Result != channel.UnitAccepted {
+			if len(out.Units) != 1 || out.Units[0].Fate != notification.UnitAccepted {
 				t.Errorf("outcome %+v", out)
 				return
 			}

@@ -14,6 +14,7 @@ import (
 
 	"recapito/commands/channel"
 	"recapito/domain/content"
+	"recapito/domain/notification"
 )
 
 // patience is how long the suite waits for what must happen.
@@ -130,17 +131,17 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // results are the fates of the units, for comparison.
-func results(o channel.Outcome) []channel.UnitResult {
-	var out []channel.UnitResult
+func results(o channel.Outcome) []notification.Fate {
+	var out []notification.Fate
 	for _, p := range o.Units {
-		out = append(out, p.Result)
+		out = append(out, p.Fate)
 	}
 	return out
 }
 
 // same is a list of n equal results.
-func same(r channel.UnitResult, n int) []channel.UnitResult {
-	out := make([]channel.UnitResult, n)
+func same(r notification.Fate, n int) []notification.Fate {
+	out := make([]notification.Fate, n)
 	for i := range out {
 		out[i] = r
 	}

@@ -3,7 +3,8 @@ package channeltest
 import (
 	"testing"
 
-	"recapito/commands/channel"
+	"recapito/domain/notification"
+	"recapito/domain/receipt"
 )
 
 func openReceipts(t *testing.T, open Open) (Peer, *Sink) {
@@ -17,11 +18,11 @@ func openReceipts(t *testing.T, open Open) (Peer, *Sink) {
 
 func testReceipt(t *testing.T, open Open) {
 	p, sink := openReceipts(t, open)
-	for i, want := range []channel.ReceiptStatus{channel.ReceiptDelivered, channel.ReceiptUndelivered} {
-		p.Behave(Behaviour{Undelivered: want == channel.ReceiptUndelivered})
+	for i, want := range []receipt.Status{receipt.Delivered, receipt.Undelivered} {
+		p.Behave(Behaviour{Undelivered: want == receipt.Undelivered})
 		m := p.Message(i, 1)
 		out := p.Channel.Send(within(t, patience), m, always, nil)
-		if len(out.Units) != 1 || out.Units[0].Result != channel.UnitAccepted {
+		if len(out.Units) != 1 || out.Units[0].Fate != notification.UnitAccepted {
 			t.Fatalf("outcome %+v", out)
 		}
 		eventually(t, "the receipt comes", func() bool { return len(sink.receipts()) > i })
@@ -32,7 +33,7 @@ func testReceipt(t *testing.T, open Open) {
 		if got.Destination != m.Destination {
 			t.Error("the receipt names another destination")
 		}
-		if (got.Code != "") != (want == channel.ReceiptUndelivered) {
+		if (got.Code != "") != (want == receipt.Undelivered) {
 			t.Errorf("status %v has code %q", want, got.Code)
 		}
 	}

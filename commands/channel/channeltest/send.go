@@ -12,6 +12,7 @@ import (
 
 	"recapito/commands/channel"
 	"recapito/domain/event"
+	"recapito/domain/notification"
 )
 
 func testParts(t *testing.T, open Open) {
@@ -33,7 +34,7 @@ func testParts(t *testing.T, open Open) {
 	m := p.Message(1, 1)
 	m.Content = p.TooLong
 	out := p.Channel.Send(within(t, patience), m, always, nil)
-	if len(out.Units) != 1 || out.Units[0].Result != channel.UnitRefused || out.Units[0].Code == "" || out.Units[0].Transient {
+	if len(out.Units) != 1 || out.Units[0].Fate != notification.UnitRefused || out.Units[0].Code == "" || out.Units[0].Transient {
 		t.Errorf("sent all the same: %+v", out)
 	}
 	if n := len(p.Arrived()); n != 0 {
@@ -46,7 +47,7 @@ func testAccepted(t *testing.T, open Open) {
 	m := p.Message(1, 1)
 	before := time.Now()
 	out := p.Channel.Send(within(t, patience), m, always, func(channel.Outcome) { t.Error("late was called") })
-	if diff := cmp.Diff(same(channel.UnitAccepted, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(notification.UnitAccepted, 1), results(out)); diff != "" {
 		t.Fatal(diff)
 	}
 	unit := out.Units[0]
@@ -62,7 +63,7 @@ func testPartsInOrder(t *testing.T, open Open) {
 	p := openUnits(t, open)
 	m := p.Message(1, p.MaxUnits)
 	out := p.Channel.Send(within(t, patience), m, always, nil)
-	if diff := cmp.Diff(same(channel.UnitAccepted, p.MaxUnits), results(out)); diff != "" {
+	if diff := cmp.Diff(same(notification.UnitAccepted, p.MaxUnits), results(out)); diff != "" {
 		t.Fatal(diff)
 	}
 	ids := map[string]bool{}
@@ -92,7 +93,7 @@ func openUnits(t *testing.T, open Open) Peer {
 func testFenceShut(t *testing.T, open Open) {
 	p, _ := openPeer(t, open)
 	out := p.Channel.Send(within(t, patience), p.Message(1, 1), func() bool { return false }, nil)
-	if diff := cmp.Diff(same(channel.UnitNotSent, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(notification.UnitNotSent, 1), results(out)); diff != "" {
 		t.Error(diff)
 	}
 	// What comes after would arrive after it.
@@ -106,7 +107,7 @@ func testFenceShutsBetweenParts(t *testing.T, open Open) {
 	p := openUnits(t, open)
 	asked := 0
 	out := p.Channel.Send(within(t, patience), p.Message(1, 3), func() bool { asked++; return asked < 3 }, nil)
-	want := []channel.UnitResult{channel.UnitAccepted, channel.UnitAccepted, channel.UnitNotSent}
+	want := []notification.Fate{notification.UnitAccepted, notification.UnitAccepted, notification.UnitNotSent}
 	if diff := cmp.Diff(want, results(out)); diff != "" {
 		t.Error(diff)
 	}
@@ -123,7 +124,7 @@ func testContextEnded(t *testing.T, open Open) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	out := p.Channel.Send(ctx, p.Message(1, 1), always, nil)
-	if len(out.Units) != 1 || out.Units[0].Result == channel.UnitAccepted || out.Units[0].Result == channel.UnitRefused {
+	if len(out.Units) != 1 || out.Units[0].Fate == notification.UnitAccepted || out.Units[0].Fate == notification.UnitRefused {
 		t.Errorf("outcome %+v", out)
 	}
 }
@@ -133,7 +134,7 @@ func testRefused(t *testing.T, open Open) {
 	for i, b := range []Behaviour{{Refuse: true}, {RefuseForNow: true}} {
 		p.Behave(b)
 		out := p.Channel.Send(within(t, patience), p.Message(i, 1), always, func(channel.Outcome) { t.Error("late was called") })
-		if diff := cmp.Diff(same(channel.UnitRefused, 1), results(out)); diff != "" {
+		if diff := cmp.Diff(same(notification.UnitRefused, 1), results(out)); diff != "" {
 			t.Fatal(diff)
 		}
 		unit := out.Units[0]
@@ -150,7 +151,7 @@ func testRefusedStopsParts(t *testing.T, open Open) {
 	p := openUnits(t, open)
 	p.Behave(Behaviour{RefuseForNow: true})
 	out := p.Channel.Send(within(t, patience), p.Message(1, 3), always, nil)
-	want := []channel.UnitResult{channel.UnitRefused, channel.UnitNotSent, channel.UnitNotSent}
+	want := []notification.Fate{notification.UnitRefused, notification.UnitNotSent, notification.UnitNotSent}
 	if diff := cmp.Diff(want, results(out)); diff != "" {
 		t.Error(diff)
 	}
@@ -165,7 +166,7 @@ func testBusy(t *testing.T, open Open) {
 	p.Behave(Behaviour{Busy: true})
 	m := p.Message(1, p.MaxUnits)
 	out := p.Channel.Send(within(t, patience), m, always, nil)
-	want := append(same(channel.UnitRefused, 1), same(channel.UnitNotSent, p.MaxUnits-1)...)
+	want := append(same(notification.UnitRefused, 1), same(notification.UnitNotSent, p.MaxUnits-1)...)
 	if diff := cmp.Diff(want, results(out)); diff != "" {
 		t.Fatal(diff)
 	}
@@ -177,7 +178,7 @@ func testBusy(t *testing.T, open Open) {
 		m.Units = append(m.Units, i+1)
 	}
 	out = p.Channel.Send(within(t, patience), m, always, nil)
-	if diff := cmp.Diff(same(channel.UnitAccepted, p.MaxUnits), results(out)); diff != "" {
+	if diff := cmp.Diff(same(notification.UnitAccepted, p.MaxUnits), results(out)); diff != "" {
 		t.Fatal(diff)
 	}
 	if n := len(p.Arrived()); n != 1+p.MaxUnits {
@@ -191,7 +192,7 @@ func testUnitsAskedFor(t *testing.T, open Open) {
 	for _, units := range [][]int{{2}, {1, 3}} {
 		m.Units = units
 		out := p.Channel.Send(within(t, patience), m, always, nil)
-		if diff := cmp.Diff(same(channel.UnitAccepted, len(units)), results(out)); diff != "" {
+		if diff := cmp.Diff(same(notification.UnitAccepted, len(units)), results(out)); diff != "" {
 			t.Fatal(diff)
 		}
 	}
@@ -218,7 +219,7 @@ func testSilent(t *testing.T, open Open) {
 	p.Behave(Behaviour{Silent: true})
 	begun := time.Now()
 	out := sendUntilArrived(t, p, func(channel.Outcome) { t.Error("late was called") })
-	if diff := cmp.Diff(same(channel.UnitLost, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(notification.UnitLost, 1), results(out)); diff != "" {
 		t.Error(diff)
 	}
 	if d := time.Since(begun); d > 5*time.Second {
@@ -226,7 +227,7 @@ func testSilent(t *testing.T, open Open) {
 	}
 	p.Behave(Behaviour{})
 	out = p.Channel.Send(within(t, patience), p.Message(2, 1), always, nil)
-	if diff := cmp.Diff(same(channel.UnitAccepted, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(notification.UnitAccepted, 1), results(out)); diff != "" {
 		t.Error(diff)
 	}
 	if n := len(p.Arrived()); n != 2 {
@@ -242,12 +243,12 @@ func testLate(t *testing.T, open Open) {
 	p.Behave(Behaviour{Latency: 300 * time.Millisecond})
 	late := make(chan channel.Outcome, 2)
 	out := sendUntilArrived(t, p, func(o channel.Outcome) { late <- o })
-	if diff := cmp.Diff(same(channel.UnitLost, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(notification.UnitLost, 1), results(out)); diff != "" {
 		t.Fatal(diff)
 	}
 	select {
 	case got := <-late:
-		if diff := cmp.Diff(same(channel.UnitAccepted, 1), results(got)); diff != "" {
+		if diff := cmp.Diff(same(notification.UnitAccepted, 1), results(got)); diff != "" {
 			t.Error(diff)
 		}
 		if got.Units[0].ProviderID == "" || got.Units[0].At.Before(out.Units[0].At) {
@@ -269,7 +270,7 @@ func testLatePartsOnce(t *testing.T, open Open) {
 	out := p.Channel.Send(within(t, 450*time.Millisecond), p.Message(1, 3), always, func(o channel.Outcome) { late <- o })
 	unknown := 0
 	for _, unit := range out.Units {
-		if unit.Result == channel.UnitLost {
+		if unit.Fate == notification.UnitLost {
 			unknown++
 		}
 	}
@@ -279,10 +280,10 @@ func testLatePartsOnce(t *testing.T, open Open) {
 	select {
 	case got := <-late:
 		for i, unit := range got.Units {
-			if out.Units[i].Result == channel.UnitNotSent {
+			if out.Units[i].Fate == notification.UnitNotSent {
 				continue
 			}
-			if unit.Result != channel.UnitAccepted {
+			if unit.Fate != notification.UnitAccepted {
 				t.Errorf("late outcome %v", results(got))
 			}
 		}
@@ -316,7 +317,7 @@ func testSessionCut(t *testing.T, open Open) {
 	}
 	p.Cut()
 	out := <-got
-	if diff := cmp.Diff(same(channel.UnitLost, 1), results(out)); diff != "" {
+	if diff := cmp.Diff(same(notification.UnitLost, 1), results(out)); diff != "" {
 		t.Error(diff)
 	}
 	if d := time.Since(begun); d > patience/2 {
@@ -328,7 +329,7 @@ func testSessionCut(t *testing.T, open Open) {
 	eventually(t, "the channel comes back", func() bool {
 		n++
 		out := p.Channel.Send(within(t, time.Second), p.Message(n, 1), always, nil)
-		return len(out.Units) == 1 && out.Units[0].Result == channel.UnitAccepted
+		return len(out.Units) == 1 && out.Units[0].Fate == notification.UnitAccepted
 	})
 	count := map[string]int{}
 	for _, a := range p.Arrived() {
