@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -191,7 +192,7 @@ func (c *counter) attempt(a notification.AttemptEvent, part *readmodels.PartialE
 	c.cell.Dimensions = part.ForRollups()
 	switch a := a.(type) {
 	case notification.NotificationRetried:
-		c.event("retried", a.Why, 0)
+		c.event("retried", cmp.Or(a.Code, string(a.Why)), 0)
 	case notification.NotificationGivenUp:
 		c.event("given_up", "", 0)
 	}
@@ -226,7 +227,7 @@ func (c *counter) other(e notification.Event) {
 	case notification.NotificationRequested:
 		count("requested", "")
 	case notification.NotificationFailedOver:
-		count("failed_over", e.Why)
+		count("failed_over", string(e.Why))
 	case notification.NotificationRejected:
 		count("rejected", e.Code)
 	case notification.NotificationSuppressed:

@@ -90,7 +90,7 @@ func settings(t *testing.T, servers ...*smtptest.Server) *smtp.Settings {
 	}
 	s.Sender = "Clinic <clinic@example.org>"
 	s.Hello = "recapito.example.org"
-	s.Bounce = smtp.Bounce{Mailbox: bounceBox, Secret: smtp.Secret{Env: "RECAPITO_TEST_BOUNCE_SECRET"}}
+	s.Bounce = smtp.Bounce{Mailbox: bounceBox, Secret: channel.Secret{Env: "RECAPITO_TEST_BOUNCE_SECRET"}}
 	s.RetryMin, s.RetryMax, s.DrainTimeout = 10*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond
 	s.CommandTimeout, s.ConnectTimeout = 5*time.Second, 5*time.Second
 	return s

@@ -40,11 +40,9 @@ func newHost(r *Route, c Host) (*host, error) {
 		return nil, err
 	}
 	if c.Username != "" {
-		secret, err := c.Password.read()
-		if err != nil {
+		if h.password, err = c.Password.Read(); err != nil {
 			return nil, fmt.Errorf("password: %w", err)
 		}
-		h.password = string(secret)
 	}
 	return h, nil
 }

@@ -83,9 +83,11 @@ func (r *Route) readKeys() (err error) {
 		if r.bounce, err = address.Email.Normalise(r.settings.Bounce.Mailbox); err != nil {
 			return fmt.Errorf("bounce.mailbox: %w", err)
 		}
-		if r.secret, err = r.settings.Bounce.Secret.read(); err != nil {
+		secret, err := r.settings.Bounce.Secret.Read()
+		if err != nil {
 			return fmt.Errorf("bounce.secret: %w", err)
 		}
+		r.secret = []byte(secret)
 	}
 	for i, d := range r.settings.DKIM {
 		o, err := d.signer()

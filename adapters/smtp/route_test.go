@@ -316,7 +316,7 @@ func TestAuth(t *testing.T) {
 	server := smtptest.Start(t, smtptest.Options{TLS: certificate.Server, User: "us", Password: "a secret"})
 	t.Setenv("RECAPITO_TEST_RIGHT", "a secret")
 	t.Setenv("RECAPITO_TEST_WRONG", "another")
-	host := smtp.Host{Addr: server.Addr(), CAFile: certificate.CertFile, Username: "us", Password: smtp.Secret{Env: "RECAPITO_TEST_RIGHT"}}
+	host := smtp.Host{Addr: server.Addr(), CAFile: certificate.CertFile, Username: "us", Password: channel.Secret{Env: "RECAPITO_TEST_RIGHT"}}
 	s := settings(t)
 	s.Hosts = []smtp.Host{host}
 	r := startRoute(t, s, channel.Options{})

@@ -57,21 +57,21 @@ type Settings struct {
 
 // Host is one smart host.
 type Host struct {
-	Addr               string `yaml:"addr" doc:"host:port"`
-	Priority           int    `yaml:"priority" doc:"the least is used first"`
-	TLS                TLS    `yaml:"tls" doc:"none, opportunistic, required or implicit; required if left out"`
-	CAFile             string `yaml:"ca_file" doc:"PEM certificates to trust instead of the system's"`
-	ServerName         string `yaml:"server_name" doc:"the name in the host's certificate; that of addr if left out"`
-	Username           string `yaml:"username" doc:"for AUTH; none if left out"`
-	Password           Secret `yaml:"password" doc:"for AUTH"`
-	Auth               string `yaml:"auth" doc:"plain or login; what the host offers if left out, plain first"`
-	AllowPlaintextAuth bool   `yaml:"allow_plaintext_auth" doc:"whether the password may go over a connection whose certificate is not checked"`
+	Addr               string         `yaml:"addr" doc:"host:port"`
+	Priority           int            `yaml:"priority" doc:"the least is used first"`
+	TLS                TLS            `yaml:"tls" doc:"none, opportunistic, required or implicit; required if left out"`
+	CAFile             string         `yaml:"ca_file" doc:"PEM certificates to trust instead of the system's"`
+	ServerName         string         `yaml:"server_name" doc:"the name in the host's certificate; that of addr if left out"`
+	Username           string         `yaml:"username" doc:"for AUTH; none if left out"`
+	Password           channel.Secret `yaml:"password" doc:"for AUTH"`
+	Auth               string         `yaml:"auth" doc:"plain or login; what the host offers if left out, plain first"`
+	AllowPlaintextAuth bool           `yaml:"allow_plaintext_auth" doc:"whether the password may go over a connection whose certificate is not checked"`
 }
 
 // Bounce is the envelope sender: a sub-address of the mailbox that names the attempt.
 type Bounce struct {
-	Mailbox string `yaml:"mailbox" doc:"takes bounces and DSNs, for its sub-addresses too: bounce+<token>@domain"`
-	Secret  Secret `yaml:"secret" doc:"signs the token; at least 16 bytes"`
+	Mailbox string         `yaml:"mailbox" doc:"takes bounces and DSNs, for its sub-addresses too: bounce+<token>@domain"`
+	Secret  channel.Secret `yaml:"secret" doc:"signs the token; at least 16 bytes"`
 }
 
 func defaults() *Settings {
@@ -129,11 +129,11 @@ func (h Host) validate(p *problems, at string) {
 	p.check(slices.Contains([]string{"", authPlain, authLogin}, h.Auth), at+"auth", "must be plain or login")
 	switch {
 	case h.Username == "":
-		p.check(!h.Password.given() && h.Auth == "", at+"username", "is required with password or auth")
+		p.check(!h.Password.Given() && h.Auth == "", at+"username", "is required with password or auth")
 	case !verified && !h.AllowPlaintextAuth:
 		p.check(false, at+"username", "needs tls required or implicit, or allow_plaintext_auth")
 	default:
-		_, err := h.Password.read()
+		_, err := h.Password.Read()
 		p.add(at+"password", err)
 	}
 }
@@ -147,7 +147,7 @@ func (h Host) tls() TLS {
 
 func (b Bounce) validate(p *problems) {
 	if b.Mailbox == "" {
-		p.check(!b.Secret.given(), "bounce.mailbox", "is required with a secret")
+		p.check(!b.Secret.Given(), "bounce.mailbox", "is required with a secret")
 		return
 	}
 	normal, err := address.Email.Normalise(b.Mailbox)
@@ -155,7 +155,7 @@ func (b Bounce) validate(p *problems) {
 	local := strings.LastIndexByte(normal, '@')
 	p.check(err != nil || ascii(normal) && local <= maxBounceLocal && !strings.HasPrefix(normal, `"`), "bounce.mailbox",
 		"must have a local part of at most %d ASCII characters without quotes", maxBounceLocal)
-	secret, err := b.Secret.read()
+	secret, err := b.Secret.Read()
 	p.add("bounce.secret", err)
 	p.check(err != nil || len(secret) >= minSecretBytes, "bounce.secret", "must have at least %d bytes", minSecretBytes)
 }

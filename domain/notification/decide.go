@@ -179,7 +179,7 @@ func (t *turn) scheduleStep(step int) {
 		return
 	}
 	if step > 1 {
-		t.emit(NotificationFailedOver{Filing: t.s.filing(), FromStep: step - 1, ToStep: step, Why: whyAllFailed, At: t.at})
+		t.emit(NotificationFailedOver{Filing: t.s.filing(), FromStep: step - 1, ToStep: step, Why: FailedOverAllFailed, At: t.at})
 	}
 	for i := range t.s.Plan.Steps[step-1].Targets {
 		due := t.at
@@ -207,8 +207,8 @@ func (t *turn) schedule(step, target int, due time.Time, kind TryKind, of, try i
 }
 
 // follow schedules the retry or the resend of an attempt, and records why before it.
-func (t *turn) follow(a *Attempt, kind TryKind, due time.Time, try int, why string) {
-	t.emit(NotificationRetried{Facts: t.facts(a), Next: len(t.s.Attempts) + 1, Why: why})
+func (t *turn) follow(a *Attempt, kind TryKind, due time.Time, try int, why RetriedReason, code string) {
+	t.emit(NotificationRetried{Facts: t.facts(a), Next: len(t.s.Attempts) + 1, Why: why, Code: code})
 	t.schedule(a.Step, a.Target, due, kind, a.Attempt, try)
 }
 
@@ -319,7 +319,7 @@ func (t *turn) resendHeld(c ResendHeld) error {
 	if !t.s.Held(a, c.At) || !t.mayResend(a) {
 		return ErrNotHeld
 	}
-	t.follow(a, Resend, c.At, a.Try, whyResend)
+	t.follow(a, Resend, c.At, a.Try, RetriedResend, "")
 	return nil
 }
 

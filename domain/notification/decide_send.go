@@ -116,7 +116,7 @@ func (t *turn) unknown(a *Attempt, reason UnknownReason, accepted []Accepted) {
 		return
 	}
 	if t.s.Target(a).Policy.Unknown == UnknownResend && t.mayFollow(a) && t.mayResend(a) {
-		t.follow(a, Resend, t.at, a.Try, whyResend)
+		t.follow(a, Resend, t.at, a.Try, RetriedResend, "")
 	}
 }
 
@@ -175,7 +175,7 @@ func (t *turn) refused(a *Attempt, o outcome) {
 	t.settle()
 }
 
-func (t *turn) retry(a *Attempt, noTry bool, why string) {
+func (t *turn) retry(a *Attempt, noTry bool, code string) {
 	policy := &t.s.Target(a).Policy
 	try := a.Try + 1
 	if noTry { // the message itself was not judged
@@ -185,7 +185,7 @@ func (t *turn) retry(a *Attempt, noTry bool, why string) {
 	if try > policy.Tries || !t.mayFollow(a) {
 		return
 	}
-	t.follow(a, Retry, due, try, why)
+	t.follow(a, Retry, due, try, RetriedFailed, code)
 }
 
 // mayFollow reports whether an attempt may get a successor at all.

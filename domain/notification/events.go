@@ -199,20 +199,22 @@ type NotificationReceiptKept struct {
 	Why    KeptReason     `json:"why"` // unit, waits, double, contradicts, intermediate, no_such_unit, not_sent
 }
 
-// NotificationRetried: the attempt failed and the next one is scheduled in the same append.
+// NotificationRetried: the attempt is followed by another one to the same target, scheduled
+// in the same append.
 type NotificationRetried struct {
 	Facts
-	Next int    `json:"next"`
-	Why  string `json:"why"` // the failure's code, or "resend"
+	Next int           `json:"next"`
+	Why  RetriedReason `json:"why"`            // failed, resend
+	Code string        `json:"code,omitempty"` // of the failure
 }
 
 // NotificationFailedOver: the step failed, the next one is scheduled in the same append.
 type NotificationFailedOver struct {
 	Filing
-	FromStep int       `json:"from_step"`
-	ToStep   int       `json:"to_step"`
-	Why      string    `json:"why"`
-	At       time.Time `json:"at"`
+	FromStep int              `json:"from_step"`
+	ToStep   int              `json:"to_step"`
+	Why      FailedOverReason `json:"why"`
+	At       time.Time        `json:"at"`
 }
 
 // NotificationGivenUp: a person gave up a held attempt.
@@ -312,7 +314,7 @@ func definitions() []event.Definition {
 		event.Define[NotificationReceiptKept]("NotificationReceiptKept",
 			event.Doc("A receipt was accounted for that did not raise the attempt's status.")),
 		event.Define[NotificationRetried]("NotificationRetried",
-			event.Doc("The attempt is followed by another one to the same target, scheduled in the same append; why says what for.")),
+			event.Doc("The attempt is followed by another one to the same target, scheduled in the same append, because it failed for now (with the failure's code) or is sent again.")),
 		event.Define[NotificationFailedOver]("NotificationFailedOver",
 			event.Doc("All attempts of a step failed; the next step is scheduled in the same append.")),
 		event.Define[NotificationGivenUp]("NotificationGivenUp",

@@ -60,12 +60,15 @@ func PhraseOf(e Event) Phrase {
 		return t
 	case NotificationRetried:
 		t := ofAttempt(e.Facts, "followed by attempt %d to the same target", e.Next)
-		t.Details["next"], t.Reason = e.Next, e.Why
+		t.Details["next"], t.Reason = e.Next, string(e.Why)
+		if e.Code != "" {
+			t.Details["code"] = e.Code
+		}
 		return t
 	case NotificationFailedOver:
 		return Phrase{
 			What:    fmt.Sprintf("Step %d failed; step %d follows.", e.FromStep, e.ToStep),
-			Details: map[string]any{"from_step": e.FromStep, "to_step": e.ToStep}, Reason: e.Why,
+			Details: map[string]any{"from_step": e.FromStep, "to_step": e.ToStep}, Reason: string(e.Why),
 		}
 	case NotificationGivenUp:
 		t := ofAttempt(e.Facts, "given up by a person while its outcome was unknown")

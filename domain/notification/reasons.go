@@ -53,7 +53,17 @@ const (
 	KeptNotSent      KeptReason = "not_sent" // of an attempt that never was on the wire
 )
 
+// RetriedReason is why an attempt is followed by another one to the same target.
+type RetriedReason string
+
+// Why an attempt is followed.
 const (
-	whyResend    = "resend"     // of Retried, where no failure's code is
-	whyAllFailed = "all_failed" // of FailedOver
+	RetriedFailed RetriedReason = "failed" // for now; its code is recorded too
+	RetriedResend RetriedReason = "resend" // its outcome is unknown, and it is sent again
 )
+
+// FailedOverReason is why a step is followed by the next one.
+type FailedOverReason string
+
+// FailedOverAllFailed: every attempt of the step failed.
+const FailedOverAllFailed FailedOverReason = "all_failed"

@@ -84,9 +84,9 @@ func samples() []any {
 		NotificationReceiptKept{
 			Facts: facts(Sent), ReceiptFacts: receiptFacts, Status: "delivered", Why: "unit",
 		},
-		NotificationRetried{Facts: facts(Undelivered), Next: 3, Why: "0x00000058"},
+		NotificationRetried{Facts: facts(Undelivered), Next: 3, Why: RetriedFailed, Code: "0x00000058"},
 		NotificationFailedOver{
-			Filing: filing, FromStep: 1, ToStep: 2, Why: "all_failed", At: at(time.Minute),
+			Filing: filing, FromStep: 1, ToStep: 2, Why: FailedOverAllFailed, At: at(time.Minute),
 		},
 		NotificationGivenUp{Facts: facts(OutcomeUnknown), Reason: "wrong number"},
 		NotificationAttemptWithdrawn{

@@ -164,7 +164,7 @@ func TestRetry(t *testing.T) {
 		_, next := retried(t, x, busy(1, s))
 		x.When(busy(1, s)).Then(
 			failed(facts(1, dispatched, s), "refused", "58", true),
-			notification.NotificationRetried{Facts: facts(1, undelivered, s), Next: 2, Why: "58"},
+			notification.NotificationRetried{Facts: facts(1, undelivered, s), Next: 2, Why: "failed", Code: "58"},
 			notification.NotificationScheduled{Facts: facts(2, "", s, scheduledAt(s), dueAt(next.Due.Sub(noon))), Due: next.Due, Kind: notification.Retry, Of: 1, Try: 2},
 		).When(busy(1, 2*s)).ThenNothing()
 	})
@@ -191,7 +191,7 @@ func TestRetry(t *testing.T) {
 		_, next := retried(t, x, drop)
 		x = x.When(drop).Then(
 			failed(facts(1, dispatched, s), "not_sent", "not_sent", true),
-			notification.NotificationRetried{Facts: facts(1, undelivered, s), Next: 2, Why: "not_sent"},
+			notification.NotificationRetried{Facts: facts(1, undelivered, s), Next: 2, Why: "failed", Code: "not_sent"},
 			notification.NotificationScheduled{Facts: facts(2, "", s, scheduledAt(s), dueAt(next.Due.Sub(noon))), Due: next.Due, Kind: notification.Retry, Of: 1, Try: 1},
 		)
 		if st := x.State(); len(st.SentAttempts()) != 0 {

@@ -100,7 +100,7 @@ func (a *Author) ofNotification(n int, at time.Time) event.New {
 	filing := notification.Filing{OfNotification: dimension.OfNotification{Scenario: "payment", Brand: fmt.Sprintf("b%d", n%3), Campaign: fmt.Sprintf("c%d", n%4), Test: n == 1}, RequestedAt: a.From}
 	e := []notification.Event{
 		notification.NotificationRequested{Tenant: fmt.Sprintf("t%d", n%2), OfNotification: dimension.OfNotification{Scenario: "payment", Version: "v", Brand: "b", Segment: "s", Campaign: "c", Priority: "normal", Test: n == 1}, At: a.From},
-		notification.NotificationFailedOver{Filing: filing, FromStep: 1, ToStep: 2, Why: fmt.Sprintf("c%d", a.Random.IntN(3)), At: at},
+		notification.NotificationFailedOver{Filing: filing, FromStep: 1, ToStep: 2, Why: notification.FailedOverReason(fmt.Sprintf("c%d", a.Random.IntN(3))), At: at},
 		notification.NotificationSuppressed{Filing: filing, Code: "opted_out", At: at},
 		notification.NotificationExhausted{Filing: filing, At: at},
 		notification.NotificationPaid{PaymentID: "p", DoneAt: at.Add(-time.Hour), At: at},

@@ -157,7 +157,7 @@ func (i *instance) failOver(times int) {
 	for n := range times {
 		at := i.Author.From.Add(time.Duration(n) * 7 * time.Minute)
 		filing := notification.Filing{OfNotification: dimension.OfNotification{Scenario: "payment", Brand: "b", Campaign: fmt.Sprint("c", n%2)}, RequestedAt: i.Author.From}
-		e := notification.NotificationFailedOver{Filing: filing, FromStep: 1, ToStep: 2, Why: fmt.Sprint("why", n%3), At: at}
+		e := notification.NotificationFailedOver{Filing: filing, FromStep: 1, ToStep: 2, Why: notification.FailedOverReason(fmt.Sprint("why", n%3)), At: at}
 		_, err := i.Store.Append(context.Background(), fmt.Sprint("notification-failing", n), event.Any(), []event.New{i.Author.Event(n, at, e)})
 		i.Exec(err)
 	}
