@@ -49,7 +49,7 @@ func (e LedgerEvent) notification(codec *event.Codec) (occurring, string, error)
 // attempt is notification with the partial row of the event's attempt; nil if it is of
 // none. The result must not be changed.
 func (e LedgerEvent) attempt(codec *event.Codec) (notification.AttemptEvent, *readmodels.PartialEDR, error) {
-	if edrIgnores[e.Type] {
+	if !notification.IsOfAttempt(e.Type) {
 		return nil, nil, nil
 	}
 	decoded, tenant, err := e.notification(codec)

@@ -22,14 +22,10 @@ func EDR(codec *event.Codec) Projection {
 	}}
 }
 
-// edrIgnores are the large events of a notification that are not of an attempt: they are
-// not decoded, to save time. Others are distinguished by their decoded type.
-var edrIgnores = map[string]bool{"NotificationRequested": true, "NotificationEnriched": true}
-
 // attemptEvent decodes an event of an attempt, as notificationEvent does; nil if it is
 // none.
 func attemptEvent(codec *event.Codec, r event.Recorded) (notification.AttemptEvent, string, error) {
-	if edrIgnores[r.Type] {
+	if !notification.IsOfAttempt(r.Type) {
 		return nil, "", nil
 	}
 	e, tenant, err := notificationEvent(codec, r)
@@ -67,32 +63,32 @@ func edrPart(e LedgerEvent, a notification.AttemptEvent, tenant string) (*readmo
 	}
 	at := known(occurred(a))
 	t := &part.Times
+	switch a.Reached() {
+	case notification.Dispatched:
+		t.DispatchedAt = at
+	case notification.OutcomeUnknown:
+		t.UnknownAt = at
+	case notification.Sent:
+		if t.SentAt == nil {
+			t.SentAt = at
+		}
+	case notification.Undelivered:
+		t.UndeliveredAt = at
+	case notification.Delivered:
+		t.DeliveredAt = at
+	case notification.Read:
+		t.ReadAt = at
+	case notification.Withdrawn:
+		t.WithdrawnAt = at
+	}
 	switch a := a.(type) {
 	case notification.NotificationScheduled:
 		part.Kind, part.Follows = string(a.Kind), uint16(a.Of)
 		if t.DueAt == nil { // the facts have no due time
 			t.DueAt = known(a.Due)
 		}
-	case notification.NotificationDispatched:
-		t.DispatchedAt = at
-	case notification.NotificationOutcomeUnknown:
-		t.UnknownAt = at
-	case notification.NotificationSent:
-		if t.SentAt == nil {
-			t.SentAt = at
-		}
-	case notification.NotificationUndelivered:
-		t.UndeliveredAt = at
-	case notification.NotificationDelivered:
-		t.DeliveredAt = at
-	case notification.NotificationRead:
-		t.ReadAt = at
-	case notification.NotificationAttemptWithdrawn:
-		t.WithdrawnAt = at
 	case notification.NotificationGivenUp:
 		t.GivenUpAt = at
-	case notification.NotificationRetried, notification.NotificationReceiptKept:
-		// They have the attempt's facts only.
 	}
 	return part, nil
 }

@@ -90,28 +90,30 @@ func (f *EDRFold) Of(e LedgerEvent) (row readmodels.EDR, there, folded bool, err
 
 func (f *EDRFold) when(row *readmodels.EDR, a notification.AttemptEvent) {
 	at := occurred(a)
+	switch a.Reached() {
+	case notification.Dispatched:
+		first(&row.DispatchedAt, at)
+	case notification.OutcomeUnknown:
+		first(&row.UnknownAt, at)
+	case notification.Sent:
+		if a.AttemptFacts().SentAt.IsZero() {
+			first(&row.SentAt, at)
+		}
+	case notification.Undelivered:
+		first(&row.UndeliveredAt, at)
+	case notification.Delivered:
+		first(&row.DeliveredAt, at)
+	case notification.Read:
+		first(&row.ReadAt, at)
+	case notification.Withdrawn:
+		first(&row.WithdrawnAt, at)
+	}
 	switch a := a.(type) {
 	case notification.NotificationScheduled:
 		row.Kind, row.Follows = string(a.Kind), uint16(a.Of)
 		if a.DueAt.IsZero() {
 			first(&row.DueAt, a.Due)
 		}
-	case notification.NotificationDispatched:
-		first(&row.DispatchedAt, at)
-	case notification.NotificationOutcomeUnknown:
-		first(&row.UnknownAt, at)
-	case notification.NotificationSent:
-		if a.SentAt.IsZero() {
-			first(&row.SentAt, at)
-		}
-	case notification.NotificationUndelivered:
-		first(&row.UndeliveredAt, at)
-	case notification.NotificationDelivered:
-		first(&row.DeliveredAt, at)
-	case notification.NotificationRead:
-		first(&row.ReadAt, at)
-	case notification.NotificationAttemptWithdrawn:
-		first(&row.WithdrawnAt, at)
 	case notification.NotificationGivenUp:
 		first(&row.GivenUpAt, at)
 	}

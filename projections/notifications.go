@@ -116,26 +116,28 @@ func ofAttempt(p *readmodels.PartialNotification, a notification.AttemptEvent, p
 	}
 }
 
-// ofNotification takes what an event records of the notification, not of an attempt.
-func ofNotification(p *readmodels.PartialNotification, e notification.Event) {
+// ofNotification takes what an event records of the notification, not of an attempt. Of an
+// event that is not named here the time counts, and what it is counted under.
+func ofNotification(p *readmodels.PartialNotification, e occurring) {
 	end := func(ended *bool, at time.Time) {
-		*ended, p.EndedAt, p.LastEventAt = true, known(at), storable(at)
+		*ended, p.EndedAt = true, known(at)
 	}
-	switch e := e.(type) { //nolint:gochecksumtype // the other events change no column of it
+	p.LastEventAt = storable(e.OccurredAt())
+	switch e := e.(type) {
 	case notification.NotificationRequested:
 		p.ScenarioFrom, p.Scenario, p.Version = asRequested, e.Scenario, e.Version
 		p.Reference, p.Fields = e.Reference, e.OpenFields
-		p.SendAt, p.ExpiresAt, p.LastEventAt = known(e.SendAt), known(e.ExpiresAt), storable(e.At)
+		p.SendAt, p.ExpiresAt = known(e.SendAt), known(e.ExpiresAt)
 	case notification.NotificationEnriched:
 		p.ScenarioFrom, p.Scenario, p.Version = asEnriched, e.Scenario, e.Version
-		p.Enriched, p.EnrichedAt, p.LastEventAt = true, known(e.At), storable(e.At)
+		p.Enriched, p.EnrichedAt = true, known(e.At)
 		p.Planned = uint16(min(len(e.Plan.Steps), 1<<16-1))
 		p.Wanted = map[uint16]uint16{}
 		for i, step := range e.Plan.Steps[:p.Planned] {
 			p.Wanted[uint16(i+1)] = ladder[step.Wanted]
 		}
 	case notification.NotificationFailedOver:
-		p.FailedOver, p.Step, p.LastEventAt = []uint16{small(e.FromStep)}, small(e.ToStep), storable(e.At)
+		p.FailedOver, p.Step = []uint16{small(e.FromStep)}, small(e.ToStep)
 	case notification.NotificationRejected:
 		end(&p.Rejected, e.At)
 		p.Code = readmodels.CodeAt{Changed: p.Changed, Code: e.Code}
@@ -152,11 +154,6 @@ func ofNotification(p *readmodels.PartialNotification, e notification.Event) {
 		p.Replies, p.LastEventAt = []string{e.ReplyID}, storable(e.At)
 	case notification.NotificationPaid:
 		p.Payments, p.LastEventAt = []string{e.PaymentID}, storable(e.At)
-	case notification.NotificationScheduled, notification.NotificationDispatched, notification.NotificationOutcomeUnknown,
-		notification.NotificationSent, notification.NotificationUndelivered, notification.NotificationDelivered, notification.NotificationRead,
-		notification.NotificationReceiptKept, notification.NotificationRetried, notification.NotificationGivenUp,
-		notification.NotificationAttemptWithdrawn:
-		// Of an attempt.
 	}
 }
 

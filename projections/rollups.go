@@ -242,13 +242,6 @@ func (c *counter) other(e notification.Event) {
 		count("replied", "")
 	case notification.NotificationPaid:
 		count("paid", "")
-	case notification.NotificationEnriched:
-		// Between two states that are counted.
-	case notification.NotificationScheduled, notification.NotificationDispatched, notification.NotificationOutcomeUnknown,
-		notification.NotificationSent, notification.NotificationUndelivered, notification.NotificationDelivered, notification.NotificationRead,
-		notification.NotificationReceiptKept, notification.NotificationRetried, notification.NotificationGivenUp,
-		notification.NotificationAttemptWithdrawn:
-		// Of an attempt.
 	}
 }
 

@@ -38,6 +38,21 @@ func Define[T any](name string, opts ...Option) Definition {
 	return d
 }
 
+// NamesOf returns the names, old ones too, under which events are stored that are a T.
+func NamesOf[T any](defs []Definition) map[string]bool {
+	names := map[string]bool{}
+	for _, d := range defs {
+		if !d.typ.Implements(reflect.TypeFor[T]()) {
+			continue
+		}
+		names[d.name] = true
+		for _, u := range d.upcasts {
+			names[u.name] = true
+		}
+	}
+	return names
+}
+
 // ErrUnknownType: a stored name, or a Go type, that no definition names.
 var ErrUnknownType = errors.New("unknown event type")
 

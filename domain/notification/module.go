@@ -10,3 +10,8 @@ var Module = event.Module{
 	Samples:     samples,
 	Phrase:      event.PhraseOf(func(e Event) string { return PhraseOf(e).What }),
 }
+
+var ofAttempts = event.NamesOf[AttemptEvent](Module.Definitions)
+
+// IsOfAttempt reports whether an event stored under a name is of one attempt (AttemptEvent).
+func IsOfAttempt(name string) bool { return ofAttempts[name] }
