@@ -3,15 +3,10 @@ package delivery
 import (
 	"slices"
 	"sync"
-	"time"
 
 	"recapito/commands/channel"
-	"recapito/commands/retry"
 	"recapito/domain/notification"
 )
-
-// trying is how long to wait before units of a claim are tried again.
-var trying = retry.Policy{First: 250 * time.Millisecond, Most: 2 * time.Second}
 
 // tries is what is known of each unit of a claim: what its tries left, and the answers that
 // came when no try waited for them any more.
