@@ -94,7 +94,7 @@ func (n *foldedNotification) attempt(before notification.State, a notification.A
 	}
 	best := n.state.Attempts[0]
 	for _, one := range n.state.Attempts {
-		if ladder[one.Status] >= ladder[best.Status] {
+		if readmodels.LadderOf(string(one.Status)) >= readmodels.LadderOf(string(best.Status)) {
 			best = one
 		}
 	}

@@ -76,11 +76,6 @@ const (
 	asEnriched
 )
 
-// The ladder of what a step can want: 0 is nothing of it.
-var ladder = map[notification.Status]uint16{notification.Sent: 1, notification.Delivered: 2, notification.Read: 3}
-
-var kinds = map[notification.TryKind]uint16{notification.FirstTry: 1, notification.Retry: 2, notification.Resend: 3}
-
 func ofAttempt(p *readmodels.PartialNotification, a notification.AttemptEvent, part *readmodels.PartialEDR) {
 	f := a.AttemptFacts()
 	p.ScenarioFrom, p.Scenario, p.Version = asEnriched, f.Scenario, f.Version
@@ -89,7 +84,7 @@ func ofAttempt(p *readmodels.PartialNotification, a notification.AttemptEvent, p
 	p.Steps = map[uint16]uint16{part.Attempt: part.Step}
 	if s, is := a.(notification.NotificationScheduled); is {
 		p.Step = part.Step
-		p.Kinds = map[uint16]uint16{part.Attempt: kinds[s.Kind]}
+		p.Kinds = map[uint16]uint16{part.Attempt: readmodels.KindOf(string(s.Kind))}
 	}
 	to := a.Reached()
 	if !raises(f.From, to) {
@@ -108,7 +103,7 @@ func ofAttempt(p *readmodels.PartialNotification, a notification.AttemptEvent, p
 		p.Code = readmodels.CodeAt{Changed: p.Changed, Code: codeOf(a)}
 	case notification.None, notification.Scheduled, notification.Dispatched, notification.Withdrawn:
 	}
-	if l := ladder[to]; l > 0 {
+	if l := readmodels.LadderOf(string(to)); l > 0 {
 		p.Ladders = map[uint16]uint16{part.Attempt: l}
 		if to != notification.Sent {
 			p.Highest.Ladder = l
@@ -134,7 +129,7 @@ func ofNotification(p *readmodels.PartialNotification, e occurring) {
 		p.Planned = uint16(min(len(e.Plan.Steps), 1<<16-1))
 		p.Wanted = map[uint16]uint16{}
 		for i, step := range e.Plan.Steps[:p.Planned] {
-			p.Wanted[uint16(i+1)] = ladder[step.Wanted]
+			p.Wanted[uint16(i+1)] = readmodels.LadderOf(string(step.Wanted))
 		}
 	case notification.NotificationFailedOver:
 		p.FailedOver, p.Step = []uint16{small(e.FromStep)}, small(e.ToStep)

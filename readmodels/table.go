@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type Table struct {
 	Projection string
 	Version    int
 	columns    []clickhouse.ColumnNameAndType
+	dimensions dimensionList // that it has columns of
 	// Sums: its rows are sums of a batch, which Sum adds up over complete spans.
 	Sums bool
 	// SpanSize is Span, or what a test makes of it; 0 is Span.
@@ -30,10 +32,10 @@ type Table struct {
 // files are new files, and the projection is rebuilt in a new table.
 var (
 	EventsTable        = Table{Projection: "events", Version: 2, columns: eventColumns.types()}
-	EDRTable           = Table{Projection: "edr", Version: 3, columns: edrPartColumns.types()}
-	AccountingTable    = Table{Projection: "accounting", Version: 2, columns: accountingColumns.types(), Sums: true}
-	NotificationsTable = Table{Projection: "notifications", Version: 1, columns: notificationColumns.types()}
-	RollupsTable       = Table{Projection: "rollups", Version: 2, columns: rollupColumns.types(), Sums: true}
+	EDRTable           = Table{Projection: "edr", Version: 3, columns: edrPartColumns.types(), dimensions: edrDimensions}
+	AccountingTable    = Table{Projection: "accounting", Version: 2, columns: accountingColumns.types(), dimensions: accountingDimensions, Sums: true}
+	NotificationsTable = Table{Projection: "notifications", Version: 1, columns: notificationColumns.types(), dimensions: notificationDimensions}
+	RollupsTable       = Table{Projection: "rollups", Version: 2, columns: rollupColumns.types(), dimensions: rollupDimensions, Sums: true}
 	AuditTable         = Table{Projection: "audit_log", Version: 1, columns: auditColumns.types()}
 )
 
@@ -111,7 +113,7 @@ func (t Table) run(ctx context.Context, conn driver.Conn, suffix, name, doing st
 		return fmt.Errorf("%s %s: %w", doing, name, err)
 	}
 	codes, texts := errorLists()
-	more = append(more, rankFill()...)
+	more = slices.Concat(more, domainFill(), []string{"{dimensions}", t.dimensions.list()})
 	fill := strings.NewReplacer(append(more, "{codes}", codes, "{texts}", texts, "{other}", literal(otherCode),
 		"{table}", name, "{size}", strconv.FormatUint(t.SpanEvents(), 10))...)
 	for _, statement := range statements(fill.Replace(string(text))) {

@@ -6,8 +6,7 @@ CREATE OR REPLACE VIEW edr_parts AS SELECT * FROM {table};
 -- Prices come with tariffs: until then nothing is priced.
 CREATE OR REPLACE VIEW edr AS
 SELECT
-    tenant, day, notification, attempt, step, target, kind, follows, channel, route,
-    sender, scenario, version, brand, segment, campaign, priority, country, operator, person, units, test,
+    tenant, day, notification, attempt, step, target, kind, follows, {dimensions}, person, units,
     tupleElement(outcome, 3) AS status,
     tupleElement(outcome, 4) AS code,
     if(status IN ('undelivered', 'outcome_unknown', 'withdrawn') AND code != '', transform(code, {codes}, {texts}, {other}), '') AS error_text,

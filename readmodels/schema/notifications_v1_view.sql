@@ -6,30 +6,29 @@ CREATE OR REPLACE VIEW notification_parts AS SELECT tenant, notification, person
 -- (docs/architecture.md "A notification"): reached is whether a step's wanted status was
 -- reached, highest the highest status of an attempt of the current step, or of one that
 -- reached what its step wants; of any if there is none and the wanted status was reached.
--- The ranks of statuses are the domain's: a test compares.
+-- What {…} stands for is the domain's (domain_generated.go).
 CREATE OR REPLACE VIEW notifications AS
 WITH
     arrayExists((attempt, ladder) -> t.wanted[t.steps[attempt]] BETWEEN 1 AND ladder, mapKeys(ladders), mapValues(ladders)) AS reached,
     arrayMax(arrayMap(
-        (attempt, status) -> if((t.steps[attempt] = t.step OR status = {rank_sent} AND t.wanted[t.steps[attempt]] = 1) AND status != {rank_withdrawn}, status, 0),
+        (attempt, status) -> if((t.steps[attempt] = t.step OR status = {rank_sent} AND t.wanted[t.steps[attempt]] = {ladder_sent}) AND status != {rank_withdrawn}, status, 0),
         arrayPushBack(mapKeys(statuses), 0), arrayPushBack(mapValues(statuses), 0))) AS of_step,
     if(of_step > 0 OR NOT reached, of_step,
         arrayMax(arrayMap(status -> if(status != {rank_withdrawn}, status, 0), arrayPushBack(mapValues(statuses), 0)))) AS highest
 SELECT
     tenant, notification, tupleElement(t.scenario, 2) AS scenario, tupleElement(t.scenario, 3) AS version,
-    brand, segment, campaign, reference, priority, person, test, CAST(t.fields, 'Map(String, String)') AS fields,
+    {dimensions}, reference, person, CAST(t.fields, 'Map(String, String)') AS fields,
     multiIf(
         has(mapValues(statuses), {rank_read}), 'read',
         has(mapValues(statuses), {rank_delivered}), 'delivered',
-        rejected, 'rejected', suppressed, 'suppressed', cancelled, 'cancelled', expired, 'expired', exhausted, 'exhausted',
+        {ends},
         highest > 0, transform(highest, {ranks}, {statuses}, ''),
         step > 0, 'scheduled', enriched, 'enriched', 'requested') AS state,
-    (reached OR rejected OR suppressed OR cancelled OR expired OR exhausted)
-        AND NOT hasAny(mapValues(statuses), [{rank_scheduled}, {rank_dispatched}]) AS final,
+    (reached OR {ended}) AND NOT hasAny(mapValues(statuses), {unfinished}) AS final,
     reached AS wanted_reached,
     step, planned AS steps, toUInt16(length(statuses)) AS attempts,
-    toUInt16(arrayCount(kind -> kind = 2, mapValues(kinds))) AS retries,
-    toUInt16(arrayCount(kind -> kind = 3, mapValues(kinds))) AS resends,
+    toUInt16(arrayCount(kind -> kind = {kind_retry}, mapValues(kinds))) AS retries,
+    toUInt16(arrayCount(kind -> kind = {kind_resend}, mapValues(kinds))) AS resends,
     toUInt16(length(failed_over)) AS failovers,
     requested_at, send_at, expires_at, enriched_at, first_sent_at, first_delivered_at, first_read_at, ended_at, last_event_at,
     tupleElement(t.channel, 3) AS channel, tupleElement(t.code, 2) AS code,
