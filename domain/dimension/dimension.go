@@ -32,3 +32,13 @@ type Dimensions struct {
 	OfNotification
 	OfAttempt
 }
+
+// Sample returns dimensions with every field filled, for the samples of events.
+func Sample() Dimensions {
+	return Dimensions{
+		OfNotification: OfNotification{
+			Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Priority: "normal", Test: true,
+		},
+		OfAttempt: OfAttempt{Channel: "sms", Route: "smsc", Sender: "Clinic", Country: "IT", Operator: "22201"},
+	}
+}

@@ -10,21 +10,19 @@ import (
 
 func samples() []any {
 	at := event.SampleAt
+	dimensions := dimension.Sample()
 	person := personal.Ref{Person: "person-1", Key: "key-1"}
 	number := personal.New(person, "+390000000001")
 	text := personal.New(person, "Dear Ada, see you on Monday")
 	facts := func(from Status) Facts {
 		return Facts{
-			Dimensions: dimension.Dimensions{
-				OfNotification: dimension.OfNotification{Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Priority: "normal", Test: true},
-				OfAttempt:      dimension.OfAttempt{Channel: "sms", Route: "smsc", Sender: "Clinic", Country: "IT", Operator: "22201"},
-			},
-			Attempt: 2, Step: 1, Target: 1, From: from, Person: person.Person, Day: "2026-03-01", Units: 2, RequestedAt: at(0), ScheduledAt: at(time.Second), DueAt: at(time.Minute), SentAt: at(2 * time.Second), At: at(3 * time.Second),
+			Dimensions: dimensions,
+			Attempt:    2, Step: 1, Target: 1, From: from, Person: person.Person, Day: "2026-03-01", Units: 2, RequestedAt: at(0), ScheduledAt: at(time.Second), DueAt: at(time.Minute), SentAt: at(2 * time.Second), At: at(3 * time.Second),
 		}
 	}
 
 	filing := Filing{
-		OfNotification: dimension.OfNotification{Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Priority: "normal", Test: true},
+		OfNotification: dimensions.OfNotification,
 		Person:         person.Person, RequestedAt: at(0),
 	}
 
@@ -42,7 +40,7 @@ func samples() []any {
 	plan := Plan{Steps: []Step{{
 		Wanted: Delivered, Wait: Duration(90 * time.Second),
 		Targets: []Target{{
-			OfAttempt:   dimension.OfAttempt{Channel: "sms", Route: "smsc", Sender: "Clinic", Country: "IT", Operator: "22201"},
+			OfAttempt:   dimensions.OfAttempt,
 			Destination: number, Content: text, Units: 2,
 			Policy: Policy{
 				Tries: 3, BackOff: Duration(time.Second), BackOffMax: Duration(time.Minute),
@@ -54,7 +52,7 @@ func samples() []any {
 	}}}
 	return []any{
 		NotificationRequested{
-			OfNotification: dimension.OfNotification{Scenario: "appointment", Version: "3f2a", Brand: "clinic", Segment: "care", Campaign: "spring-2026", Priority: "normal", Test: true},
+			OfNotification: dimensions.OfNotification,
 			Tenant:         "acme", Person: person, To: map[string][]personal.Value{"sms": {number}}, Fields: map[string]personal.Value{"name": personal.New(person, "Ada"), "note": personal.New(person, "")}, OpenFields: map[string]string{"day": "Monday"}, SendAt: at(time.Minute), ExpiresAt: at(time.Hour), Reference: "order-7", IdempotencyKey: "key-7", RequestHMAC: []byte{1, 2, 3}, Planned: true, At: at(0),
 		},
 		NotificationEnriched{
