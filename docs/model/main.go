@@ -88,6 +88,16 @@ func label(l uint16) string {
 		return fmt.Sprintf("worker %d loads %d", y+1, n)
 	case aClash:
 		return fmt.Sprintf("worker %d clashes on %d, reloads", y+1, n)
+	case aWithdraw:
+		return "the consent is WITHDRAWN"
+	case aOpens:
+		return "the window opens"
+	case aGuard:
+		return fmt.Sprintf("worker %d reads the guard for %d", y+1, n)
+	case aForbid:
+		return fmt.Sprintf("worker %d: the guard forbids %d, suppressed", y+1, n)
+	case aPostpone:
+		return fmt.Sprintf("worker %d postpones %d until the window opens", y+1, n)
 	case aAckGo:
 		return fmt.Sprintf("worker: %d not to be sent now, ack", n)
 	}
@@ -101,7 +111,7 @@ func show(s *State) string {
 	for _, f := range []struct {
 		b uint8
 		n string
-	}{{s.Reached, "reached"}, {s.Exh, "exhausted"}, {s.Canc, "cancelled"}, {s.Exp, "expired"}} {
+	}{{s.Reached, "reached"}, {s.Exh, "exhausted"}, {s.Canc, "cancelled"}, {s.Exp, "expired"}, {s.Sup, "suppressed"}} {
 		if f.b != 0 {
 			b.WriteString(f.n + " ")
 		}
@@ -156,6 +166,9 @@ func run(c Cfg) {
 	t0 := time.Now()
 	var init State
 	init.Cur = 1
+	if c.Guard {
+		init.Closed = 1
+	}
 	init.CrashW, init.CrashP, init.Wipe, init.Rc = c.CrashW, c.CrashP, c.Wipe, c.Rc
 	x := ctx{c: &c}
 	triesMode = c.Tries > 0

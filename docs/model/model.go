@@ -67,6 +67,8 @@ type Att struct {
 	W              uint8
 	H              uint8    // handed to a local worker: 1 with the state as appended, 2 overtaken since
 	Ld             [2]uint8 // racing workers: 1 loaded, 2 loaded and since overtaken
+	Gd             [2]uint8 // what their claim guard read: 1 allow, 2 forbid, 3 reschedule
+	Bg             [2]uint8 // the consent's withdrawal was acknowledged before their claim began
 	WD             uint8    // literal watchdog only: 1 armed, 2 consumed
 	P              [2]Part
 }
@@ -76,6 +78,7 @@ type State struct {
 	Reached, Exh, Canc, Exp, ExpT uint8
 	ExpGone                       uint8 // literal expiry: deadline used up
 	CrashW, CrashP, Wipe, Rc      uint8
+	Wd, Closed, Sup, Forbid       uint8 // withdrawal acknowledged; window closed; suppressed; a guard forbade
 	Planned, PmReq                uint8 // steps are planned; the process manager owes Requested an Enrich
 }
 
@@ -124,6 +127,10 @@ type Cfg struct {
 	UnkNoIds   bool  // OutcomeUnknown does not carry the ids of accepted parts
 	WireGuess  bool  // a broken session is taken for never on the wire
 	LeakyTries bool  // the fence is looked at before a part's first try only
+	// the claim guard (with Racing): the consent may be withdrawn at any time, the window is closed at first
+	Guard      bool
+	GuardBlind bool // the guard is not read
+	GuardStep  bool // a guard that forbids withdraws its attempt only, which counts as failed
 	// planned at intake, hand-over
 	AtIntake, Gather bool // planned in the request's append and handed over; planned by the process manager
 	EnrichBlind      bool // Enrich does not look whether it is planned
@@ -135,7 +142,7 @@ type Cfg struct {
 // an Enrich of what is planned decides nothing, so where it is planned at intake it need not be explored
 func (c *Cfg) owesEnrich() bool { return c.Gather || c.EnrichBlind }
 
-func (s *State) over() bool { return s.Reached|s.Exh|s.Canc|s.Exp != 0 }
+func (s *State) over() bool { return s.Reached|s.Exh|s.Canc|s.Exp|s.Sup != 0 }
 
 type ctx struct {
 	c *Cfg
@@ -151,6 +158,9 @@ func (x *ctx) schedule(s *State, step, ch uint8, of int, kind uint8) {
 	}
 	if s.Canc|s.Exp != 0 {
 		x.bad("P7 scheduled after cancel/expiry")
+	}
+	if s.Forbid != 0 {
+		x.bad("P16 scheduled after a claim guard forbade")
 	}
 	if int(s.N) >= maxAtts {
 		x.bad("MODEL too many attempts")
@@ -383,12 +393,12 @@ func (x *ctx) claim(s *State, n int) {
 
 // has the notification's revision moved
 func moved(s, t *State) bool {
-	if s.N != t.N || s.Cur != t.Cur || s.Reached != t.Reached || s.Exh != t.Exh || s.Canc != t.Canc || s.Exp != t.Exp {
+	if s.N != t.N || s.Cur != t.Cur || s.Reached != t.Reached || s.Exh != t.Exh || s.Canc != t.Canc || s.Exp != t.Exp || s.Sup != t.Sup {
 		return true
 	}
 	for i := range s.A {
 		a, b := &s.A[i], &t.A[i]
-		if a.St != b.St {
+		if a.St != b.St || a.Due > b.Due { // claimed, postponed
 			return true
 		}
 		for p := range a.P {
@@ -445,6 +455,11 @@ const (
 	aHandClash
 	aHandGone
 	aSkip
+	aWithdraw
+	aOpens
+	aGuard
+	aForbid
+	aPostpone
 )
 
 func lab(act, n, y int) uint16 { return uint16(act<<8 | n<<4 | y) }
@@ -556,7 +571,7 @@ func successors(c *Cfg, s0 *State, out []succ) []succ {
 				emit(&s, lab(aHand, n, 0), true)
 			}
 		}
-		if a0.Due == 0 {
+		if a0.Due == 0 && s0.Closed == 0 {
 			s := *s0
 			s.A[n].Due = 1
 			emit(&s, lab(aDue, n, 0), true)
@@ -574,6 +589,7 @@ func successors(c *Cfg, s0 *State, out []succ) []succ {
 					if a0.Ld[w] == 0 {
 						t := s
 						t.A[n].Ld[w] = 1
+						t.A[n].Bg[w] = s0.Wd
 						emit(&t, lab(aLoad, n, w), true)
 						break
 					}
@@ -588,8 +604,43 @@ func successors(c *Cfg, s0 *State, out []succ) []succ {
 				continue
 			}
 			s := *s0
-			s.A[n].Ld[w] = 0
-			if a0.Ld[w] == 1 || c.NoRevision {
+			if c.Guard && a0.Gd[w] == 0 { // read after the claim began, before its append
+				switch {
+				case c.GuardBlind:
+					s.A[n].Gd[w] = 1
+				case s0.Wd != 0:
+					s.A[n].Gd[w] = 2
+				case s0.Closed != 0:
+					s.A[n].Gd[w] = 3
+				default:
+					s.A[n].Gd[w] = 1
+				}
+				emit(&s, lab(aGuard, n, w), true)
+				continue
+			}
+			s.A[n].Ld[w], s.A[n].Gd[w], s.A[n].Bg[w] = 0, 0, 0
+			current := a0.Ld[w] == 1 || c.NoRevision
+			if current && a0.Gd[w] == 2 {
+				s.Forbid = 1
+				if c.GuardStep {
+					s.A[n].St = WITHD
+					x.settle(&s)
+				} else {
+					s.Sup = 1
+					withdrawAll(&s)
+				}
+				emit(&s, lab(aForbid, n, w), true)
+				continue
+			}
+			if current && a0.Gd[w] == 3 {
+				s.A[n].Due, s.A[n].Q, s.A[n].PmQ, s.A[n].Over = 0, 0, 1, 0
+				emit(&s, lab(aPostpone, n, w), true)
+				continue
+			}
+			if current && a0.Bg[w] != 0 {
+				x.bad("P16 a claim that began after the withdrawal was acknowledged is dispatched")
+			}
+			if current {
 				x.claim(&s, n)
 				emit(&s, lab(aClaim, n, w), true)
 			} else {
@@ -842,6 +893,16 @@ func successors(c *Cfg, s0 *State, out []succ) []succ {
 		s.Canc = 1
 		withdrawAll(&s)
 		emit(&s, lab(aCancel, 0, 0), false)
+	}
+	if c.Guard && s0.Wd == 0 {
+		s := *s0
+		s.Wd = 1
+		emit(&s, lab(aWithdraw, 0, 0), false)
+	}
+	if s0.Closed != 0 {
+		s := *s0
+		s.Closed = 0
+		emit(&s, lab(aOpens, 0, 0), true)
 	}
 	if c.Expiry && s0.ExpT == 0 && !s0.over() {
 		s := *s0
