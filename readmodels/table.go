@@ -94,6 +94,11 @@ func (t Table) Shown(ctx context.Context, conn driver.Conn) (string, error) {
 	return table, nil
 }
 
+// Made returns whether a table of that name was made of this schema and version.
+func (t Table) Made(name string) bool {
+	return strings.HasPrefix(name, t.Name(""))
+}
+
 // Sum adds up the batches of a complete span, all of which have been written, so that
 // readers need not look at them any more. It may be repeated at any time: each run has a
 // number of its own, readers take one run of those that came to their end, and none has to

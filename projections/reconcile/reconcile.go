@@ -151,7 +151,34 @@ func (r *Reconciler) Run(ctx context.Context) (Reconciled, error) {
 	return result, nil
 }
 
+// ErrUpgrading: a view shows the table of another release, whose columns are others. The
+// follower of this release builds its own next to it, or another release holds the lease.
+var ErrUpgrading = errors.New("a table of another release is shown")
+
+// own refuses views that show tables of another version: what differs is not the numbers.
+func (r *Reconciler) own(ctx context.Context) error {
+	for _, p := range projections.All(r.Codec, r.Operations) {
+		shown, err := p.Table.Shown(ctx, r.Conn)
+		if err != nil {
+			return err
+		}
+		if shown != "" && !p.Table.Made(shown) {
+			return fmt.Errorf("%w: the view %s shows %q, not a table of version %d", ErrUpgrading, p.Name(), shown, p.Table.Version)
+		}
+	}
+	return nil
+}
+
+// cut returns up to where all tables of this release can be compared.
 func (r *Reconciler) cut(ctx context.Context) (uint64, error) {
+	n, err := r.held(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return n, r.own(ctx)
+}
+
+func (r *Reconciler) held(ctx context.Context) (uint64, error) {
 	if r.Cut != nil {
 		cut, err := r.Cut(ctx)
 		if err != nil {
