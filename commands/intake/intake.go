@@ -60,9 +60,13 @@ func (n *Intake) check(tenant, key string, r Request) (*checkedRequest, error) {
 	if len(r.Recipient) > MaxRecipientLength {
 		ps.add("recipient", "too_long", "must have at most %d bytes", MaxRecipientLength)
 	}
-	checkClear("campaign", r.Campaign, scenario.MaxNameLength, c.own, &ps)
-	if r.Campaign != "" && len(r.Campaign) <= scenario.MaxNameLength && !scenario.ValidLabel(r.Campaign) {
-		ps.add("campaign", "invalid_value", "must be letters, digits and any of . _ -, and begin with a letter or a digit")
+	labels := r.labels()
+	for _, member := range sortedKeys(labels) {
+		label := labels[member]
+		checkClear(member, label, scenario.MaxNameLength, c.own, &ps)
+		if label != "" && len(label) <= scenario.MaxNameLength && !scenario.ValidLabel(label) {
+			ps.add(member, "invalid_value", "must be letters, digits and any of . _ -, and begin with a letter or a digit")
+		}
 	}
 	checkClear("reference", r.Reference, MaxReferenceLength, c.own, &ps)
 	checkClear("Idempotency-Key", key, MaxKeyLength, c.own, &ps)
@@ -180,15 +184,13 @@ type ownAddress struct {
 // the same. encoding/json sorts map keys.
 func (c *checkedRequest) canonicalForm() ([]byte, error) {
 	return json.Marshal(struct {
-		Scenario, Recipient, Priority, Reference string
-		To                                       map[string][]string
-		Personal, Open                           map[string]string
-		SendAt, ExpiresAt                        time.Time
-		Test                                     bool
-		Campaign                                 string `json:",omitempty"` // younger than the others: without it, the form is as it was
+		dimension.OfNotification
+		Recipient, Reference string
+		To                   map[string][]string
+		Personal, Open       map[string]string
+		SendAt, ExpiresAt    time.Time
 	}{
-		c.Scenario, c.Recipient, c.Priority, c.Reference, c.To, c.personal, c.open,
-		c.SendAt.UTC(), c.ExpiresAt.UTC(), c.Test, c.Campaign,
+		c.dimensions(), c.Recipient, c.Reference, c.To, c.personal, c.open, c.SendAt.UTC(), c.ExpiresAt.UTC(),
 	})
 }
 
@@ -213,8 +215,10 @@ func (c *checkedRequest) command(tenant, key string, ref personal.Ref, mac []byt
 	for name, v := range c.personal {
 		fields[name] = personal.New(ref, v)
 	}
+	of := c.dimensions()
+	of.Version, of.Brand, of.Segment = c.version, c.brand, c.segment
 	return notification.Request{
-		OfNotification: dimension.OfNotification{Scenario: c.Scenario, Version: c.version, Brand: c.brand, Segment: c.segment, Campaign: c.Campaign, Priority: c.Priority, Test: c.Test},
+		OfNotification: of,
 		Tenant:         tenant, Person: ref, To: to, Fields: fields, OpenFields: c.open, SendAt: c.SendAt, ExpiresAt: c.ExpiresAt, Reference: c.Reference, IdempotencyKey: key, RequestHMAC: mac, At: now,
 	}
 }

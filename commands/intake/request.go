@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"recapito/commands/intake/strictjson"
+	"recapito/domain/dimension"
 )
 
 // Request is a request as every listener takes it. Its tags are the members of its JSON
@@ -22,6 +23,14 @@ type Request struct {
 	Campaign  string              `json:"campaign,omitempty" doc:"Of which campaign it is, for reports; stored in clear." pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$" maxLength:"64" example:"spring-2026"`
 	Reference string              `json:"reference,omitempty" doc:"Yours, stored in clear: no address, no phone number." maxLength:"128"`
 }
+
+// dimensions are those that a request gives; the scenario gives the others.
+func (r *Request) dimensions() dimension.OfNotification {
+	return dimension.OfNotification{Scenario: r.Scenario, Campaign: r.Campaign, Priority: r.Priority, Test: r.Test}
+}
+
+// labels are the members that are labels, by name: for reports, and in clear.
+func (r *Request) labels() map[string]string { return map[string]string{"campaign": r.Campaign} }
 
 // requestMembers are the names that Request's tags give.
 var requestMembers = membersOf(reflect.TypeFor[Request]())
