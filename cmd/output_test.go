@@ -91,7 +91,7 @@ func TestWhatVerbsPrint(t *testing.T) {
 		"send": {
 			args: "send appointment --to sms=+393331234567 --field day=Monday --recipient cust-42 --test",
 			recorded: map[string]recording{"POST /v1/notifications": {
-				status: 202, body: `{"id":"` + recordedID + `","state":"requested"}`,
+				status: 202, body: `{"id":"` + recordedID + `","state":"scheduled"}`,
 				sent: `{"fields":{"day":"Monday"},"recipient":"cust-42","scenario":"appointment","test":true,"to":{"sms":["+393331234567"]}}`,
 			}},
 			out: recordedID + "\n",

@@ -150,7 +150,7 @@ func replaced(text string, here map[string]string) string {
 // The steps of a notification that goes well, and who does each.
 var (
 	steps = []string{"requested", "enriched", "scheduled", "dispatched", "sent", "delivered"}
-	doers = []string{"local", "system:delivery", "system:delivery", "system:dispatch", "system:dispatch", "provider:smsc"}
+	doers = []string{"local", "local", "local", "system:dispatch", "system:dispatch", "provider:smsc"}
 )
 
 // claims say what the page claims of a command, by a pattern of the command.

@@ -30,6 +30,7 @@ import (
 	"recapito/commands/delivery"
 	"recapito/commands/intake"
 	"recapito/commands/lease"
+	"recapito/commands/planning"
 	"recapito/commands/receipts"
 	"recapito/domain/catalogue"
 	"recapito/domain/deadline"
@@ -62,6 +63,7 @@ type Instance struct {
 	matcher       *receipts.Matcher
 	deadlines     *deadlines.Service
 	worker        *delivery.Worker
+	offers        *delivery.Offers
 	bus           *bus
 	// the query side
 	Projections *follow.Projector
@@ -123,9 +125,6 @@ func (l *Instance) wireCommands(scenarios commands.Scenarios) error {
 	}
 	l.ledger = core
 	l.Notifications, l.receipts = commands.NewNotifications(core), commands.NewReceipts(core)
-	l.intake = intake.New(intake.Config{
-		Ledger: core, Notifications: l.Notifications, Persons: l.Engines.sealing, Scenarios: scenarios, Routes: routes,
-	})
 	receiving := receipts.Config{Ledger: core, Notifications: l.Notifications, Receipts: l.receipts, Tokens: l.Engines.sealing, Routes: routes, Log: l.log}
 	sink.to = receipts.NewReceiver(receiving)
 
@@ -138,9 +137,10 @@ func (l *Instance) wireCommands(scenarios commands.Scenarios) error {
 	l.deadlines = deadlines.New(l.Engines.Events, l.codec, time.Now, l.log, func(ctx context.Context, d deadline.DeadlineSet) error {
 		return l.manager.OnDeadline(ctx, d)
 	})
+	planner := &planning.Planner{Scenarios: scenarios, Routes: routes, Now: time.Now}
 	delivering := delivery.Config{
 		Ledger: core, Notifications: l.Notifications, Receipts: l.receipts, Tokens: l.Engines.sealing,
-		Scenarios: scenarios, Routes: routes, Deadlines: l.deadlines, Queue: l.bus, Log: l.log,
+		Planner: planner, Routes: routes, Deadlines: l.deadlines, Queue: l.bus, Log: l.log,
 	}
 	l.manager = delivery.NewManager(delivering)
 	l.delivery = &delivery.Runner{Name: "delivery", Store: l.Engines.Events, Filter: l.manager.Filter(), Handle: l.manager.OnEvent, Log: l.log}
@@ -151,6 +151,11 @@ func (l *Instance) wireCommands(scenarios commands.Scenarios) error {
 	}
 	l.worker = delivery.NewWorker(delivering)
 	l.bus.worker = l.worker
+	l.offers = delivery.NewOffers(l.worker)
+	l.intake = intake.New(intake.Config{
+		Ledger: core, Notifications: l.Notifications, Persons: l.Engines.sealing, Scenarios: scenarios, Routes: routes,
+		Planner: planner, Offers: l.offers, Log: l.log,
+	})
 	l.RunFile.APIKey = access.NewKey()
 	l.calls = calls.New(core, l.log)
 	l.access = access.New(core, access.Options{AdminKey: l.RunFile.APIKey, Log: l.log})

@@ -39,6 +39,7 @@ func (l *Instance) Run(ctx context.Context, ready func(RunFile)) error {
 	work.Go(func() { l.Projections.Run(working) })
 	work.Go(func() { l.marks.Run(working) })
 	carry.Go(func() { l.must("bus", l.bus.run(carrying)) })
+	carry.Go(func() { l.offers.Run(carrying) })
 	l.settle(ctx)
 	serving.Go(func() { failed <- serveUntilClosed(l.http, l.open[0]) })
 	serving.Go(func() { failed <- serveUntilClosed(l.metrics, l.open[1]) })

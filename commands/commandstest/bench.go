@@ -17,6 +17,7 @@ import (
 	"recapito/commands/channel"
 	"recapito/commands/delivery"
 	"recapito/commands/intake"
+	"recapito/commands/planning"
 	"recapito/commands/receipts"
 	"recapito/commands/storetest/memory"
 	"recapito/domain/address"
@@ -55,6 +56,7 @@ type Side struct {
 	*intake.Intake
 	Receipts *commands.Receipts
 	c        delivery.Config
+	in       intake.Config
 }
 
 // Persons are what a side needs of the key store.
@@ -66,12 +68,23 @@ type Persons interface {
 // NewSide returns a command side over a ledger.
 func NewSide(l *commands.Ledger, p Persons, s commands.Scenarios, routes channel.Routes) *Side {
 	n, r := commands.NewNotifications(l), commands.NewReceipts(l)
+	planner := &planning.Planner{Scenarios: s, Routes: routes, Now: func() time.Time { return l.Now() }}
+	in := intake.Config{Ledger: l, Notifications: n, Persons: p, Scenarios: s, Routes: routes, Log: Quiet}
 	return &Side{
-		Notifications: n, Receipts: r,
-		Intake: intake.New(intake.Config{Ledger: l, Notifications: n, Persons: p, Scenarios: s, Routes: routes}),
-		c:      delivery.Config{Ledger: l, Notifications: n, Receipts: r, Tokens: p, Scenarios: s, Routes: routes, Log: Quiet},
+		Notifications: n, Receipts: r, Intake: intake.New(in), in: in,
+		c: delivery.Config{Ledger: l, Notifications: n, Receipts: r, Tokens: p, Planner: planner, Routes: routes, Log: Quiet},
 	}
 }
+
+// PlanAtOnce makes the intake plan each request in its own append, and offer what is due;
+// nil: offer nothing. Without it the process manager plans.
+func (s *Side) PlanAtOnce(p intake.Planner, o intake.Offers) {
+	s.in.Planner, s.in.Offers = p, o
+	s.Intake = intake.New(s.in)
+}
+
+// Planner is that of the side's process manager.
+func (s *Side) Planner() *planning.Planner { return s.c.Planner }
 
 // Delivery is what a worker or a manager of the side acts on.
 func (s *Side) Delivery(d delivery.Deadlines, q delivery.Queue, guards ...delivery.Guard) delivery.Config {
@@ -185,8 +198,7 @@ func (b *Bench) Plan(id string) notification.Command {
 	if err != nil {
 		b.T.Fatal(err)
 	}
-	p := delivery.Planner{Scenarios: Appointments(b.T), Routes: b.Routes, Now: b.Ledger.Now}
-	c, err := p.Gather(b.T.Context(), l.State)
+	c, err := b.N.Planner().Gather(b.T.Context(), l.State.Requested)
 	if err != nil {
 		b.T.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"recapito/commands"
 	"recapito/commands/channel"
+	"recapito/commands/planning"
 	"recapito/domain/deadline"
 	"recapito/domain/notification"
 )
@@ -16,7 +17,7 @@ type Config struct {
 	Notifications *commands.Notifications
 	Receipts      *commands.Receipts
 	Tokens        commands.Tokens
-	Scenarios     commands.Scenarios
+	Planner       *planning.Planner
 	Routes        channel.Routes
 	Deadlines     Deadlines
 	Queue         Queue

@@ -13,6 +13,7 @@ func (w *Worker) Drive(pause func(context.Context, time.Duration), spawn func(fu
 // The limits that tests must know.
 const (
 	RunnerWindow = runnerWindow
+	OfferQueue   = offerQueue
 )
 
 // SetAhead bounds how far a runner goes past an input that is not done.

@@ -27,8 +27,7 @@ const maxReactions = 10
 // Manager carries out what delivery's process manager decides. Done with an input
 // means that all its intents are durable; any of them may be carried out again.
 type Manager struct {
-	c       Config
-	planner *Planner
+	c Config
 	// sealed loads a state without opening its values: enough for all but gathering.
 	sealed *commands.Handler[notification.State, notification.Command, notification.Event]
 	// final remembers notifications seen final lately: most deadlines come after that.
@@ -41,10 +40,9 @@ const finalRemembered = 200_000
 // NewManager binds the process manager to what it acts on.
 func NewManager(c Config) *Manager {
 	return &Manager{
-		c:       c,
-		sealed:  commands.NewHandler(c.Ledger.Sealed(), notification.Decider),
-		final:   otter.Must(&otter.Options[string, struct{}]{MaximumSize: finalRemembered}),
-		planner: &Planner{Scenarios: c.Scenarios, Routes: c.Routes, Now: c.Ledger.Now},
+		c:      c,
+		sealed: commands.NewHandler(c.Ledger.Sealed(), notification.Decider),
+		final:  otter.Must(&otter.Options[string, struct{}]{MaximumSize: finalRemembered}),
 	}
 }
 
@@ -179,7 +177,7 @@ func (m *Manager) gather(ctx context.Context, o commands.Origin, id string, s no
 	if err != nil {
 		return nil, err
 	}
-	command, err := m.planner.Gather(ctx, l.State)
+	command, err := m.c.Planner.Gather(ctx, l.State.Requested)
 	if err != nil {
 		m.c.Log.Warn("enrichment will be tried again", "notification", id, "error", err)
 		return []deadline.DeadlineSet{{At: deadline.Tick(s.Requested.At, gatherAgain, m.c.Ledger.Now()), Notification: id}}, nil

@@ -20,7 +20,11 @@ import (
 	"recapito/domain/receipt"
 )
 
-func (w *world) startAPI(*process) {}
+func (w *world) startAPI(p *process) {
+	if w.set.offers {
+		w.startOffers(p)
+	}
+}
 
 var origin = commands.Origin{Tenant: simTenant, Actor: "key:test"}
 

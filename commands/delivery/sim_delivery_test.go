@@ -10,9 +10,11 @@ import (
 	"recapito/commands/commandstest"
 	"recapito/commands/deadlines"
 	"recapito/commands/delivery"
+	"recapito/commands/planning"
 	"recapito/commands/receipts"
 	"recapito/domain/deadline"
 	"recapito/domain/event"
+	"recapito/domain/notification"
 )
 
 type queued struct {
@@ -73,7 +75,8 @@ func (q *simQueue) back(p *process) {
 	}
 }
 
-func (w *world) startWorker(p *process) {
+// newWorker returns a worker of a process, driven by the scheduler.
+func (w *world) newWorker(p *process) *delivery.Worker {
 	s := w.s
 	guards := []delivery.Guard{consents{w.store}, guardFunc(w.window)}
 	if w.bugs.noGuard {
@@ -81,6 +84,55 @@ func (w *world) startWorker(p *process) {
 	}
 	worker := delivery.NewWorker(p.notifications.Delivery(deadlineSetter{p.writer}, nil, guards...))
 	worker.Drive(s.pauser, func(send func()) { s.spawn(p, p.name+"/send", send) })
+	return worker
+}
+
+// simPlanner fails now and then: the process manager plans then.
+type simPlanner struct {
+	w *world
+	*planning.Planner
+}
+
+func (p simPlanner) AtOnce(ctx context.Context, r notification.NotificationRequested) (notification.Command, error) {
+	if p.w.s.percent(10) {
+		return nil, errors.New("a source does not answer")
+	}
+	return p.Planner.AtOnce(ctx, r)
+}
+
+// maxOffers is how many offers wait in a process; more are dropped.
+const maxOffers = 2
+
+// Offer implements intake.Offers.
+func (p *process) Offer(tenant, id string, attempt int) {
+	if len(p.offers) == maxOffers {
+		return
+	}
+	p.w.s.log("attempt %d of %s is offered", attempt, short(id))
+	p.offers = append(p.offers, delivery.DispatchMessage{Tenant: tenant, Notification: id, Attempt: attempt})
+}
+
+// startOffers takes what is offered in a process.
+func (w *world) startOffers(p *process) {
+	s := w.s
+	worker := w.newWorker(p)
+	for range 2 {
+		s.spawn(p, p.name+"/offers", func() {
+			for {
+				s.wait(func() bool { return len(p.offers) > 0 })
+				d := p.offers[0]
+				p.offers = p.offers[1:]
+				if err := worker.Handle(context.Background(), d); err != nil {
+					s.log("offered attempt %d not taken: %v", d.Attempt, err)
+				}
+			}
+		})
+	}
+}
+
+func (w *world) startWorker(p *process) {
+	s := w.s
+	worker := w.newWorker(p)
 	for range 2 {
 		s.spawn(p, p.name, func() {
 			for {

@@ -19,6 +19,8 @@ type settings struct {
 	oneProcess bool // all roles live and die together
 	lossyQueue bool
 	shared     bool // two instances of delivery on one store, without leases
+	atOnce     bool // the intake plans, in the request's own append
+	offers     bool // and offers what is due to a worker in its process
 
 	// The claim guard's window is closed for so long from so long after the start.
 	closedAfter, closedFor time.Duration
@@ -88,6 +90,9 @@ func drawSettings(s *scheduler) settings {
 		name := fmt.Sprintf("s%d", i)
 		set.scenarios[name] = drawScenario(s)
 		set.requests = append(set.requests, drawRequest(s, i, name, oneAddress))
+	}
+	if set.atOnce = s.percent(60); set.atOnce {
+		set.offers = s.percent(60)
 	}
 	return set
 }

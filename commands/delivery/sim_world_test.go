@@ -10,6 +10,7 @@ import (
 	"recapito/commands/commandstest"
 	"recapito/commands/deadlines"
 	"recapito/commands/delivery"
+	"recapito/commands/intake"
 	"recapito/commands/receipts"
 	"recapito/domain/address"
 	"recapito/domain/catalogue"
@@ -35,6 +36,7 @@ type process struct {
 	notifications *commandstest.Side
 	receiver      *receipts.Receiver
 	writer        *deadlines.Writer
+	offers        []delivery.DispatchMessage
 	lines         []*line
 }
 
@@ -126,6 +128,14 @@ func (p *process) boot() {
 		ledger.CacheSize = 64
 	}
 	p.notifications = commandstest.NewSide(ledger, simPersons{w}, w.set.scenarios, w.routes(p))
+	p.offers = nil
+	if w.set.atOnce {
+		offers := intake.Offers(nil)
+		if w.set.offers {
+			offers = p
+		}
+		p.notifications.PlanAtOnce(simPlanner{w, p.notifications.Planner()}, offers)
+	}
 	p.receiver = receipts.NewReceiver(p.notifications.Receiving())
 	p.writer = deadlines.NewWriter(w.store, simCodec, w.s.clock)
 	p.up = true

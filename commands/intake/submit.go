@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/google/uuid"
 
@@ -21,6 +22,22 @@ type Config struct {
 	Persons       commands.Persons
 	Scenarios     commands.Scenarios
 	Routes        channel.Routes
+	Planner       Planner // nil: the process manager plans every request
+	Offers        Offers  // nil: due attempts reach their workers by the queue alone
+	Log           *slog.Logger
+}
+
+// Planner plans a request as it is accepted. Implemented by commands/planning.
+type Planner interface {
+	// AtOnce returns Enrich, Reject or Suppress; nil, or an error, leaves the plan to the
+	// process manager.
+	AtOnce(ctx context.Context, r notification.NotificationRequested) (notification.Command, error)
+}
+
+// Offers takes due attempts for a worker of this process, in addition to the queue. It may
+// drop any. Implemented by commands/delivery.
+type Offers interface {
+	Offer(tenant, notification string, attempt int)
 }
 
 // Intake accepts requests, whichever listener they come from.
@@ -73,11 +90,41 @@ func (n *Intake) accept(ctx context.Context, o commands.Origin, key string, chec
 		return Accepted{}, err
 	}
 	o.Correlation, o.Test = id, checked.Test
-	res, err := n.c.Notifications.HandleNew(ctx, o, notification.Stream(id), checked.command(o.Tenant, key, ref, mac, n.c.Ledger.Now()))
+	command := checked.command(o.Tenant, key, ref, mac, n.c.Ledger.Now())
+	command.Planned = n.planned(ctx, id, command)
+	res, err := n.c.Notifications.HandleNew(ctx, o, notification.Stream(id), command)
 	if err != nil {
 		return Accepted{}, err
 	}
+	n.offer(o.Tenant, id, res.Events)
 	return Accepted{ID: id, State: res.State, Position: res.Position, Created: len(res.Events) > 0}, nil
+}
+
+// planned returns the plan of a request, or its refusal; nil leaves it to the process
+// manager.
+func (n *Intake) planned(ctx context.Context, id string, c notification.Request) notification.Command {
+	if n.c.Planner == nil {
+		return nil
+	}
+	plan, err := n.c.Planner.AtOnce(ctx, c.Requested())
+	if err != nil {
+		n.c.Log.Warn("a request could not be planned as it was accepted; the process manager plans it", "notification", id, "error", err)
+		return nil
+	}
+	return plan
+}
+
+// offer hands over what is scheduled and due.
+func (n *Intake) offer(tenant, id string, events []notification.Event) {
+	if n.c.Offers == nil {
+		return
+	}
+	now := n.c.Ledger.Now()
+	for _, e := range events {
+		if s, ok := e.(notification.NotificationScheduled); ok && !s.Due.After(now) {
+			n.c.Offers.Offer(tenant, id, s.Attempt)
+		}
+	}
 }
 
 // personOf returns the person of a request, and the request authenticated under that

@@ -34,6 +34,15 @@ type Request struct {
 	At      time.Time
 }
 
+// Requested returns the event that accepts the request.
+func (c Request) Requested() NotificationRequested {
+	return NotificationRequested{
+		Tenant: c.Tenant, OfNotification: c.OfNotification, Person: c.Person, To: c.To, Fields: c.Fields, OpenFields: c.OpenFields,
+		SendAt: c.SendAt, ExpiresAt: c.ExpiresAt, Reference: c.Reference,
+		IdempotencyKey: c.IdempotencyKey, RequestHMAC: c.RequestHMAC, Planned: c.Planned != nil, At: c.At,
+	}
+}
+
 // Enrich gives the snapshot and the plan; the first step is scheduled in the same append.
 type Enrich struct {
 	Scenario string

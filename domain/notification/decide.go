@@ -107,11 +107,7 @@ func (t *turn) request(c Request) error {
 		}
 		return nil
 	}
-	t.emit(NotificationRequested{
-		Tenant: c.Tenant, OfNotification: c.OfNotification, Person: c.Person, To: c.To, Fields: c.Fields, OpenFields: c.OpenFields,
-		SendAt: c.SendAt, ExpiresAt: c.ExpiresAt, Reference: c.Reference,
-		IdempotencyKey: c.IdempotencyKey, RequestHMAC: c.RequestHMAC, Planned: c.Planned != nil, At: c.At,
-	})
+	t.emit(c.Requested())
 	switch c.Planned.(type) { //nolint:gochecksumtype // no other command plans
 	case nil:
 		return nil
@@ -128,7 +124,7 @@ func (t *turn) enrich(c Enrich) error {
 	if t.s.Enriched || t.s.Over() {
 		return nil
 	}
-	if err := c.Plan.check(); err != nil {
+	if err := c.Plan.Check(); err != nil {
 		return err
 	}
 	if t.s.ExpiryPassed(c.At) {
@@ -140,8 +136,8 @@ func (t *turn) enrich(c Enrich) error {
 	return nil
 }
 
-// check refuses a plan that later rules could not work with.
-func (p Plan) check() error {
+// Check refuses a plan that later rules could not work with: ErrBadPlan.
+func (p Plan) Check() error {
 	if len(p.Steps) == 0 || len(p.Steps) > MaxSteps {
 		return ErrBadPlan
 	}

@@ -1,4 +1,7 @@
-package delivery
+// Package planning makes the plan of a notification: the scenario's steps over the
+// person's addresses and the routes, with the contents rendered. The intake plans a request
+// as it accepts it; what it leaves open, the process manager plans.
+package planning
 
 import (
 	"context"
@@ -17,26 +20,32 @@ import (
 )
 
 // Planner gathers what a plan is made of: the scenario, the person's addresses, the
-// routes; and renders the texts.
+// routes; and renders the contents.
 type Planner struct {
 	Scenarios commands.Scenarios
 	Routes    channel.Routes
 	Now       func() time.Time
 }
 
+// AtOnce plans a request while its caller waits. It returns nil where a plan needs an
+// answer from outside: the process manager then waits for that. Today nothing does.
+func (p *Planner) AtOnce(ctx context.Context, r notification.NotificationRequested) (notification.Command, error) {
+	return p.Gather(ctx, r)
+}
+
 // Gather returns the command that the snapshot leads to: Enrich, Reject or Suppress.
 // An error means that a source did not answer; try again later.
-func (p *Planner) Gather(_ context.Context, s notification.State) (notification.Command, error) {
+func (p *Planner) Gather(_ context.Context, r notification.NotificationRequested) (notification.Command, error) {
 	now := p.Now()
-	def, ok := p.Scenarios.Scenario(s.Requested.Tenant, s.Requested.Scenario)
+	def, ok := p.Scenarios.Scenario(r.Tenant, r.Scenario)
 	if !ok {
 		return notification.Reject{Code: "unknown_scenario", Detail: "the scenario is not there any more", At: now}, nil
 	}
-	fields, ok := clearFields(s.Requested)
+	fields, ok := clearFields(r)
 	if !ok {
 		return suppressErased(now), nil
 	}
-	plan, why, err := p.plan(s, def, fields)
+	plan, why, err := p.plan(r, def, fields)
 	switch {
 	case errors.Is(err, errErasedAddress):
 		return suppressErased(now), nil
@@ -46,6 +55,9 @@ func (p *Planner) Gather(_ context.Context, s notification.State) (notification.
 		return notification.Reject{Code: ruleCode(err), Detail: err.Error(), Why: why, At: now}, nil
 	case len(plan.Steps) == 0:
 		return notification.Reject{Code: "no_address", Detail: "no step of the scenario has an address and a route", Why: why, At: now}, nil
+	}
+	if err := plan.Check(); err != nil {
+		return notification.Reject{Code: ruleCode(err), Detail: err.Error(), Why: why, At: now}, nil
 	}
 	return notification.Enrich{Scenario: def.Name, Version: def.Version, Plan: plan, Why: why, At: now}, nil
 }
@@ -105,7 +117,7 @@ func clearFields(r notification.NotificationRequested) (map[string]string, bool)
 	return fields, true
 }
 
-func (p *Planner) plan(s notification.State, def scenario.Definition, fields map[string]string) (notification.Plan, []notification.Consideration, error) {
+func (p *Planner) plan(r notification.NotificationRequested, def scenario.Definition, fields map[string]string) (notification.Plan, []notification.Consideration, error) {
 	var plan notification.Plan
 	var why []notification.Consideration
 	rendered := map[string]renderedMessage{}
@@ -116,7 +128,7 @@ func (p *Planner) plan(s notification.State, def scenario.Definition, fields map
 				why = append(why, notification.Consideration{Step: i + 1, Channel: channel, Chosen: chosen, Reason: reason})
 			}
 			route, ok := p.Routes.For(channel)
-			addresses := s.Requested.To[channel]
+			addresses := r.To[channel]
 			switch {
 			case !ok:
 				consider(false, "no route")
@@ -128,7 +140,7 @@ func (p *Planner) plan(s notification.State, def scenario.Definition, fields map
 			m, ok := rendered[channel]
 			if !ok {
 				var err error
-				if m, err = render(route, def, s.Requested.Person, fields); err != nil {
+				if m, err = render(route, def, r.Person, fields); err != nil {
 					return plan, why, err
 				}
 				rendered[channel] = m
