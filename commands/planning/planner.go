@@ -4,6 +4,7 @@
 package planning
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,17 +47,16 @@ func (p *Planner) Gather(_ context.Context, r notification.NotificationRequested
 		return suppressErased(now), nil
 	}
 	plan, why, err := p.plan(r, def, fields)
-	switch {
-	case errors.Is(err, errErasedAddress):
+	if errors.Is(err, errErasedAddress) {
 		return suppressErased(now), nil
-	case errors.Is(err, errNotRendered):
-		return notification.Reject{Code: "template_failed", Detail: errNotRendered.Error(), Why: why, At: now}, nil
-	case err != nil:
-		return notification.Reject{Code: ruleCode(err), Detail: err.Error(), Why: why, At: now}, nil
-	case len(plan.Steps) == 0:
-		return notification.Reject{Code: "no_address", Detail: "no step of the scenario has an address and a route", Why: why, At: now}, nil
 	}
-	if err := plan.Check(); err != nil {
+	if err == nil && len(plan.Steps) == 0 {
+		err = errNoAddress
+	}
+	if err == nil {
+		err = plan.Check()
+	}
+	if err != nil {
 		return notification.Reject{Code: ruleCode(err), Detail: err.Error(), Why: why, At: now}, nil
 	}
 	return notification.Enrich{Scenario: def.Name, Version: def.Version, Plan: plan, Why: why, At: now}, nil
@@ -66,25 +66,40 @@ func (p *Planner) Gather(_ context.Context, r notification.NotificationRequested
 type renderedMessage struct {
 	content personal.Value
 	units   int
+	failed  error // an *event.Rule: the channel is skipped
 }
 
-// errNotRendered stands for the template's own error, which may hold a value.
-var errNotRendered = errors.New("the content could not be made of the fields given")
+// Why a request is rejected.
+var (
+	errNoAddress = &event.Rule{Code: "no_address", Message: "no step of the scenario has an address and a route"}
+	errContent   = event.Rule{Code: "template_failed", Message: "the content could not be made of the fields given"}
+)
 
-func render(route channel.Configured, def scenario.Definition, person personal.Ref, fields map[string]string) (renderedMessage, error) {
+// render makes a channel's content. What it fails with holds no value of a field.
+func render(route channel.Configured, def scenario.Definition, person personal.Ref, fields map[string]string) renderedMessage {
 	document, err := def.Render(route.Kind.Name, fields)
 	if err != nil {
-		return renderedMessage{}, errNotRendered
+		return renderedMessage{failed: contentRule(route.Kind.Name, err)}
 	}
 	units, err := route.Wire.Units(document)
 	if err != nil {
-		return renderedMessage{}, fmt.Errorf("for %s %w", route.Kind.Name, err)
+		return renderedMessage{failed: &event.Rule{Code: ruleCode(err), Message: fmt.Sprintf("for %s %s", route.Kind.Name, err)}}
 	}
 	stored, err := content.Encode(document)
 	if err != nil {
-		return renderedMessage{}, errNotRendered
+		return renderedMessage{failed: contentRule(route.Kind.Name, nil)}
 	}
-	return renderedMessage{personal.New(person, stored), units}, nil
+	return renderedMessage{content: personal.New(person, stored), units: units}
+}
+
+// contentRule names the channel, and the members whose rules were broken.
+func contentRule(channel string, err error) *event.Rule {
+	rule := errContent
+	rule.Message = fmt.Sprintf("for %s %s", channel, rule.Message)
+	if broken := content.Broken(err); broken != "" {
+		rule.Message += ": " + broken
+	}
+	return &rule
 }
 
 var errErasedAddress = errors.New("the address has been erased")
@@ -121,6 +136,7 @@ func (p *Planner) plan(r notification.NotificationRequested, def scenario.Defini
 	var plan notification.Plan
 	var why []notification.Consideration
 	rendered := map[string]renderedMessage{}
+	var failed error // of the first channel that was skipped for it
 	for i, step := range def.Steps {
 		var targets []notification.Target
 		for _, channel := range step.Channels {
@@ -139,11 +155,13 @@ func (p *Planner) plan(r notification.NotificationRequested, def scenario.Defini
 			}
 			m, ok := rendered[channel]
 			if !ok {
-				var err error
-				if m, err = render(route, def, r.Person, fields); err != nil {
-					return plan, why, err
-				}
+				m = render(route, def, r.Person, fields)
 				rendered[channel] = m
+			}
+			if m.failed != nil {
+				consider(false, m.failed.Error())
+				failed = cmp.Or(failed, m.failed)
+				continue
 			}
 			for _, destination := range addresses {
 				if len(targets) == notification.MaxTargetsPerStep {
@@ -167,6 +185,9 @@ func (p *Planner) plan(r notification.NotificationRequested, def scenario.Defini
 		if len(targets) > 0 {
 			plan.Steps = append(plan.Steps, notification.Step{Wanted: step.Wanted, Wait: step.Wait, Targets: targets})
 		}
+	}
+	if len(plan.Steps) == 0 {
+		return plan, why, failed
 	}
 	return plan, why, nil
 }

@@ -124,6 +124,26 @@ type MemberError struct {
 
 func (e *MemberError) Error() string { return e.Member + " " + e.Rule }
 
+// Broken returns the rules that err names, each with its member, and nothing else of it.
+func Broken(err error) string {
+	var rules []string
+	var walk func(error)
+	walk = func(err error) {
+		switch e := err.(type) { //nolint:errorlint // each error of the tree is looked at
+		case *MemberError:
+			rules = append(rules, e.Error())
+		case interface{ Unwrap() error }:
+			walk(e.Unwrap())
+		case interface{ Unwrap() []error }:
+			for _, one := range e.Unwrap() {
+				walk(one)
+			}
+		}
+	}
+	walk(err)
+	return strings.Join(rules, "; ")
+}
+
 // New checks the rendered members and returns them as a document of this kind. The
 // errors are MemberErrors, joined.
 func (k Kind) New(members map[string]string, attachments []Attachment) (Document, error) {

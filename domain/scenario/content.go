@@ -271,7 +271,7 @@ func (c *Content) render(bindings map[string]any) (content.Document, error) {
 		}
 		rendered, err := t.Render(bindings)
 		if err != nil {
-			return content.Document{}, fmt.Errorf("%s: %w", name, ErrRender)
+			return content.Document{}, fmt.Errorf("%w: %w", ErrRender, notRendered(name, err))
 		}
 		members[name] = strings.TrimSpace(rendered)
 	}
@@ -281,13 +281,22 @@ func (c *Content) render(bindings map[string]any) (content.Document, error) {
 		if t := c.attachments[i]; t != nil {
 			text, err := t.Render(bindings)
 			if err != nil {
-				return content.Document{}, fmt.Errorf("attachments[%d]: %w", i, ErrRender)
+				return content.Document{}, fmt.Errorf("%w: %w", ErrRender, notRendered(fmt.Sprintf("attachments[%d]", i), err))
 			}
 			data = []byte(text)
 		}
 		attachments = append(attachments, content.Attachment{Name: a.Name, MediaType: a.MediaType, Data: data})
 	}
 	return c.kind.New(members, attachments)
+}
+
+// notRendered is the rule of a member that broke when it was rendered.
+func notRendered(member string, err error) *content.MemberError {
+	var failed *template.RenderError
+	if errors.As(err, &failed) {
+		return &content.MemberError{Member: member, Rule: "cannot be rendered: " + failed.Rule}
+	}
+	return &content.MemberError{Member: member, Rule: "cannot be rendered"}
 }
 
 // binding is the value that a template compares: numbers as numbers where no digit
