@@ -30,7 +30,7 @@ import (
 // written twice.
 func TestNotificationsAreTheDomainsFold(t *testing.T) {
 	t.Parallel()
-	conn := clickhousetest.New(t)
+	conn := clickhousetest.Database(t)
 	if err := readmodels.Migrate(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func mergesTo(t *testing.T, conn driver.Conn, random *rand.Rand, id string, rows
 // notification of its own.
 func TestNotificationsUnderAnyCommands(t *testing.T) {
 	t.Parallel()
-	conn := clickhousetest.New(t)
+	conn := clickhousetest.Database(t)
 	if err := readmodels.Migrate(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func TestGrafanaDashboards(t *testing.T) {
 			}
 		}
 		ids := map[int]bool{}
-		for _, p := range d.Panels {
+		for nth, p := range d.Panels {
 			if ids[p.ID] || p.Title == "" || p.Datasource != ours || len(p.Targets) == 0 {
 				t.Errorf("%s: panel %d %q has no id, title, data source or query of its own", file, p.ID, p.Title)
 			}
@@ -115,6 +115,9 @@ func TestGrafanaDashboards(t *testing.T) {
 					t.Errorf("%s: panel %q: a query of type %q, format %d", file, p.Title, q.QueryType, q.Format)
 				}
 				for n, interval := range intervals {
+					if n > 0 && n != 1+nth%(len(intervals)-1) && os.Getenv("RECAPITO_TEST_FULL") == "" {
+						continue // the short form asks each panel for two of the intervals
+					}
 					runPanel(t, conn, fmt.Sprintf("%s: panel %q", file, p.Title), q.RawSQL, interval, chosen, n == 0)
 				}
 			}

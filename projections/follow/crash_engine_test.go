@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"time"
 
 	"recapito/adapters/clickhouse/clickhousetest"
 	"recapito/projections/follow"
@@ -101,7 +100,7 @@ func TestCrashesOnTheEngine(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
 	i.Batch, i.Span = 32, 64
-	conn := clickhousetest.New(t)
+	conn := clickhousetest.Database(t)
 	random := rand.New(rand.NewPCG(5, 8))
 	var dead []*dying
 	wakeUp := func() {
@@ -112,9 +111,9 @@ func TestCrashesOnTheEngine(t *testing.T) {
 			d.late = nil
 		}
 	}
-	rounds := 20
-	if testing.Short() || projectionstest.RaceEnabled {
-		rounds = 6
+	rounds := 8
+	if projectionstest.Full() {
+		rounds = 20
 	}
 	for round := range rounds {
 		killed := make(chan struct{})
@@ -130,9 +129,16 @@ func TestCrashesOnTheEngine(t *testing.T) {
 			rebuilt.Go(func() { _ = i.P.RebuildAll(rebuilding, nil) })
 		}
 		i.Write(12)
+		idle := make(chan struct{}) // it had less to do
+		go func() {
+			if i.P.Settle(rebuilding) == nil {
+				rebuilt.Wait()
+				close(idle)
+			}
+		}()
 		select {
 		case <-killed:
-		case <-time.After(2 * time.Second): // it had less to do
+		case <-idle:
 		}
 		i.Stop()
 		stop()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -173,14 +174,14 @@ func (w *warehouse) check(t *testing.T, codec *event.Codec, ledger []event.Recor
 	for seq, r := range ledger {
 		want = append(want, projections.EventRow(projections.LedgerEvent{Recorded: r, Seq: uint64(seq)}))
 	}
-	if d := gocmp.Diff(want, mergedEvents(w.tables[w.views["events"]])); d != "" {
+	if d := differ(want, mergedEvents(w.tables[w.views["events"]])); d != "" {
 		t.Errorf("events: %s", d)
 	}
 	edr, err := projections.FoldEDR(codec, ledger)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := gocmp.Diff(stored(edr), mergedParts(w.tables[w.views["edr"]])); d != "" {
+	if d := differ(stored(edr), mergedParts(w.tables[w.views["edr"]])); d != "" {
 		t.Errorf("edr: %s", d)
 	}
 	var calls []readmodels.AuditRow
@@ -191,7 +192,7 @@ func (w *warehouse) check(t *testing.T, codec *event.Codec, ledger []event.Recor
 		}
 		calls = append(calls, told...)
 	}
-	if d := gocmp.Diff(calls, mergedCalls(w.tables[w.views["audit_log"]])); d != "" {
+	if d := differ(calls, mergedCalls(w.tables[w.views["audit_log"]])); d != "" {
 		t.Errorf("audit_log: %s", d)
 	}
 	var events []projections.LedgerEvent
@@ -202,7 +203,7 @@ func (w *warehouse) check(t *testing.T, codec *event.Codec, ledger []event.Recor
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := gocmp.Diff(mergedNotifications(parts), mergedNotifications(w.tables[w.views["notifications"]])); d != "" {
+	if d := differ(mergedNotifications(parts), mergedNotifications(w.tables[w.views["notifications"]])); d != "" {
 		t.Errorf("notifications: %s", d)
 	}
 	accounting, rollups := cellSums{}, cellSums{}
@@ -216,12 +217,20 @@ func (w *warehouse) check(t *testing.T, codec *event.Codec, ledger []event.Recor
 	for cell, n := range counts {
 		rollups[cell] = readmodels.AccountingSums{Messages: n}
 	}
-	if d := gocmp.Diff(accounting, w.sums("accounting")); d != "" {
+	if d := differ(accounting, w.sums("accounting")); d != "" {
 		t.Errorf("accounting: %s", d)
 	}
-	if d := gocmp.Diff(rollups, w.sums("rollups")); d != "" {
+	if d := differ(rollups, w.sums("rollups")); d != "" {
 		t.Errorf("rollups: %s", d)
 	}
+}
+
+// differ returns how two values differ; the quick look spares most of them the long one.
+func differ(want, got any) string {
+	if reflect.DeepEqual(want, got) {
+		return ""
+	}
+	return gocmp.Diff(want, got)
 }
 
 func mergedEvents(rows []readmodels.Row) []readmodels.EventRow {

@@ -1,9 +1,10 @@
 package follow_test
 
 import (
-	"recapito/projections/follow"
 	"testing"
 	"time"
+
+	"recapito/projections/follow"
 )
 
 // While ClickHouse is away, what is behind grows with the ledger and with time, also for

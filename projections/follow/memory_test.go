@@ -71,13 +71,13 @@ func (m *memory) ReadStream(_ context.Context, read event.StreamRead, visit func
 
 func (m *memory) ReadAll(_ context.Context, read event.AllRead, visit func(event.Recorded) error) error {
 	events, _ := m.snapshot()
-	events = slices.Clone(events)
 	backwards := read.Direction == event.Backwards
-	if backwards {
-		slices.Reverse(events)
-	}
 	n := 0
-	for _, e := range events {
+	for i := range events {
+		e := events[i]
+		if backwards {
+			e = events[len(events)-1-i]
+		}
 		if backwards && e.Position >= read.From || !backwards && e.Position < read.From || !read.Filter.Passes(e.Stream, e.Type) {
 			continue
 		}

@@ -78,7 +78,7 @@ func TestSpansOnTheEngine(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
 	i.Batch, i.Span = 7, 64
-	conn := clickhousetest.New(t)
+	conn := clickhousetest.Database(t)
 	for range 4 {
 		i.Start(conn)
 		i.Write(60)
@@ -154,7 +154,7 @@ func BenchmarkProject(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	conn := clickhousetest.New(b)
+	conn := clickhousetest.Database(b)
 	b.ResetTimer()
 	begin := time.Now()
 	i.Start(conn)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"recapito/adapters/clickhouse/clickhousetest"
 	"recapito/projections/follow"
+	"recapito/projections/projectionstest"
 	"recapito/readmodels"
 )
 
@@ -64,11 +64,11 @@ func (i *instance) schemaRemembers(tokens int) {
 func TestDeduplicationWindowOverrun(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
-	conn := clickhousetest.New(t)
+	conn := clickhousetest.Database(t)
 	target := &repeating{Target: follow.ClickHouse(conn, nil), conn: conn, tokens: fewTokens, batches: map[string]int{}}
 	i.Batch, i.Span = 8, 64
 	appends := 60
-	if os.Getenv("RECAPITO_TEST_FULL") != "" {
+	if projectionstest.Full() {
 		target.tokens, appends = allTokens, 60*allTokens/fewTokens
 	}
 	i.Write(appends)

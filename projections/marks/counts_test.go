@@ -24,7 +24,7 @@ func TestCountsAsOf(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
 	i.Batch, i.Span, i.Skew = 7, 64, 10*time.Minute
-	conn := clickhousetest.New(t)
+	conn := clickhousetest.Database(t)
 	i.Start(conn)
 	i.Write(90)
 	i.Settled()

@@ -29,7 +29,7 @@ func TestThePastStays(t *testing.T) {
 	if i.Histories, err = histories.New(histories.Options{Codec: i.Author.Codec, Seed: 42}); err != nil {
 		t.Fatal(err)
 	}
-	i.Start(clickhousetest.New(t))
+	i.Start(clickhousetest.Database(t))
 	i.Write(400)
 	i.Settled()
 	cut := i.P.States()[0].Events * 2 / 3

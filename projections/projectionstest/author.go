@@ -5,6 +5,7 @@ package projectionstest
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,10 +17,12 @@ import (
 	"recapito/domain/tenant"
 )
 
-// NewCodec makes the codec of every ledger event.
+var newCodec = sync.OnceValues(func() (*event.Codec, error) { return catalogue.NewCodec() })
+
+// NewCodec returns the codec of every ledger event, which all tests share.
 func NewCodec(t testing.TB) *event.Codec {
 	t.Helper()
-	codec, err := catalogue.NewCodec()
+	codec, err := newCodec()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,3 +26,6 @@ func EverySeed(t *testing.T, seeds uint64, run func(*testing.T, uint64)) {
 		run(t, seed)
 	}
 }
+
+// Full reports whether RECAPITO_TEST_FULL asks for more than the short form of a test.
+func Full() bool { return os.Getenv("RECAPITO_TEST_FULL") != "" }

@@ -52,7 +52,7 @@ func changedValue(name, typ string) string {
 func TestCompareSeesEveryColumn(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
-	i.Start(clickhousetest.New(t))
+	i.Start(clickhousetest.Database(t))
 	i.Write(100)
 	i.Complete()
 	i.Stop()

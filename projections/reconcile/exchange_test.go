@@ -2,9 +2,10 @@ package reconcile_test
 
 import (
 	"context"
-	"recapito/adapters/clickhouse/clickhousetest"
 	"strings"
 	"testing"
+
+	"recapito/adapters/clickhouse/clickhousetest"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -32,7 +33,7 @@ func TestComparedTablesAreExchanged(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
 	i.Batch, i.Span = 32, 64
-	conn := clickhousetest.New(t)
+	conn := clickhousetest.Database(t)
 	i.Start(conn)
 	i.Write(60)
 	for _, projection := range []string{"accounting", "rollups"} {

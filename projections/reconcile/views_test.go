@@ -32,7 +32,7 @@ func TestViewsOfCountsAreTheFold(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t)
 	i.Batch, i.Span = 9, 64
-	i.Start(clickhousetest.New(t))
+	i.Start(clickhousetest.Database(t))
 	i.Write(100)
 	i.failOver(40) // histories do not
 	i.Write(100)
