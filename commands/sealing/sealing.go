@@ -90,13 +90,15 @@ func (s *Sealing) Seal(ctx context.Context, tenant string, ref personal.Ref, ass
 	random := make([]byte, nonceBytes+r) // one call for both
 	rand.Read(random)
 	nonce := random[:nonceBytes:nonceBytes]
-	plain := make([]byte, 0, r+len(clear))
-	plain = append(append(plain, random[nonceBytes:]...), clear...)
+	packed, compression := compress(clear)
+	plain := make([]byte, 0, r+len(packed))
+	plain = append(append(plain, random[nonceBytes:]...), packed...)
 	return personal.Sealed{
-		Ref:        ref,
-		Nonce:      nonce,
-		Ciphertext: key.values.Seal(make([]byte, 0, len(plain)+key.values.Overhead()), nonce, plain, associated),
-		Commitment: personal.Commitment(plain[:r], associated, clear),
+		Ref:         ref,
+		Nonce:       nonce,
+		Ciphertext:  key.values.Seal(make([]byte, 0, len(plain)+key.values.Overhead()), nonce, plain, associated),
+		Commitment:  personal.Commitment(plain[:r], associated, clear),
+		Compression: compression,
 	}, nil
 }
 
@@ -123,7 +125,11 @@ func (s *Sealing) Reveal(ctx context.Context, tenant string, v personal.Sealed, 
 	if err != nil || len(plain) < personal.CommitmentSecretBytes {
 		return nil, nil, false, fmt.Errorf("personal value: %w", ErrDamaged)
 	}
-	r, clear = plain[:personal.CommitmentSecretBytes], plain[personal.CommitmentSecretBytes:]
+	r = plain[:personal.CommitmentSecretBytes]
+	clear, err = decompress(plain[personal.CommitmentSecretBytes:], v.Compression)
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("personal value: %w: %w", ErrDamaged, err)
+	}
 	if !v.Commits(r, associated, clear) {
 		return nil, nil, false, fmt.Errorf("commitment of a personal value: %w", ErrDamaged)
 	}

@@ -121,7 +121,7 @@ func (v Value) Equal(w Value) bool {
 
 func (s Sealed) equal(t Sealed) bool {
 	return s.Ref == t.Ref && bytes.Equal(s.Nonce, t.Nonce) &&
-		bytes.Equal(s.Ciphertext, t.Ciphertext) && bytes.Equal(s.Commitment, t.Commitment)
+		bytes.Equal(s.Ciphertext, t.Ciphertext) && bytes.Equal(s.Commitment, t.Commitment) && s.Compression == t.Compression
 }
 
 func (v Value) state() state { return v.content().state }

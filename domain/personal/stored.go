@@ -73,7 +73,7 @@ func (s Sealed) appendJSON(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	const names = len(`,"nonce":"","ciphertext":"","commitment":""}`)
+	const names = len(`,"nonce":"","ciphertext":"","commitment":"","compression":"zstd"}`)
 	b = slices.Grow(b, len(ref)+names+2*(len(s.Nonce)+len(s.Ciphertext)+len(s.Commitment)))
 	b = append(b, ref[:len(ref)-1]...)
 	b = append(b, `,"nonce":"`...)
@@ -82,7 +82,13 @@ func (s Sealed) appendJSON(b []byte) ([]byte, error) {
 	b = base64.StdEncoding.AppendEncode(b, s.Ciphertext)
 	b = append(b, `","commitment":"`...)
 	b = base64.StdEncoding.AppendEncode(b, s.Commitment)
-	return append(b, `"}`...), nil
+	b = append(b, '"')
+	if s.Compression != "" {
+		b = append(b, `,"compression":"`...)
+		b = append(b, s.Compression...)
+		b = append(b, '"')
+	}
+	return append(b, '}'), nil
 }
 
 // Open returns a decoded value in clear, or erased if its key was destroyed; only the
@@ -133,8 +139,8 @@ func (v *Value) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// unmarshalOwn reads what Seal writes of a sealed value: the fast way, for every event
-// read. If it returns false it is something else, or not valid, and v is as it was.
+// unmarshalOwn reads what Seal writes of a sealed value that is not compressed: the fast
+// way, for every event read. If it returns false it is something else, or not valid, and v is as it was.
 func (v *Value) unmarshalOwn(data []byte) bool {
 	var c content
 	for _, one := range []struct {

@@ -27,10 +27,12 @@ type Sealer interface {
 // Sealed is the stored form of a value: AES-256-GCM under the person's key, with a
 // commitment with it. r (32 random bytes) is sealed together with the clear value:
 // Commitment = SHA-256(r ‖ associated ‖ clear), so showing r proves one field
-// without the key.
+// without the key. A large value is compressed before it is sealed; the commitment is
+// over the clear value all the same.
 type Sealed struct {
 	Ref
-	Nonce      []byte `json:"nonce"`
-	Ciphertext []byte `json:"ciphertext"`
-	Commitment []byte `json:"commitment"`
+	Nonce       []byte `json:"nonce"`
+	Ciphertext  []byte `json:"ciphertext"`
+	Commitment  []byte `json:"commitment"`
+	Compression string `json:"compression,omitempty"` // of the clear value: "zstd" (RFC 8878), or none
 }
