@@ -19,6 +19,7 @@ import (
 type Config struct {
 	Data      string `yaml:"data"`      // the instance's folder
 	Scenarios string `yaml:"scenarios"` // folder of scenario files; empty: scenarios in the data folder
+	Operators string `yaml:"operators"` // file of phone prefixes and their operators; empty: none is known
 	HTTP      struct {
 		Addr string `yaml:"addr"`
 	} `yaml:"http"`

@@ -137,7 +137,11 @@ func (l *Instance) wireCommands(scenarios commands.Scenarios) error {
 	l.deadlines = deadlines.New(l.Engines.Events, l.codec, time.Now, l.log, func(ctx context.Context, d deadline.DeadlineSet) error {
 		return l.manager.OnDeadline(ctx, d)
 	})
-	planner := &planning.Planner{Scenarios: scenarios, Routes: routes, Now: time.Now}
+	operators, err := l.Config.ReadOperators()
+	if err != nil {
+		return err
+	}
+	planner := &planning.Planner{Scenarios: scenarios, Routes: routes, Operators: operators, Now: time.Now}
 	delivering := delivery.Config{
 		Ledger: core, Notifications: l.Notifications, Receipts: l.receipts, Tokens: l.Engines.sealing,
 		Planner: planner, Routes: routes, Deadlines: l.deadlines, Queue: l.bus, Log: l.log,

@@ -12,6 +12,7 @@ import (
 
 	"recapito/commands"
 	"recapito/commands/channel"
+	"recapito/domain/address"
 	"recapito/domain/content"
 	"recapito/domain/dimension"
 	"recapito/domain/event"
@@ -25,6 +26,7 @@ import (
 type Planner struct {
 	Scenarios commands.Scenarios
 	Routes    channel.Routes
+	Operators address.Operators // of phone numbers' ranges
 	Now       func() time.Time
 }
 
@@ -172,7 +174,7 @@ func (p *Planner) plan(r notification.NotificationRequested, def scenario.Defini
 				if !ok {
 					return plan, why, errErasedAddress
 				}
-				facts := route.Kind.Address.FactsOf(clear)
+				facts := route.Kind.Address.FactsOf(clear, p.Operators)
 				targets = append(targets, notification.Target{
 					OfAttempt: dimension.OfAttempt{
 						Channel: channel, Route: route.Name, Sender: def.Senders[channel], Country: facts.Country, Operator: facts.Operator,

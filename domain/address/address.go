@@ -34,7 +34,7 @@ type Kind struct {
 	// is the normal form.
 	Identity func(normal string) string
 	// Facts returns what a normal address shows of itself. If nil, it shows nothing.
-	Facts func(normal string) Facts
+	Facts func(normal string, operators Operators) Facts
 	// Find returns what looks like an address of the kind inside a text, in order and
 	// without overlap. If nil, addresses of the kind cannot be recognised.
 	Find func(text string) []Span
@@ -125,12 +125,12 @@ func (k Kind) Parse(value string) (Address, error) {
 	return a, nil
 }
 
-// FactsOf returns what a normal address shows of itself.
-func (k Kind) FactsOf(normal string) Facts {
+// FactsOf returns what a normal address shows of itself; its operator by that table.
+func (k Kind) FactsOf(normal string, operators Operators) Facts {
 	if k.Facts == nil {
 		return Facts{}
 	}
-	return k.Facts(normal)
+	return k.Facts(normal, operators)
 }
 
 // SpelledIn reports whether a text holds a normal address of the kind in any spelling.

@@ -132,11 +132,11 @@ func TestFacts(t *testing.T) {
 		"+393331234567": "IT", "+390612345678": "IT", "+12025550123": "US", "+14165550123": "CA",
 		"+447400123456": "GB", "+447911123456": "GG", "+80012345678": "", "+881612345678": "",
 	} {
-		if got := address.Phone.FactsOf(number).Country; got != country {
+		if got := address.Phone.FactsOf(number, address.Operators{}).Country; got != country {
 			t.Errorf("country of %s: got %q, want %q", number, got, country)
 		}
 	}
-	if got := address.Email.FactsOf("anna@example.com"); got != (address.Facts{}) {
+	if got := address.Email.FactsOf("anna@example.com", address.Operators{}); got != (address.Facts{}) {
 		t.Errorf("facts of a mailbox: %v", got)
 	}
 }
@@ -255,7 +255,7 @@ func TestKindOfAnotherFolder(t *testing.T) {
 	if err != nil || a != (address.Address{Kind: "echo", Value: "ROOM 7"}) {
 		t.Errorf("got %#v, %v", a, err)
 	}
-	if len(address.Find([]address.Kind{echo}, "ROOM 7")) != 0 || echo.FactsOf("ROOM 7") != (address.Facts{}) {
+	if len(address.Find([]address.Kind{echo}, "ROOM 7")) != 0 || echo.FactsOf("ROOM 7", address.Operators{}) != (address.Facts{}) {
 		t.Error("a kind that finds nothing found something")
 	}
 	if k, ok := address.Named(append(address.Kinds(), echo), "echo"); !ok || k.Name != "echo" {

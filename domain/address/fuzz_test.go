@@ -47,7 +47,7 @@ func FuzzNormalise(f *testing.F) {
 			if !k.SpelledIn(normal, normal) {
 				t.Errorf("%s: %q does not spell itself", k.Name, normal)
 			}
-			k.FactsOf(normal)
+			k.FactsOf(normal, address.Operators{})
 		}
 	})
 }

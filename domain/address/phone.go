@@ -81,21 +81,22 @@ func possible(number string) bool {
 	return err == nil && phonenumbers.IsPossibleNumber(n)
 }
 
-// phoneFacts returns the country of a number. A number of no single country, such as
-// +800 or a satellite's, has none. The operator comes from a table: Operators.
-func phoneFacts(normal string) Facts {
+// phoneFacts returns the country of a number, and its operator by the table. A number of no
+// single country, such as +800 or a satellite's, has none.
+func phoneFacts(normal string, operators Operators) Facts {
+	facts := Facts{Operator: operators.Of(normal)}
 	n, err := phonenumbers.Parse(normal, "")
 	if err != nil {
-		return Facts{}
+		return facts
 	}
 	region := phonenumbers.GetRegionCodeForNumber(n)
 	if !country(region) {
 		region = phonenumbers.GetRegionCodeForCountryCode(int(n.GetCountryCode()))
 	}
-	if !country(region) {
-		return Facts{}
+	if country(region) {
+		facts.Country = region
 	}
-	return Facts{Country: region}
+	return facts
 }
 
 // country is whether a region of the library is a country: "001" and "ZZ" are not.
