@@ -6,13 +6,16 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"recapito/commands/intake/strictjson"
+	"recapito/domain/event"
 )
 
 // Ways to know the caller of a callback.
@@ -67,8 +70,9 @@ func newCallbacks(r *Route) (*callbacks, error) {
 }
 
 // Callback implements channel.Callback. Its handler responds with 204 only after every status
-// and reply of the callback was stored, and else a problem (RFC 9457) that names the rule
-// and never the value. A callback that comes again is stored again: the ledger counts a
+// and reply of the callback was stored, and else a problem (RFC 9457) that names the item and
+// the rule and never the value: 422 where the others are stored and coming again would not
+// help, 503 where it would. A callback that comes again is stored again: the ledger counts a
 // receipt and a reply once.
 func (r *Route) Callback() http.Handler { return r.callbacks }
 
@@ -119,36 +123,43 @@ func (h *callbacks) serve(w http.ResponseWriter, req *http.Request) int {
 	if err != nil {
 		return problem(w, status, code, err.Error())
 	}
-	items, err := h.mapping.read(document, h.r.now())
+	items, invalid := h.mapping.read(document, h.r.now())
+	refused, err := h.store(ctx, items)
 	if err != nil {
-		return problem(w, http.StatusUnprocessableEntity, problemInvalid, err.Error())
-	}
-	if err := h.store(ctx, items); err != nil {
 		h.r.o.Log.Warn("rest: a callback was not stored", "route", h.r.o.Name, "error", err)
 		return unavailable(w, "the callback was not stored; send it again")
+	}
+	if err := errors.Join(invalid, refused); err != nil {
+		return problem(w, http.StatusUnprocessableEntity, problemInvalid, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return http.StatusNoContent
 }
 
-// store gives every item to its sink. What was stored before an error is stored again
-// when the callback comes again.
-func (h *callbacks) store(ctx context.Context, items []item) error {
-	for _, i := range items {
-		if i.receipt != nil {
-			if err := h.r.o.Receipts.Receive(ctx, *i.receipt); err != nil {
-				return err
-			}
-			h.r.counts.receipts.Add(1)
-		}
-		if i.reply != nil {
-			if err := h.r.o.Replies.Reply(ctx, *i.reply); err != nil {
-				return err
-			}
-			h.r.counts.replies.Add(1)
+// store gives every item to its sink, whatever becomes of the others. It returns which
+// items break a rule, and an error where an item may be stored if it comes again.
+func (h *callbacks) store(ctx context.Context, items []item) (refused, err error) {
+	keep := func(i item, failed error, stored *atomic.Uint64) {
+		var rule *event.Rule
+		switch {
+		case failed == nil:
+			stored.Add(1)
+		case errors.As(failed, &rule):
+			h.r.counts.unstored.Add(1)
+			refused = errors.Join(refused, fmt.Errorf("item %d: %s", i.number, rule.Message))
+		default:
+			err = errors.Join(err, failed)
 		}
 	}
-	return nil
+	for _, i := range items {
+		if i.receipt != nil {
+			keep(i, h.r.o.Receipts.Receive(ctx, *i.receipt), &h.r.counts.receipts)
+		}
+		if i.reply != nil {
+			keep(i, h.r.o.Replies.Reply(ctx, *i.reply), &h.r.counts.replies)
+		}
+	}
+	return refused, err
 }
 
 var errCaller = errors.New("the request does not have the route's secret")

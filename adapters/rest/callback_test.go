@@ -184,7 +184,6 @@ func TestRefusedCallbacks(t *testing.T) {
 		{"an id too long", `{"id":"` + strings.Repeat(personal, 100) + `","status":"read"}`, nil, 422, "invalid", "provider_id has 1300 bytes"},
 		{"an id of two lines", `{"id":"` + personal + `\n","status":"a\nb"}`, nil, 422, "invalid", "must be one line"},
 		{"a reply without an id", `{"id":"x","reply":{"text":"` + personal + `"}}`, nil, 422, "invalid", "reply.id and reply.text are required"},
-		{"the second is wrong", `[{"id":"x","status":"read"},{"id":"` + personal + `"}]`, nil, 422, "invalid", "item 1: status is required"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			taken := &sinks{}
@@ -214,6 +213,27 @@ func TestRefusedCallbacks(t *testing.T) {
 	none := open(t, settings("https://service.example/"), channel.Options{})
 	if w := post(none, ok); w.Code != http.StatusNotFound {
 		t.Errorf("a route without callbacks: %d", w.Code)
+	}
+}
+
+// TestOneItemDoesNotStopTheOthers: an item that breaks a rule, or whose reply names no
+// message, is refused by its number; the others are stored.
+func TestOneItemDoesNotStopTheOthers(t *testing.T) {
+	taken := &sinks{refuse: "nobody"}
+	r, log := callbackRoute(t, taken, nil)
+	w := post(r, `[{"id":"nobody","reply":{"id":"o1","text":"`+personal+`"}},{"id":"x","status":"read"},{"id":"`+personal+`"},7,{"id":"y","status":"delivered"}]`)
+	var p struct{ Detail string }
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != http.StatusUnprocessableEntity {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	if want := "item 2: status is required: the item is neither a status nor a reply; item 3: must be an object; item 0: there is no such message"; p.Detail != want {
+		t.Errorf("%q, want %q", p.Detail, want)
+	}
+	if strings.Contains(w.Body.String()+log.String(), personal) {
+		t.Errorf("a value: %s %s", w.Body, log)
+	}
+	if receipts, replies := taken.taken(); len(receipts) != 2 || receipts[0].ProviderID != "x" || receipts[1].ProviderID != "y" || len(replies) != 0 {
+		t.Errorf("%d receipts, %d replies", len(receipts), len(replies))
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"recapito/commands/channel"
 	"recapito/commands/channel/channeltest"
 	"recapito/domain/content"
+	"recapito/domain/event"
 )
 
 const (
@@ -85,6 +86,7 @@ type sinks struct {
 	receipts []channel.ProviderReceipt
 	replies  []channel.ProviderReply
 	fail     bool
+	refuse   string // the id of a message that is not there
 }
 
 func (s *sinks) Receive(_ context.Context, r channel.ProviderReceipt) error {
@@ -102,6 +104,9 @@ func (s *sinks) Reply(_ context.Context, r channel.ProviderReply) error {
 	defer s.mu.Unlock()
 	if s.fail {
 		return errors.New("not now")
+	}
+	if s.refuse != "" && r.ProviderID == s.refuse {
+		return &event.Rule{Code: "no_such_message", Message: "there is no such message"}
 	}
 	s.replies = append(s.replies, r)
 	return nil

@@ -29,6 +29,7 @@ const (
 
 // item is what one item of a callback reports.
 type item struct {
+	number  int // its place in the callback, from 0
 	receipt *channel.ProviderReceipt
 	reply   *channel.ProviderReply
 }
@@ -61,8 +62,8 @@ func newMapping(r *Route) *mapping {
 	}
 }
 
-// read returns what a document reports. Nothing of a document is taken if an item breaks a
-// rule; the error names the item's place and the rule.
+// read returns what a document reports, and an error that names the place and the rule of
+// every item that breaks one. Such an item is left out; the others are taken.
 func (m *mapping) read(document any, receivedAt time.Time) ([]item, error) {
 	at, found := m.items.find(document)
 	if !found {
@@ -76,20 +77,24 @@ func (m *mapping) read(document any, receivedAt time.Time) ([]item, error) {
 		return nil, fmt.Errorf("the callback has %d items; at most %d are allowed", len(list), m.c.MaxItems)
 	}
 	var out []item
+	var invalid []error
 	for i, element := range list {
 		if _, ok := element.(map[string]any); !ok {
-			return nil, fmt.Errorf("item %d: must be an object", i)
+			invalid = append(invalid, fmt.Errorf("item %d: must be an object", i))
+			continue
 		}
 		if m.ignore.given() && m.ignore.holds(element) {
 			continue
 		}
 		read, err := m.item(element, receivedAt)
 		if err != nil {
-			return nil, fmt.Errorf("item %d: %w", i, err)
+			invalid = append(invalid, fmt.Errorf("item %d: %w", i, err))
+			continue
 		}
+		read.number = i
 		out = append(out, read)
 	}
-	return out, nil
+	return out, errors.Join(invalid...)
 }
 
 // reader takes values out of an item and keeps the first broken rule.

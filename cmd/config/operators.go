@@ -24,7 +24,7 @@ func (c Config) ReadOperators() (address.Operators, error) {
 	if err != nil {
 		return address.Operators{}, fmt.Errorf("operators: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	prefixes, err := readPrefixes(http.MaxBytesReader(nil, f, maxOperatorsBytes))
 	if err == nil {
 		var table address.Operators

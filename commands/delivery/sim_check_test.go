@@ -324,7 +324,7 @@ func (c *checker) wire(sub *submission) {
 func (c *checker) acknowledged(sub *submission, r channel.ProviderReceipt) {
 	// The receipt's identity holds its destination's token under the key of the day it came.
 	token := tokenOf(r.Route, r.Destination, r.ReceivedAt).Token
-	id := receipt.ID(r.Route, r.ProviderID, token, r.Status, r.Code, r.OccurredAt)
+	id := receipt.ID(r.Route, receipt.MessageOf(r.ProviderID, r.Reference, r.Unit), token, r.Status, r.Code, r.OccurredAt)
 	if c.recorded[id] == nil {
 		c.w.s.fail("P4 a receipt was acknowledged and is not durable")
 	}

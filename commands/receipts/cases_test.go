@@ -219,6 +219,21 @@ func TestReferencesAreMatchedAtOnce(t *testing.T) {
 	}
 }
 
+// Without ids, receipts of several messages to one person are told apart by the reference.
+func TestReferencesWithoutIDs(t *testing.T) {
+	o := newOrphans(t)
+	first, second := o.dispatched("a"), o.dispatched("b")
+	done := o.at()
+	for _, id := range []string{first, second, first} {
+		o.receive(func(r *channel.ProviderReceipt) {
+			r.ProviderID, r.Reference, r.Unit, r.OccurredAt = "", receipt.Reference(id, 1), 1, done
+		})
+	}
+	if got := o.matched(receipt.ByReference); len(got) != 2 || got[0] != first || got[1] != second {
+		t.Errorf("%d matches", len(got))
+	}
+}
+
 // A submission is open for the route's own window; the same report after it is a new one.
 func TestTheWindowIsTheRoutes(t *testing.T) {
 	o := newOrphans(t)

@@ -49,7 +49,7 @@ func (r *Receiver) Receive(ctx context.Context, p channel.ProviderReceipt) error
 	if len(rec.Tokens) > 0 {
 		first = rec.Tokens[0].Token
 	}
-	rec.ID = receipt.ID(p.Route, rec.ProviderID, first, rec.Status, rec.Code, p.OccurredAt)
+	rec.ID = receipt.ID(p.Route, receipt.MessageOf(rec.ProviderID, p.Reference, p.Unit), first, rec.Status, rec.Code, p.OccurredAt)
 	if p.ProviderID == "" { // nothing can match it by id: kept on a stream of its own
 		stream = receipt.Stream(p.Route, "none-"+rec.ID)
 	}

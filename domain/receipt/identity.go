@@ -76,11 +76,21 @@ const receiptNamespace = "1d5c8a52-5a0e-5b0e-8a0b-2f6d3f6b7c11"
 
 // ID identifies a receipt by its content: what the provider reported, and of what, as it
 // came. The same report delivered again has the same id; a second report has another.
-// Content that comes back long after, see RecordReceipt, gets an id of its own.
-func ID(route, rawProviderID, destinationToken string, status Status, code string, doneAt time.Time) string {
+// Content that comes back long after, see RecordReceipt, gets an id of its own. of is the
+// provider's id of the message, or what stands in its place: MessageOf.
+func ID(route, of, destinationToken string, status Status, code string, doneAt time.Time) string {
 	return event.UUIDv5(receiptNamespace, strings.Join([]string{
-		route, rawProviderID, destinationToken, string(status), code, doneAt.UTC().Format(time.RFC3339Nano),
+		route, of, destinationToken, string(status), code, doneAt.UTC().Format(time.RFC3339Nano),
 	}, "\n"))
+}
+
+// MessageOf names the message of a report: by the provider's id, else by our reference and
+// unit. Without either it is "", and reports of one content are one.
+func MessageOf(rawProviderID, reference string, unit int) string {
+	if rawProviderID != "" || reference == "" {
+		return rawProviderID
+	}
+	return "reference\n" + reference + "\n" + strconv.Itoa(unit)
 }
 
 // again is the id of the n-th receipt of one content.
