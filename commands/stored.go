@@ -1,6 +1,9 @@
 package commands
 
 import (
+	"net/url"
+	"strings"
+
 	"recapito/domain/address"
 	"recapito/domain/receipt"
 )
@@ -10,6 +13,29 @@ import (
 func StorableID(id, destination string, t receipt.Token) string {
 	return address.TakeOut(id, destination, "."+t.Token+".")
 }
+
+// HoldsAddress reports whether a provider's id holds an address beyond doubt: a mailbox, or
+// a number with its plus, percent-encoded too. Digits alone are how most providers number
+// their messages. Such an id is stored as HashedID of a token of IDForm, by the worker and
+// by the receiver alike, so that a receipt still finds its submission.
+func HoldsAddress(id string) bool {
+	plain, err := url.PathUnescape(id)
+	if err != nil {
+		plain = id
+	}
+	for _, f := range address.Find(address.Kinds(), plain) {
+		if strings.ContainsAny(plain[f.Start:f.End], "@+") {
+			return true
+		}
+	}
+	return false
+}
+
+// IDForm is the form of an id that holds an address of which its token is made.
+func IDForm(id string) string { return "id " + strings.ToLower(strings.Trim(id, "\x00 ")) }
+
+// HashedID is what is stored in place of an id that holds an address.
+func HashedID(t receipt.Token) string { return "." + t.Token + "." }
 
 // WithoutAddresses replaces what looks like an address in what a provider reports.
 func WithoutAddresses(text string) string {

@@ -109,12 +109,12 @@ func (s *send) late(asked []int, o channel.Outcome) {
 func (s *send) record(o channel.Outcome) {
 	w := s.worker
 	command := notification.RecordOutcome{Attempt: s.d.Attempt, Claim: s.claim, At: w.c.Ledger.Now()}
-	for _, u := range o.Units {
-		u.ProviderID, u.Code = commands.StorableID(u.ProviderID, s.destination, s.token), commands.WithoutAddresses(u.Code)
-		command.Units = append(command.Units, u)
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.life), s.limit)
 	defer cancel()
+	for _, u := range o.Units {
+		u.ProviderID, u.Code = s.storable(ctx, u.ProviderID), commands.WithoutAddresses(u.Code)
+		command.Units = append(command.Units, u)
+	}
 	err := w.offering.Do(ctx, nil, func(ctx context.Context) error {
 		_, err := w.c.Notifications.Handle(ctx, s.origin, notification.Stream(s.d.Notification), command)
 		return err
@@ -123,4 +123,16 @@ func (s *send) record(o channel.Outcome) {
 		w.c.Log.Error("the result of a send could not be recorded; its watchdog will decide that it is unknown",
 			"notification", s.d.Notification, "attempt", s.d.Attempt, "error", err)
 	}
+}
+
+// storable is a provider's id as it may be stored.
+func (s *send) storable(ctx context.Context, id string) string {
+	if !commands.HoldsAddress(id) {
+		return commands.StorableID(id, s.destination, s.token)
+	}
+	t, err := s.worker.c.Tokens.DestinationToken(ctx, s.route.Name, commands.IDForm(id), s.start)
+	if err != nil { // no receipt will find it by its id
+		return commands.WithoutAddresses(commands.StorableID(id, s.destination, s.token))
+	}
+	return commands.HashedID(t)
 }

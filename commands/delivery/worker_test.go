@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"recapito/commands"
 	"recapito/commands/channel"
 	"recapito/commands/commandstest"
 	"recapito/commands/delivery"
@@ -98,6 +99,21 @@ func TestWorkerStoresNoNumber(t *testing.T) {
 		}
 		if a := b.State(id).Attempts[0]; len(a.Accepted) != 1 || !strings.HasSuffix(a.Accepted[0].ProviderID, "-77") {
 			t.Error("the id is not stored without the number")
+		}
+		other := b.Submitted("c")
+		b.Wire.Answer = func(context.Context, channel.Message, func() bool, func(channel.Outcome)) channel.Outcome {
+			return channel.Outcome{Units: []notification.UnitOutcome{{Fate: notification.UnitAccepted, ProviderID: "mario.rossi@example.org"}}}
+		}
+		if err := w.Handle(t.Context(), dispatch(other)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		token, err := b.Persons.DestinationToken(t.Context(), "main", commands.IDForm("mario.rossi@example.org"), b.Ledger.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := b.State(other).Attempts[0]; len(a.Accepted) != 1 || a.Accepted[0].ProviderID != commands.HashedID(token) {
+			t.Error("an id that is another's mailbox is not stored as its token")
 		}
 	})
 }

@@ -106,6 +106,36 @@ func TestIDsThatHoldTheNumber(t *testing.T) {
 	}
 }
 
+// Ids that are an address, whoever's, are kept as a token, and match all the same, with and
+// without the destination, before and after the submission.
+func TestIDsThatAreAddresses(t *testing.T) {
+	for _, raw := range []string{commandstest.Number, "%2B393331234567", "anna.3331234567@example.org", "mid-anna%403331234567.example.org"} {
+		for _, destination := range []string{"", commandstest.Number} {
+			for _, early := range []bool{false, true} {
+				o := newOrphans(t)
+				token, err := o.Persons.DestinationToken(t.Context(), "main", commands.IDForm(raw), o.at())
+				if err != nil {
+					t.Fatal(err)
+				}
+				id := ""
+				if !early {
+					id = o.sent("a", commands.HashedID(token))
+				}
+				o.receive(func(r *channel.ProviderReceipt) { r.ProviderID, r.Destination = raw, destination })
+				o.observe()
+				if early {
+					id = o.sent("a", commands.HashedID(token))
+					o.observe()
+				}
+				if got := o.matched(receipt.ByID); len(got) != 1 || got[0] != id {
+					t.Errorf("%s, early %v: %d matches", raw, early, len(got))
+				}
+				o.holdsNoNumber()
+			}
+		}
+	}
+}
+
 // The provider gave no id: its receipt is matched if it fits that attempt and no other.
 func TestSentUnderNoID(t *testing.T) {
 	o := newOrphans(t)

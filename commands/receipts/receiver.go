@@ -71,7 +71,11 @@ func (r *Receiver) Receive(ctx context.Context, p channel.ProviderReceipt) error
 // It returns the provider's id as it may be stored: where an address stands in it, with
 // that address's token in its place, under each key of the route, newest first.
 func (r *Receiver) readAddresses(ctx context.Context, kind address.Kind, p channel.ProviderReceipt, rec *receipt.Receipt) (ids []string, err error) {
-	partial := false
+	ids, err = r.hashedIDs(ctx, p.Route, p.ProviderID, p.ReceivedAt)
+	if err != nil {
+		return nil, err
+	}
+	hashed, partial := len(ids) > 0, false
 	for _, text := range []string{p.Destination, p.Sender} {
 		read := kind.Reported(text)
 		partial = partial || read.Partial
@@ -84,7 +88,7 @@ func (r *Receiver) readAddresses(ctx context.Context, kind address.Kind, p chann
 			return nil, fmt.Errorf("making the destination's tokens: %w", err)
 		}
 		for _, t := range tokens {
-			if id := commands.StorableID(p.ProviderID, read.Normal, t); id != p.ProviderID {
+			if id := commands.StorableID(p.ProviderID, read.Normal, t); id != p.ProviderID && !hashed {
 				ids = append(ids, id)
 			}
 		}
@@ -93,6 +97,22 @@ func (r *Receiver) readAddresses(ctx context.Context, kind address.Kind, p chann
 	rec.Complete = rec.Complete && !partial
 	if len(ids) == 0 {
 		ids = []string{p.ProviderID}
+	}
+	return ids, nil
+}
+
+// hashedIDs returns what stands for an id that holds an address, under each key of the
+// route, newest first; none for any other id.
+func (r *Receiver) hashedIDs(ctx context.Context, route, id string, at time.Time) (ids []string, err error) {
+	if !commands.HoldsAddress(id) {
+		return nil, nil
+	}
+	tokens, err := r.c.Tokens.DestinationTokens(ctx, route, commands.IDForm(id), at)
+	if err != nil {
+		return nil, fmt.Errorf("making the tokens of an id: %w", err)
+	}
+	for _, t := range tokens {
+		ids = append(ids, commands.HashedID(t))
 	}
 	return ids, nil
 }

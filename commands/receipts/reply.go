@@ -30,15 +30,11 @@ func (r *Receiver) Reply(ctx context.Context, p channel.ProviderReply) error {
 		if p.ProviderID == "" {
 			return ErrNoMessage
 		}
-		l, err := r.c.Receipts.Load(ctx, receipt.Stream(route.Name, route.Form.ReceiptID(p.ProviderID)))
+		newest, err := r.newest(ctx, route, p)
 		if err != nil {
-			return fmt.Errorf("looking up the message of a reply: %w", err)
+			return err
 		}
-		n := len(l.State.Submissions)
-		if n == 0 {
-			return ErrNoMessage
-		}
-		id, attempt = l.State.Submissions[n-1].Notification, l.State.Submissions[n-1].Attempt
+		id, attempt = newest.Notification, newest.Attempt
 	}
 	l, err := r.c.Notifications.Load(ctx, notification.Stream(id))
 	if err != nil {
@@ -63,4 +59,25 @@ func (r *Receiver) Reply(ctx context.Context, p channel.ProviderReply) error {
 		return fmt.Errorf("recording a reply: %w", err)
 	}
 	return nil
+}
+
+// newest returns the newest submission under the id of a reply's message.
+func (r *Receiver) newest(ctx context.Context, route channel.Configured, p channel.ProviderReply) (receipt.Submission, error) {
+	ids, err := r.hashedIDs(ctx, route.Name, p.ProviderID, p.ReceivedAt)
+	if err != nil {
+		return receipt.Submission{}, err
+	}
+	if len(ids) == 0 {
+		ids = []string{p.ProviderID}
+	}
+	for _, id := range ids {
+		l, err := r.c.Receipts.Load(ctx, receipt.Stream(route.Name, route.Form.ReceiptID(id)))
+		if err != nil {
+			return receipt.Submission{}, fmt.Errorf("looking up the message of a reply: %w", err)
+		}
+		if n := len(l.State.Submissions); n > 0 {
+			return l.State.Submissions[n-1], nil
+		}
+	}
+	return receipt.Submission{}, ErrNoMessage
 }
