@@ -13,8 +13,14 @@ var Kind = channel.Kind{
 	Address:  address.Email,
 	Content:  content.Email,
 	Sender:   checkSender,
+	Check:    checkContent,
 	Settings: func() channel.Settings { return defaults() },
 	Codes:    codes,
+}
+
+func checkContent(d content.Document) error {
+	_, err := read(d)
+	return err
 }
 
 func checkSender(sender string) error {

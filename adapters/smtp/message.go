@@ -40,18 +40,20 @@ type parts struct {
 }
 
 // rule returns a broken rule of content, which names the member and never its value.
-func rule(member, message string) error {
-	return &event.Rule{Code: CodeInvalidContent, Message: member + " " + message}
+func rule(member, message string) error { return &content.MemberError{Member: member, Rule: message} }
+
+// refusal is what read found, as a channel's error.
+func refusal(err error) error {
+	return &event.Rule{Code: CodeInvalidContent, Message: strings.ReplaceAll(err.Error(), "\n", "; ")}
 }
 
-// read checks a document. Its errors are event.Rules.
+// read checks a document. Its errors are content.MemberErrors, joined.
 func read(d content.Document) (parts, error) {
 	if d.Type != content.Email.Name {
 		return parts{}, rule("content", "must be of the type email")
 	}
-	if _, err := content.Email.New(d.Members, d.Attachments); err != nil {
-		return parts{}, &event.Rule{Code: CodeInvalidContent, Message: strings.ReplaceAll(err.Error(), "\n", "; ")}
-	}
+	_, err := content.Email.New(d.Members, d.Attachments)
+	problems := []error{err}
 	p := parts{
 		// Runs of blanks would make lines of blanks where the header is folded.
 		subject: strings.Join(strings.Fields(d.Member("subject")), " "),
@@ -59,24 +61,22 @@ func read(d content.Document) (parts, error) {
 		unsubscribe: d.Member("unsubscribe"), attachments: d.Attachments,
 	}
 	if p.subject == "" || strings.ContainsFunc(p.subject, unicode.IsControl) {
-		return parts{}, rule("subject", "must be one line of printable characters")
+		problems = append(problems, rule("subject", "must be one line of printable characters"))
 	}
 	if to := d.Member("reply_to"); to != "" {
 		mailbox, err := ParseSender(to)
 		if err != nil {
-			return parts{}, rule("reply_to", err.Error())
+			problems = append(problems, rule("reply_to", err.Error()))
 		}
 		p.replyTo = &mailbox
 	}
 	if p.unsubscribe != "" && !isUnsubscribe(p.unsubscribe) {
-		return parts{}, rule("unsubscribe", "must be a URL of the scheme https or mailto, in printable ASCII without blanks, brackets and commas")
+		problems = append(problems, rule("unsubscribe", "must be a URL of the scheme https or mailto, in printable ASCII without blanks, brackets and commas"))
 	}
 	for _, a := range p.attachments {
-		if err := checkAttachment(a); err != nil {
-			return parts{}, err
-		}
+		problems = append(problems, checkAttachment(a))
 	}
-	return p, nil
+	return p, errors.Join(problems...)
 }
 
 func isUnsubscribe(s string) bool {
@@ -105,7 +105,7 @@ func checkAttachment(a content.Attachment) error {
 func (r *Route) compose(m channel.Message) (envelope, error) {
 	p, err := read(m.Content)
 	if err != nil {
-		return envelope{}, err
+		return envelope{}, refusal(err)
 	}
 	from := m.Sender
 	if from == "" {

@@ -193,7 +193,7 @@ func (r *Route) Acquire(ctx context.Context, _ int) (func(), error) {
 // Units implements channel.Channel: an e-mail is one unit.
 func (r *Route) Units(d content.Document) (int, error) {
 	if _, err := read(d); err != nil {
-		return 0, err
+		return 0, refusal(err)
 	}
 	return 1, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,9 @@ const (
 	// MaxDefinitionAttachments bounds the attachments of one channel's content, before
 	// the content's own limit.
 	MaxDefinitionAttachments = 10
+	// MaxDefinitionAttachmentsBytes keeps them, in base64 twice (in their document, and sealed),
+	// within an event of 1 MiB.
+	MaxDefinitionAttachmentsBytes = 512 << 10
 )
 
 // Channel is what a definition is checked against for one channel.
@@ -119,8 +123,8 @@ func listed(channels Channels) string {
 	return strings.Join(slices.Sorted(maps.Keys(channels)), ", ")
 }
 
-// compile checks every member and compiles its template. What holds no template is
-// checked as the channel checks it, now rather than with each message.
+// compile checks every member and compiles its template. What holds no template, and the
+// attachments, are checked as the channel checks them, now rather than with each message.
 func (c *Content) compile(path string, channel Channel, fields []Field) Problems {
 	var problems Problems
 	report := func(at string, line int, rule string) {
@@ -138,7 +142,7 @@ func (c *Content) compile(path string, channel Channel, fields []Field) Problems
 			constants[m.Name] = c.Members[m.Name]
 		}
 	}
-	fixed := true
+	trial, fixed := map[string]string{}, map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(c.Members)) {
 		m, ok := kind.Member(name)
 		at := path + "." + name
@@ -147,6 +151,7 @@ func (c *Content) compile(path string, channel Channel, fields []Field) Problems
 			continue
 		}
 		text := c.Members[name]
+		trial[name], fixed[name] = strings.TrimSpace(text), true
 		if m.Constant {
 			continue
 		}
@@ -158,7 +163,12 @@ func (c *Content) compile(path string, channel Channel, fields []Field) Problems
 			report(at, p.Line, p.Rule)
 		}
 		c.members[name] = t
-		fixed = fixed && !strings.Contains(text, "{{") && !strings.Contains(text, "{%")
+		if strings.Contains(text, "{{") || strings.Contains(text, "{%") {
+			trial[name], fixed[name] = placeholder, false
+			for _, rule := range neverValid(m, text) {
+				report(at, 0, rule)
+			}
+		}
 	}
 	for _, m := range kind.Members {
 		if m.Required && strings.TrimSpace(c.Members[m.Name]) == "" {
@@ -166,28 +176,68 @@ func (c *Content) compile(path string, channel Channel, fields []Field) Problems
 		}
 	}
 	problems = append(problems, c.compileAttachments(path, names)...)
-	if len(problems) > 0 || !fixed {
+	if len(problems) > 0 {
 		return problems
 	}
-	document, err := c.render(nil)
+	var attachments []content.Attachment
+	for _, a := range c.Attachments {
+		if a.Text != "" {
+			a.Data = []byte(placeholder)
+		}
+		attachments = append(attachments, content.Attachment{Name: a.Name, MediaType: a.MediaType, Data: a.Data})
+	}
+	document, err := kind.New(trial, attachments)
 	if err == nil && channel.Check != nil {
 		err = channel.Check(document)
 	}
 	for _, e := range unjoined(err) {
 		var member *content.MemberError
-		if errors.As(e, &member) {
+		switch {
+		case errors.As(e, &member) && !c.templated(member.Member, fixed):
 			report(path+"."+member.Member, 0, member.Rule)
-			continue
+		case member == nil && !slices.Contains(slices.Collect(maps.Values(fixed)), false):
+			report(path, 0, e.Error())
 		}
-		report(path, 0, e.Error())
 	}
 	return problems
+}
+
+// placeholder stands for what a template will render while the rest is checked. It is a
+// text, a line and JSON.
+const placeholder = "1"
+
+// templated reports whether a member is a template, so that what is wrong with its
+// placeholder shows nothing.
+func (c *Content) templated(member string, fixed map[string]bool) bool {
+	_, given := c.Members[member]
+	return given && !fixed[member]
+}
+
+var expressions = regexp.MustCompile(`(?s)\{\{.*?\}\}|\{%.*?%\}`)
+
+// neverValid returns the rules that a template breaks whatever is filled in.
+func neverValid(m content.Member, text string) (rules []string) {
+	own := strings.TrimSpace(expressions.ReplaceAllString(strings.TrimSpace(text), ""))
+	if m.Format == content.Line && strings.ContainsAny(own, "\r\n") {
+		rules = append(rules, "must be one line")
+	}
+	if m.MaxBytes > 0 && len(own) > m.MaxBytes && !strings.Contains(text, "{%") {
+		rules = append(rules, fmt.Sprintf("has %d bytes without its fields; at most %d are allowed", len(own), m.MaxBytes))
+	}
+	return rules
 }
 
 func (c *Content) compileAttachments(path string, names map[string]bool) Problems {
 	var problems Problems
 	if len(c.Attachments) > MaxDefinitionAttachments {
 		return append(problems, Problem{Path: path + ".attachments", Rule: fmt.Sprintf("has more than %d attachments", MaxDefinitionAttachments)})
+	}
+	total := 0
+	for _, a := range c.Attachments {
+		total += max(len(a.Data), len(a.Text))
+	}
+	if total > MaxDefinitionAttachmentsBytes {
+		problems = append(problems, Problem{Path: path + ".attachments", Rule: fmt.Sprintf("have %d bytes together; at most %d are allowed, so that a message fits an event", total, MaxDefinitionAttachmentsBytes)})
 	}
 	c.attachments = make([]*template.Template, len(c.Attachments))
 	for i, a := range c.Attachments {
