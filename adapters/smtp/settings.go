@@ -83,6 +83,9 @@ func defaults() *Settings {
 	}
 }
 
+// NeedsSender implements channel.NeedsSender.
+func (s *Settings) NeedsSender() bool { return s.Sender == "" }
+
 // Validate implements channel.Settings.
 func (s *Settings) Validate() error {
 	var p problems

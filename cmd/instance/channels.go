@@ -49,6 +49,9 @@ func ScenarioChannels(c config.Config) scenario.Channels {
 	}
 	for _, r := range c.Routes {
 		if k, ok := channels[r.Channel]; ok {
+			if n, ok := r.Own.(channel.NeedsSender); ok && !k.Routed { // the first route is taken
+				k.NeedsSender = n.NeedsSender()
+			}
 			k.Routed = true
 			channels[r.Channel] = k
 		}

@@ -44,6 +44,10 @@ type Settings interface {
 // plain text.
 type WritesIDs interface{ Form() receipt.Form }
 
+// NeedsSender is implemented by Settings of a channel whose messages must have a sender: it
+// reports that the route has none for a message that names none.
+type NeedsSender interface{ NeedsSender() bool }
+
 // Options are what the ledger gives to a route that is opened.
 type Options struct {
 	Name     string // of the route, in logs, errors and receipts

@@ -34,6 +34,8 @@ type Channel struct {
 	Check func(content.Document) error
 	// Routed is whether a route of the channel is configured.
 	Routed bool
+	// NeedsSender: a message must have a sender, and the route has none of its own.
+	NeedsSender bool
 }
 
 // Channels are the channels that there are, by name.
@@ -80,6 +82,9 @@ func (d *Definition) compileContents(channels Channels) (problems Problems, warn
 				warnings = append(warnings, Problem{Path: at, Rule: fmt.Sprintf("the channel %s has no route; attempts skip it", name)})
 			default:
 				routed++
+				if c.NeedsSender && d.Senders[name] == "" {
+					problems = append(problems, Problem{Path: "senders", Rule: fmt.Sprintf("must have %s: its route has no sender of its own", name)})
+				}
 			}
 		}
 	}
@@ -249,7 +254,7 @@ func (c *Content) compileAttachments(path string, names map[string]bool) Problem
 		case a.Text != "" && len(a.Data) > 0:
 			problems = append(problems, Problem{Path: at, Rule: "give text or file, not both"})
 		case a.Text != "":
-			t, wrong := template.Compile(a.Text, template.Options{Names: names, Noun: "field", MaxBytes: MaxTemplateBytes, MaxRendered: MaxRenderedBytes})
+			t, wrong := template.Compile(a.Text, template.Options{Names: names, Noun: "field", Escape: template.EscapeFor(formatOf(a.MediaType)), MaxBytes: MaxTemplateBytes, MaxRendered: MaxRenderedBytes})
 			for _, p := range wrong {
 				problems = append(problems, Problem{Path: at + ".text", Line: p.Line, Rule: p.Rule})
 			}
@@ -259,6 +264,18 @@ func (c *Content) compileAttachments(path string, names map[string]bool) Problem
 		}
 	}
 	return problems
+}
+
+// formatOf returns how values are escaped in a file of a media type.
+func formatOf(mediaType string) content.Format {
+	kind, _, _ := strings.Cut(strings.ToLower(mediaType), ";")
+	switch kind = strings.TrimSpace(kind); {
+	case kind == "text/html", strings.HasSuffix(kind, "xml"):
+		return content.HTML
+	case kind == "application/json", strings.HasSuffix(kind, "+json"):
+		return content.JSON
+	}
+	return content.Text
 }
 
 func unjoined(err error) []error {

@@ -48,3 +48,53 @@ func TestFixedPartsAreChecked(t *testing.T) {
 		})
 	}
 }
+
+// TestASenderIsNeeded where the channel's messages must have one and the route has none.
+func TestASenderIsNeeded(t *testing.T) {
+	for _, sender := range []string{"", "a@example.org"} {
+		for _, needed := range []bool{true, false} {
+			d := scenario.Definition{
+				Name: "notice", Tenant: "acme", Version: "1",
+				Contents: map[string]scenario.Content{"email": {Members: map[string]string{"subject": "s", "text": "x"}}},
+				Steps:    []scenario.Step{{Channels: []string{"email"}, Wanted: notification.Sent, Wait: scenario.DefaultWait}},
+			}
+			if sender != "" {
+				d.Senders = map[string]string{"email": sender}
+			}
+			_, err := d.Compile(scenario.Channels{"email": {
+				Content: content.Email, Routed: true, NeedsSender: needed, Sender: func(string) error { return nil },
+			}})
+			if refused := err != nil; refused != (needed && sender == "") {
+				t.Errorf("sender %q, needed %v: %v", sender, needed, err)
+			}
+		}
+	}
+}
+
+// TestAttachmentsAreEscapedByTheirType as members are by theirs.
+func TestAttachmentsAreEscapedByTheirType(t *testing.T) {
+	d, err := scenario.Definition{
+		Name: "notice", Tenant: "acme", Version: "1", Fields: []scenario.Field{{Name: "t", Type: scenario.Text}},
+		Contents: map[string]scenario.Content{"email": {
+			Members: map[string]string{"subject": "s", "text": "x"},
+			Attachments: []scenario.Attachment{
+				{Name: "a.html", MediaType: "text/html; charset=utf-8", Text: "<p>{{ t }}</p>"},
+				{Name: "a.json", MediaType: "application/json", Text: `{"t":"{{ t }}"}`},
+				{Name: "a.txt", MediaType: "text/plain", Text: "{{ t }}"},
+			},
+		}},
+		Steps: []scenario.Step{{Channels: []string{"email"}, Wanted: notification.Sent, Wait: scenario.DefaultWait}},
+	}.Compile(scenario.Channels{"email": {Content: content.Email, Routed: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := d.Render("email", map[string]string{"t": `<b>"`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"<p>&lt;b&gt;&#34;</p>", `{"t":"\u003cb\u003e\""}`, `<b>"`} {
+		if got := string(document.Attachments[i].Data); got != want {
+			t.Errorf("%s: %s, want %s", document.Attachments[i].Name, got, want)
+		}
+	}
+}
