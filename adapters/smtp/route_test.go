@@ -146,6 +146,21 @@ func TestFailover(t *testing.T) {
 	counts(2, before+1)
 }
 
+// TestAHostThatHangs leaves the next one the time that a message needs, and is taken out of
+// use.
+func TestAHostThatHangs(t *testing.T) {
+	first, second := smtptest.Start(t, smtptest.Options{}), smtptest.Start(t, smtptest.Options{})
+	r := startRoute(t, settings(t, first, second), channel.Options{})
+	eventually(t, "both are connected", func() bool { return first.Sessions() > 0 && second.Sessions() > 0 })
+	first.Behave(smtptest.Behaviour{Hang: true})
+	if got := fate(r.Send(within(t, time.Second), message(1), always, nil)); got.Fate != notification.UnitAccepted {
+		t.Errorf("%+v", got)
+	}
+	if n := len(second.Messages()); n != 1 {
+		t.Errorf("%d messages arrived", n)
+	}
+}
+
 // TestNoFailoverOnceBegun: a message whose content was begun on one host never reaches
 // another.
 func TestNoFailoverOnceBegun(t *testing.T) {

@@ -3,6 +3,8 @@ package smtp
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/emersion/go-smtp"
 
@@ -30,11 +32,9 @@ func (r *Route) Send(ctx context.Context, m channel.Message, fence func() bool, 
 		return r.outcome(o)
 	}
 	var o notification.UnitOutcome // not sent, unless a host refuses it
-	for _, h := range r.hosts {
-		if h.state() != nil {
-			continue
-		}
-		t := transaction{route: r, host: h, envelope: e, fence: fence, late: late}
+	up := slices.DeleteFunc(slices.Clone(r.hosts), func(h *host) bool { return h.state() != nil })
+	for i, h := range up {
+		t := transaction{route: r, host: h, envelope: e, fence: fence, late: late, more: i < len(up)-1}
 		if o = worse(o, t.run(ctx)); !t.next || ctx.Err() != nil {
 			break
 		}
@@ -64,18 +64,31 @@ type transaction struct {
 	envelope envelope
 	fence    func() bool
 	late     func(channel.Outcome)
+	more     bool // another host is up
 	// next is whether another host may be tried: nothing of the content was sent here, and
 	// what went wrong concerns this host.
 	next bool
 }
 
+// budget ends when the host must be ready for the content: with ctx, or in half of its time
+// where another host is left, so that one that hangs does not use it all up.
+func (t *transaction) budget(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ends := ctx.Deadline()
+	if !t.more || !ends {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(end)/2)
+}
+
 func (t *transaction) run(ctx context.Context) notification.UnitOutcome {
-	s, err := t.host.get(ctx)
+	ready, cancel := t.budget(ctx)
+	defer cancel()
+	s, err := t.host.get(ready)
 	if err != nil {
 		return t.hostFailed(ctx, err)
 	}
 	t.session = s
-	stopped := s.until(ctx)
+	stopped := s.until(ready)
 	content, o, usable := t.begin(ctx)
 	if content == nil {
 		if stopped() && usable { // else the end of ctx may close it under another message
@@ -85,6 +98,11 @@ func (t *transaction) run(ctx context.Context) notification.UnitOutcome {
 		}
 		return o
 	}
+	if !stopped() { // the connection is closed already
+		s.close()
+		return t.hostFailed(ctx, context.DeadlineExceeded)
+	}
+	stopped = s.until(ctx)
 	if _, err := content.Write(t.envelope.data); err != nil {
 		stopped()
 		return t.cut(ctx, err)

@@ -64,6 +64,7 @@ type Behaviour struct {
 	Mail, Rcpt, Data error         // the answer; the last is that to the final dot
 	Latency          time.Duration // of the answer to the final dot
 	Silent           bool          // the message is taken and not returned
+	Hang             bool          // MAIL is not answered
 	CutBeforeDot     int           // the connection is cut after so many bytes of content; 0: it is not
 }
 
@@ -222,7 +223,11 @@ func (c *session) Mail(from string, o *smtp.MailOptions) error {
 		c.m.Mail = *o
 	}
 	_, c.m.TLS = c.conn.TLSConnectionState()
-	return c.server.behaviour().Mail
+	b := c.server.behaviour()
+	if b.Hang {
+		<-c.server.gone
+	}
+	return b.Mail
 }
 
 func (c *session) Rcpt(to string, o *smtp.RcptOptions) error {
