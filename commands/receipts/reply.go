@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"recapito/commands"
 	"recapito/commands/channel"
@@ -15,6 +16,14 @@ import (
 
 // ErrNoMessage: a reply names no message of ours. Its channel refuses it.
 var ErrNoMessage = &event.Rule{Code: "no_such_message", Message: "the reply names no message that was sent over this route"}
+
+// registering is how long a reply's message may still be without its submission: its worker
+// has the provider's answer, and the events that follow are not all stored.
+const registering = time.Minute
+
+// ErrTooEarly: the message of a reply may still be registering. The same reply is taken
+// later, or then refused for good.
+var ErrTooEarly = errors.New("the message of the reply is not known yet")
 
 // Reply records a person's answer on the notification that it is about: the one of our
 // reference, else the newest submission under the provider's id. It implements
@@ -78,6 +87,9 @@ func (r *Receiver) newest(ctx context.Context, route channel.Configured, p chann
 		if n := len(l.State.Submissions); n > 0 {
 			return l.State.Submissions[n-1], nil
 		}
+	}
+	if age := r.c.Ledger.Now().Sub(p.OccurredAt); !p.OccurredAt.IsZero() && age < registering {
+		return receipt.Submission{}, ErrTooEarly
 	}
 	return receipt.Submission{}, ErrNoMessage
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+	"time"
 
 	"recapito/commands/channel"
 	"recapito/commands/receipts"
@@ -39,6 +40,14 @@ func TestReplies(t *testing.T) {
 		if bytes.Contains(e.Data, []byte("secret")) {
 			t.Errorf("%s holds the answer in clear", e.Type)
 		}
+	}
+	early := reply(func(p *channel.ProviderReply) { p.Reference, p.ProviderID, p.OccurredAt = "", "FFFF", o.at() })
+	if err := o.receiver.Reply(t.Context(), early); !errors.Is(err, receipts.ErrTooEarly) {
+		t.Errorf("to a message that may still register: %v", err)
+	}
+	early.OccurredAt = o.at().Add(-2 * time.Minute)
+	if err := o.receiver.Reply(t.Context(), early); !errors.Is(err, receipts.ErrNoMessage) {
+		t.Errorf("after that: %v", err)
 	}
 	for name, p := range map[string]channel.ProviderReply{
 		"an unknown route":      reply(func(p *channel.ProviderReply) { p.Route = "pigeon" }),
