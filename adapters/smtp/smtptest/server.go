@@ -64,7 +64,7 @@ type Behaviour struct {
 	Mail, Rcpt, Data error         // the answer; the last is that to the final dot
 	Latency          time.Duration // of the answer to the final dot
 	Silent           bool          // the message is taken and not returned
-	Hang             bool          // MAIL is not answered
+	Hang             bool          // MAIL gets no response
 	CutBeforeDot     int           // the connection is cut after so many bytes of content; 0: it is not
 }
 
