@@ -170,7 +170,13 @@ func TestWorkerTriesNeedCapacity(t *testing.T) {
 				b.Wire.AcquireErr = err
 			}
 			script(t, b, []try{{nil, units{busy}, nil}, {[]int{1}, units{took}, nil}})
-			time.AfterFunc(0, func() { full(channel.ErrRouteDown) })
+			answer := b.Wire.Answer
+			b.Wire.Answer = func(ctx context.Context, m channel.Message, fence func() bool, late func(channel.Outcome)) channel.Outcome {
+				if len(m.Units) == 0 { // the first try
+					full(channel.ErrRouteDown)
+				}
+				return answer(ctx, m, fence, late)
+			}
 			time.AfterFunc(back, func() { full(nil) })
 			if err := w.Handle(t.Context(), dispatch(id)); err != nil {
 				t.Fatal(err)
