@@ -38,7 +38,13 @@ func (f file) contents(fsys fs.FS) (map[string]scenario.Content, scenario.Proble
 		c := scenario.Content{Members: map[string]string{}}
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			name, value := node.Content[i].Value, node.Content[i+1]
+			if value.Kind == yaml.AliasNode {
+				value = value.Alias
+			}
+			_, twice := c.Members[name]
 			switch {
+			case twice, name == membersAttachments && c.Attachments != nil:
+				problems = append(problems, scenario.Problem{Path: path + "." + name, Rule: "is there twice"})
 			case name == membersAttachments:
 				var wrong scenario.Problems
 				c.Attachments, wrong = attachments(fsys, path+"."+name, value)

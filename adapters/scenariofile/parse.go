@@ -142,7 +142,9 @@ func merge(own, compiled scenario.Problems) scenario.Problems {
 }
 
 var (
-	yamlLine     = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
+	yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
+	// wrongKind holds the value and a type of Go, which are not shown.
+	wrongKind    = regexp.MustCompile(`(?s)^cannot unmarshal (!!\w+) ?.* into (.+)$`)
 	unknownField = regexp.MustCompile(`^field (.+) not found in type .*$`)
 	knownKeys    = "name, tenant, description, brand, segment, fields, steps, senders, content; of a field name, type, required, personal, description; of a step channel, channels, wanted, wait"
 )
@@ -163,12 +165,28 @@ func yamlProblems(shown string, err error) error {
 		if m := unknownField.FindStringSubmatch(message); m != nil {
 			message = fmt.Sprintf("unknown key %q (known: %s)", m[1], knownKeys)
 		}
-		if strings.HasSuffix(message, "!!map into string") {
-			message += " (a text that begins with { needs quotes)"
+		if m := wrongKind.FindStringSubmatch(message); m != nil {
+			message = "must be " + kindOf(m[2])
+			if m[1] == "!!map" && strings.HasSuffix(m[2], "string") {
+				message += " (one that begins with { needs quotes)"
+			}
 		}
 		problems[i] = fmt.Errorf("%s: %s", place, strings.TrimPrefix(message, "yaml: "))
 	}
 	return errors.Join(problems...)
+}
+
+// kindOf is what is written in YAML for a type of ours.
+func kindOf(goType string) string {
+	switch {
+	case strings.HasPrefix(goType, "[]"):
+		return "a list"
+	case strings.HasSuffix(goType, "bool"):
+		return "true or false"
+	case strings.HasSuffix(goType, "string"):
+		return "a text"
+	}
+	return "keys and values"
 }
 
 // located puts file and line before each problem.

@@ -84,7 +84,12 @@ type key struct{ tenant, name string }
 
 // Load reads the folder dir on disk.
 func Load(dir string, channels scenario.Channels) (*Set, error) {
-	return LoadFS(os.DirFS(dir), dir, channels)
+	root, err := os.OpenRoot(dir) // a symbolic link in it cannot lead out of it
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }()
+	return LoadFS(root.FS(), dir, channels)
 }
 
 // LoadFS reads the top folder of fsys; label is what errors call it.

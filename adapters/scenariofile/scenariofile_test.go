@@ -168,7 +168,10 @@ func TestErrorsNameFileLineAndRule(t *testing.T) {
 		small + "txet: x\n":   {`s/a.yaml:4: unknown key "txet"`, "known: name,"},
 		small + "---\na: b":   {"s/a.yaml: a file holds one scenario"},
 		small + "name: two\n": {"s/a.yaml:4: ", "already defined"},
-		strings.Replace(whole, "required: true", "required: perhaps", 1):                              {"s/a.yaml:7: ", "bool"},
+		strings.Replace(whole, "required: true", "required: perhaps", 1):                              {"s/a.yaml:7: must be true or false"},
+		"name: small\nfields: SECRETVAL\n":                                                            {"s/a.yaml:2: must be a list"},
+		"name: {a: b}\n":                                                                              {"s/a.yaml:1: must be a text (one that begins with { needs quotes)"},
+		strings.Replace(small, "{text: Hello}", "{text: Hello, text: SECRETVAL}", 1):                  {"s/a.yaml:3: content.sms.text: is there twice"},
 		strings.Replace(whole, "required: true", "requird: true", 1):                                  {`s/a.yaml:7: unknown key "requird"`},
 		strings.Replace(whole, "type: date", "type: day", 1):                                          {"s/a.yaml:6: fields[0].type: must be text, number, date or boolean"},
 		strings.Replace(whole, "wait: 90s", "wait: 90", 1):                                            {"s/a.yaml:14: steps[0].wait: must be a duration such as"},
@@ -191,6 +194,9 @@ func TestErrorsNameFileLineAndRule(t *testing.T) {
 		if err == nil {
 			t.Errorf("%.60q was taken", content)
 			continue
+		}
+		if strings.Contains(err.Error(), "SECRETVAL") || strings.Contains(err.Error(), "scenariofile.") {
+			t.Errorf("error\n\t%v\nholds a value, or a type of Go", err)
 		}
 		for _, want := range wants {
 			if !strings.Contains(err.Error(), want) {
@@ -250,6 +256,18 @@ func FuzzLoad(f *testing.F) {
 }
 
 // A file that a scenario attaches is read from its folder, and belongs to its version.
+// TestALinkThatLeadsOut of the folder is not followed.
+func TestALinkThatLeadsOut(t *testing.T) {
+	outside, dir := filepath.Join(t.TempDir(), "secret"), t.TempDir()
+	yaml := "name: a\nsteps: [{channel: email}]\ncontent:\n  email:\n    subject: Hello\n    text: Hello\n    attachments:\n      - {name: a, media_type: text/plain, file: link}\n"
+	if err := errors.Join(os.WriteFile(outside, []byte("x"), 0o600), os.Symlink(outside, filepath.Join(dir, "link")), os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(yaml), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := scenariofile.Load(dir, channels); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestAttachments(t *testing.T) {
 	const yaml = "name: a\nsteps: [{channel: email}]\ncontent:\n  email:\n    subject: Hello\n    text: Hello\n    attachments:\n      - {name: map, media_type: image/png, file: FILE}\n"
 	versions := map[string]bool{}
