@@ -41,7 +41,7 @@ func (l *Instance) checks() []api.Check {
 		{Name: "marks", Probe: func(context.Context) (string, error) { return "", l.marks.Failing() }},
 	}
 	for i, r := range l.routes {
-		checks = append(checks, api.Check{Name: "route " + l.Config.Routes[i].Name, Probe: func(context.Context) (string, error) { return "", r.State() }})
+		checks = append(checks, api.Check{Name: "route " + l.Config.Routes[i].Name, Probe: func(context.Context) (string, error) { return routeState(r.State()) }})
 	}
 	for _, s := range l.Projections.States() {
 		checks = append(checks, api.Check{Name: "projection " + s.Projection, Probe: func(context.Context) (string, error) {
@@ -49,6 +49,14 @@ func (l *Instance) checks() []api.Check {
 		}})
 	}
 	return checks
+}
+
+// routeState shows why a route is down: a route's reasons hold nothing of a message.
+func routeState(err error) (string, error) {
+	if err != nil {
+		return err.Error(), err
+	}
+	return "", nil
 }
 
 func (l *Instance) deliveryState() (string, error) {
