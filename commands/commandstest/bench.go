@@ -309,7 +309,7 @@ func (w *PlainWire) Send(ctx context.Context, m channel.Message, fence func() bo
 
 func (w *PlainWire) Units(d content.Document) (int, error) {
 	if len(d.Member("text")) > 400 {
-		return 0, &event.Rule{Code: "text_too_long", Message: "the text makes more than 10 parts"}
+		return 0, &event.Rule{Code: "text_too_long", Message: "the text makes more than 10 segments"}
 	}
 	return max(w.Makes, 1), nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"recapito/commands/intake/strictjson"
 	"recapito/domain/address"
@@ -57,8 +58,11 @@ func (n *Intake) check(tenant, key string, r Request) (*checkedRequest, error) {
 	if !slices.Contains(notification.Priorities, c.Priority) {
 		ps.add("priority", "invalid_value", "must be one of %s", strings.Join(notification.Priorities, ", "))
 	}
-	if len(r.Recipient) > MaxRecipientLength {
+	switch {
+	case len(r.Recipient) > MaxRecipientLength:
 		ps.add("recipient", "too_long", "must have at most %d bytes", MaxRecipientLength)
+	case strings.ContainsFunc(r.Recipient, unicode.IsControl), strings.TrimSpace(r.Recipient) != r.Recipient:
+		ps.add("recipient", "invalid_value", "must not hold control characters, nor begin or end with a blank")
 	}
 	labels := r.labels()
 	for _, member := range sortedKeys(labels) {
@@ -162,14 +166,17 @@ func (c *checkedRequest) timeProblems(now time.Time, ps *problems) {
 // checkClear checks a member that is stored in clear: it must hold nothing that looks
 // like an address of any kind, nor one of the request's own in any spelling.
 func checkClear(field, value string, limit int, own []ownAddress, ps *problems) {
+	readings := address.Readings(value)
 	switch {
 	case len(value) > limit:
 		ps.add(field, "too_long", "must have at most %d bytes", limit)
-	case strings.ContainsFunc(value, func(r rune) bool { return r < 0x20 || r == 0x7f }):
+	case strings.ContainsFunc(value, unicode.IsControl):
 		ps.add(field, "invalid_value", "must not hold control characters")
-	case len(address.Find(address.Kinds(), value)) > 0:
+	case slices.ContainsFunc(readings, func(text string) bool { return len(address.Find(address.Kinds(), text)) > 0 }):
 		ps.add(field, "personal_data", "is stored in clear and must not be an address or a phone number, or hold one")
-	case slices.ContainsFunc(own, func(a ownAddress) bool { return a.kind.Identifies && a.kind.SpelledIn(value, a.Value) }):
+	case slices.ContainsFunc(own, func(a ownAddress) bool {
+		return a.kind.Identifies && slices.ContainsFunc(readings, func(text string) bool { return a.kind.SpelledIn(text, a.Value) })
+	}):
 		ps.add(field, "personal_data", "is stored in clear and must not hold an address of the request")
 	}
 }

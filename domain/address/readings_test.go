@@ -1,0 +1,28 @@
+package address_test
+
+import (
+	"testing"
+
+	"recapito/domain/address"
+)
+
+func TestReadingsShowHiddenAddresses(t *testing.T) {
+	for text, hidden := range map[string]bool{
+		"mario.rossi﹫example.org":     true, // U+FE6B
+		"+39 333 𝟏𝟐𝟑4567":             true, // mathematical digits
+		"+39%20333%201234567":         true,
+		"mario.rossi%2540example.org": true, // twice
+		"order-881":                   false,
+		"50%25 off":                   false,
+		"100% sure":                   false,
+		"":                            false,
+	} {
+		found := false
+		for _, reading := range address.Readings(text) {
+			found = found || len(address.Find(address.Kinds(), reading)) > 0
+		}
+		if found != hidden {
+			t.Errorf("%q: found %v", text, found)
+		}
+	}
+}
