@@ -225,7 +225,8 @@ func (w *tableWriter) write(ctx context.Context, m made) error {
 		if err != nil {
 			return err
 		}
-		if err := w.insert(ctx, pending, m.rows); err != nil {
+		token := fmt.Sprintf("%s:%d-%d", w.table.Name, pending.FirstSeq, pending.LastSeq)
+		if err := w.insert(ctx, pending, token, m.rows); err != nil {
 			return err
 		}
 	}
@@ -233,7 +234,8 @@ func (w *tableWriter) write(ctx context.Context, m made) error {
 }
 
 // repeatPending writes the batch again that is pending in the checkpoint: it is not known
-// whether it was written.
+// whether it was written. It has no token: a server that was killed may remember the token
+// of a batch whose rows it lost.
 func (w *tableWriter) repeatPending(ctx context.Context) error {
 	pending := w.table.Pending
 	if pending == nil {
@@ -247,7 +249,7 @@ func (w *tableWriter) repeatPending(ctx context.Context) error {
 	if broken != nil {
 		return broken
 	}
-	return w.insert(ctx, *pending, rows)
+	return w.insert(ctx, *pending, "", rows)
 }
 
 func (w *tableWriter) read(ctx context.Context, b checkpoint.Batch) ([]projections.LedgerEvent, error) {
@@ -261,7 +263,7 @@ func (w *tableWriter) read(ctx context.Context, b checkpoint.Batch) ([]projectio
 	return events, err
 }
 
-func (w *tableWriter) insert(ctx context.Context, b checkpoint.Batch, rows []readmodels.Row) error {
+func (w *tableWriter) insert(ctx context.Context, b checkpoint.Batch, token string, rows []readmodels.Row) error {
 	draining, stop := drain(ctx, drainTimeout)
 	defer stop()
 	draining, cancel := context.WithTimeout(draining, w.patience.get())
@@ -269,7 +271,6 @@ func (w *tableWriter) insert(ctx context.Context, b checkpoint.Batch, rows []rea
 	began := w.now()
 	kind := w.projection.Table
 	if len(rows) > 0 {
-		token := fmt.Sprintf("%s:%d-%d", w.table.Name, b.FirstSeq, b.LastSeq)
 		if err := w.target.Insert(draining, kind, w.table.Name, token, rows); err != nil {
 			return err
 		}

@@ -62,7 +62,7 @@ func (w *warehouse) wipe(tablesRemain bool) {
 }
 
 // sameBatch checks that an event comes to a table in one batch only, repeated or not:
-// the same events under the same token.
+// the same events, under the same token or, where it is repeated, without one.
 func (w *warehouse) sameBatch(table, token string, rows []readmodels.Row) {
 	seen := w.batches[table]
 	if seen == nil {
@@ -75,6 +75,9 @@ func (w *warehouse) sameBatch(table, token string, rows []readmodels.Row) {
 			continue
 		}
 		before, again := seen[e.Seq]
+		if token == "" { // repeated
+			token = before.token
+		}
 		if again && before != (batchSeen{token, len(rows)}) {
 			w.wrong = append(w.wrong, fmt.Sprintf("seq %d came in batch %v and in %s of %d rows", e.Seq, before, token, len(rows)))
 		}
