@@ -44,7 +44,7 @@ func (t *turn) claim(c Claim) error {
 // recordOutcome appends the outcome of a claim: every unit accepted is Sent; any refused
 // or missing is Undelivered; only accepted and lost ones is OutcomeUnknown. A later outcome
 // of the same claim, made complete by answers that came late, is appended where it raises
-// the status or carries ids that were not known.
+// the status or carries ids that were not known; a unit that was accepted stays accepted.
 func (t *turn) recordOutcome(c RecordOutcome) error {
 	t.at = c.At
 	a, err := t.attempt(c.Attempt)
@@ -57,7 +57,7 @@ func (t *turn) recordOutcome(c RecordOutcome) error {
 	if a.Answered {
 		return nil
 	}
-	o := summarise(c.Units)
+	o := summarise(a.stillAccepted(c.Units))
 	switch {
 	case len(c.Units) == 0:
 		t.unknown(a, UnknownNoAnswer, nil)
@@ -69,6 +69,19 @@ func (t *turn) recordOutcome(c RecordOutcome) error {
 		t.unknown(a, UnknownNoAnswer, o.accepted)
 	}
 	return nil
+}
+
+// stillAccepted returns the units with those accepted that were accepted before.
+func (a *Attempt) stillAccepted(units []UnitOutcome) []UnitOutcome {
+	for _, known := range a.Accepted {
+		i := known.Unit - 1
+		if i >= len(units) || units[i].Fate == UnitAccepted {
+			continue
+		}
+		units = slices.Clone(units)
+		units[i] = UnitOutcome{Fate: UnitAccepted, ProviderID: known.ProviderID, At: known.At}
+	}
+	return units
 }
 
 type outcome struct {

@@ -130,6 +130,13 @@ func TestOutcome(t *testing.T) {
 		late := outcome(1, 2*s, took("id-1", 2*s), refusal("58", true))
 		x.When(late).Then(failed(facts(1, undelivered, 2*s, ofParts(2)), "partial", "58", false, accepted(1, "id-1", 2*s))).When(late).ThenNothing()
 	})
+	t.Run("a unit that was accepted stays so, whatever a later outcome says", func(t *testing.T) {
+		first := outcome(1, s, took("id-1", s), took("id-2", s), noAnswer)
+		x := claimed(t, target(units(3)), target()).After(first)
+		e := failed(facts(1, unknown, 2*s, ofParts(3)), "partial", "58", false, accepted(1, "id-1", s), accepted(2, "id-2", s))
+		x = x.When(outcome(1, 2*s, took("id-1", s), noAnswer, refusal("58", true))).Then(e)
+		x.When(first).ThenNothing()
+	})
 	t.Run("the sent that comes after a receipt was quicker is appended for its ids, once", func(t *testing.T) {
 		x := claimed(t, target()).After(says(1, 1, "delivered", "r", s))
 		late := outcome(1, 2*s, took("id-1", 2*s))
