@@ -56,6 +56,10 @@ type follower struct {
 	oldest     time.Time       // when the first event that waits was stored, as the lag monitor found it
 	complete   time.Time       // the table holds what was recorded before
 
+	// Of the standby, which is one goroutine.
+	looked  time.Time // when it last looked at the view
+	another bool      // the view did not show the live table
+
 	// Shared by all followers.
 	lagMonitor      *lagMonitor
 	follows, builds *sharedReads

@@ -145,3 +145,28 @@ func TestAViewOfAnOldTableIsSetRight(t *testing.T) {
 		s.house.mu.Unlock()
 	})
 }
+
+// An instance is killed after a built table became the live one and before the view shows
+// it. Nothing else is left to do; the other instance shows it all the same.
+func TestAViewThatTheKeeperNeverShowedIsSetRight(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *system) {
+		s.write(20)
+		keeper := startInstance(t, "keeper", s.store, s.house, s.author.Codec, 1, 0)
+		time.Sleep(settle)
+		s.process = startInstance(t, "other", s.store, s.house, s.author.Codec, 2, 0)
+		time.Sleep(settle)
+		keeper.chaos.set(1, false) // it does not release
+		keeper.stop()
+		s.house.mu.Lock()
+		live := s.house.views["edr"]
+		s.house.tables["edr_v1_old"], s.house.views["edr"] = nil, "edr_v1_old"
+		s.house.mu.Unlock()
+		time.Sleep(time.Minute)
+		if got := s.house.view("edr"); got != live || live == "" {
+			t.Errorf("a minute later the view shows %s, not %s", got, live)
+		}
+		s.house.mu.Lock()
+		delete(s.house.tables, "edr_v1_old")
+		s.house.mu.Unlock()
+	})
+}

@@ -14,8 +14,10 @@ import (
 // other instances see that no work is left.
 const settleAfter = 2 * time.Second
 
-// waiting returns, while another instance follows the projection, whether its checkpoint is
-// behind the ledger or has a pending batch, and how often the checkpoint was written.
+// waiting returns, while another instance follows the projection, whether there is work that
+// waits, and how often the checkpoint was written: the checkpoint is behind the ledger or has
+// a pending batch, a table is being built, or the view does not show the live table. That is
+// so when the other was killed right after a built table became the live one.
 func (f *follower) waiting(ctx context.Context) (progress uint64, waits bool, err error) {
 	newest, some, err := projections.NewestLedgerEvent(ctx, f.source)
 	if err != nil {
@@ -26,15 +28,27 @@ func (f *follower) waiting(ctx context.Context) (progress uint64, waits bool, er
 		return 0, false, err
 	}
 	s := f.checkpoints.get()
-	return f.checkpoints.revision(), some && (!found || behind(s.Live, newest.Position)) || s.Building != nil, nil
+	waits = some && (!found || behind(s.Live, newest.Position)) || s.Building != nil
+	return f.checkpoints.revision(), waits || found && f.showsAnother(ctx, s.Live), nil
+}
+
+// showsAnother returns whether the view showed another table than the live one when it was
+// last looked at, which is every lookAfter. A ClickHouse that does not answer shows nothing
+// that this instance could set right.
+func (f *follower) showsAnother(ctx context.Context, live checkpoint.Table) bool {
+	if now := f.now(); now.Sub(f.looked) >= lookAfter {
+		shown, err := f.target.Shown(ctx, f.projection.Table)
+		f.looked, f.another = now, err == nil && shown != live.Name && live.Version == f.projection.Table.Version
+	}
+	return f.another
 }
 
 func behind(t checkpoint.Table, newest event.Position) bool {
 	return t.Pending != nil || t.Done.Events == 0 || t.Done.Position < newest
 }
 
-// lookAfter is how often the instance that follows a projection checks that the view shows
-// its table: another instance that was killed while it opened may have shown an old one.
+// lookAfter is how often an instance checks that the view of a projection shows the live
+// table: another instance that was killed while it opened may have shown an old one.
 const lookAfter = 10 * time.Second
 
 // keepShown shows the live table again when the view shows another one.
