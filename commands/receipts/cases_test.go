@@ -109,7 +109,7 @@ func TestIDsThatHoldTheNumber(t *testing.T) {
 // Ids that are an address, whoever's, are kept as a token, and match all the same, with and
 // without the destination, before and after the submission.
 func TestIDsThatAreAddresses(t *testing.T) {
-	for _, raw := range []string{commandstest.Number, "%2B393331234567", "anna.3331234567@example.org", "mid-anna%403331234567.example.org"} {
+	for _, raw := range []string{commandstest.Number, "%2B393331234567", "anna.3331234567@example.org", "mid-anna%403331234567.example.org", "%zz%252B393331234567", "anna＠3331234567.example.org"} {
 		for _, destination := range []string{"", commandstest.Number} {
 			for _, early := range []bool{false, true} {
 				o := newOrphans(t)

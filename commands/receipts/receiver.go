@@ -19,10 +19,13 @@ var ErrUnknownRoute = &event.Rule{Code: "unknown_route", Message: "the receipt's
 
 // Receiver records what providers report. It implements channel.ReceiptSink: what it took is
 // durable.
-type Receiver struct{ c Config }
+type Receiver struct {
+	c       Config
+	unknown firstSeen // replies
+}
 
 // NewReceiver binds a receiver to the command side.
-func NewReceiver(c Config) *Receiver { return &Receiver{c} }
+func NewReceiver(c Config) *Receiver { return &Receiver{c: c} }
 
 // Receive records one receipt on the stream of its provider id. Its addresses are kept
 // only as tokens under the route's keys: a provider may send them swapped or not, so the

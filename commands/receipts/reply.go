@@ -18,7 +18,9 @@ import (
 var ErrNoMessage = &event.Rule{Code: "no_such_message", Message: "the reply names no message that was sent over this route"}
 
 // registering is how long a reply's message may still be without its submission: its worker
-// has the provider's answer, and the events that follow are not all stored.
+// has the provider's answer, and the events that follow are not all stored. It counts from
+// when the reply came first, in this process; a reply that the provider dates longer ago is
+// not waited for.
 const registering = time.Minute
 
 // ErrTooEarly: the message of a reply may still be registering. The same reply is taken
@@ -88,7 +90,9 @@ func (r *Receiver) newest(ctx context.Context, route channel.Configured, p chann
 			return l.State.Submissions[n-1], nil
 		}
 	}
-	if age := r.c.Ledger.Now().Sub(p.OccurredAt); !p.OccurredAt.IsZero() && age < registering {
+	now := r.c.Ledger.Now()
+	old := !p.OccurredAt.IsZero() && now.Sub(p.OccurredAt) >= registering
+	if !old && r.unknown.since(p.Route+"\n"+p.ProviderID+"\n"+p.ReplyID, now) < registering {
 		return receipt.Submission{}, ErrTooEarly
 	}
 	return receipt.Submission{}, ErrNoMessage

@@ -41,17 +41,8 @@ func TestReplies(t *testing.T) {
 			t.Errorf("%s holds the answer in clear", e.Type)
 		}
 	}
-	early := reply(func(p *channel.ProviderReply) { p.Reference, p.ProviderID, p.OccurredAt = "", "FFFF", o.at() })
-	if err := o.receiver.Reply(t.Context(), early); !errors.Is(err, receipts.ErrTooEarly) {
-		t.Errorf("to a message that may still register: %v", err)
-	}
-	early.OccurredAt = o.at().Add(-2 * time.Minute)
-	if err := o.receiver.Reply(t.Context(), early); !errors.Is(err, receipts.ErrNoMessage) {
-		t.Errorf("after that: %v", err)
-	}
 	for name, p := range map[string]channel.ProviderReply{
 		"an unknown route":      reply(func(p *channel.ProviderReply) { p.Route = "pigeon" }),
-		"an unknown id":         reply(func(p *channel.ProviderReply) { p.Reference, p.ProviderID = "", "FFFF" }),
 		"nothing to find it by": reply(func(p *channel.ProviderReply) { p.Reference = "" }),
 		"another notification": reply(func(p *channel.ProviderReply) {
 			p.Reference = receipt.Reference("0190163d-8694-739b-aea5-966c26f8ad91", 1)
@@ -61,5 +52,37 @@ func TestReplies(t *testing.T) {
 		if err := o.receiver.Reply(t.Context(), p); !errors.Is(err, receipts.ErrNoMessage) && !errors.Is(err, receipts.ErrUnknownRoute) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A reply to a message that may still register comes again, for a minute and no longer,
+// whatever the provider says about its time.
+func TestAReplyToAMessageThatIsNotKnown(t *testing.T) {
+	for name, occurred := range map[string]func(now time.Time) time.Time{
+		"without a time":   func(time.Time) time.Time { return time.Time{} },
+		"now":              func(now time.Time) time.Time { return now },
+		"in years":         func(now time.Time) time.Time { return now.AddDate(10, 0, 0) },
+		"in half a minute": func(now time.Time) time.Time { return now.Add(30 * time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOrphans(t)
+			p := channel.ProviderReply{Route: "main", ReplyID: "r", ProviderID: "FFFF", OccurredAt: occurred(o.at()), ReceivedAt: o.at()}
+			if err := o.receiver.Reply(t.Context(), p); !errors.Is(err, receipts.ErrTooEarly) {
+				t.Errorf("the first time: %v", err)
+			}
+			o.now = o.now.Add(30 * time.Second)
+			if err := o.receiver.Reply(t.Context(), p); !errors.Is(err, receipts.ErrTooEarly) {
+				t.Errorf("30 s later: %v", err)
+			}
+			o.now = o.now.Add(30 * time.Second)
+			if err := o.receiver.Reply(t.Context(), p); !errors.Is(err, receipts.ErrNoMessage) {
+				t.Errorf("a minute later: %v", err)
+			}
+		})
+	}
+	o := newOrphans(t)
+	old := channel.ProviderReply{Route: "main", ReplyID: "r", ProviderID: "FFFF", OccurredAt: o.at().Add(-time.Minute), ReceivedAt: o.at()}
+	if err := o.receiver.Reply(t.Context(), old); !errors.Is(err, receipts.ErrNoMessage) {
+		t.Errorf("a minute old: %v", err)
 	}
 }

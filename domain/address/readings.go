@@ -1,14 +1,19 @@
 package address
 
 import (
-	"net/url"
+	"encoding/hex"
+	"regexp"
 
 	"golang.org/x/text/unicode/norm"
 )
 
+// mostDecodings is how often a text is percent-decoded in search of an address.
+const mostDecodings = 5
+
 // Readings returns the texts that a text may stand for: as it is, and where they differ, in
 // the compatibility form of Unicode (NFKC: another kind of digit or @ becomes the usual
-// one), and percent-decoded once and twice. An address hidden in one of them is found there.
+// one), and percent-decoded, also where that was done several times. What is no escape
+// stays as it is. An address hidden in one of them is found there.
 func Readings(text string) []string {
 	readings := []string{text}
 	add := func(read string) bool {
@@ -22,14 +27,20 @@ func Readings(text string) []string {
 	}
 	plain := norm.NFKC.String(text)
 	add(plain)
-	for range 2 {
-		decoded, err := url.PathUnescape(plain)
-		if err != nil {
-			break
-		}
-		if plain = norm.NFKC.String(decoded); !add(plain) {
+	for range mostDecodings {
+		if plain = norm.NFKC.String(decoded(plain)); !add(plain) {
 			break
 		}
 	}
 	return readings
+}
+
+var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+
+// decoded is a text with its percent-escapes (RFC 3986, section 2.1) decoded.
+func decoded(text string) string {
+	return escape.ReplaceAllStringFunc(text, func(e string) string {
+		b, _ := hex.DecodeString(e[1:]) // two digits
+		return string(b)
+	})
 }

@@ -65,16 +65,24 @@ func readPhone(text string) Reported {
 }
 
 // TakeOut replaces a given normal address in a text by something else, a phone number
-// without its country code too: some providers build ids from numbers. It returns the
-// text as it is if it holds neither.
+// without its country code too: some providers build ids from numbers. An address that is
+// spelled with other letter case, or only in another of the text's Readings, is taken out of
+// that reading. It returns the text as it is if it holds none.
 func TakeOut(text, normal, by string) string {
 	spellings := []string{normal, strings.TrimPrefix(normal, "+")}
 	if n, err := phonenumbers.Parse(normal, ""); err == nil {
 		spellings = append(spellings, phonenumbers.GetNationalSignificantNumber(n))
 	}
-	for _, spelled := range spellings {
-		if len(spelled) >= minInternational && strings.Contains(text, spelled) {
-			return strings.ReplaceAll(text, spelled, by)
+	for _, reading := range Readings(text) {
+		for _, spelled := range spellings {
+			if len(spelled) < minInternational {
+				continue
+			}
+			// Not by lower case: it may have another length.
+			found := regexp.MustCompile("(?i)" + regexp.QuoteMeta(spelled))
+			if without := found.ReplaceAllLiteralString(reading, by); without != reading {
+				return without
+			}
 		}
 	}
 	return text
