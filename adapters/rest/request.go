@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,9 +59,9 @@ func (e *refused) Unwrap() error { return e.err }
 // compileRequest compiles the templates of valid settings, or returns what is wrong.
 func compileRequest(s *Settings) (*requests, problems) {
 	var p problems
-	compile := func(key, text string, escape template.Escape, rendered int) *template.Template {
+	compile := func(key, text string, format content.Format, escape template.Escape, rendered int) *template.Template {
 		t, wrong := template.Compile(text, template.Options{
-			Names: variables, Noun: "variable", Escape: escape, MaxBytes: rendered, MaxRendered: rendered,
+			Names: variables, Noun: "variable", Format: format, Escape: escape, MaxBytes: rendered, MaxRendered: rendered,
 		})
 		for _, w := range wrong {
 			if w.Line > 0 {
@@ -74,20 +76,51 @@ func compileRequest(s *Settings) (*requests, problems) {
 	var err error
 	r.authority, err = authorityOf(s.URL)
 	p.add("url", err)
-	r.url = compile("url", s.URL, template.URLPart, maxURLBytes)
-	for name, text := range s.Headers {
+	r.url = compile("url", s.URL, "", template.URLPart, maxURLBytes)
+	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
+		text := s.Headers[name]
 		canonical := http.CanonicalHeaderKey(name)
 		key := "headers." + name
 		p.check(httpguts.ValidHeaderFieldName(name) && !slices.Contains(ours, canonical), key, "is no header that may be set here")
 		p.check(canonical != "Authorization" || s.Auth.Type == "", key, "is set by auth")
-		r.headers[canonical] = compile(key, text, template.OneLine, maxHeaderBytes)
+		p.check(r.headers[canonical] == nil, key, "is given twice, in other letter case")
+		r.headers[canonical] = compile(key, text, content.Line, nil, maxHeaderBytes)
 	}
 	p.check(s.MediaType != "" && httpguts.ValidHeaderFieldValue(s.MediaType), "media_type", "must be a media type")
 	if s.Body != "" {
 		p.check(s.hasBody(), "body", "is not sent with %s", s.Method)
-		r.body = compile("body", s.Body, template.EscapeFor(r.format()), maxBodyBytes)
+		r.body = compile("body", s.Body, r.format(), nil, maxBodyBytes)
+	}
+	if len(p) == 0 {
+		r.try(&p)
 	}
 	return r, p
+}
+
+// try renders the templates with sample values, which are a text, a line and JSON: what is
+// wrong then is wrong with every message. A template with conditions may meet none of them.
+func (r *requests) try(p *problems) {
+	const sample = "1"
+	values := map[string]any{
+		"address": sample, "sender": sample, "reference": sample, "notification": sample, "attempt": 1, "callback_url": sample,
+		"content": map[string]any{"body": sample, "media_type": "text/plain"},
+	}
+	if _, err := r.target(values); err != nil {
+		p.add("url", err)
+	}
+	for name, t := range r.headers {
+		value, err := t.Render(values)
+		if err == nil && !httpguts.ValidHeaderFieldValue(value) {
+			err = errors.New("must be one line, without control characters")
+		}
+		p.add("headers."+name, err)
+	}
+	if r.body == nil || r.format() != content.JSON || strings.Contains(r.s.Body, "{%") {
+		return
+	}
+	body, err := r.body.Render(values)
+	p.add("body", err)
+	p.check(err != nil || json.Valid([]byte(body)), "body", "must be JSON, because of media_type")
 }
 
 // format is the format of the body template.
@@ -116,12 +149,20 @@ func authorityOf(text string) (string, error) {
 		return "", errors.New("must have a fixed scheme, host and port")
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
 		return "", errors.New("must be an http or https URL")
+	case strings.HasSuffix(u.Host, ":") || !validPort(u.Port()):
+		return "", errors.New("must have a port from 1 to 65535, or none")
 	case u.User != nil:
 		return "", errors.New("must have no user information; auth has it")
 	case strings.Contains(text, "#"):
 		return "", errors.New("must have no fragment")
 	}
 	return authority, nil
+}
+
+// validPort returns whether a port is none, or one of TCP.
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }
 
 // open reads the secrets.

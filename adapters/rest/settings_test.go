@@ -65,6 +65,13 @@ func TestSettingsThatAreRefused(t *testing.T) {
 			s.Headers = map[string]string{"authorization": "a"}
 			s.Auth = rest.Auth{Type: "bearer", Secret: channel.Secret{Value: secret}}
 		}},
+		{"url: must have a port from 1 to 65535", func(s *rest.Settings) { s.URL = "https://example.com:99999/" }},
+		{"url: must have a port from 1 to 65535", func(s *rest.Settings) { s.URL = "https://example.com:0/" }},
+		{"url: must have a port from 1 to 65535", func(s *rest.Settings) { s.URL = "https://example.com:/" }},
+		{"url: a path segment would be a step up", func(s *rest.Settings) { s.URL = "https://example.com/a/%2e%2e/{{ address }}" }},
+		{"headers.X-A: must be one line", func(s *rest.Settings) { s.Headers = map[string]string{"X-A": "{{ address }}\nX-B: c"} }},
+		{"headers.x-a: is given twice, in other letter case", func(s *rest.Settings) { s.Headers = map[string]string{"X-A": "a", "x-a": "b"} }},
+		{"body: must be JSON", func(s *rest.Settings) { s.Body = `{"text": "{{ content.body }}"` }},
 		{"body: is not sent with GET", func(s *rest.Settings) { s.Method, s.Body = "GET", "{}" }},
 		{"body: line 2: the tag \"for\" is not allowed", func(s *rest.Settings) { s.Body = "\n{% for a in content %}{% endfor %}" }},
 		{"sender: must be one line", func(s *rest.Settings) { s.Sender = "a\nb" }},

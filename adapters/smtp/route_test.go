@@ -107,7 +107,7 @@ func TestFailover(t *testing.T) {
 	s.Hosts[0].Priority = 20 // the first is listed last and used first
 	s.Hosts[1].Priority = 10
 	r := startRoute(t, s, channel.Options{})
-	eventually(t, "both are connected", func() bool { return first.Sessions() > 0 && second.Sessions() > 0 })
+	eventually(t, "both are up", func() bool { return smtp.HostsUp(r) == 2 })
 	send := func(n int, want notification.Fate) {
 		t.Helper()
 		if got := fate(r.Send(within(t, patience), message(n), always, nil)); got.Fate != want {
@@ -147,17 +147,46 @@ func TestFailover(t *testing.T) {
 }
 
 // TestAHostThatHangs leaves the next one the time that a message needs, and is taken out of
-// use.
+// use: the message after it goes to the next one at once.
 func TestAHostThatHangs(t *testing.T) {
 	first, second := smtptest.Start(t, smtptest.Options{}), smtptest.Start(t, smtptest.Options{})
-	r := startRoute(t, settings(t, first, second), channel.Options{})
-	eventually(t, "both are connected", func() bool { return first.Sessions() > 0 && second.Sessions() > 0 })
+	set := settings(t, first, second)
+	set.RetryMin, set.RetryMax = time.Hour, time.Hour
+	r := startRoute(t, set, channel.Options{})
+	eventually(t, "both are up", func() bool { return smtp.HostsUp(r) == 2 })
 	first.Behave(smtptest.Behaviour{Hang: true})
-	if got := fate(r.Send(within(t, time.Second), message(1), always, nil)); got.Fate != notification.UnitAccepted {
+	for i := range 2 {
+		if got := fate(r.Send(within(t, 4*time.Second), message(i), always, nil)); got.Fate != notification.UnitAccepted {
+			t.Errorf("%+v", got)
+		}
+	}
+	if n := first.Hung(); n != 1 {
+		t.Errorf("%d messages waited for the host that hangs", n)
+	}
+	if n := len(second.Messages()); n != 2 {
+		t.Errorf("%d messages arrived", n)
+	}
+}
+
+// The only host hangs: the route is down, until it is found to work again. A message that
+// came with too little time shows nothing about a host.
+func TestTheOnlyHostHangs(t *testing.T) {
+	server := smtptest.Start(t, smtptest.Options{})
+	set := settings(t, server)
+	set.RetryMin, set.RetryMax = time.Hour, time.Hour
+	r := startRoute(t, set, channel.Options{})
+	server.Behave(smtptest.Behaviour{Hang: true})
+	if got := fate(r.Send(within(t, 50*time.Millisecond), message(1), always, nil)); got.Fate != notification.UnitNotSent {
 		t.Errorf("%+v", got)
 	}
-	if n := len(second.Messages()); n != 1 {
-		t.Errorf("%d messages arrived", n)
+	if err := r.State(); err != nil {
+		t.Errorf("after a message with little time: %v", err)
+	}
+	if got := fate(r.Send(within(t, time.Second), message(2), always, nil)); got.Fate != notification.UnitNotSent {
+		t.Errorf("%+v", got)
+	}
+	if err := r.State(); !errors.Is(err, channel.ErrRouteDown) {
+		t.Errorf("after a hang: %v", err)
 	}
 }
 
@@ -176,7 +205,7 @@ func TestNoFailoverOnceBegun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			first, second := smtptest.Start(t, smtptest.Options{}), smtptest.Start(t, smtptest.Options{})
 			r := startRoute(t, settings(t, first, second), channel.Options{})
-			eventually(t, "both are connected", func() bool { return first.Sessions() > 0 && second.Sessions() > 0 })
+			eventually(t, "both are up", func() bool { return smtp.HostsUp(r) == 2 })
 			m := message(1)
 			// More than what the sockets hold.
 			m.Content.Attachments = []content.Attachment{{Name: "a", MediaType: "application/pdf", Data: make([]byte, 6<<20)}}

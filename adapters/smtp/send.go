@@ -65,6 +65,7 @@ type transaction struct {
 	fence    func() bool
 	late     func(channel.Outcome)
 	more     bool // another host is up
+	began    time.Time
 	// next is whether another host may be tried: nothing of the content was sent here, and
 	// what went wrong concerns this host.
 	next bool
@@ -80,7 +81,12 @@ func (t *transaction) budget(ctx context.Context) (context.Context, context.Canc
 	return context.WithTimeout(ctx, time.Until(end)/2)
 }
 
+// leastHang is how long a message must have waited for a host that it ran out of time on, for
+// that to be the host's fault and not that the message came with little time.
+const leastHang = 500 * time.Millisecond
+
 func (t *transaction) run(ctx context.Context) notification.UnitOutcome {
+	t.began = time.Now()
 	ready, cancel := t.budget(ctx)
 	defer cancel()
 	s, err := t.host.get(ready)
@@ -162,13 +168,27 @@ func (t *transaction) refused(ctx context.Context, err error) (o notification.Un
 	return judge(refused), true
 }
 
-// hostFailed takes the host out of use, unless it was only ctx that ended.
+// atFault returns whether what went wrong is the host's fault: not where the route stops, nor
+// where the message had too little time.
+func (t *transaction) atFault(ctx context.Context, err error) bool {
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return false
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
+		return time.Since(t.began) >= leastHang
+	}
+	return true
+}
+
+// hostFailed takes a host at fault out of use.
 func (t *transaction) hostFailed(ctx context.Context, err error) notification.UnitOutcome {
+	if t.atFault(ctx, err) {
+		t.host.failed(err)
+	}
 	if ctx.Err() != nil {
 		return notification.UnitOutcome{}
 	}
 	t.next = true
-	t.host.failed(err)
 	var refused *smtp.SMTPError
 	if errors.As(err, &refused) && ofHost(refused) {
 		return judge(refused)
@@ -180,10 +200,12 @@ func (t *transaction) hostFailed(ctx context.Context, err error) notification.Un
 // that fails on a message would be given it for ever.
 func (t *transaction) cut(ctx context.Context, err error) notification.UnitOutcome {
 	t.session.close()
+	if t.atFault(ctx, err) {
+		t.host.failed(err)
+	}
 	if ctx.Err() != nil {
 		return notification.UnitOutcome{}
 	}
-	t.host.failed(err)
 	return notification.UnitOutcome{Fate: notification.UnitRefused, Code: CodeConnectionLost, Transient: true}
 }
 

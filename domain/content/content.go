@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -45,6 +46,9 @@ type Member struct {
 	Constant bool // taken as it stands, not a template
 	Format   Format
 	MaxBytes int // of the rendered member; 0: only the document's limit
+	// Example stands for a templated member while a scenario is checked, where not any text
+	// is valid; "" where any is.
+	Example string
 }
 
 // Kind is what the messages of a channel hold.
@@ -186,8 +190,10 @@ func (m Member) check(value string) error {
 		return &MemberError{m.Name, fmt.Sprintf("has %d bytes; at most %d are allowed", len(value), m.MaxBytes)}
 	case !utf8.ValidString(value):
 		return &MemberError{m.Name, "must be UTF-8"}
-	case m.Format == Line && strings.ContainsAny(value, "\r\n"):
-		return &MemberError{m.Name, "must be one line"}
+	case m.Format == Line && strings.ContainsFunc(value, unicode.IsControl):
+		return &MemberError{m.Name, "must be one line, without control characters"}
+	case strings.ContainsFunc(value, func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\n\r", r) }):
+		return &MemberError{m.Name, "must hold no control characters but line breaks and tabs"}
 	}
 	return nil
 }

@@ -21,13 +21,16 @@ var Email = Kind{
 		{Name: "subject", Doc: "the subject", Required: true, Format: Line, MaxBytes: MaxSubjectBytes},
 		{Name: "html", Doc: "the HTML body", Format: HTML, MaxBytes: MaxBodyBytes},
 		{Name: "text", Doc: "the plain-text body", Format: Text, MaxBytes: MaxBodyBytes},
-		{Name: "reply_to", Doc: "the mailbox for answers", Format: Line, MaxBytes: 320},
-		{Name: "unsubscribe", Doc: "the https or mailto URL of List-Unsubscribe (RFC 2369, RFC 8058)", Format: Line, MaxBytes: MaxUnsubscribeBytes},
+		{Name: "reply_to", Doc: "the mailbox for answers", Format: Line, MaxBytes: 320, Example: "a@example.org"},
+		{Name: "unsubscribe", Doc: "the https or mailto URL of List-Unsubscribe (RFC 2369, RFC 8058)", Format: Line, MaxBytes: MaxUnsubscribeBytes, Example: "https://example.org/"},
 	},
 	Attachments: AttachmentLimits{Count: MaxAttachments, MaxBytes: MaxAttachmentsBytes},
 	Check: func(d Document) error {
 		if d.Member("html") == "" && d.Member("text") == "" {
 			return errors.Join(&MemberError{"text", "or html is required"})
+		}
+		if rule := brokenURLs(d.Member("html")); rule != "" {
+			return errors.Join(&MemberError{"html", rule})
 		}
 		return nil
 	},

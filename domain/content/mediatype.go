@@ -2,8 +2,8 @@ package content
 
 import "strings"
 
-// formatOfMediaType returns how values are escaped within a body of a media type.
-func formatOfMediaType(mediaType string) Format {
+// FormatOf returns how values are escaped within a text of a media type; without one it is JSON.
+func FormatOf(mediaType string) Format {
 	base, _, _ := strings.Cut(strings.ToLower(mediaType), ";")
 	base = strings.TrimSpace(base)
 	switch {

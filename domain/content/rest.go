@@ -24,7 +24,7 @@ var REST = Kind{
 		if m.Name != "body" {
 			return m.Format
 		}
-		return formatOfMediaType(constants["media_type"])
+		return FormatOf(constants["media_type"])
 	},
 	Check: func(d Document) error {
 		mediaType, body := d.Member("media_type"), d.Member("body")
@@ -32,7 +32,7 @@ var REST = Kind{
 		if mediaType != "" && !validMediaType.MatchString(mediaType) {
 			problems = append(problems, &MemberError{"media_type", "must be a media type, such as application/json"})
 		}
-		if formatOfMediaType(mediaType) == JSON && !json.Valid([]byte(body)) {
+		if FormatOf(mediaType) == JSON && !json.Valid([]byte(body)) {
 			problems = append(problems, &MemberError{"body", "must be JSON, because of its media type"})
 		}
 		return errors.Join(problems...)

@@ -1,10 +1,10 @@
 package scenario
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,8 +102,8 @@ func (d *Definition) compileContents(channels Channels) (problems Problems, warn
 			warnings = append(warnings, Problem{Path: "content." + name, Rule: "no step names this channel"})
 		}
 		in := d.Contents[name]
-		wrong := in.compile("content."+name, c, d.Fields)
-		problems = append(problems, wrong...)
+		wrong, doubtful := in.compile("content."+name, c, d.Fields)
+		problems, warnings = append(problems, wrong...), append(warnings, doubtful...)
 		compiled[name] = in
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Senders)) {
@@ -128,10 +128,10 @@ func listed(channels Channels) string {
 	return strings.Join(slices.Sorted(maps.Keys(channels)), ", ")
 }
 
-// compile checks every member and compiles its template. What holds no template, and the
-// attachments, are checked as the channel checks them, now rather than with each message.
-func (c *Content) compile(path string, channel Channel, fields []Field) Problems {
-	var problems Problems
+// compile checks every member and compiles its template. Then it has the channel check the
+// content that sample values make, now rather than with each message. What a template with
+// conditions makes of them is a warning: they may meet none.
+func (c *Content) compile(path string, channel Channel, fields []Field) (problems, warnings Problems) {
 	report := func(at string, line int, rule string) {
 		problems = append(problems, Problem{Path: at, Line: line, Rule: rule})
 	}
@@ -147,7 +147,7 @@ func (c *Content) compile(path string, channel Channel, fields []Field) Problems
 			constants[m.Name] = c.Members[m.Name]
 		}
 	}
-	trial, fixed := map[string]string{}, map[string]bool{}
+	trial, samples := map[string]string{}, sampleValues(fields)
 	for _, name := range slices.Sorted(maps.Keys(c.Members)) {
 		m, ok := kind.Member(name)
 		at := path + "." + name
@@ -156,23 +156,27 @@ func (c *Content) compile(path string, channel Channel, fields []Field) Problems
 			continue
 		}
 		text := c.Members[name]
-		trial[name], fixed[name] = strings.TrimSpace(text), true
+		trial[name] = strings.TrimSpace(text)
 		if m.Constant {
 			continue
 		}
 		t, wrong := template.Compile(text, template.Options{
-			Names: names, Noun: "field", Escape: template.EscapeFor(kind.Format(m, constants)),
+			Names: names, Noun: "field", Format: kind.Format(m, constants),
 			MaxBytes: MaxTemplateBytes, MaxRendered: MaxRenderedBytes,
 		})
 		for _, p := range wrong {
 			report(at, p.Line, p.Rule)
 		}
 		c.members[name] = t
-		if strings.Contains(text, "{{") || strings.Contains(text, "{%") {
-			trial[name], fixed[name] = placeholder, false
-			for _, rule := range neverValid(m, text) {
-				report(at, 0, rule)
+		if t == nil || !templated(text) {
+			continue
+		}
+		if trial[name] = m.Example; m.Example == "" {
+			rendered, err := t.Render(samples)
+			if err != nil {
+				report(at, 0, "with sample values: "+notRendered(name, err).Rule)
 			}
+			trial[name] = cmp.Or(strings.TrimSpace(rendered), placeholder)
 		}
 	}
 	for _, m := range kind.Members {
@@ -182,7 +186,7 @@ func (c *Content) compile(path string, channel Channel, fields []Field) Problems
 	}
 	problems = append(problems, c.compileAttachments(path, names)...)
 	if len(problems) > 0 {
-		return problems
+		return problems, nil
 	}
 	var attachments []content.Attachment
 	for _, a := range c.Attachments {
@@ -197,39 +201,47 @@ func (c *Content) compile(path string, channel Channel, fields []Field) Problems
 	}
 	for _, e := range unjoined(err) {
 		var member *content.MemberError
-		switch {
-		case errors.As(e, &member) && !c.templated(member.Member, fixed):
-			report(path+"."+member.Member, 0, member.Rule)
-		case member == nil && !slices.Contains(slices.Collect(maps.Values(fixed)), false):
+		if !errors.As(e, &member) {
 			report(path, 0, e.Error())
+			continue
+		}
+		at, text := path+"."+member.Member, c.Members[member.Member]
+		switch {
+		case strings.Contains(text, "{%"):
+			warnings = append(warnings, Problem{Path: at, Rule: "with sample values: " + member.Rule})
+		case strings.Contains(text, "{{"):
+			report(at, 0, "with sample values: "+member.Rule)
+		default:
+			report(at, 0, member.Rule)
 		}
 	}
-	return problems
+	return problems, warnings
 }
 
-// placeholder stands for what a template will render while the rest is checked. It is a
-// text, a line and JSON.
+// placeholder stands for what the template of an attachment will render, and for a member
+// that sample values leave empty.
 const placeholder = "1"
 
-// templated reports whether a member is a template, so that what is wrong with its
-// placeholder shows nothing.
-func (c *Content) templated(member string, fixed map[string]bool) bool {
-	_, given := c.Members[member]
-	return given && !fixed[member]
+// templated reports whether a text is a template.
+func templated(text string) bool {
+	return strings.Contains(text, "{{") || strings.Contains(text, "{%")
 }
 
-var expressions = regexp.MustCompile(`(?s)\{\{.*?\}\}|\{%.*?%\}`)
-
-// neverValid returns the rules that a template breaks whatever is filled in.
-func neverValid(m content.Member, text string) (rules []string) {
-	own := strings.TrimSpace(expressions.ReplaceAllString(strings.TrimSpace(text), ""))
-	if m.Format == content.Line && strings.ContainsAny(own, "\r\n") {
-		rules = append(rules, "must be one line")
+// sampleValues are values that a request may have: with them a content must be valid.
+func sampleValues(fields []Field) map[string]any {
+	values := make(map[string]any, len(fields))
+	for _, f := range fields {
+		sample := "1" // a text, a line and JSON
+		switch f.Type {
+		case Boolean:
+			sample = "true"
+		case Date:
+			sample = "2026-01-31"
+		case Text, Number:
+		}
+		values[f.Name] = binding(f.Type, sample)
 	}
-	if m.MaxBytes > 0 && len(own) > m.MaxBytes && !strings.Contains(text, "{%") {
-		rules = append(rules, fmt.Sprintf("has %d bytes without its fields; at most %d are allowed", len(own), m.MaxBytes))
-	}
-	return rules
+	return values
 }
 
 func (c *Content) compileAttachments(path string, names map[string]bool) Problems {
@@ -254,7 +266,7 @@ func (c *Content) compileAttachments(path string, names map[string]bool) Problem
 		case a.Text != "" && len(a.Data) > 0:
 			problems = append(problems, Problem{Path: at, Rule: "give text or file, not both"})
 		case a.Text != "":
-			t, wrong := template.Compile(a.Text, template.Options{Names: names, Noun: "field", Escape: template.EscapeFor(formatOf(a.MediaType)), MaxBytes: MaxTemplateBytes, MaxRendered: MaxRenderedBytes})
+			t, wrong := template.Compile(a.Text, template.Options{Names: names, Noun: "field", Format: content.FormatOf(a.MediaType), MaxBytes: MaxTemplateBytes, MaxRendered: MaxRenderedBytes})
 			for _, p := range wrong {
 				problems = append(problems, Problem{Path: at + ".text", Line: p.Line, Rule: p.Rule})
 			}
@@ -264,18 +276,6 @@ func (c *Content) compileAttachments(path string, names map[string]bool) Problem
 		}
 	}
 	return problems
-}
-
-// formatOf returns how values are escaped in a file of a media type.
-func formatOf(mediaType string) content.Format {
-	kind, _, _ := strings.Cut(strings.ToLower(mediaType), ";")
-	switch kind = strings.TrimSpace(kind); {
-	case kind == "text/html", strings.HasSuffix(kind, "xml"):
-		return content.HTML
-	case kind == "application/json", strings.HasSuffix(kind, "+json"):
-		return content.JSON
-	}
-	return content.Text
 }
 
 func unjoined(err error) []error {

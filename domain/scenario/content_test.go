@@ -22,11 +22,19 @@ func TestFixedPartsAreChecked(t *testing.T) {
 		path, rule  string
 	}{
 		"a line break in a subject":              {"email", map[string]string{"subject": "a\nb {{ t }}", "text": "{{ t }}"}, nil, "content.email.subject", "one line"},
-		"a subject longer than ever":             {"email", map[string]string{"subject": strings.Repeat("s", 600) + " {{ t }}", "text": "x"}, nil, "content.email.subject", "600 bytes without its fields"},
+		"a subject longer than ever":             {"email", map[string]string{"subject": strings.Repeat("s", 600) + " {{ t }}", "text": "x"}, nil, "content.email.subject", "602 bytes; at most 500"},
 		"neither html nor text":                  {"email", map[string]string{"subject": "{{ t }}"}, nil, "content.email.text", "or html is required"},
 		"attachments larger together":            {"email", map[string]string{"subject": "{{ t }}", "text": "x"}, []scenario.Attachment{big, big}, "content.email.attachments", "fits an event"},
 		"attachments of a channel that has none": {"sms", map[string]string{"text": "{{ t }}"}, []scenario.Attachment{{Name: "a", MediaType: "text/plain", Text: "x"}}, "content.sms.attachments", "at most 0"},
 		"a media type that is none":              {"rest", map[string]string{"body": "{{ t }}", "media_type": "text plain"}, nil, "content.rest.media_type", ""},
+		"a control character in a text":          {"sms", map[string]string{"text": "a\x1b {{ t }}"}, nil, "content.sms.text", "no control characters"},
+		"a control character in a subject":       {"email", map[string]string{"subject": "a\x00 {{ t }}", "text": "x"}, nil, "content.email.subject", "one line"},
+		"a frame that is no JSON":                {"rest", map[string]string{"body": `{"a": "{{ t }}"`}, nil, "content.rest.body", "with sample values: must be JSON"},
+		"a link that runs something":             {"email", map[string]string{"subject": "s", "html": `<a href="java&#115;cript:f({{ t }})">x</a>`}, nil, "content.email.html", "another scheme"},
+		"a value in an unquoted attribute":       {"email", map[string]string{"subject": "s", "html": `<a href={{ t }}>x</a>`}, nil, "content.email.html", "quoted attribute"},
+		"a rule of the channel":                  {"strict", map[string]string{"text": "{{ t }}"}, nil, "content.strict", "too many segments"},
+		"nothing, where samples meet no branch":  {"email", map[string]string{"subject": `{% if t == "x" %}{{ t }}{% endif %}`, "text": "x"}, nil, "", ""},
+		"nothing, in a frame":                    {"rest", map[string]string{"body": `{"a": "{{ t }}"}`}, nil, "", ""},
 		"nothing":                                {"email", map[string]string{"subject": "{% if t %}{{ t }}{% endif %}", "html": "{{ t }}", "reply_to": "{{ t }}"}, nil, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -37,6 +45,7 @@ func TestFixedPartsAreChecked(t *testing.T) {
 			}
 			_, err := d.Compile(scenario.Channels{
 				"email": {Content: content.Email, Routed: true}, "sms": {Content: content.SMS, Routed: true}, "rest": {Content: content.REST, Routed: true},
+				"strict": {Content: content.SMS, Routed: true, Check: func(content.Document) error { return errors.New("too many segments") }},
 			})
 			var problems scenario.Problems
 			errors.As(err, &problems)

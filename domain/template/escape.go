@@ -17,17 +17,17 @@ type EscapeError struct{ Rule string }
 
 func (e *EscapeError) Error() string { return e.Rule }
 
-// EscapeFor returns how values are escaped within a member of a format.
-func EscapeFor(f content.Format) Escape {
+// escapeFor returns how values are escaped within a text of a format; nil: as they are.
+func escapeFor(f content.Format) Escape {
 	switch f {
 	case content.HTML, content.XML:
-		return Markup
+		return escapeMarkup
 	case content.JSON:
-		return JSONString
+		return escapeJSON
 	case content.Form:
 		return func(value string) (string, error) { return url.QueryEscape(value), nil }
 	case content.Line:
-		return OneLine
+		return oneLine
 	case content.Text:
 	}
 	return nil
@@ -35,12 +35,12 @@ func EscapeFor(f content.Format) Escape {
 
 var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;")
 
-// Markup escapes for HTML and XML, in text and in quoted attributes.
-func Markup(value string) (string, error) { return markup.Replace(value), nil }
+// escapeMarkup escapes for HTML and XML, in text and in quoted attributes.
+func escapeMarkup(value string) (string, error) { return markup.Replace(value), nil }
 
-// JSONString escapes for the inside of a JSON string (RFC 8259, section 7). < > & are
+// escapeJSON escapes for the inside of a JSON string (RFC 8259, section 7). < > & are
 // escaped too, so that the document may stand in HTML.
-func JSONString(value string) (string, error) {
+func escapeJSON(value string) (string, error) {
 	quoted, err := json.Marshal(value)
 	if err != nil {
 		return "", &EscapeError{"a value cannot be written in JSON"}
@@ -64,9 +64,9 @@ func URLPart(value string) (string, error) {
 	return b.String(), nil
 }
 
-// OneLine refuses values that hold a control character, such as the line break that would
+// oneLine refuses values that hold a control character, such as the line break that would
 // begin another header.
-func OneLine(value string) (string, error) {
+func oneLine(value string) (string, error) {
 	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 		return "", &EscapeError{"a value holds a line break or another control character"}
 	}

@@ -12,10 +12,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/osteele/liquid"
 	"github.com/osteele/liquid/parser"
+
+	"recapito/domain/content"
 )
 
 // Limits of every template.
@@ -25,12 +28,18 @@ const (
 	maxLiteralDigits     = 15
 )
 
+// count is the argument of a filter that counts.
+var count = regexp.MustCompile(`^\s*(?::\s*[0-9]+\s*(?:[,|]|$)|$|\|)`)
+
 // blocks are the tags allowed, and whether each opens (+1) or closes (−1) a level.
 var blocks = map[string]int{
 	"if": 1, "unless": 1, "case": 1,
 	"elsif": 0, "else": 0, "when": 0,
 	"endif": -1, "endunless": -1, "endcase": -1,
 }
+
+// counted are the filters whose first argument must be a number that stands there.
+var counted = map[string]bool{"truncate": true, "truncatewords": true}
 
 var filters = map[string]bool{
 	"default": true, "append": true, "prepend": true,
@@ -59,7 +68,9 @@ type Options struct {
 	Names map[string]bool
 	// Noun is what errors call a name: "field", "variable".
 	Noun string
-	// Escape escapes each value for the place where the template stands. nil: as it is.
+	// Format is that of the text, by which each value is escaped.
+	Format content.Format
+	// Escape escapes each value instead, for a place that is no text of a format.
 	Escape Escape
 	// MaxBytes bounds the template, MaxRendered what it renders.
 	MaxBytes, MaxRendered int
@@ -93,7 +104,8 @@ func Compile(text string, o Options) (*Template, []Problem) {
 		return nil, problems
 	}
 	depth := 0
-	for _, token := range parser.Scan(text, parser.SourceLoc{LineNo: 1}, nil) {
+	tokens := parser.Scan(text, parser.SourceLoc{LineNo: 1}, nil)
+	for _, token := range tokens {
 		line := token.SourceLoc.LineNo
 		switch token.Type {
 		case parser.ObjTokenType:
@@ -123,10 +135,17 @@ func Compile(text string, o Options) (*Template, []Problem) {
 		case parser.TrimLeftTokenType, parser.TrimRightTokenType:
 		}
 	}
+	if o.Format == content.HTML {
+		problems = append(problems, checkPlaces(tokens)...)
+	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	parsed, err := parse(text, o.Escape)
+	escape := o.Escape
+	if escape == nil {
+		escape = escapeFor(o.Format)
+	}
+	parsed, err := parse(text, escape)
 	if err != nil {
 		line := 0
 		var located parser.Error
@@ -221,6 +240,9 @@ func (o Options) checkExpression(source string) error {
 			case piped:
 				if !filters[word] {
 					return fmt.Errorf("the filter %q is not allowed", word)
+				}
+				if counted[word] && !count.MatchString(source[end:]) {
+					return fmt.Errorf("the filter %q must have a number, such as %s: 20", word, word)
 				}
 			case !o.Names[word] && !words[word]:
 				return fmt.Errorf("the %s %q is not defined", o.Noun, word)

@@ -11,10 +11,10 @@ import (
 	"recapito/domain/template"
 )
 
-func options(escape template.Escape) template.Options {
+func options(format content.Format, escape template.Escape) template.Options {
 	return template.Options{
 		Names: map[string]bool{"address": true, "content": true, "content.body": true}, Noun: "variable",
-		Escape: escape, MaxBytes: 1000, MaxRendered: 2000,
+		Format: format, Escape: escape, MaxBytes: 1000, MaxRendered: 2000,
 	}
 }
 
@@ -27,17 +27,18 @@ const nasty = "a\"b\\c\r\nX: y&z=1/../<é>'?#%+ "
 func TestEscapingByPlace(t *testing.T) {
 	for _, c := range []struct {
 		name           string
+		format         content.Format
 		escape         template.Escape
 		template, want string
 	}{
-		{"as it is", nil, "{{ content.body }}", nasty},
-		{"JSON", template.JSONString, `{"t":"{{ content.body }}"}`, `{"t":"a\"b\\c\r\nX: y\u0026z=1/../\u003cé\u003e'?#%+ "}`},
-		{"URL", template.URLPart, "/u/{{ content.body }}", "/u/a%22b%5Cc%0D%0AX%3A%20y%26z%3D1%2F..%2F%3C%C3%A9%3E%27%3F%23%25%2B%20"},
-		{"markup", template.Markup, "<p>{{ content.body }}</p>", "<p>a&#34;b\\c\r\nX: y&amp;z=1/../&lt;é&gt;&#39;?#%+ </p>"},
-		{"form", template.EscapeFor(content.Form), "t={{ content.body }}", "t=a%22b%5Cc%0D%0AX%3A+y%26z%3D1%2F..%2F%3C%C3%A9%3E%27%3F%23%25%2B+"},
-		{"within a block", template.JSONString, `{% if address contains "x" %}no{% else %}{{ content.body }}{% endif %}`, `a\"b\\c\r\nX: y\u0026z=1/../\u003cé\u003e'?#%+ `},
+		{"as it is", content.Text, nil, "{{ content.body }}", nasty},
+		{"JSON", content.JSON, nil, `{"t":"{{ content.body }}"}`, `{"t":"a\"b\\c\r\nX: y\u0026z=1/../\u003cé\u003e'?#%+ "}`},
+		{"URL", "", template.URLPart, "/u/{{ content.body }}", "/u/a%22b%5Cc%0D%0AX%3A%20y%26z%3D1%2F..%2F%3C%C3%A9%3E%27%3F%23%25%2B%20"},
+		{"HTML", content.HTML, nil, "<p>{{ content.body }}</p>", "<p>a&#34;b\\c\r\nX: y&amp;z=1/../&lt;é&gt;&#39;?#%+ </p>"},
+		{"form", content.Form, nil, "t={{ content.body }}", "t=a%22b%5Cc%0D%0AX%3A+y%26z%3D1%2F..%2F%3C%C3%A9%3E%27%3F%23%25%2B+"},
+		{"within a block", content.JSON, nil, `{% if address contains "x" %}no{% else %}{{ content.body }}{% endif %}`, `a\"b\\c\r\nX: y\u0026z=1/../\u003cé\u003e'?#%+ `},
 	} {
-		compiled, problems := template.Compile(c.template, options(c.escape))
+		compiled, problems := template.Compile(c.template, options(c.format, c.escape))
 		if problems != nil {
 			t.Errorf("%s: %v", c.name, problems)
 			continue
@@ -51,7 +52,7 @@ func TestEscapingByPlace(t *testing.T) {
 
 func TestAValueThatMayNotStandAtItsPlace(t *testing.T) {
 	for _, source := range []string{"{{ content.body }}", "\n{% if address %}{% if address %}\n{{ content.body }}{% endif %}{% endif %}"} {
-		compiled, problems := template.Compile(source, options(template.OneLine))
+		compiled, problems := template.Compile(source, options(content.Line, nil))
 		if problems != nil {
 			t.Fatal(problems)
 		}
@@ -64,7 +65,7 @@ func TestAValueThatMayNotStandAtItsPlace(t *testing.T) {
 }
 
 func TestRenderingIsBounded(t *testing.T) {
-	compiled, _ := template.Compile("{{ content.body }}{{ content.body }}", options(nil))
+	compiled, _ := template.Compile("{{ content.body }}{{ content.body }}", options(content.Text, nil))
 	_, err := compiled.Render(values("u", strings.Repeat("x", 1500)))
 	if err == nil || !strings.Contains(err.Error(), "renders as more than 2000 bytes") {
 		t.Errorf("%v", err)
@@ -79,12 +80,14 @@ func TestWhatIsRefused(t *testing.T) {
 		"{{ other }}":                        `the variable "other" is not defined`,
 		"{{ content.body | safe }}":          `the filter "safe" is not allowed`,
 		"{{ content.body | content.body }}":  "is not allowed",
+		"{{ address | truncate: address }}":  `the filter "truncate" must have a number`,
+		"{{ address | truncatewords: 'x' }}": `the filter "truncatewords" must have a number`,
 		"{% for x in content %}{% endfor %}": `the tag "for" is not allowed`,
 		"{{ address ":                        "{{ is not closed",
 		" ":                                  "must not be empty",
 		strings.Repeat("x", 1001):            "is longer than 1000 bytes",
 	} {
-		_, problems := template.Compile(source, options(nil))
+		_, problems := template.Compile(source, options(content.Text, nil))
 		if len(problems) == 0 || !strings.Contains(problems[0].Rule, want) {
 			t.Errorf("%q: %v, want %q", source, problems, want)
 		}
@@ -98,12 +101,16 @@ func FuzzRender(f *testing.F) {
 	f.Add("{% case address %}{% when 'a' %}{{ content.body }}{% endcase %}", "")
 	f.Add("{{ content.body | truncate: 3, '\"' }}", "\xff\xfe")
 	f.Fuzz(func(t *testing.T, source, value string) {
-		if compiled, problems := template.Compile(source, options(template.JSONString)); problems == nil {
+		if compiled, problems := template.Compile(source, options(content.JSON, nil)); problems == nil {
 			if out, err := compiled.Render(values(value, value)); err == nil && len(out) > 2000 {
 				t.Errorf("rendered %d bytes", len(out))
 			}
 		}
-		quoted, _ := template.JSONString(value)
+		inJSON, _ := template.Compile("{{ content.body }}", options(content.JSON, nil))
+		quoted, err := inJSON.Render(values("", value))
+		if err != nil { // longer than the bound
+			return
+		}
 		var back string
 		if err := json.Unmarshal([]byte(`"`+quoted+`"`), &back); err != nil || back != strings.ToValidUTF8(value, "�") && strings.ToValidUTF8(value, "") == value {
 			t.Errorf("JSON: %v", err)
@@ -113,4 +120,28 @@ func FuzzRender(f *testing.F) {
 			t.Errorf("URL: %v", err)
 		}
 	})
+}
+
+// In HTML a value stands in text, in a quoted attribute, or in a comment, and nowhere else.
+func TestPlacesOfValuesInHTML(t *testing.T) {
+	for source, want := range map[string]string{
+		"<p>{{ address }}</p>": "",
+		`<a href="https://example.org/{{ address }}" title='{{ address }}'>x</a>`:        "",
+		`<td {% if address %}class="x"{% endif %}>{{ address | truncate: 20, "" }}</td>`: "",
+		"<!--[if mso]><p>{{ address }}</p><![endif]-->":                                  "",
+		"<style>p {color: red}</style><p>{{ address }}</p>":                              "",
+		"<a href={{ address }}>x</a>":                                                    "must stand in a quoted attribute",
+		"<a {{ address }}>x</a>":                                                         "must stand in a quoted attribute",
+		"<{{ address }}>x":                                                               "in the name of an element",
+		`<a onclick="f('{{ address }}')">x</a>`:                                          "may not stand in the attribute onclick",
+		`<a style="color: {{ address }}">x</a>`:                                          "may not stand in the attribute style",
+		"<script>var a = '{{ address }}'</script>":                                       "may not stand in script",
+		"<style>p {color: {{ address }}}</style>":                                        "may not stand in style",
+		"<STYLE>p {color: {% if address %}{{ address }}{% endif %}}":                     "may not stand in style",
+	} {
+		_, problems := template.Compile(source, options(content.HTML, nil))
+		if want == "" && problems != nil || want != "" && (len(problems) == 0 || !strings.Contains(problems[0].Rule, want)) {
+			t.Errorf("%s: %v; want %q", source, problems, want)
+		}
+	}
 }

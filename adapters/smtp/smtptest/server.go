@@ -82,6 +82,7 @@ type Server struct {
 	changed  chan struct{} // closed when a message comes
 	conns    map[net.Conn]bool
 	sessions int
+	hung     int
 	gone     chan struct{} // ends what is silent
 }
 
@@ -225,6 +226,9 @@ func (c *session) Mail(from string, o *smtp.MailOptions) error {
 	_, c.m.TLS = c.conn.TLSConnectionState()
 	b := c.server.behaviour()
 	if b.Hang {
+		c.server.mu.Lock()
+		c.server.hung++
+		c.server.mu.Unlock()
 		<-c.server.gone
 	}
 	return b.Mail
@@ -324,4 +328,11 @@ func (c *trackedConn) Close() error {
 	delete(c.server.conns, c.Conn)
 	c.server.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// Hung returns how many messages got no response to MAIL.
+func (s *Server) Hung() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hung
 }
