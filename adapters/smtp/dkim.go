@@ -25,11 +25,12 @@ type DKIM struct {
 const minRSABits = 2048 // RFC 8301 section 3.2 asks for it
 
 // signedHeaders are those of RFC 6376 section 5.4.1 that a message of ours can have, and
-// those that RFC 8058 section 4 asks for. A field that is absent is listed all the same,
-// and From, Subject, To, Date and Reply-To once more than they occur: nobody can add one.
+// those that RFC 8058 section 4 asks for. Each is listed once more than it can occur, also
+// where it is absent: nobody can add one (section 8.15).
 var signedHeaders = []string{
-	"From", "From", "To", "To", "Subject", "Subject", "Date", "Date", "Reply-To", "Reply-To", "Message-ID",
-	"MIME-Version", "Content-Type", "Content-Transfer-Encoding", "Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post",
+	"From", "From", "To", "To", "Cc", "Sender", "Subject", "Subject", "Date", "Date", "Reply-To", "Reply-To", "Message-ID", "Message-ID",
+	"MIME-Version", "MIME-Version", "Content-Type", "Content-Type", "Content-Transfer-Encoding", "Content-Transfer-Encoding",
+	"Auto-Submitted", "Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Unsubscribe-Post",
 }
 
 // signer returns the options of a signature, with its key.

@@ -101,6 +101,16 @@ func checkAttachment(a content.Attachment) error {
 	return nil
 }
 
+// withoutName is a media type without the parameter name, which is the attachment's own.
+func withoutName(mediaType string) string {
+	kind, parameters, err := mime.ParseMediaType(mediaType)
+	if _, named := parameters["name"]; err != nil || !named {
+		return mediaType
+	}
+	delete(parameters, "name")
+	return mime.FormatMediaType(kind, parameters)
+}
+
 // compose builds and signs a message. Its errors are event.Rules.
 func (r *Route) compose(m channel.Message) (envelope, error) {
 	p, err := read(m.Content)
@@ -176,7 +186,7 @@ func build(p parts, sender mail.Address, to, id string, now time.Time) ([]byte, 
 		m.AddAlternativeString(gomail.TypeTextHTML, p.html)
 	}
 	for _, a := range p.attachments {
-		m.AttachReadSeeker(a.Name, bytes.NewReader(a.Data), gomail.WithFileContentType(gomail.ContentType(a.MediaType)))
+		m.AttachReadSeeker(a.Name, bytes.NewReader(a.Data), gomail.WithFileContentType(gomail.ContentType(withoutName(a.MediaType))))
 	}
 	var b bytes.Buffer
 	if _, err := m.WriteTo(&b); err != nil {

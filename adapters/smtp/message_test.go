@@ -142,7 +142,7 @@ func TestMessage(t *testing.T) {
 		"reply_to": "Front desk <desk@example.org>", "unsubscribe": "https://example.org/u/" + strings.Repeat("x", 800),
 	})
 	m.Content.Attachments = []content.Attachment{
-		{Name: "größe.pdf", MediaType: "application/pdf", Data: []byte{0, 1, 2, 255}}, {Name: "a.txt", MediaType: "text/plain; charset=utf-8", Data: []byte("à\n.\n")},
+		{Name: "größe.pdf", MediaType: "application/pdf; name=other.pdf", Data: []byte{0, 1, 2, 255}}, {Name: "a.txt", MediaType: "text/plain; charset=utf-8", Data: []byte("à\n.\n")},
 	}
 	got := sent(t, nil, m)
 	p := parse(t, got.Data)
