@@ -47,8 +47,8 @@ test: clickhouse-library ## run all tests (PKG=./domain/... RUN=TestName narrow 
 	go test -timeout $(TEST_TIMEOUT) -run '$(RUN)' $(PKG)
 
 .PHONY: race
-race: clickhouse-library ## run the tests under the race detector, those with engines outside left out (needs a C compiler)
-	CGO_ENABLED=1 go test -race -timeout $(TEST_TIMEOUT) -run '$(RUN)' -skip '/^outside$$|^TestTwoInstances' $(PKG)
+race: clickhouse-library ## run the tests in their short form under the race detector, those with engines outside left out (needs a C compiler)
+	CGO_ENABLED=1 go test -race -short -timeout $(TEST_TIMEOUT) -run '$(RUN)' -skip '/^outside$$|^TestTwoInstances' $(PKG)
 
 .PHONY: check
 check: $(GOLANGCI_LINT) ## formatting, vet, linters with the import table, go.mod, documents

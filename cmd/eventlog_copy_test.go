@@ -90,6 +90,9 @@ func carriedOf(t *testing.T, url string) []event.Recorded {
 // TestEventlogCopy copies between two servers; the process that copies is killed again
 // and again, and what the target holds in the end is the same bytes in the same order.
 func TestEventlogCopy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts many processes")
+	}
 	t.Parallel()
 	const events, kills = 3000, 4
 	dir, other := t.TempDir(), t.TempDir()

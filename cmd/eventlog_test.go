@@ -87,6 +87,9 @@ func TestEventlogOfOneThatRuns(t *testing.T) {
 // TestEventlogBackup: of a store that is served and of one that is not, by a process that
 // is killed in the midst too; what is restored passes the check.
 func TestEventlogBackup(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts many processes")
+	}
 	t.Parallel()
 	dir, to := t.TempDir(), filepath.Join(t.TempDir(), "backups")
 	if _, err := verb(t, "eventlog", "backup", "--data", filepath.Join(dir, "nothing"), "--to", to); err == nil || !strings.Contains(err.Error(), "there is no event log in") {

@@ -15,6 +15,9 @@ import (
 // A ledger leaves the embedded store: what was open when it stopped is finished over the
 // copy, every history goes on as it was, and the read models are made from the copy.
 func TestLedgerGoesOnOverACopyOfItsStore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts many processes")
+	}
 	t.Parallel()
 	dir := t.TempDir()
 	smscProcess, smsc := startSMSC(t, dir, "127.0.0.1:0", "--receipt-delay", "50ms", "--receipt-spread", "50ms")

@@ -101,6 +101,9 @@ func completeReport(t *testing.T, c *client, a asking) string {
 // every format (JSON and CSV in the short form): when late receipts have come, when the read models were rebuilt, and over
 // a copy of the store with read models of its own.
 func TestAnswersOfThePastAreTheSameBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("asks some 250 questions")
+	}
 	t.Parallel()
 	dir := t.TempDir()
 	_, smsc := startSMSC(t, dir, "127.0.0.1:0", "--receipt-delay", "2s", "--receipt-spread", "1s")

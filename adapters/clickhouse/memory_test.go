@@ -16,6 +16,9 @@ import (
 // every format (with RECAPITO_TEST_FULL; in two of them without), and a query that needs
 // more than there is fails alone.
 func TestMemoryIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures memory")
+	}
 	if runtime.GOOS != "linux" {
 		t.Skip("needs /proc")
 	}

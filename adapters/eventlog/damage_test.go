@@ -28,7 +28,7 @@ var damages = flag.Int("eventlog.damages", 60, "bit flips and truncations to try
 func TestDamage(t *testing.T) {
 	runs := *damages
 	if testing.Short() {
-		runs = min(runs, 30)
+		runs = min(runs, 10)
 	}
 	base := randomSeed()
 	if *crashSeed != 0 {

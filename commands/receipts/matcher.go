@@ -114,7 +114,10 @@ func (m *Matcher) Observe(ctx context.Context, r event.Recorded) ([]Look, error)
 		}
 		return looks, nil
 	case receipt.ProviderIDReused:
-		m.reused[e.Route] = true
+		if !m.reused[e.Route] {
+			m.reused[e.Route] = true
+			m.c.Log.Warn("a provider gave an id again; from now on this route's receipts need the address of their message", "route", e.Route)
+		}
 	case receipt.ReceiptRecorded:
 		m.unmatched.recorded(r.Position, e.ID, e.Route)
 		if e.Notification == "" { // else it is matched in the same append
