@@ -178,21 +178,25 @@ func wantBehind(t *testing.T, l *instance.Instance, began time.Time, rows map[st
 		}
 		return nil
 	})
-	now, behind, lag := rowsOf(t, l), gaugesOf(t, l, "projection_waiting_events"), gaugesOf(t, l, "projection_lag_seconds")
-	total := 0.0
-	for name := range now {
-		total = max(total, now[name]+behind[name])
-	}
-	for name := range now {
-		t.Logf("%s: %v events, %v behind, lag %v s", name, now[name], behind[name], lag[name])
-		if behind[name] <= 0 || now[name]+behind[name] < 0.9*total {
-			t.Errorf("%s: %v events in the table and %v behind, of %v", name, now[name], behind[name], total)
+	away := time.Since(began) // the lag is at least that, once it was looked at anew
+	eventually(t, time.Minute, func() error {
+		now, behind, lag := rowsOf(t, l), gaugesOf(t, l, "projection_waiting_events"), gaugesOf(t, l, "projection_lag_seconds")
+		late := time.Since(began)
+		total := 0.0
+		for name := range now {
+			total = max(total, now[name]+behind[name])
 		}
-		// An engine that was started again may have taken a batch before it hung.
-		if late := time.Since(began).Seconds(); now[name] == rows[name] && (lag[name] < late-2 || lag[name] > late+20) {
-			t.Errorf("%s: it says %v s, ClickHouse is away for %v", name, lag[name], late)
+		for name := range now {
+			if behind[name] <= 0 || now[name]+behind[name] < 0.9*total {
+				return fmt.Errorf("%s: %v events in the table and %v behind, of %v", name, now[name], behind[name], total)
+			}
+			// An engine that was started again may have taken a batch before it hung.
+			if now[name] == rows[name] && (lag[name] < away.Seconds() || lag[name] > late.Seconds()+20) {
+				return fmt.Errorf("%s: it says %v s, ClickHouse is away for %v", name, lag[name], late)
+			}
 		}
-	}
+		return nil
+	})
 }
 
 func readiness(t *testing.T, l *instance.Instance) (string, map[string]struct{ State, Detail string }) {

@@ -59,6 +59,37 @@ func TestAReplacedTableOutlivesTheQueriesThatCouldNameIt(t *testing.T) {
 	}
 }
 
+// A query that began before the exchange and never ends keeps the replaced table for a
+// minute: it resolved its tables long ago.
+func TestAReplacedTableIsNotKeptForEver(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *system) {
+		s.write(20)
+		s.start()
+		time.Sleep(settle)
+		old := s.house.view("edr")
+		s.house.mu.Lock()
+		s.house.endless = true
+		s.house.mu.Unlock()
+		if err := s.projections.Rebuild(t.Context(), "edr", nil); err != nil {
+			t.Fatal(err)
+		}
+		there := func() bool {
+			s.house.mu.Lock()
+			defer s.house.mu.Unlock()
+			_, ok := s.house.tables[old]
+			return ok
+		}
+		time.Sleep(50 * time.Second)
+		if !there() {
+			t.Error("it was dropped while a query ran")
+		}
+		time.Sleep(time.Minute)
+		if there() {
+			t.Error("two minutes later it is still there")
+		}
+	})
+}
+
 // patience bounds a wait on a condition.
 const patience = 2 * time.Minute
 

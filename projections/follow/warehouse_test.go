@@ -29,6 +29,7 @@ type warehouse struct {
 	stray      bool     // an instance killed while it opened may have made a table that another had dropped
 	wrong      []string // what must not have happened
 	slow       bool
+	endless    bool // a query runs that never ends
 	away       atomic.Bool
 }
 
@@ -268,9 +269,15 @@ func (s stock) Shown(_ context.Context, kind readmodels.Table) (table string, er
 	return table, err
 }
 
-// Queries are one at any time, which lasts for three seconds.
+// Queries are one at any time, which lasts for three seconds, and the endless one.
 func (s stock) Queries(context.Context) (ids []string, err error) {
-	err = s.do(func() error { ids = []string{fmt.Sprint("query-", time.Now().Unix()/3)}; return nil })
+	err = s.do(func() error {
+		ids = []string{fmt.Sprint("query-", time.Now().Unix()/3)}
+		if s.endless {
+			ids = append(ids, "endless")
+		}
+		return nil
+	})
 	return ids, err
 }
 
