@@ -45,25 +45,25 @@ type step struct {
 	Wait     *string  `yaml:"wait"`
 }
 
-// parse reads one file; shown is its name in errors.
-func parse(fsys fs.FS, shown string, content []byte, channels scenario.Channels) (scenario.Definition, error) {
+// parse reads one file, and returns its warnings too; shown is its name in errors.
+func parse(fsys fs.FS, shown string, content []byte, channels scenario.Channels) (scenario.Definition, []string, error) {
 	if len(bytes.TrimSpace(content)) == 0 {
-		return scenario.Definition{}, fmt.Errorf("%s: the file is empty", shown)
+		return scenario.Definition{}, nil, fmt.Errorf("%s: the file is empty", shown)
 	}
 	var root yaml.Node
 	if err := yaml.Unmarshal(content, &root); err != nil {
-		return scenario.Definition{}, yamlProblems(shown, err)
+		return scenario.Definition{}, nil, yamlProblems(shown, err)
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	decoder.KnownFields(true)
 	var f file
 	if err := decoder.Decode(&f); errors.Is(err, io.EOF) {
-		return scenario.Definition{}, fmt.Errorf("%s: the file holds no scenario", shown)
+		return scenario.Definition{}, nil, fmt.Errorf("%s: the file holds no scenario", shown)
 	} else if err != nil {
-		return scenario.Definition{}, yamlProblems(shown, err)
+		return scenario.Definition{}, nil, yamlProblems(shown, err)
 	}
 	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
-		return scenario.Definition{}, fmt.Errorf("%s: a file holds one scenario (one YAML document)", shown)
+		return scenario.Definition{}, nil, fmt.Errorf("%s: a file holds one scenario (one YAML document)", shown)
 	}
 	d, problems := f.definition()
 	var wrong scenario.Problems
@@ -75,12 +75,12 @@ func parse(fsys fs.FS, shown string, content []byte, channels scenario.Channels)
 	case errors.As(err, &broken):
 		problems = merge(problems, broken)
 	case err != nil:
-		return scenario.Definition{}, fmt.Errorf("%s: %w", shown, err)
+		return scenario.Definition{}, nil, fmt.Errorf("%s: %w", shown, err)
 	}
 	if len(problems) > 0 {
-		return scenario.Definition{}, located(shown, &root, problems)
+		return scenario.Definition{}, nil, errors.New(strings.Join(located(shown, &root, problems), "\n"))
 	}
-	return compiled, nil
+	return compiled, located(shown, &root, compiled.Warnings), nil
 }
 
 // definition fills in what was left out.
@@ -189,17 +189,17 @@ func kindOf(goType string) string {
 	return "keys and values"
 }
 
-// located puts file and line before each problem.
-func located(shown string, root *yaml.Node, problems scenario.Problems) error {
-	errs := make([]error, len(problems))
+// located returns each problem with its file and line before it.
+func located(shown string, root *yaml.Node, problems scenario.Problems) []string {
+	lines := make([]string, len(problems))
 	for i, p := range problems {
 		place := shown
 		if line := lineOf(root, p); line > 0 {
 			place += ":" + strconv.Itoa(line)
 		}
-		errs[i] = fmt.Errorf("%s: %s: %s", place, p.Path, p.Rule)
+		lines[i] = fmt.Sprintf("%s: %s: %s", place, p.Path, p.Rule)
 	}
-	return errors.Join(errs...)
+	return lines
 }
 
 var pathElement = regexp.MustCompile(`[a-z_]+|\d+`)

@@ -65,7 +65,7 @@ type Set struct {
 	warnings []string
 }
 
-// Warnings are what does not stop a scenario from being used: file, place and rule.
+// Warnings are what does not stop a scenario from being used: file, line, place and rule.
 func (s *Set) Warnings() []string { return s.warnings }
 
 // version is made of the file and of the files that it attaches.
@@ -118,7 +118,7 @@ func LoadFS(fsys fs.FS, label string, channels scenario.Channels) (*Set, error) 
 			problems = append(problems, fmt.Errorf("%s: %w", shown, err))
 			continue
 		}
-		d, err := parse(fsys, shown, content, channels)
+		d, warnings, err := parse(fsys, shown, content, channels)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -130,9 +130,7 @@ func LoadFS(fsys fs.FS, label string, channels scenario.Channels) (*Set, error) 
 			continue
 		}
 		from[k], set.byKey[k] = shown, d
-		for _, w := range d.Warnings {
-			set.warnings = append(set.warnings, shown+": "+w.String())
-		}
+		set.warnings = append(set.warnings, warnings...)
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)

@@ -293,3 +293,14 @@ func TestAttachments(t *testing.T) {
 		}
 	}
 }
+
+// A warning names file, line and place.
+func TestWarnings(t *testing.T) {
+	set, err := scenariofile.LoadFS(folder("a.yaml", "name: a\nsteps:\n  - channel: sms\ncontent:\n  sms:\n    text: hello\n  email:\n    subject: s\n    text: hello\n"), "s", channels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := set.Warnings(); len(got) != 1 || !strings.HasSuffix(got[0], "a.yaml:8: content.email: no step names this channel") {
+		t.Errorf("%q", got)
+	}
+}

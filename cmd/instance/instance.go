@@ -181,7 +181,7 @@ func LoadScenarios(c config.Config, log *slog.Logger) (*scenariofile.Set, error)
 		return nil, fmt.Errorf("loading the scenarios: %w", err)
 	}
 	for _, w := range set.Warnings() {
-		log.Warn("a scenario has a channel that will be skipped", "warning", w)
+		log.Warn("a scenario was loaded, and something in it needs a look", "warning", w)
 	}
 	return set, nil
 }
