@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"recapito/commands"
-	"recapito/domain/receipt"
 )
 
 func TestHoldsAddress(t *testing.T) {
@@ -48,19 +47,34 @@ func TestWithoutAddresses(t *testing.T) {
 	}
 }
 
-func TestStorableID(t *testing.T) {
-	token := receipt.Token{Token: "T"}
-	for _, c := range [][3]string{
-		{"msg-77", "anna-rossi-1984", "msg-77"},
-		{"msg-anna-rossi-1984", "anna-rossi-1984", "msg-.T."},
-		{"msg-Anna-Rossi-1984-2", "anna-rossi-1984", "msg-.T.-2"},
-		{"msg-anna%2Drossi%2D1984", "anna-rossi-1984", "msg-.T."},
-		{"msg-anna%252Drossi%252D1984", "anna-rossi-1984", "msg-.T."},
-		{"393331234567-77", "+393331234567", ".T.-77"},
-		{"3331234567-77", "+393331234567", ".T.-77"},
+func TestHidesID(t *testing.T) {
+	for _, c := range []struct {
+		id, destination string
+		want            bool
+	}{
+		{"msg-77", "anna-rossi-1984", false},
+		{"msg-anna-rossi-1984", "anna-rossi-1984", true},
+		{"msg-Anna-Rossi-1984-2", "anna-rossi-1984", true},
+		{"msg-anna%2Drossi%2D1984", "anna-rossi-1984", true},
+		{"msg-anna%252Drossi%252D1984", "anna-rossi-1984", true},
+		{"393331234567-77", "+393331234567", true},
+		{"3331234567-77", "+393331234567", true},
+		{"393331234567-77", "+393331234568", false},
+		{"393331234567-77", "", false},
+		{"+393331234567-77", "", true},
 	} {
-		if got := commands.StorableID(c[0], c[1], token); got != c[2] {
-			t.Errorf("%q to %s: %q, want %q", c[0], c[1], got, c[2])
+		if got := commands.HidesID(c.id, c.destination); got != c.want {
+			t.Errorf("%q to %s: %v", c.id, c.destination, got)
+		}
+	}
+}
+
+func TestStorableCode(t *testing.T) {
+	for code, want := range map[string]string{
+		"": "", "0x58": "0x58", "no user anna.verdi": "no user [address]", "no user Anna%2Everdi, +393331234567": "no user [address], [address]",
+	} {
+		if got := commands.StorableCode(code, "anna.verdi"); got != want {
+			t.Errorf("%q: %q, want %q", code, got, want)
 		}
 	}
 }

@@ -182,9 +182,13 @@ func (s *Settings) Validate() error {
 		p.check(d > 0 && d <= maxDuration, key, "must be above 0 and at most %v", maxDuration)
 	}
 	s.Response.validate(&p)
+	words := map[string]bool{}
 	for word, status := range s.Statuses {
 		p.check(status.Known() && word != "", "statuses", "must be words with delivered, undelivered, read or intermediate")
+		p.check(!words[strings.ToLower(word)], "statuses", "must have each word once: letter case does not matter")
+		words[strings.ToLower(word)] = true
 	}
+	p.check(s.MaxResponseBytes > 0 || s.Response.AcceptedWhen.Pointer == "", "max_response_bytes", "must not be 0 with response.accepted_when")
 	s.Callback.validate(&p)
 	return p.err()
 }
@@ -291,9 +295,10 @@ func (a CallbackAuth) validate(p *problems) {
 		return
 	case authBearer:
 	case authBasic:
-		p.check(a.Username != "", "callback.auth.username", "must not be empty")
+		p.check(a.Username != "" && !strings.Contains(a.Username, ":"), "callback.auth.username", "must not be empty or hold a colon")
 	case authHeader:
-		p.check(httpguts.ValidHeaderFieldName(a.Header), "callback.auth.header", "must be a header's name")
+		p.check(httpguts.ValidHeaderFieldName(a.Header) && !slices.Contains(ours, http.CanonicalHeaderKey(a.Header)), "callback.auth.header",
+			"must be the name of a header that HTTP itself does not use")
 	default:
 		p.check(false, "callback.auth.type", "must be signature, bearer, basic or header")
 	}

@@ -72,6 +72,18 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		{"headers.X-A: must be one line", func(s *rest.Settings) { s.Headers = map[string]string{"X-A": "{{ address }}\nX-B: c"} }},
 		{"headers.x-a: is given twice, in other letter case", func(s *rest.Settings) { s.Headers = map[string]string{"X-A": "a", "x-a": "b"} }},
 		{"body: must be JSON", func(s *rest.Settings) { s.Body = `{"text": "{{ content.body }}"` }},
+		{"statuses: must have each word once", func(s *rest.Settings) {
+			s.Statuses = map[string]receipt.Status{"OK": receipt.Delivered, "ok": receipt.Undelivered}
+		}},
+		{"max_response_bytes: must not be 0", func(s *rest.Settings) {
+			s.MaxResponseBytes, s.Response.AcceptedWhen = 0, rest.Condition{Pointer: "/ok", Is: []string{"true"}}
+		}},
+		{"callback.auth.username: must not be empty or hold a colon", func(s *rest.Settings) {
+			s.Callback.Auth = rest.CallbackAuth{Type: "basic", Username: "a:b", Secrets: []channel.Secret{{Value: secret}}}
+		}},
+		{"callback.auth.header: must be the name", func(s *rest.Settings) {
+			s.Callback.Auth = rest.CallbackAuth{Type: "header", Header: "host", Secrets: []channel.Secret{{Value: secret}}}
+		}},
 		{"body: is not sent with GET", func(s *rest.Settings) { s.Method, s.Body = "GET", "{}" }},
 		{"body: line 2: the tag \"for\" is not allowed", func(s *rest.Settings) { s.Body = "\n{% for a in content %}{% endfor %}" }},
 		{"sender: must be one line", func(s *rest.Settings) { s.Sender = "a\nb" }},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -121,7 +122,8 @@ func (s *Settings) Validate() error {
 
 func (h Host) validate(p *problems, at string) {
 	host, port, err := net.SplitHostPort(h.Addr)
-	p.check(err == nil && host != "" && port != "", at+"addr", "must be host:port")
+	number, wrong := strconv.ParseUint(port, 10, 16)
+	p.check(err == nil && host != "" && wrong == nil && number > 0, at+"addr", "must be host:port, with a port from 1 to 65535")
 	p.check(slices.Contains([]TLS{"", TLSNone, TLSOpportunistic, TLSRequired, TLSImplicit}, h.TLS), at+"tls", "must be none, opportunistic, required or implicit")
 	verified := h.tls() == TLSRequired || h.tls() == TLSImplicit
 	p.check(verified || h.CAFile == "", at+"ca_file", "needs tls required or implicit: no other policy checks the certificate")

@@ -84,13 +84,19 @@ func (s *send) fence() bool {
 
 func (s *send) elapsed() time.Duration { return s.worker.c.Ledger.Now().Sub(s.start) }
 
-// erased ends an attempt whose destination is not there any more.
-func (s *send) erased(units int, release func()) {
+// Codes of attempts that cannot be sent.
+const (
+	codeErased     = "erased"          // the destination is not there any more
+	codeUnreadable = "invalid_content" // as channels call it
+)
+
+// refuse ends an attempt that cannot be sent.
+func (s *send) refuse(code string, units int, release func()) {
 	defer s.worker.sending.Done()
 	defer release()
 	o := channel.Outcome{Units: make([]notification.UnitOutcome, units)}
 	for i := range o.Units {
-		o.Units[i] = notification.UnitOutcome{Fate: notification.UnitRefused, Code: "erased", At: s.worker.c.Ledger.Now()}
+		o.Units[i] = notification.UnitOutcome{Fate: notification.UnitRefused, Code: code, At: s.worker.c.Ledger.Now()}
 	}
 	s.record(o)
 }
@@ -112,7 +118,7 @@ func (s *send) record(o channel.Outcome) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.life), s.limit)
 	defer cancel()
 	for _, u := range o.Units {
-		u.ProviderID, u.Code = s.storable(ctx, u.ProviderID), commands.WithoutAddresses(u.Code)
+		u.ProviderID, u.Code = s.storable(ctx, u.ProviderID), commands.StorableCode(u.Code, s.destination)
 		command.Units = append(command.Units, u)
 	}
 	err := w.offering.Do(ctx, nil, func(ctx context.Context) error {
@@ -127,12 +133,12 @@ func (s *send) record(o channel.Outcome) {
 
 // storable is a provider's id as it may be stored.
 func (s *send) storable(ctx context.Context, id string) string {
-	if !commands.HoldsAddress(id) {
-		return commands.StorableID(id, s.destination, s.token)
+	if !commands.HidesID(id, s.destination) {
+		return id
 	}
 	t, err := s.worker.c.Tokens.DestinationToken(ctx, s.route.Name, commands.IDForm(id), s.start)
 	if err != nil { // no receipt will find it by its id
-		return commands.WithoutAddresses(commands.StorableID(id, s.destination, s.token))
+		return commands.StorableCode(id, s.destination)
 	}
 	return commands.HashedID(t)
 }

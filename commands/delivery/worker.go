@@ -176,13 +176,15 @@ func (w *Worker) claimAndSend(ctx context.Context, d DispatchMessage, route chan
 		start: start, limit: time.Duration(target.Policy.WireLimit), expires: state.Requested.ExpiresAt,
 	}
 	if !known {
-		w.spawn(func() { s.erased(a.Units, release) })
+		w.spawn(func() { s.refuse(codeErased, a.Units, release) })
 		return true, nil
 	}
 	stored, _ := target.Content.Clear()
 	document, err := content.Decode(stored)
 	if err != nil {
-		return false, err
+		w.c.Log.Error("the content of an attempt cannot be read; it fails", "notification", d.Notification, "attempt", d.Attempt, "error", err)
+		w.spawn(func() { s.refuse(codeUnreadable, a.Units, release) })
+		return true, nil
 	}
 	m := channel.Message{
 		Notification: d.Notification, Attempt: d.Attempt, Reference: receipt.Reference(d.Notification, d.Attempt),

@@ -1,6 +1,7 @@
 package receipts_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,30 +79,100 @@ func TestAddressesOfReceipts(t *testing.T) {
 	}
 }
 
-// Some providers build their ids, and codes, from the number.
+// Some providers build their ids, and codes, from the number. Their receipts find the message,
+// and where they come first and do not hold the number, they are matched by it or not at all.
 func TestIDsThatHoldTheNumber(t *testing.T) {
 	for _, raw := range []string{"393331234567-77", "3331234567-77"} {
-		for _, early := range []bool{false, true} {
+		for _, c := range []struct {
+			destination string
+			early       bool
+		}{{commandstest.Number, false}, {commandstest.Number, true}, {"", false}, {"39333****567", false}, {"Studio", false}} {
 			o := newOrphans(t)
-			token, err := o.Persons.DestinationToken(t.Context(), "main", commands.TokenForm(commandstest.Number), o.at())
+			token, err := o.Persons.DestinationToken(t.Context(), "main", commands.IDForm(raw), o.at())
 			if err != nil {
 				t.Fatal(err)
 			}
-			stored := commands.StorableID(raw, commandstest.Number, token)
+			stored := commands.HashedID(token)
 			id := ""
-			if !early {
+			if !c.early {
 				id = o.sent("a", stored)
 			}
-			o.receive(func(r *channel.ProviderReceipt) { r.ProviderID, r.Code = raw, "MSISDN-393331234567-absent" })
+			o.receive(func(r *channel.ProviderReceipt) {
+				r.ProviderID, r.Destination, r.Code = raw, c.destination, "MSISDN-393331234567-absent"
+			})
 			o.observe()
-			if early {
+			if c.early {
 				id = o.sent("a", stored)
 				o.observe()
 			}
 			if got := o.matched(receipt.ByID); len(got) != 1 || got[0] != id {
-				t.Errorf("%d matches", len(got))
+				t.Errorf("%s to %q: %d matches", raw, c.destination, len(got))
 			}
 			o.holdsNoNumber()
+		}
+	}
+}
+
+// An id may hold our own sender, which a receipt gives as such or as the destination.
+func TestIDsThatHoldOurSender(t *testing.T) {
+	for _, swapped := range []bool{false, true} {
+		o := newOrphans(t)
+		id := o.sent("a", "390612345678-001")
+		o.receive(func(r *channel.ProviderReceipt) {
+			r.ProviderID, r.Destination, r.Sender = "390612345678-001", commandstest.Number, "390612345678"
+			if swapped {
+				r.Destination, r.Sender = r.Sender, r.Destination
+			}
+		})
+		o.observe()
+		if got := o.matched(receipt.ByID); len(got) != 1 || got[0] != id {
+			t.Errorf("swapped %v: %d matches", swapped, len(got))
+		}
+	}
+}
+
+// A reference to a message of another route shows nothing: its callback could confirm what
+// it never sent.
+func TestAReferenceToAMessageOfAnotherRoute(t *testing.T) {
+	o := newOrphans(t)
+	id := o.sent("a", "BEEF")
+	both := o.N.Receiving()
+	other := both.Routes[0]
+	other.Name = "other"
+	both.Routes = append(slices.Clone(both.Routes), other)
+	for _, route := range []string{"main", "other"} {
+		if err := receipts.NewReceiver(both).Receive(t.Context(), channel.ProviderReceipt{
+			Route: route, ProviderID: "CAFE-" + route, Reference: receipt.Reference(id, 1), Unit: 1, Status: receipt.Delivered, ReceivedAt: o.at(),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var referred []string
+	for _, e := range o.Store.All() {
+		if e.Type == "ReceiptRecorded" && strings.Contains(string(e.Data), id) {
+			referred = append(referred, e.Stream)
+		}
+	}
+	if len(referred) != 1 || !strings.HasPrefix(referred[0], "receipt-main-") {
+		t.Errorf("the message is named on %q", referred)
+	}
+}
+
+// A time that no JSON can hold costs no receipt.
+func TestTimesThatCannotBeStored(t *testing.T) {
+	for _, occurred := range []time.Time{
+		time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -3600)), time.Date(0, 1, 1, 0, 30, 0, 0, time.FixedZone("", 3600)),
+	} {
+		o := newOrphans(t)
+		id := o.sent("a", "BEEF")
+		o.receive(func(r *channel.ProviderReceipt) { r.OccurredAt = occurred })
+		o.observe()
+		if got := o.matched(receipt.ByID); len(got) != 1 || got[0] != id {
+			t.Errorf("%v: %d matches", occurred, len(got))
+		}
+		reply := channel.ProviderReply{Route: "main", ReplyID: "r", Reference: receipt.Reference(id, 1), Text: "yes", OccurredAt: occurred, ReceivedAt: o.at()}
+		if err := o.receiver.Reply(t.Context(), reply); err != nil {
+			t.Errorf("a reply of %v: %v", occurred, err)
 		}
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"recapito/commands"
 	"recapito/commands/channel"
 	"recapito/domain/address"
 	"recapito/domain/event"
+	"recapito/domain/notification"
 	"recapito/domain/receipt"
 	"recapito/domain/tenant"
 )
@@ -36,6 +38,7 @@ func (r *Receiver) Receive(ctx context.Context, p channel.ProviderReceipt) error
 	if !ok {
 		return ErrUnknownRoute
 	}
+	p.OccurredAt = storable(p.OccurredAt)
 	rec := receipt.Receipt{
 		Route: p.Route, Status: cmp.Or(p.Status, receipt.Intermediate), Code: commands.WithoutAddresses(p.Code), DoneAt: doneAt(p), ReceivedAt: p.ReceivedAt,
 	}
@@ -56,7 +59,13 @@ func (r *Receiver) Receive(ctx context.Context, p channel.ProviderReceipt) error
 	if p.ProviderID == "" { // nothing can match it by id: kept on a stream of its own
 		stream = receipt.Stream(p.Route, "none-"+rec.ID)
 	}
-	if id, attempt, ok := receipt.ParseReference(p.Reference); ok && p.Unit > 0 {
+	id, attempt, referred := receipt.ParseReference(p.Reference)
+	if referred && p.Unit > 0 {
+		if referred, err = r.sentOver(ctx, p.Route, id, attempt); err != nil {
+			return err
+		}
+	}
+	if referred && p.Unit > 0 {
 		rec.Notification, rec.Attempt, rec.Unit = id, attempt, p.Unit
 	}
 	o := commands.Origin{Tenant: tenant.System, Actor: commands.ActorProvider + p.Route, Correlation: rec.Notification}
@@ -70,15 +79,31 @@ func (r *Receiver) Receive(ctx context.Context, p channel.ProviderReceipt) error
 	return nil
 }
 
-// readAddresses sets the tokens of a receipt's addresses, and whether they are complete.
-// It returns the provider's id as it may be stored: where an address stands in it, with
-// that address's token in its place, under each key of the route, newest first.
-func (r *Receiver) readAddresses(ctx context.Context, kind address.Kind, p channel.ProviderReceipt, rec *receipt.Receipt) (ids []string, err error) {
-	ids, err = r.hashedIDs(ctx, p.Route, p.ProviderID, p.ReceivedAt)
+// sentOver returns whether an attempt goes over a route: a receipt of another route shows
+// nothing about it, whatever its reference says.
+func (r *Receiver) sentOver(ctx context.Context, route, id string, attempt int) (bool, error) {
+	l, err := r.c.Notifications.Load(ctx, notification.Stream(id))
 	if err != nil {
-		return nil, err
+		return false, fmt.Errorf("loading the notification of a receipt: %w", err)
 	}
-	hashed, partial := len(ids) > 0, false
+	a, ok := l.State.Attempt(attempt)
+	return ok && a.Route == route, nil
+}
+
+// storable is a provider's time, or zero where it is none that JSON has (RFC 3339, section
+// 5.6): a year from 0 to 9999.
+func storable(t time.Time) time.Time {
+	if year := t.UTC().Year(); year < 0 || year > 9999 {
+		return time.Time{}
+	}
+	return t
+}
+
+// readAddresses sets the tokens of a receipt's addresses, and whether they are complete, and
+// takes the addresses out of its code. It returns the ids that its submission may be under.
+func (r *Receiver) readAddresses(ctx context.Context, kind address.Kind, p channel.ProviderReceipt, rec *receipt.Receipt) (ids []string, err error) {
+	partial := false
+	var addresses []string
 	for _, text := range []string{p.Destination, p.Sender} {
 		read := kind.Reported(text)
 		partial = partial || read.Partial
@@ -86,30 +111,41 @@ func (r *Receiver) readAddresses(ctx context.Context, kind address.Kind, p chann
 		if read.Normal == "" {
 			continue
 		}
+		addresses = append(addresses, read.Normal)
+		rec.Code = commands.StorableCode(rec.Code, read.Normal)
 		tokens, err := r.c.Tokens.DestinationTokens(ctx, p.Route, commands.TokenForm(read.Normal), p.ReceivedAt)
 		if err != nil {
 			return nil, fmt.Errorf("making the destination's tokens: %w", err)
 		}
-		for _, t := range tokens {
-			if id := commands.StorableID(p.ProviderID, read.Normal, t); id != p.ProviderID && !hashed {
-				ids = append(ids, id)
-			}
-		}
 		rec.Tokens = append(rec.Tokens, tokens...)
 	}
 	rec.Complete = rec.Complete && !partial
-	if len(ids) == 0 {
-		ids = []string{p.ProviderID}
-	}
-	return ids, nil
+	return r.ids(ctx, p.Route, p.ProviderID, p.ReceivedAt, addresses)
 }
 
-// hashedIDs returns what stands for an id that holds an address, under each key of the
-// route, newest first; none for any other id.
-func (r *Receiver) hashedIDs(ctx context.Context, route, id string, at time.Time) (ids []string, err error) {
-	if !commands.HoldsAddress(id) {
-		return nil, nil
+// ids returns what a submission under a provider's id may be stored under: the id, or what
+// stands for it where the worker hid it (commands.HidesID), under each key of the route,
+// newest first. The first is where the receipt is kept if there is no submission. A report
+// may hold neither the destination nor anything of it, so both are looked at; and what it
+// calls the destination may be our own sender, which the worker does not hide.
+func (r *Receiver) ids(ctx context.Context, route, id string, at time.Time, addresses []string) ([]string, error) {
+	if id == "" {
+		return []string{""}, nil
 	}
+	hashed, err := r.tokensOf(ctx, route, id, at)
+	switch {
+	case err != nil:
+		return nil, err
+	case commands.HoldsAddress(id):
+		return hashed, nil
+	case slices.ContainsFunc(addresses, func(a string) bool { return commands.HidesID(id, a) }):
+		return append(hashed, id), nil
+	}
+	return append([]string{id}, hashed...), nil
+}
+
+// tokensOf returns what stands for an id under each key of the route, newest first.
+func (r *Receiver) tokensOf(ctx context.Context, route, id string, at time.Time) (ids []string, err error) {
 	tokens, err := r.c.Tokens.DestinationTokens(ctx, route, commands.IDForm(id), at)
 	if err != nil {
 		return nil, fmt.Errorf("making the tokens of an id: %w", err)

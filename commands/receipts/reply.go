@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"recapito/commands"
@@ -19,9 +20,12 @@ var ErrNoMessage = &event.Rule{Code: "no_such_message", Message: "the reply name
 
 // registering is how long a reply's message may still be without its submission: its worker
 // has the provider's answer, and the events that follow are not all stored. It counts from
-// when the reply came first, in this process; a reply that the provider dates longer ago is
-// not waited for.
+// when the reply came first, in this process.
 const registering = time.Minute
+
+// long is how long ago the provider must date a reply for it not to be waited for at all: its
+// clock may be slow.
+const long = time.Hour
 
 // ErrTooEarly: the message of a reply may still be registering. The same reply is taken
 // later, or then refused for good.
@@ -59,8 +63,20 @@ func (r *Receiver) Reply(ctx context.Context, p channel.ProviderReply) error {
 		Tenant: l.State.Requested.Tenant, Actor: commands.ActorProvider + route.Name, Correlation: id, Test: l.State.Requested.Test,
 	}
 	c := notification.RecordReply{
-		Attempt: attempt, Channel: route.Kind.Name, ReplyID: commands.WithoutAddresses(p.ReplyID),
-		Text: personal.New(l.State.Requested.Person, p.Text), DoneAt: p.OccurredAt, At: r.c.Ledger.Now(),
+		Attempt: attempt, Channel: route.Kind.Name, ReplyID: p.ReplyID,
+		Text: personal.New(l.State.Requested.Person, p.Text), DoneAt: storable(p.OccurredAt), At: r.c.Ledger.Now(),
+	}
+	if commands.WithoutAddresses(p.ReplyID) != p.ReplyID {
+		ids, err := r.tokensOf(ctx, p.Route, p.ReplyID, p.ReceivedAt)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(l.State.Replies, id) }) {
+			return nil // under an older key
+		}
+		if c.ReplyID = commands.WithoutAddresses(p.ReplyID); len(ids) > 0 {
+			c.ReplyID = ids[0]
+		}
 	}
 	_, err = r.c.Notifications.Handle(ctx, o, notification.Stream(id), c)
 	if errors.Is(err, commands.ErrKeyErased) {
@@ -74,12 +90,9 @@ func (r *Receiver) Reply(ctx context.Context, p channel.ProviderReply) error {
 
 // newest returns the newest submission under the id of a reply's message.
 func (r *Receiver) newest(ctx context.Context, route channel.Configured, p channel.ProviderReply) (receipt.Submission, error) {
-	ids, err := r.hashedIDs(ctx, route.Name, p.ProviderID, p.ReceivedAt)
+	ids, err := r.ids(ctx, route.Name, p.ProviderID, p.ReceivedAt, nil)
 	if err != nil {
 		return receipt.Submission{}, err
-	}
-	if len(ids) == 0 {
-		ids = []string{p.ProviderID}
 	}
 	for _, id := range ids {
 		l, err := r.c.Receipts.Load(ctx, receipt.Stream(route.Name, route.Form.ReceiptID(id)))
@@ -91,7 +104,7 @@ func (r *Receiver) newest(ctx context.Context, route channel.Configured, p chann
 		}
 	}
 	now := r.c.Ledger.Now()
-	old := !p.OccurredAt.IsZero() && now.Sub(p.OccurredAt) >= registering
+	old := !p.OccurredAt.IsZero() && now.Sub(p.OccurredAt) >= long
 	if !old && r.unknown.since(p.Route+"\n"+p.ProviderID+"\n"+p.ReplyID, now) < registering {
 		return receipt.Submission{}, ErrTooEarly
 	}

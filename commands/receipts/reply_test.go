@@ -81,8 +81,28 @@ func TestAReplyToAMessageThatIsNotKnown(t *testing.T) {
 		})
 	}
 	o := newOrphans(t)
-	old := channel.ProviderReply{Route: "main", ReplyID: "r", ProviderID: "FFFF", OccurredAt: o.at().Add(-time.Minute), ReceivedAt: o.at()}
+	old := channel.ProviderReply{Route: "main", ReplyID: "r", ProviderID: "FFFF", OccurredAt: o.at().Add(-time.Hour), ReceivedAt: o.at()}
 	if err := o.receiver.Reply(t.Context(), old); !errors.Is(err, receipts.ErrNoMessage) {
-		t.Errorf("a minute old: %v", err)
+		t.Errorf("an hour old: %v", err)
+	}
+}
+
+// Ids of replies that look like addresses stay apart, and the same one stays the same.
+func TestIDsOfRepliesThatHoldAddresses(t *testing.T) {
+	o := newOrphans(t)
+	id := o.sent("a", "BEEF")
+	for _, reply := range []string{"3331234567", "3331234568", "<CAF1@mail.example>", "<CAF2@mail.example>", "3331234567", "<CAF1@mail.example>"} {
+		p := channel.ProviderReply{Route: "main", ReplyID: reply, Reference: receipt.Reference(id, 1), Text: "yes", ReceivedAt: o.at()}
+		if err := o.receiver.Reply(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := o.State(id).Replies; len(got) != 4 {
+		t.Errorf("replies %q", got)
+	}
+	for _, e := range o.Store.All() {
+		if bytes.Contains(e.Data, []byte("33312345")) && bytes.Contains([]byte(e.Type), []byte("Replied")) || bytes.Contains(e.Data, []byte("CAF1@")) {
+			t.Errorf("%s holds an address", e.Type)
+		}
 	}
 }

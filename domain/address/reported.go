@@ -69,6 +69,9 @@ func readPhone(text string) Reported {
 // spelled with other letter case, or only in another of the text's Readings, is taken out of
 // that reading. It returns the text as it is if it holds none.
 func TakeOut(text, normal, by string) string {
+	if text == "" {
+		return ""
+	}
 	spellings := []string{normal, strings.TrimPrefix(normal, "+")}
 	if n, err := phonenumbers.Parse(normal, ""); err == nil {
 		spellings = append(spellings, phonenumbers.GetNationalSignificantNumber(n))

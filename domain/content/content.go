@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -190,13 +189,16 @@ func (m Member) check(value string) error {
 		return &MemberError{m.Name, fmt.Sprintf("has %d bytes; at most %d are allowed", len(value), m.MaxBytes)}
 	case !utf8.ValidString(value):
 		return &MemberError{m.Name, "must be UTF-8"}
-	case m.Format == Line && strings.ContainsFunc(value, unicode.IsControl):
-		return &MemberError{m.Name, "must be one line, without control characters"}
-	case strings.ContainsFunc(value, func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\n\r", r) }):
+	case m.Format == Line && strings.ContainsAny(value, "\r\n"):
+		return &MemberError{m.Name, "must be one line"}
+	case strings.ContainsFunc(value, control):
 		return &MemberError{m.Name, "must hold no control characters but line breaks and tabs"}
 	}
 	return nil
 }
+
+// control reports a control character that no text holds, as of fields' values too.
+func control(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f }
 
 func (l AttachmentLimits) check(attachments []Attachment) error {
 	if len(attachments) > l.Count {

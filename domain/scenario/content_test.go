@@ -28,7 +28,7 @@ func TestFixedPartsAreChecked(t *testing.T) {
 		"attachments of a channel that has none": {"sms", map[string]string{"text": "{{ t }}"}, []scenario.Attachment{{Name: "a", MediaType: "text/plain", Text: "x"}}, "content.sms.attachments", "at most 0"},
 		"a media type that is none":              {"rest", map[string]string{"body": "{{ t }}", "media_type": "text plain"}, nil, "content.rest.media_type", ""},
 		"a control character in a text":          {"sms", map[string]string{"text": "a\x1b {{ t }}"}, nil, "content.sms.text", "no control characters"},
-		"a control character in a subject":       {"email", map[string]string{"subject": "a\x00 {{ t }}", "text": "x"}, nil, "content.email.subject", "one line"},
+		"a control character in a subject":       {"email", map[string]string{"subject": "a\x00 {{ t }}", "text": "x"}, nil, "content.email.subject", "no control characters"},
 		"a frame that is no JSON":                {"rest", map[string]string{"body": `{"a": "{{ t }}"`}, nil, "content.rest.body", "with sample values: must be JSON"},
 		"a link that runs something":             {"email", map[string]string{"subject": "s", "html": `<a href="java&#115;cript:f({{ t }})">x</a>`}, nil, "content.email.html", "another scheme"},
 		"a value in an unquoted attribute":       {"email", map[string]string{"subject": "s", "html": `<a href={{ t }}>x</a>`}, nil, "content.email.html", "quoted attribute"},
