@@ -182,7 +182,14 @@ func (m *Manager) gather(ctx context.Context, o commands.Origin, id string, s no
 		m.c.Log.Warn("enrichment will be tried again", "notification", id, "error", err)
 		return []deadline.DeadlineSet{{At: deadline.Tick(s.Requested.At, gatherAgain, m.c.Ledger.Now()), Notification: id}}, nil
 	}
-	if _, err := m.c.Notifications.Handle(ctx, o, notification.Stream(id), command); err != nil {
+	_, err = m.c.Notifications.Handle(ctx, o, notification.Stream(id), command)
+	if errors.Is(err, event.ErrTooLarge) { // and always will be
+		command = notification.Reject{
+			Code: "too_large", Detail: "the message, stored for each address with its attachments, is larger than an event may be", At: m.c.Ledger.Now(),
+		}
+		_, err = m.c.Notifications.Handle(ctx, o, notification.Stream(id), command)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("enriching a notification: %w", err)
 	}
 	return nil, nil

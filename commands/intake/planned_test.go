@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"recapito/commands/commandstest"
 	"recapito/commands/intake"
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 )
@@ -97,5 +99,17 @@ func TestPlannedAtOnce(t *testing.T) {
 				t.Errorf("repeated: %d appends, offered %v", appends, offers)
 			}
 		})
+	}
+}
+
+// A plan that is larger than an event may be is refused with the member and the rule.
+func TestAPlanThatIsTooLarge(t *testing.T) {
+	b := commandstest.New(t)
+	b.N.PlanAtOnce(b.N.Planner(), nil)
+	b.Store.AppendFault = func(string, []event.New) (error, bool) { return event.ErrTooLarge, false }
+	_, err := b.N.Submit(t.Context(), commandstest.Origin, "order-1", commandstest.Appointment())
+	var invalid *strictjson.Invalid
+	if !errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].Field != "to" || invalid.Problems[0].Code != "too_long" {
+		t.Errorf("%v", err)
 	}
 }

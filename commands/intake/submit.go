@@ -10,6 +10,7 @@ import (
 
 	"recapito/commands"
 	"recapito/commands/channel"
+	"recapito/commands/intake/strictjson"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/personal"
@@ -93,6 +94,11 @@ func (n *Intake) accept(ctx context.Context, o commands.Origin, key string, chec
 	command := checked.command(o.Tenant, key, ref, mac, n.c.Ledger.Now())
 	command.Planned = n.planned(ctx, id, command)
 	res, err := n.c.Notifications.HandleNew(ctx, o, notification.Stream(id), command)
+	if errors.Is(err, event.ErrTooLarge) && command.Planned != nil {
+		var ps problems
+		ps.add("to", "too_long", "has so many addresses that the message, which is stored for each of them with its attachments, is larger than an event may be")
+		return Accepted{}, &strictjson.Invalid{Problems: ps}
+	}
 	if err != nil {
 		return Accepted{}, err
 	}

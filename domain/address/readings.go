@@ -2,7 +2,10 @@ package address
 
 import (
 	"encoding/hex"
+	"html"
 	"regexp"
+	"strings"
+	"unicode"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -12,8 +15,9 @@ const mostDecodings = 5
 
 // Readings returns the texts that a text may stand for: as it is, and where they differ, in
 // the compatibility form of Unicode (NFKC: another kind of digit or @ becomes the usual
-// one), and percent-decoded, also where that was done several times. What is no escape
-// stays as it is. An address hidden in one of them is found there.
+// one), without invisible characters and with HTML's character references decoded, with the
+// @ and + of quoted-printable decoded, and percent-decoded, also where that was done several
+// times. What is no escape stays as it is. An address hidden in one of them is found there.
 func Readings(text string) []string {
 	readings := []string{text}
 	add := func(read string) bool {
@@ -27,12 +31,25 @@ func Readings(text string) []string {
 	}
 	plain := norm.NFKC.String(text)
 	add(plain)
+	add(norm.NFKC.String(strings.Map(visible, html.UnescapeString(text))))
+	add(norm.NFKC.String(quotedPrintable.Replace(text)))
 	for range mostDecodings {
 		if plain = norm.NFKC.String(decoded(plain)); !add(plain) {
 			break
 		}
 	}
 	return readings
+}
+
+// quotedPrintable decodes what addresses need of RFC 2045, section 6.7.
+var quotedPrintable = strings.NewReplacer("=40", "@", "=2B", "+", "=2b", "+")
+
+// visible drops what stands in no place of its own, such as a zero-width space.
+func visible(r rune) rune {
+	if unicode.Is(unicode.Cf, r) {
+		return -1
+	}
+	return r
 }
 
 var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)

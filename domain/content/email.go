@@ -32,6 +32,14 @@ var Email = Kind{
 		if rule := brokenURLs(d.Member("html")); rule != "" {
 			return errors.Join(&MemberError{"html", rule})
 		}
+		for _, a := range d.Attachments {
+			if f := FormatOf(a.MediaType); f != HTML && f != XML {
+				continue
+			}
+			if rule := brokenURLs(string(a.Data)); rule != "" {
+				return errors.Join(&MemberError{"attachments", rule})
+			}
+		}
 		return nil
 	},
 }

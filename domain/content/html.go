@@ -14,9 +14,6 @@ var (
 	safeSchemes = []string{"http", "https", "mailto", "tel", "sms", "cid"}
 )
 
-// IsURLAttribute reports whether an attribute of HTML holds a URL.
-func IsURLAttribute(name string) bool { return slices.Contains(urlAttributes, name) }
-
 // brokenURLs returns the rule that a URL in an HTML text breaks, "" if there is none.
 func brokenURLs(text string) string {
 	z := html.NewTokenizer(strings.NewReader(text))
@@ -26,7 +23,7 @@ func brokenURLs(text string) string {
 			return ""
 		case html.StartTagToken, html.SelfClosingTagToken:
 			for _, a := range z.Token().Attr {
-				if IsURLAttribute(a.Key) && !safeURL(a.Val) {
+				if slices.Contains(urlAttributes, a.Key) && !safeURL(a.Val) || a.Key == "srcset" && slices.ContainsFunc(strings.Split(a.Val, ","), unsafeURL) {
 					return "must have no URL in " + a.Key + " with another scheme than " + strings.Join(safeSchemes, ", ") + " or an image's data"
 				}
 			}
@@ -34,6 +31,8 @@ func brokenURLs(text string) string {
 		}
 	}
 }
+
+func unsafeURL(u string) bool { return !safeURL(u) }
 
 // safeURL reads a URL as a browser does (WHATWG URL, section 4.4): white space and control
 // characters before it, and tabs and line breaks in it, do not count.

@@ -11,7 +11,7 @@ func FormatOf(mediaType string) Format {
 		return JSON
 	case base == "application/x-www-form-urlencoded":
 		return Form
-	case base == "text/html":
+	case base == "text/html", base == "application/xhtml+xml", base == "image/svg+xml": // which browsers run
 		return HTML
 	case base == "application/xml", base == "text/xml", strings.HasSuffix(base, "+xml"):
 		return XML

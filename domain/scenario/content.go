@@ -148,6 +148,7 @@ func (c *Content) compile(path string, channel Channel, fields []Field) (problem
 		}
 	}
 	trial, samples := map[string]string{}, sampleValues(fields)
+	plain := map[string]string{} // members that have an Example, with sample values
 	for _, name := range slices.Sorted(maps.Keys(c.Members)) {
 		m, ok := kind.Member(name)
 		at := path + "." + name
@@ -171,13 +172,15 @@ func (c *Content) compile(path string, channel Channel, fields []Field) (problem
 		if t == nil || !templated(text) {
 			continue
 		}
-		if trial[name] = m.Example; m.Example == "" {
-			rendered, err := t.Render(samples)
-			if err != nil {
-				report(at, 0, "with sample values: "+notRendered(name, err).Rule)
-			}
-			trial[name] = cmp.Or(strings.TrimSpace(rendered), placeholder)
+		rendered, err := t.Render(samples)
+		if m.Example != "" && err == nil {
+			plain[name] = cmp.Or(strings.TrimSpace(rendered), placeholder)
+			rendered, err = t.Render(examples(fields, m.Example))
 		}
+		if err != nil {
+			report(at, 0, "with sample values: "+notRendered(name, err).Rule)
+		}
+		trial[name] = cmp.Or(strings.TrimSpace(rendered), m.Example, placeholder)
 	}
 	for _, m := range kind.Members {
 		if m.Required && strings.TrimSpace(c.Members[m.Name]) == "" {
@@ -195,11 +198,19 @@ func (c *Content) compile(path string, channel Channel, fields []Field) (problem
 		}
 		attachments = append(attachments, content.Attachment{Name: a.Name, MediaType: a.MediaType, Data: a.Data})
 	}
-	document, err := kind.New(trial, attachments)
-	if err == nil && channel.Check != nil {
-		err = channel.Check(document)
+	check := func() error {
+		document, err := kind.New(trial, attachments)
+		if err == nil && channel.Check != nil {
+			err = channel.Check(document)
+		}
+		return err
 	}
-	for _, e := range unjoined(err) {
+	others := maps.Clone(plain)
+	for other := breaks(check(), others); other != ""; other = breaks(check(), others) {
+		trial[other] = others[other] // a field of it is a text after all, such as a name
+		delete(others, other)
+	}
+	for _, e := range unjoined(check()) {
 		var member *content.MemberError
 		if !errors.As(e, &member) {
 			report(path, 0, e.Error())
@@ -207,7 +218,7 @@ func (c *Content) compile(path string, channel Channel, fields []Field) (problem
 		}
 		at, text := path+"."+member.Member, c.Members[member.Member]
 		switch {
-		case strings.Contains(text, "{%"):
+		case strings.Contains(text, "{%"), plain[member.Member] != "" && strings.Count(text, "{{") > 1:
 			warnings = append(warnings, Problem{Path: at, Rule: "with sample values: " + member.Rule})
 		case strings.Contains(text, "{{"):
 			report(at, 0, "with sample values: "+member.Rule)
@@ -225,6 +236,29 @@ const placeholder = "1"
 // templated reports whether a text is a template.
 func templated(text string) bool {
 	return strings.Contains(text, "{{") || strings.Contains(text, "{%")
+}
+
+// breaks returns a member that breaks a rule and has another trial.
+func breaks(err error, others map[string]string) string {
+	for _, e := range unjoined(err) {
+		var member *content.MemberError
+		if errors.As(e, &member) && others[member.Member] != "" {
+			return member.Member
+		}
+	}
+	return ""
+}
+
+// examples are the values of a member where not any text is valid: each may be all of it, or
+// its end.
+func examples(fields []Field, example string) map[string]any {
+	values := sampleValues(fields)
+	for _, f := range fields {
+		if f.Type == Text {
+			values[f.Name] = example
+		}
+	}
+	return values
 }
 
 // sampleValues are values that a request may have: with them a content must be valid.

@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"errors"
+	"net/mail"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +35,10 @@ func TestFixedPartsAreChecked(t *testing.T) {
 		"a value in an unquoted attribute":       {"email", map[string]string{"subject": "s", "html": `<a href={{ t }}>x</a>`}, nil, "content.email.html", "quoted attribute"},
 		"a rule of the channel":                  {"strict", map[string]string{"text": "{{ t }}"}, nil, "content.strict", "too many segments"},
 		"nothing, where samples meet no branch":  {"email", map[string]string{"subject": `{% if t == "x" %}{{ t }}{% endif %}`, "text": "x"}, nil, "", ""},
+		"a mailbox that is none":                 {"strict-email", map[string]string{"subject": "s", "text": "x", "reply_to": "not a mailbox {{ t }}"}, nil, "content.strict-email.reply_to", "with sample values"},
+		"nothing, in a mailbox":                  {"strict-email", map[string]string{"subject": "s", "text": "x", "reply_to": "{{ t }}"}, nil, "", ""},
+		"nothing, in the name of a mailbox":      {"strict-email", map[string]string{"subject": "s", "text": "x", "reply_to": "{{ t }} <a@example.org>"}, nil, "", ""},
+		"nothing, in both":                       {"strict-email", map[string]string{"subject": "s", "text": "x", "reply_to": "{{ t }} <{{ t }}>"}, nil, "", ""},
 		"nothing, in a frame":                    {"rest", map[string]string{"body": `{"a": "{{ t }}"}`}, nil, "", ""},
 		"nothing":                                {"email", map[string]string{"subject": "{% if t %}{{ t }}{% endif %}", "html": "{{ t }}", "reply_to": "{{ t }}"}, nil, "", ""},
 	} {
@@ -45,6 +50,12 @@ func TestFixedPartsAreChecked(t *testing.T) {
 			}
 			_, err := d.Compile(scenario.Channels{
 				"email": {Content: content.Email, Routed: true}, "sms": {Content: content.SMS, Routed: true}, "rest": {Content: content.REST, Routed: true},
+				"strict-email": {Content: content.Email, Routed: true, Check: func(d content.Document) error {
+					if _, err := mail.ParseAddress(d.Member("reply_to")); d.Member("reply_to") != "" && err != nil {
+						return &content.MemberError{Member: "reply_to", Rule: "must be a mailbox"}
+					}
+					return nil
+				}},
 				"strict": {Content: content.SMS, Routed: true, Check: func(content.Document) error { return errors.New("too many segments") }},
 			})
 			var problems scenario.Problems

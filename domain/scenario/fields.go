@@ -15,7 +15,10 @@ import (
 const (
 	MaxValueBytes     = 4_096  // of one value
 	MaxAllValuesBytes = 32_768 // of all values of a request
-	maxNumberDigits   = 64
+	// A template compares numbers of at most so many digits without losing one: as 64 bits, and
+	// with a fraction by IEEE 754.
+	maxIntegerDigits  = 18
+	maxFractionDigits = 15 // and before the point
 )
 
 // ProblemCode names the rule that a field breaks.
@@ -170,17 +173,25 @@ func canonicalNumber(value any) (string, *broken) {
 	if !digits(integer) || (len(integer) > 1 && integer[0] == '0') || (hasFraction && !digits(fraction)) {
 		return "", wrong
 	}
-	if len(integer)+len(fraction) > maxNumberDigits {
-		return "", &broken{TooLong, fmt.Sprintf("at most %d digits", maxNumberDigits)}
+	fraction = strings.TrimRight(fraction, "0")
+	if limit := maxDigits(fraction); len(integer)+len(fraction) > limit {
+		return "", &broken{TooLong, fmt.Sprintf("at most %d digits: a longer one is a text", limit)}
 	}
 	out := integer
-	if fraction = strings.TrimRight(fraction, "0"); fraction != "" {
+	if fraction != "" {
 		out += "." + fraction
 	}
 	if strings.HasPrefix(s, "-") && out != "0" {
 		out = "-" + out
 	}
 	return out, nil
+}
+
+func maxDigits(fraction string) int {
+	if fraction == "" {
+		return maxIntegerDigits
+	}
+	return maxFractionDigits
 }
 
 func digits(s string) bool {

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/net/html"
 )
 
-// checkPlaces returns what is wrong with the places of an HTML template's expressions. A
+// checkPlaces returns what is wrong with the places of the expressions of HTML or XML. A
 // value is escaped for text and for quoted attributes, and is safe nowhere else. (In a
-// comment it is: it cannot end one.)
-func checkPlaces(tokens []parser.Token) []Problem {
+// comment it is: it cannot end one.) runs is whether a browser runs scripts of the text.
+func checkPlaces(tokens []parser.Token, runs bool) []Problem {
 	// An expression becomes a mark with a space in it: an attribute without quotes ends there,
 	// and the rest of the mark is the name of another.
 	const mark, ending = "recapito-value", "recapito-value-end"
@@ -52,7 +52,9 @@ func checkPlaces(tokens []parser.Token) []Problem {
 				switch {
 				case strings.Contains(a.Key, mark):
 					report("a value in an element must stand in a quoted attribute")
-				case !strings.Contains(a.Val, mark):
+				case !runs || !strings.Contains(a.Val, mark):
+				case t.Data == "meta":
+					report("a value may not stand in meta")
 				case strings.HasPrefix(a.Key, "on"), a.Key == "style", a.Key == "srcdoc":
 					report("a value may not stand in the attribute " + a.Key)
 				}
@@ -60,7 +62,7 @@ func checkPlaces(tokens []parser.Token) []Problem {
 		case html.EndTagToken:
 			raw = ""
 		case html.TextToken:
-			if raw != "" && strings.Contains(string(z.Raw()), mark) {
+			if runs && raw != "" && strings.Contains(string(z.Raw()), mark) {
 				report("a value may not stand in " + raw)
 			}
 		case html.CommentToken, html.DoctypeToken:

@@ -135,8 +135,8 @@ func Compile(text string, o Options) (*Template, []Problem) {
 		case parser.TrimLeftTokenType, parser.TrimRightTokenType:
 		}
 	}
-	if o.Format == content.HTML {
-		problems = append(problems, checkPlaces(tokens)...)
+	if o.Format == content.HTML || o.Format == content.XML {
+		problems = append(problems, checkPlaces(tokens, o.Format == content.HTML)...)
 	}
 	if len(problems) > 0 {
 		return nil, problems

@@ -134,12 +134,17 @@ func TestPlacesOfValuesInHTML(t *testing.T) {
 		"<a {{ address }}>x</a>":                                                         "must stand in a quoted attribute",
 		"<{{ address }}>x":                                                               "in the name of an element",
 		`<a onclick="f('{{ address }}')">x</a>`:                                          "may not stand in the attribute onclick",
+		`<meta http-equiv="refresh" content="0;url={{ address }}">`:                      "may not stand in meta",
 		`<a style="color: {{ address }}">x</a>`:                                          "may not stand in the attribute style",
 		"<script>var a = '{{ address }}'</script>":                                       "may not stand in script",
 		"<style>p {color: {{ address }}}</style>":                                        "may not stand in style",
 		"<STYLE>p {color: {% if address %}{{ address }}{% endif %}}":                     "may not stand in style",
 	} {
 		_, problems := template.Compile(source, options(content.HTML, nil))
+		_, inXML := template.Compile(source, options(content.XML, nil))
+		if want == "" && inXML != nil || strings.Contains(want, "element") && inXML == nil {
+			t.Errorf("%s in XML: %v", source, inXML)
+		}
 		if want == "" && problems != nil || want != "" && (len(problems) == 0 || !strings.Contains(problems[0].Rule, want)) {
 			t.Errorf("%s: %v; want %q", source, problems, want)
 		}
