@@ -19,6 +19,9 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 )
 
 // Kind is what an address is. Name and Normalise are required.
@@ -138,8 +141,12 @@ func (k Kind) SpelledIn(text, normal string) bool {
 	if k.Spells != nil {
 		return k.Spells(text, normal)
 	}
-	return holdsWord(strings.ToLower(text), strings.ToLower(normal))
+	return holdsWord(fold(text), fold(normal))
 }
+
+// fold makes texts that differ only in letter case or in the form of their characters the
+// same (Unicode, section 5.18: NFKC and full case folding, where "ß" is "ss").
+func fold(text string) string { return norm.NFKC.String(cases.Fold().String(norm.NFKC.String(text))) }
 
 // String hides the values.
 func (a Address) String() string { return a.Kind + ":[personal]" }

@@ -212,6 +212,8 @@ func TestSpelledIn(t *testing.T) {
 		{address.Email, "anna@bücher.example", "anna@xn--bcher-kva.example", true},
 		{address.Email, "ann@example.com", "anna@example.com", false},
 		{address.User, "order of rssmra85t10a562s", "RSSMRA85T10A562S", true},
+		{address.User, "order of fiona.user1", "\ufb01ona.user1", true}, // a ligature
+		{address.User, "for STRASSE.USER1", "straße.user1", true},
 		{address.User, "order-881", "er", false}, // short ones count as words
 		{address.User, "order-er-881", "er", true},
 		{address.ISSI, "order-12345", "2345", false},
