@@ -22,8 +22,8 @@ func TestPersonIsFoundByTheProjection(t *testing.T) {
 	const atOnce = 100_000
 	for from := range 2 * rows / atOnce { // each twice: they merge
 		err := conn.Exec(t.Context(), fmt.Sprintf(`INSERT INTO %s (tenant, day, notification, attempt, person, requested_at, outcome, changed)
-			SELECT 't1', toDate('2026-01-01') + number %% 300, hex(sipHash64(number)), 1, 'p' || toString(sipHash64(number, 1) %% %d),
-				toDateTime64('2026-01-01 00:00:00', 6, 'UTC'), (1, -number, 'sent', ''), number + 1 FROM numbers(%d, %d) SETTINGS max_partitions_per_insert_block = 0`, table, persons, from*atOnce%rows, atOnce))
+			SELECT 't1', toDate('2026-01-01') + intDiv(number * 300, %d), hex(sipHash64(number)), 1, 'p' || toString(sipHash64(number, 1) %% %d),
+				toDateTime64('2026-01-01 00:00:00', 6, 'UTC'), (1, -number, 'sent', ''), number + 1 FROM numbers(%d, %d) SETTINGS max_partitions_per_insert_block = 0`, table, rows, persons, from*atOnce%rows, atOnce))
 		if err != nil {
 			t.Fatal(err)
 		}
