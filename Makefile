@@ -87,8 +87,9 @@ test-readmodels-full: clickhouse-library ## the read models' fault tests in full
 	RECAPITO_TEST_FULL=1 go test -count=1 -timeout 60m ./projections/... ./readmodels
 
 .PHONY: test-full
-test-full: test-eventlog-full test-readmodels-full ## everything in its heavy form (hours): the two above, and 10,000 seeds of the simulation
+test-full: test-eventlog-full test-readmodels-full ## everything in its heavy form (hours): the two above, 10,000 seeds of the simulation, and new seeds of the properties
 	RECAPITO_SIM_SEEDS=10000 go test -count=1 -timeout 60m -run '^TestSim' ./commands/delivery
+	RECAPITO_TEST_FULL=1 go test -count=1 -timeout 60m -rapid.checks=3000 $$(grep -rl --include=*_test.go domaintest/seeds domain commands | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: sim
 sim: ## drive the real code on fake time through random faults (SEED=n replays one, SEEDS=n runs so many)

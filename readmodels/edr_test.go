@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	_ "recapito/domain/domaintest/seeds"
 	"recapito/readmodels"
 )
 

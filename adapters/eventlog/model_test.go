@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	_ "recapito/domain/domaintest/seeds"
 	"recapito/domain/event"
 )
 

@@ -12,6 +12,7 @@ import (
 
 	"recapito/adapters/smpp/wire"
 	"recapito/domain/content"
+	_ "recapito/domain/domaintest/seeds"
 	"recapito/domain/event"
 )
 

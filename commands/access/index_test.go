@@ -5,6 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	_ "recapito/domain/domaintest/seeds"
 	"recapito/domain/tenant"
 )
 

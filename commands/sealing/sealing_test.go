@@ -18,6 +18,7 @@ import (
 	"recapito/commands"
 	"recapito/commands/sealing"
 	"recapito/domain/address"
+	_ "recapito/domain/domaintest/seeds"
 	"recapito/domain/event"
 	"recapito/domain/personal"
 )

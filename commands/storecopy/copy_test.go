@@ -15,6 +15,7 @@ import (
 	"recapito/commands/storecopy"
 	"recapito/commands/storetest/memory"
 	"recapito/domain/catalogue"
+	_ "recapito/domain/domaintest/seeds"
 	"recapito/domain/event"
 )
 

@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"recapito/domain/deadline"
+	_ "recapito/domain/domaintest/seeds"
 )
 
 func TestBuckets(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	_ "recapito/domain/domaintest/seeds"
 	"recapito/domain/event"
 )
 

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"recapito/domain/domaintest"
+	_ "recapito/domain/domaintest/seeds"
 	"recapito/domain/event"
 	"recapito/domain/notification"
 	"recapito/domain/personal/personaltest"

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	_ "recapito/domain/domaintest/seeds"
 	"recapito/domain/receipt"
 )
 

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"recapito/domain/content"
+	_ "recapito/domain/domaintest/seeds"
 	"recapito/domain/notification"
 	"recapito/domain/scenario"
 )
