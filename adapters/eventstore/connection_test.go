@@ -3,6 +3,7 @@ package eventstore_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -110,6 +111,100 @@ func TestNoServer(t *testing.T) {
 	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("it took %v", took)
 	}
+}
+
+// Calls that come while the node goes away hold no one, and not the store's end: the
+// official client looks for a node for some of them, and another may never come.
+func TestNoNodeComesBack(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for range 5 {
+		link := newLink(t, serve(t, t.TempDir(), "127.0.0.1:0").server.Addr())
+		store, err := eventstore.Open(eventstore.Options{URL: "esdb://" + link.addr() + "?tls=false&maxDiscoverAttempts=1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.State(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var calling sync.WaitGroup
+		cut := make(chan struct{})
+		for range 200 {
+			calling.Go(func() {
+				for range 20 {
+					_, _ = store.State(ctx)
+					select {
+					case <-cut:
+						return
+					default:
+					}
+				}
+				<-cut
+			})
+		}
+		link.cut()
+		close(cut)
+		calling.Wait()
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if ctx.Err() != nil {
+		t.Error("calls and closing took too long")
+	}
+}
+
+// link forwards connections until it is cut.
+type link struct {
+	listener net.Listener
+	mu       sync.Mutex
+	open     []net.Conn
+	closed   bool
+	copying  sync.WaitGroup
+}
+
+func newLink(t *testing.T, to string) *link {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &link{listener: listener}
+	t.Cleanup(l.cut)
+	l.copying.Go(func() {
+		for {
+			from, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			there, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = from.Close()
+				continue
+			}
+			l.mu.Lock()
+			if l.open = append(l.open, from, there); l.closed {
+				_, _ = from.Close(), there.Close()
+			}
+			l.mu.Unlock()
+			l.copying.Go(func() { _, _ = io.Copy(from, there) })
+			l.copying.Go(func() { _, _ = io.Copy(there, from) })
+		}
+	})
+	return l
+}
+
+func (l *link) addr() string { return l.listener.Addr().String() }
+
+func (l *link) cut() {
+	_ = l.listener.Close()
+	l.mu.Lock()
+	l.closed = true
+	for _, c := range l.open {
+		_ = c.Close()
+	}
+	l.mu.Unlock()
+	l.copying.Wait()
 }
 
 // A server that takes connections and never responds holds no one longer than its ctx.
