@@ -113,7 +113,7 @@ func CheckURL(raw string) error {
 var errClosed = fmt.Errorf("%w: the client is closed", event.ErrUnavailable)
 
 // Close ends what is under way and disconnects. It leaves calls to the official client that
-// began as the node went away: that looks for another node, for ever, and cannot be told to
+// began as the node went away: that looks for another node, for ever, and cannot be made to
 // stop. Whoever made them has had an error.
 func (s *Store) Close() error {
 	s.mu.Lock()
