@@ -3,12 +3,15 @@ package readmodels_test
 import (
 	"context"
 	"fmt"
-	"maps"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
+
+	"recapito/readmodels"
 )
 
 // extract is a warehouse's copy of a view, kept by its change position.
@@ -78,14 +81,79 @@ func TestExtracts(t *testing.T) {
 				t.Errorf("%s: %d of %d rows were fetched to a copy of %d", e.view, e.fetched, len(whole.rows), had)
 			}
 		}
-		reader := &extract{view: e.view, parts: e.parts, key: e.key}
-		if err := reader.fetch(t.Context(), bi(t)); err != nil {
+		// A reader has every row of its tenant, whatever its place, and sees no places.
+		var rows, above, hidden uint64
+		if err := bi(t).QueryRow(t.Context(), "SELECT count(), countIf(changed > 1000000000), countIf(changed = 18446744073709551615) FROM "+e.view).Scan(&rows, &above, &hidden); err != nil {
 			t.Fatal(err)
 		}
-		theirs := maps.Clone(whole.rows)
-		maps.DeleteFunc(theirs, func(key, _ string) bool { _, is := reader.rows[key]; return !is })
-		if diff := cmp.Diff(theirs, reader.rows); diff != "" || len(reader.rows) == 0 || len(reader.rows) == len(whole.rows) {
-			t.Errorf("%s: a reader extracts %d rows of %d:\n%s", e.view, len(reader.rows), len(whole.rows), diff)
+		if rows == 0 || rows >= uint64(len(whole.rows)) || above != rows || hidden != rows {
+			t.Errorf("%s: a reader sees %d rows of %d, %d above any place, %d without theirs", e.view, rows, len(whole.rows), above, hidden)
 		}
+	}
+}
+
+// No reader sees how many events there are.
+func TestReadersSeeNoOrdinals(t *testing.T) {
+	if err := fillBI(t); err != nil {
+		t.Fatal(err)
+	}
+	conn := bi(t)
+	for statement, want := range map[string]uint64{
+		"SELECT min(least(seq, position)) FROM events":          18446744073709551615,
+		"SELECT min(seq) FROM audit_log":                        18446744073709551615,
+		"SELECT max(greatest(seq, position)) FROM completeness": 0,
+	} {
+		var got uint64
+		if err := conn.QueryRow(t.Context(), statement).Scan(&got); err != nil || got != want {
+			t.Errorf("%s: %d, %v; want %d", statement, got, err, want)
+		}
+	}
+	for _, internal := range []string{"edr_parts", "notification_parts", "rollup_rows", "generation", "completeness_checks", "schema_migrations"} {
+		if _, err := rowsOf(t, conn, "SELECT * FROM "+internal); err == nil {
+			t.Errorf("a reader reads %s", internal)
+		}
+	}
+	var seen []string
+	rows, err := conn.Query(t.Context(), "SELECT name FROM system.tables")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		if readmodels.Internal(name) || strings.Contains(name, "_v") {
+			seen = append(seen, name)
+		}
+	}
+	if err := rows.Err(); err != nil || len(seen) > 0 {
+		t.Errorf("a reader sees %v, %v", seen, err)
+	}
+}
+
+// Every table and view has a tenant's column, or is known to have none.
+func TestWithoutTenant(t *testing.T) {
+	if err := fillBI(t); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := connect(t, engine(t).URL()).Query(t.Context(), `SELECT name FROM system.tables WHERE database = 'recapito'
+		AND name NOT IN (SELECT table FROM system.columns WHERE database = 'recapito' AND name = 'tenant') AND create_table_query NOT LIKE '%{cut:%' ORDER BY name`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	known := slices.DeleteFunc(slices.Sorted(slices.Values(readmodels.WithoutTenant)), func(name string) bool { return strings.HasSuffix(name, "_cut") })
+	if diff := cmp.Diff(known, names); diff != "" {
+		t.Errorf("without a column tenant (-known +there):\n%s", diff)
 	}
 }

@@ -141,14 +141,15 @@ func TestSchemaOfAVersionNeverChanges(t *testing.T) {
 	want := map[string]string{
 		"schema/0001_generation.sql":    "8351dd22dd35f39b",
 		"schema/0002_completeness.sql":  "1cb36847e3716586",
-		"schema/accounting_v2.sql":      "de42c753454d523d",
-		"schema/accounting_v2_span.sql": "687b07e25c2c471f",
+		"schema/0003_completeness.sql":  "060a8848f8b05ae7",
+		"schema/accounting_v3.sql":      "be50e894f4157965",
+		"schema/accounting_v3_span.sql": "6dea57a2e223aa06",
 		"schema/audit_log_v1.sql":       "88bea50cc28a6c51",
 		"schema/edr_v3.sql":             "ae9bf16bdb78e502",
 		"schema/events_v2.sql":          "c3d1d50b0a528be3",
 		"schema/notifications_v1.sql":   "642669d793327912",
-		"schema/rollups_v2.sql":         "19454f139838f327",
-		"schema/rollups_v2_span.sql":    "8c19d1ef6907df05",
+		"schema/rollups_v3.sql":         "9cb70a40a3144769",
+		"schema/rollups_v3_span.sql":    "17006a6238fca802",
 	}
 	got := map[string]string{}
 	names, err := fs.Glob(readmodels.SchemaFiles(), "schema/*.sql")

@@ -33,11 +33,30 @@ type Table struct {
 var (
 	EventsTable        = Table{Projection: "events", Version: 2, columns: eventColumns.types()}
 	EDRTable           = Table{Projection: "edr", Version: 3, columns: edrPartColumns.types(), dimensions: edrDimensions}
-	AccountingTable    = Table{Projection: "accounting", Version: 2, columns: accountingColumns.types(), dimensions: accountingDimensions, Sums: true}
+	AccountingTable    = Table{Projection: "accounting", Version: 3, columns: accountingColumns.types(), dimensions: accountingDimensions, Sums: true}
 	NotificationsTable = Table{Projection: "notifications", Version: 1, columns: notificationColumns.types(), dimensions: notificationDimensions}
-	RollupsTable       = Table{Projection: "rollups", Version: 2, columns: rollupColumns.types(), dimensions: rollupDimensions, Sums: true}
+	RollupsTable       = Table{Projection: "rollups", Version: 3, columns: rollupColumns.types(), dimensions: rollupDimensions, Sums: true}
 	AuditTable         = Table{Projection: "audit_log", Version: 1, columns: auditColumns.types()}
 )
+
+// The rows of every table and view of the read models are of a tenant, which their column
+// tenant names; OfNobody are of none. But for these, WithoutTenant, which have no such column:
+// an engine that filters rows by tenant must know them.
+const OfNobody = "*"
+
+// ReaderMark begins the setting log_comment of a session that is a tenant's reader's, where
+// an engine sets it. The views hide there what shows how much other tenants send: seq,
+// position and changed are the largest number, so that what is above a place is everything.
+const ReaderMark = "r|"
+
+// WithoutTenant lists the tables and views that have no column tenant.
+var WithoutTenant = []string{"schema_migrations", "generation", "completeness_checks", "completeness", "accounting_cut", "rollups_cut"}
+
+// Internal reports whether a view is how the ledger itself looks into its tables: nothing
+// for other readers.
+func Internal(view string) bool {
+	return slices.ContainsFunc([]string{"_parts", "_rows", "_as_of", "_cut"}, func(s string) bool { return strings.HasSuffix(view, s) })
+}
 
 // Span is how many ledger events the ordinals are divided into: a batch never crosses a
 // multiple of it, so that sums over complete spans are made of complete batches.
@@ -119,6 +138,9 @@ func (t Table) run(ctx context.Context, conn driver.Conn, suffix, name, doing st
 	}
 	codes, texts := errorLists()
 	more = slices.Concat(more, domainFill(), []string{"{dimensions}", t.dimensions.list()})
+	for _, column := range []string{"seq", "position", "changed"} {
+		more = append(more, "{ordinal t."+column+"}", "if(startsWith(getSetting('log_comment'), "+literal(ReaderMark)+"), 18446744073709551615, t."+column+")")
+	}
 	fill := strings.NewReplacer(append(more, "{codes}", codes, "{texts}", texts, "{other}", literal(otherCode),
 		"{table}", name, "{size}", strconv.FormatUint(t.SpanEvents(), 10))...)
 	for _, statement := range statements(fill.Replace(string(text))) {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"text/template"
+
+	"recapito/readmodels"
 )
 
 // The engine's settings. A query that needs more memory than there is fails
@@ -18,6 +20,12 @@ import (
 // back. No grant on a source (FILE, URL, S3, REMOTE, …) and none on SYSTEM
 // SHUTDOWN, users or named collections: the list names what the ledger needs
 // and nothing else.
+//
+// The row policy is that of every table and view of the read models' database, those made
+// later too: the engine applies it as it reads, before any expression of a statement. A
+// table without a column tenant can be read there only if it is named. The engine knows one
+// user; whose rows a session sees stands in its log_comment, which only the front sets: see
+// sessionMark.
 var (
 	serverConfig = template.Must(template.New("config.xml").Funcs(template.FuncMap{"xml": escapeXML}).Parse(
 		`<clickhouse>
@@ -32,7 +40,7 @@ var (
   </merge_tree>
 </clickhouse>
 `))
-	usersConfig = template.Must(template.New("users.xml").Parse(
+	usersConfig = template.Must(template.New("users.xml").Funcs(template.FuncMap{"xml": escapeXML}).Parse(
 		`<clickhouse>
   <profiles>
     <default>
@@ -60,6 +68,12 @@ var (
       <grants>
         <query>GRANT SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE TEMPORARY TABLE, DROP, TRUNCATE, OPTIMIZE, UNDROP TABLE, KILL QUERY, SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM MOVES, SYSTEM FLUSH, SYSTEM DROP CACHE, SYSTEM VIEWS ON *.*</query>
       </grants>
+      <databases>
+        <database name="{{.Database}}">
+          <table name=""><filter>{{xml .RowFilter}}</filter></table>{{range .WithoutTenant}}
+          <{{.}}><filter>1</filter></{{.}}>{{end}}
+        </database>
+      </databases>
     </default>
   </users>
 </clickhouse>
@@ -82,6 +96,28 @@ const (
 	// Go's own heap is collected before it takes more than this part of the limit.
 	memoryPerHeap = 8
 )
+
+// The log_comment of a session: that of the ledger sees every row, a reader's those of its
+// tenant and of nobody, any other none. A request's token is one of them, since it is also
+// how its statements are found.
+const (
+	writerMark = "w|"
+	readerMark = readmodels.ReaderMark
+	idLength   = 32 // of newID
+)
+
+// rowFilter is the row policy. The part that asks for the session is folded when a
+// statement is planned: the ledger's own statements are not slowed.
+var rowFilter = fmt.Sprintf("startsWith(getSetting('log_comment'), '%s') OR startsWith(getSetting('log_comment'), '%s') AND tenant IN (substring(getSetting('log_comment'), %d), '%s')",
+	writerMark, readerMark, len(readerMark)+idLength+2, readmodels.OfNobody)
+
+// sessionMark is the log_comment of a session of the ledger, or of a reader.
+func sessionMark(id string, reader *Reader) string {
+	if reader == nil {
+		return writerMark + id
+	}
+	return readerMark + id + "|" + reader.Tenant
+}
 
 // checkMemory gives the limit that an option means.
 func checkMemory(memory int64) (int64, error) {
@@ -123,7 +159,10 @@ func writeConfig(dir string, memory int64) (string, error) {
 		Memory, MarkCache, Query, Spill, RowGroup int64
 		Users                                     string
 		Constant                                  []string
-	}{engine, engine / memoryPerMarks, engine / memoryPerQuery, engine / memoryPerSpill, engine / memoryPerRowGroup, users, constantSettings}
+		Database, RowFilter                       string
+		WithoutTenant                             []string
+	}{engine, engine / memoryPerMarks, engine / memoryPerQuery, engine / memoryPerSpill, engine / memoryPerRowGroup, users, constantSettings,
+		Database, rowFilter, readmodels.WithoutTenant}
 	if err := writeTemplate(users, usersConfig, values); err != nil {
 		return "", err
 	}

@@ -96,6 +96,9 @@ func (e *engine) boot(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := e.run("SET log_comment = " + quote(sessionMark(newID(), nil))); err != nil {
+		return fmt.Errorf("mark the engine's own session: %w", err)
+	}
 	if _, err := e.run("CREATE DATABASE IF NOT EXISTS " + Database + " ENGINE = Atomic"); err != nil {
 		return fmt.Errorf("create the database %s: %w", Database, err)
 	}

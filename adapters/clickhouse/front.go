@@ -136,6 +136,7 @@ func (f *front) serve(w http.ResponseWriter, r *http.Request, out *response) err
 		return err
 	}
 	q.reader = reader
+	q.token = sessionMark(q.token, reader)
 	out.of(q)
 	end, err := f.running.begin(q.id, q.token, q.user())
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 // table or a place: a DROP would wait for it, and every insert for the DROP.
 func TestClientsThatLeaveAtAnyMoment(t *testing.T) {
 	base := own(t, t.TempDir()).URL()
-	post(t, base, nil, "CREATE TABLE left (n UInt64) ENGINE = MergeTree ORDER BY n")
-	post(t, base, nil, "INSERT INTO left SELECT number FROM numbers(100000)")
+	post(t, base, nil, "CREATE TABLE left (tenant String DEFAULT '', n UInt64) ENGINE = MergeTree ORDER BY n")
+	post(t, base, nil, "INSERT INTO left (n) SELECT number FROM numbers(100000)")
 	var clients sync.WaitGroup
 	const each = 250
 	for range 4 {

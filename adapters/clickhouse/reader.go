@@ -3,16 +3,19 @@
 package clickhouse
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"recapito/readmodels"
 )
 
-// Readers have an engine connection under readonly=1, which cannot be undone, with a
-// filter on every table there is: their tenant's rows of the read models, none of
-// anything else. The filters (additional_table_filters) hold in views, subqueries and
-// joins, but not in table functions such as merge(), which readercheck.go refuses.
+// Readers have an engine connection under readonly=1, which cannot be undone, and whose mark
+// says which tenant's rows the row policy lets through (config.go): that holds whatever a
+// statement does. A reader names the documented views only. The engine's own tables and those
+// of other databases are shown as far as a filter (additional_table_filters) lets them be.
 
 const (
 	maxReads         = 8 // statements of one tenant's readers at once
@@ -47,45 +50,25 @@ func mayReaderSet(name string) bool {
 }
 
 // relation is a table or view as a reader meets it.
-type relation struct {
-	database, name, engine string
-	hasTenant              bool
-}
+type relation struct{ database, name, engine string }
 
 func (r relation) String() string { return r.database + "." + r.name }
 
-// readable are the read models with a tenant's column, and the views over them: what a
-// view shows is filtered where it comes from.
+// readable are the views of the read models that are documented.
 func (r relation) readable() bool {
-	if r.database != Database {
-		return false
-	}
-	switch {
-	case r.engine == "View":
-		return true
-	case strings.HasSuffix(r.engine, "MergeTree"), r.engine == "MaterializedView", r.engine == "Memory":
-		return r.hasTenant || r.ofNobody()
-	}
-	return false
-}
-
-// ofNobody reports whether a table of the read models holds nothing of any tenant, and that
-// views need it: which spans are summed up, and how far projections are.
-func (r relation) ofNobody() bool {
-	return strings.HasSuffix(r.name, "_whole") || r.name == "completeness_checks"
+	return r.database == Database && r.engine == "View" && !readmodels.Internal(r.name)
 }
 
 // relations are all tables and views of the engine, those of its own databases apart.
 func (e *engine) relations() ([]relation, error) {
-	res, err := e.run(`SELECT database, name, engine, (database, name) IN (SELECT database, table FROM system.columns WHERE name = 'tenant')
-		FROM system.tables WHERE lower(database) NOT IN ('system', 'information_schema') AND NOT is_temporary`)
+	res, err := e.run(`SELECT database, name, engine FROM system.tables WHERE lower(database) NOT IN ('system', 'information_schema') AND NOT is_temporary`)
 	if err != nil {
 		return nil, fmt.Errorf("list the tables for a reader: %w", err)
 	}
 	var all []relation
 	for line := range strings.SplitSeq(strings.TrimSuffix(string(res.data), "\n"), "\n") {
-		if fields := strings.Split(line, "\t"); len(fields) == 4 {
-			all = append(all, relation{unescapeTSV.Replace(fields[0]), unescapeTSV.Replace(fields[1]), fields[2], fields[3] == "1"})
+		if fields := strings.Split(line, "\t"); len(fields) == 3 {
+			all = append(all, relation{unescapeTSV.Replace(fields[0]), unescapeTSV.Replace(fields[1]), fields[2]})
 		}
 	}
 	return all, nil
@@ -102,24 +85,27 @@ func (e *engine) systemTables() ([]string, error) {
 	return strings.Fields(string(res.data)), nil
 }
 
-// openSystemTables hold nothing of anyone's data; the filters of those that name tables
-// leave the read models' database.
-var openSystemTables = map[string]string{
-	"one": "", "numbers": "", "numbers_mt": "", "zeros": "", "zeros_mt": "", "functions": "", "formats": "", "settings": "",
-	"data_type_families": "", "table_functions": "", "table_engines": "", "time_zones": "", "keywords": "", "collations": "",
-	"aggregate_function_combinators": "", "contributors": "", "licenses": "",
-	"tables": onlyOf("tables", "database"), "columns": onlyOf("columns", "database"), "databases": onlyOf("databases", "name"),
+// openSystemTables hold nothing of anyone's data. Those that name tables have the column of
+// the database's name here, and of the table's: they show the views that readers may read.
+var openSystemTables = map[string][2]string{
+	"one": {}, "numbers": {}, "numbers_mt": {}, "zeros": {}, "zeros_mt": {}, "functions": {}, "formats": {}, "settings": {},
+	"data_type_families": {}, "table_functions": {}, "table_engines": {}, "time_zones": {}, "keywords": {}, "collations": {},
+	"aggregate_function_combinators": {}, "contributors": {}, "licenses": {},
+	"tables": {"database", "name"}, "columns": {"database", "table"}, "databases": {"name", ""},
 }
 
-// onlyOf is the filter of a system table by the read models' database. The engine takes
-// an alias for a table's name, so it also names the table it is for: on any other one it
-// leaves nothing.
-func onlyOf(table, column string) string {
-	return fmt.Sprintf("_database = 'system' AND _table = '%s' AND %s = '%s'", table, column, Database)
+// onlyReadable is the filter of a system table that names tables. The engine takes an alias
+// for a table's name, so it also says which table it is for: on any other it leaves nothing.
+func onlyReadable(table string, columns [2]string, readable []string) string {
+	filter := fmt.Sprintf("_database = 'system' AND _table = '%s' AND %s = '%s'", table, columns[0], Database)
+	if columns[1] != "" {
+		filter += fmt.Sprintf(" AND %s IN ['%s']", columns[1], strings.Join(readable, "', '"))
+	}
+	return filter
 }
 
-// rowFilters is the value of additional_table_filters for a tenant.
-func rowFilters(tenant string, system []string, all []relation) string {
+// systemFilters is the value of additional_table_filters for readers.
+func systemFilters(system []string, all []relation) string {
 	var b strings.Builder
 	add := func(name, filter string) {
 		if b.Len() > 0 {
@@ -127,22 +113,44 @@ func rowFilters(tenant string, system []string, all []relation) string {
 		}
 		b.WriteString(quote(name) + ": " + quote(filter))
 	}
-	for _, name := range system {
-		if filter, open := openSystemTables[name]; !open {
-			add("system."+name, "0")
-		} else if filter != "" {
-			add("system."+name, filter)
-		}
-	}
+	var readable []string
 	for _, r := range all {
 		switch {
-		case r.readable() && r.hasTenant:
-			add(r.String(), "tenant = "+quote(tenant))
-		case !r.readable():
+		case r.readable():
+			readable = append(readable, r.name)
+		case r.database != Database:
 			add(r.String(), "0")
 		}
 	}
+	for _, name := range system {
+		if columns, open := openSystemTables[name]; !open {
+			add("system."+name, "0")
+		} else if columns[0] != "" {
+			add("system."+name, onlyReadable(name, columns, readable))
+		}
+	}
 	return "{" + b.String() + "}"
+}
+
+// namingUser replaces currentUser() by the reader's name, as the engine knows one user only.
+func namingUser(text []byte, name string) []byte {
+	var replaced bytes.Buffer
+	l, done := &lexer{text: text}, 0
+	var last [2]token // the two before
+	for n := 0; ; n++ {
+		t, more := l.next()
+		if !more {
+			replaced.Write(text[done:])
+			return replaced.Bytes()
+		}
+		user := l.is(last[0], "currentUser") || l.is(last[0], "user") || l.is(last[0], "current_user")
+		if n > 1 && user && l.isSymbol(last[1], '(') && l.isSymbol(t, ')') {
+			replaced.Write(text[done:last[0].start])
+			replaced.WriteString(quote(name))
+			done = t.end
+		}
+		last = [2]token{last[1], t}
+	}
 }
 
 // prepareReader gives the session what a reader has. The response is only released if the
@@ -151,6 +159,7 @@ func (f *front) prepareReader(conn *connection, q *request, out *response) error
 	if q.isInsert {
 		return refuse(codeReadonly, "%s: Cannot execute query in readonly mode. (READONLY)", q.reader.Name)
 	}
+	q.text = namingUser(q.text, q.reader.Name)
 	generation := f.schema.Load()
 	out.release = func() error {
 		if f.schema.Load() != generation {
@@ -194,7 +203,7 @@ func (f *front) prepareReader(conn *connection, q *request, out *response) error
 	// Ours go last. The condition cache remembers which parts hold nothing for a
 	// condition, without the filter.
 	_, err = conn.exec("SET log_comment = "+quote(q.token)+", use_query_cache = 0, use_query_condition_cache = 0, "+
-		"output_format_write_statistics = 0, output_format_arrow_low_cardinality_as_dictionary = 0, additional_result_filter = '', additional_table_filters = "+rowFilters(q.reader.Tenant, f.system, all), "TSV")
+		"output_format_write_statistics = 0, output_format_arrow_low_cardinality_as_dictionary = 0, additional_result_filter = '', additional_table_filters = "+systemFilters(f.system, all), "TSV")
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func TestKilledEngineComesBackWhole(t *testing.T) {
 	url := s.URL()
 	conn := open(t, s, "")
 	ctx := t.Context()
-	must(t, conn.Exec(ctx, "CREATE TABLE acked (writer UInt8, n UInt64, row UInt16) ENGINE = MergeTree ORDER BY (writer, n) SETTINGS non_replicated_deduplication_window = 1000"))
+	must(t, conn.Exec(ctx, "CREATE TABLE acked (tenant String DEFAULT '', writer UInt8, n UInt64, row UInt16) ENGINE = MergeTree ORDER BY (writer, n) SETTINGS non_replicated_deduplication_window = 1000"))
 	const writers, batchRows, ackedBetween = 4, 500, 12
 	kills := 3
 	if os.Getenv("RECAPITO_TEST_FULL") != "" {
@@ -57,7 +57,7 @@ func TestKilledEngineComesBackWhole(t *testing.T) {
 					if !again {
 						ctx = clickhousego.Context(ctx, clickhousego.WithSettings(clickhousego.Settings{"insert_deduplication_token": fmt.Sprintf("%d-%d", w, n)}))
 					}
-					batch, err := conn.PrepareBatch(ctx, "INSERT INTO acked")
+					batch, err := conn.PrepareBatch(ctx, "INSERT INTO acked (writer, n, row)")
 					if err != nil {
 						return err
 					}
@@ -157,10 +157,10 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 	if _, err := fmt.Sscan(line, &pid, &url); err != nil {
 		t.Fatal(err)
 	}
-	if a := post(t, url, nil, "CREATE TABLE kept (a Int8) ENGINE = MergeTree ORDER BY a"); a.status != 200 {
+	if a := post(t, url, nil, "CREATE TABLE kept (tenant String DEFAULT '', a Int8) ENGINE = MergeTree ORDER BY a"); a.status != 200 {
 		t.Fatal(a.body)
 	}
-	if a := post(t, url, nil, "INSERT INTO kept VALUES (1)"); a.status != 200 {
+	if a := post(t, url, nil, "INSERT INTO kept (a) VALUES (1)"); a.status != 200 {
 		t.Fatal(a.body)
 	}
 	must(t, parent.Process.Kill())

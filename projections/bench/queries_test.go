@@ -141,7 +141,7 @@ func (m *large) copy(copies, atOnce int) {
 		m.exec("INSERT INTO " + edr + m.list(edr) + " SELECT " + m.moved(edr) + " FROM " + origin[edr] + each)
 		for _, table := range []string{accounting, rollups} {
 			m.exec("INSERT INTO " + table + "_spans" + m.list(table+"_spans") + " SELECT " + m.moved(table+"_spans") + " FROM " + origin[table+"_spans"] + each)
-			m.exec(fmt.Sprintf("INSERT INTO %s_complete SELECT number, number FROM numbers(%d, %d)", table, first, last-first+1))
+			m.exec(fmt.Sprintf("INSERT INTO %s_complete (span, run) SELECT number, number FROM numbers(%d, %d)", table, first, last-first+1))
 		}
 		tell(uint64(last), uint64(copies))
 	}

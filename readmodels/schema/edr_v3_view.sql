@@ -21,6 +21,6 @@ SELECT
     CAST(NULL AS Nullable(Decimal(18, 6))) AS cost_amount,
     '' AS cost_currency,
     '' AS tariff,
-    changed
-FROM {table} FINAL
+    {ordinal t.changed} AS changed
+FROM {table} AS t FINAL
 SETTINGS optimize_move_to_prewhere_if_final = 0;

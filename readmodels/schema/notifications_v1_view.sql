@@ -32,6 +32,6 @@ SELECT
     toUInt16(length(failed_over)) AS failovers,
     requested_at, send_at, expires_at, enriched_at, first_sent_at, first_delivered_at, first_read_at, ended_at, last_event_at,
     tupleElement(t.channel, 3) AS channel, tupleElement(t.code, 2) AS code,
-    toUInt16(length(t.replies)) AS replies, notEmpty(payments) AS paid, changed
+    toUInt16(length(t.replies)) AS replies, notEmpty(payments) AS paid, {ordinal t.changed} AS changed
 FROM {table} AS t FINAL
 SETTINGS optimize_move_to_prewhere_if_final = 0;

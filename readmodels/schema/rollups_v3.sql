@@ -55,4 +55,4 @@ ORDER BY (tenant, grain, basis, start, measure, channel, scenario, brand, segmen
 
 -- The spans that {table}_spans holds complete, those before them too, and the runs that summed
 -- them up.
-CREATE TABLE IF NOT EXISTS {table}_complete (span UInt64, run UInt64) ENGINE = ReplacingMergeTree ORDER BY (span, run);
+CREATE TABLE IF NOT EXISTS {table}_complete (tenant LowCardinality(String) DEFAULT '*', span UInt64, run UInt64) ENGINE = ReplacingMergeTree ORDER BY (span, run);

@@ -8,4 +8,4 @@ GROUP BY tenant, grain, basis, start, measure, channel, scenario, brand, segment
 HAVING n != 0
 SETTINGS max_partitions_per_insert_block = 0;
 
-INSERT INTO {table}_complete VALUES ({span}, {run});
+INSERT INTO {table}_complete (span, run) VALUES ({span}, {run});

@@ -9,4 +9,4 @@ GROUP BY tenant, day, channel, scenario, brand, segment, campaign, route, operat
 HAVING (messages, units, billable, billable_units, unpriced) != (0, 0, 0, 0, 0)
 SETTINGS max_partitions_per_insert_block = 0;
 
-INSERT INTO {table}_complete VALUES ({span}, {run});
+INSERT INTO {table}_complete (span, run) VALUES ({span}, {run});
