@@ -29,7 +29,8 @@ type eventlogServeCmd struct {
 	Advertise string `help:"Address given to clients that look for the leader (default: the one listened on)." placeholder:"HOST:PORT"`
 	TLSCert   string `name:"tls-cert" help:"Certificate chain (PEM); with it, TLS is the only way in." type:"existingfile"`
 	TLSKey    string `name:"tls-key" help:"Its key (PEM)." type:"existingfile"`
-	Password  string `help:"Password of the user admin; none: everybody is let in." env:"RECAPITO_EVENTLOG_PASSWORD"`
+	Password  string `help:"Password of the user admin; with none of the two, everybody is let in." env:"RECAPITO_EVENTLOG_PASSWORD"`
+	Ledger    string `name:"ledger-password" help:"Password of the user recapito, who alone writes then." env:"RECAPITO_EVENTLOG_LEDGER_PASSWORD"`
 }
 
 // Run serves the store until it is stopped. Its first line of output is its address.
@@ -38,7 +39,7 @@ func (s eventlogServeCmd) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	o := esdbserver.Options{Addr: s.Addr, Advertise: s.Advertise, Password: s.Password}
+	o := esdbserver.Options{Addr: s.Addr, Advertise: s.Advertise, Password: s.Password, LedgerPassword: s.Ledger, Policy: instance.StorePolicy(s.Ledger != "")}
 	if (s.TLSCert == "") != (s.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
 	}

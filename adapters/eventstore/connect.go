@@ -2,9 +2,12 @@ package eventstore
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
+	"net"
+	"strings"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -42,18 +45,33 @@ func (s *Store) begin(ctx context.Context, call func(ctx context.Context, c *esd
 		defer func() { <-s.slots }()
 		defer cancel()
 		defer stop()
-		err := call(leaderOnly(ctx), c.client)
+		err := call(s.outgoing(ctx), c.client)
 		s.release(c, err)
 		done <- err
 	}()
 	return done, nil
 }
 
-// leaderOnly asks a node of a cluster to serve only while it leads: a node that no longer
+// outgoing asks a node of a cluster to serve only while it leads: a node that no longer
 // does may not know what was appended last. (The official client means to ask that by
-// itself, but its header is never sent.)
-func leaderOnly(ctx context.Context) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, "requires-leader", "true")
+// itself, but its header is never sent.) Without TLS that client sends no password either;
+// to a loopback address it may go so.
+func (s *Store) outgoing(ctx context.Context) context.Context {
+	ctx = metadata.AppendToOutgoingContext(ctx, "requires-leader", "true")
+	if s.config.DisableTLS && s.config.Username != "" && isLoopback(s.config.Address) {
+		credentials := base64.StdEncoding.EncodeToString([]byte(s.config.Username + ":" + s.config.Password))
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Basic "+credentials)
+	}
+	return ctx
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // ended returns a call's error, or errAbandoned if ctx ends and the call does not.

@@ -29,6 +29,8 @@ type Config struct {
 	EventStore struct {
 		URL  string `yaml:"url"`  // empty: the embedded store
 		Addr string `yaml:"addr"` // of the embedded store; empty: not served to others
+		// Password is that of the user admin of the embedded store; empty: made at each start.
+		Password string `yaml:"password"`
 	} `yaml:"eventstore"`
 	KeyStore struct {
 		URL           string `yaml:"url"`             // empty: the embedded store

@@ -32,7 +32,7 @@ func (l *Instance) listen(scenarios commands.Scenarios) error {
 	l.RunFile.HTTP, l.RunFile.Metrics = l.open[0].Addr().String(), l.open[1].Addr().String()
 	l.RunFile.PID = os.Getpid()
 	if embedded, ok := l.Engines.Events.(*Embedded); ok {
-		l.RunFile.EventStore = embedded.Addr()
+		l.RunFile.EventStore, l.RunFile.EventStorePassword = embedded.Addr(), embedded.Password
 	}
 	if l.Engines.broker != nil {
 		l.RunFile.Kafka = l.Engines.broker.Addr()

@@ -17,9 +17,11 @@ type RunFile struct {
 	HTTP       string `json:"http"`
 	Metrics    string `json:"metrics"`
 	EventStore string `json:"eventstore,omitempty"`
-	Kafka      string `json:"kafka,omitempty"`
-	ClickHouse string `json:"clickhouse,omitempty"`
-	SMSC       string `json:"smsc,omitempty"`
+	// EventStorePassword is that of the user admin of the embedded store, who reads.
+	EventStorePassword string `json:"eventstore_password,omitempty"`
+	Kafka              string `json:"kafka,omitempty"`
+	ClickHouse         string `json:"clickhouse,omitempty"`
+	SMSC               string `json:"smsc,omitempty"`
 	// ClickHousePassword is that of the embedded engine's writer, recapito.
 	ClickHousePassword string `json:"clickhouse_password,omitempty"`
 	APIKey             string `json:"api_key"`

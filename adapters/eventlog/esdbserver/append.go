@@ -23,6 +23,8 @@ type streamsService struct {
 	logger   *slog.Logger
 	now      func() time.Time
 	stopping context.Context // ends when the server closes
+	users    authenticator
+	policy   Policy
 }
 
 // Append takes one append: its options, then its events, then its end.
@@ -73,6 +75,9 @@ func (s *streamsService) append(call streams.Streams_AppendServer) (*streams.App
 		events = append(events, e)
 	}
 	stream := string(options.GetStreamIdentifier().GetStreamName())
+	if err := s.mayWrite(call.Context(), stream); err != nil {
+		return nil, err
+	}
 	appended, err := s.log.Append(call.Context(), stream, expected, events)
 	var wrong *event.WrongVersion
 	if errors.As(err, &wrong) {

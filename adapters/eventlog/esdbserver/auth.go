@@ -13,11 +13,24 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// User is the one user there is.
-const User = "admin"
+// The users that there are.
+const (
+	User       = "admin"
+	LedgerUser = "recapito" // may write what Policy keeps for the ledger
+)
 
-// authenticator lets those in who know the password.
-type authenticator struct{ password string }
+// authenticator lets those in who know a password. Without one it lets everybody in.
+type authenticator struct{ passwords map[string]string } // by user
+
+func newAuthenticator(o Options) authenticator {
+	a := authenticator{map[string]string{}}
+	for user, password := range map[string]string{User: o.Password, LedgerUser: o.LedgerPassword} {
+		if password != "" {
+			a.passwords[user] = password
+		}
+	}
+	return a
+}
 
 // open lists what clients may ask before they log in.
 func open(method string) bool {
@@ -43,28 +56,75 @@ func (a authenticator) stream(service any, s grpc.ServerStream, info *grpc.Strea
 }
 
 func (a authenticator) check(ctx context.Context, method string) error {
-	if open(method) {
+	if len(a.passwords) == 0 || open(method) {
 		return nil
 	}
+	_, err := a.user(ctx)
+	return err
+}
+
+// user returns who calls.
+func (a authenticator) user(ctx context.Context) (string, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	given := md.Get("authorization")
 	if len(given) == 0 {
-		return status.Error(codes.PermissionDenied, "Access Denied")
+		return "", status.Error(codes.PermissionDenied, "Access Denied")
 	}
 	const scheme = "basic "
 	if len(given[0]) < len(scheme) || !strings.EqualFold(given[0][:len(scheme)], scheme) {
-		return status.Error(codes.Unauthenticated, "only basic authentication is known")
+		return "", status.Error(codes.Unauthenticated, "only basic authentication is known")
 	}
 	raw, err := base64.StdEncoding.DecodeString(given[0][len(scheme):])
 	if err != nil {
-		return status.Error(codes.Unauthenticated, "malformed credentials")
+		return "", status.Error(codes.Unauthenticated, "malformed credentials")
 	}
 	// Of hashes, so that not even the length leaks.
-	got, want := sha256.Sum256(raw), sha256.Sum256([]byte(User+":"+a.password))
-	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-		return status.Error(codes.Unauthenticated, "wrong user or password")
+	got := sha256.Sum256(raw)
+	for user, password := range a.passwords {
+		want := sha256.Sum256([]byte(user + ":" + password))
+		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 {
+			return user, nil
+		}
 	}
-	return nil
+	return "", status.Error(codes.Unauthenticated, "wrong user or password")
+}
+
+// Policy names the streams that clients may not change. The stream of a stream's metadata
+// ($$…) counts as that stream.
+type Policy struct {
+	// Protected reports whether LedgerUser alone may write a stream; nobody, if that has no
+	// password. nil: none is.
+	Protected func(stream string) bool
+	// Kept reports whether nobody may delete a stream, or write its metadata, which can hide
+	// events. nil: none is.
+	Kept func(stream string) bool
+}
+
+// mayWrite refuses an append that the policy does not allow.
+func (s *streamsService) mayWrite(ctx context.Context, stream string) error {
+	named, meta := strings.CutPrefix(stream, "$$")
+	if meta && s.policy.Kept != nil && s.policy.Kept(named) {
+		return denied("the metadata of the ledger's streams cannot be changed")
+	}
+	if s.policy.Protected == nil || !s.policy.Protected(named) {
+		return nil
+	}
+	if user, err := s.users.user(ctx); err == nil && user == LedgerUser {
+		return nil
+	}
+	return denied("only the ledger writes its streams")
+}
+
+// mayDelete refuses an end that the policy does not allow.
+func (s *streamsService) mayDelete(ctx context.Context, stream string) error {
+	if s.policy.Kept != nil && s.policy.Kept(strings.TrimPrefix(stream, "$$")) {
+		return denied("the ledger's streams are never deleted")
+	}
+	return s.mayWrite(ctx, stream)
+}
+
+func denied(reason string) error {
+	return refuse(codes.PermissionDenied, "Access Denied: "+reason, trailerException, "access-denied")
 }
 
 func trailersOf(err error) metadata.MD {

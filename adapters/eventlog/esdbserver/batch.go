@@ -201,7 +201,12 @@ func (b *batch) append(p *pending) {
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, p.deadline.Sub(b.service.now()))
 	defer cancel()
-	appended, err := b.service.log.Append(ctx, string(p.options.GetStreamIdentifier().GetStreamName()), p.expected, p.events)
+	stream := string(p.options.GetStreamIdentifier().GetStreamName())
+	if err := b.service.mayWrite(ctx, stream); err != nil {
+		b.reply(p, nil, err)
+		return
+	}
+	appended, err := b.service.log.Append(ctx, stream, p.expected, p.events)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && !errors.Is(err, event.ErrWrongVersion) {
 		err = context.DeadlineExceeded
 	}

@@ -74,6 +74,9 @@ func exactly(n uint64) (event.Expected, error) {
 func (s *streamsService) end(ctx context.Context, operation, stream string, expected event.Expected, err error, how func(context.Context, string, event.Expected) (event.Appended, error)) (uint64, error) {
 	var appended event.Appended
 	if err == nil {
+		err = s.mayDelete(ctx, stream)
+	}
+	if err == nil {
 		appended, err = how(ctx, stream, expected)
 	}
 	var wrong *event.WrongVersion

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"math/big"
 	"net"
@@ -20,11 +21,15 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/google/uuid"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"recapito/adapters/eventlog"
 	"recapito/adapters/eventlog/esdbserver"
+	"recapito/adapters/eventstore"
+	"recapito/domain/event"
 )
 
 func TestFeaturesAndGossip(t *testing.T) {
@@ -155,5 +160,65 @@ func TestARefusedAppendIsHeardOut(t *testing.T) {
 	}
 	if _, err := call.CloseAndRecv(); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("replied %v", err)
+	}
+}
+
+// What the policy keeps is written by the ledger's user alone, and deleted by nobody.
+func TestPolicy(t *testing.T) {
+	f := newFixture(t, func(_ *eventlog.Options, o *esdbserver.Options) {
+		o.Password, o.LedgerPassword = "changeit", "ledger"
+		o.Policy = esdbserver.Policy{
+			Protected: func(stream string) bool { return !strings.HasPrefix(stream, "$") },
+			Kept:      func(stream string) bool { return strings.HasPrefix(stream, "kept-") },
+		}
+	})
+	as := func(user, password string) context.Context {
+		basic := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+		return metadata.AppendToOutgoingContext(f.ctx, "authorization", "Basic "+basic)
+	}
+	admin, ledger := as("admin", "changeit"), as("recapito", "ledger")
+	single := func(ctx context.Context, stream string) error {
+		c := *f
+		c.ctx = ctx
+		_, err := c.append(optionsAny(stream), message("A", "application/json", []byte(`{}`)))
+		return err
+	}
+	stores := map[string]*eventstore.Store{}
+	for who, user := range map[string]string{"admin": "admin:changeit", "ledger": "recapito:ledger"} {
+		store, err := eventstore.Open(eventstore.Options{URL: "esdb://" + user + "@" + f.server.Addr() + "?tls=false"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = store.Close() }()
+		stores[who] = store
+	}
+	for stream, want := range map[string]map[string]codes.Code{
+		"kept-1":   {"admin": codes.PermissionDenied, "ledger": codes.OK},
+		"other-1":  {"admin": codes.PermissionDenied, "ledger": codes.OK},
+		"$own":     {"admin": codes.OK, "ledger": codes.OK},
+		"$$kept-1": {"admin": codes.PermissionDenied, "ledger": codes.PermissionDenied},
+		"$$other":  {"admin": codes.PermissionDenied, "ledger": codes.OK},
+	} {
+		for who, ctx := range map[string]context.Context{"admin": admin, "ledger": ledger} {
+			if got := status.Code(single(ctx, stream)); got != want[who] {
+				t.Errorf("append by %s to %s: %v, want %v", who, stream, got, want[who])
+			}
+			_, err := stores[who].Append(f.ctx, stream, event.Any(), []event.New{{ID: uuid.NewString(), Type: "A", Data: []byte(`{}`)}})
+			if (err == nil) != (want[who] == codes.OK) {
+				t.Errorf("batch append by %s to %s: %v, want %v", who, stream, err, want[who])
+			}
+		}
+	}
+	for who, ctx := range map[string]context.Context{"admin": admin, "ledger": ledger} {
+		for stream, want := range map[string]bool{"kept-1": false, "other-1": who == "ledger"} {
+			id := name(stream)
+			_, deleted := f.streams.Delete(ctx, &streams.DeleteReq{Options: &streams.DeleteReq_Options{StreamIdentifier: id, ExpectedStreamRevision: &streams.DeleteReq_Options_Any{Any: &shared.Empty{}}}})
+			_, ended := f.streams.Tombstone(ctx, &streams.TombstoneReq{Options: &streams.TombstoneReq_Options{StreamIdentifier: id, ExpectedStreamRevision: &streams.TombstoneReq_Options_Any{Any: &shared.Empty{}}}})
+			for _, err := range []error{deleted, ended} {
+				if (err == nil) != want || err != nil && status.Code(err) != codes.PermissionDenied {
+					t.Errorf("%s ends %s: %v", who, stream, err)
+				}
+			}
+		}
 	}
 }

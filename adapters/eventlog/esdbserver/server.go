@@ -40,10 +40,13 @@ const (
 type Options struct {
 	Log  *eventlog.Log
 	Addr string // host:port; port 0 takes a free one
-	// TLS, if set, is the only way in. Password, if set, is the user admin's; it
-	// needs TLS, except on loopback addresses.
-	TLS      *tls.Config
-	Password string
+	// TLS, if set, is the only way in. Password, if set, is that of the user admin, and
+	// LedgerPassword that of LedgerUser; with one of them set nobody else is let in. They
+	// need TLS, except on loopback addresses.
+	TLS            *tls.Config
+	Password       string
+	LedgerPassword string
+	Policy         Policy
 	// Advertise is the host:port given to clients that look for the leader; empty
 	// means the address listened on.
 	Advertise string
@@ -84,7 +87,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{options: o, listener: listener, id: uuid.New()}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.grpc = grpc.NewServer(s.grpcOptions()...)
-	streams.RegisterStreamsServer(s.grpc, &streamsService{log: o.Log, logger: o.Logger, now: o.Now, stopping: s.stopping})
+	streams.RegisterStreamsServer(s.grpc, &streamsService{log: o.Log, logger: o.Logger, now: o.Now, stopping: s.stopping, users: newAuthenticator(o), policy: o.Policy})
 	s.groups, err = openGroups(o)
 	if err != nil {
 		o.Logger.Error("event store: persistent subscriptions are not served", "error", err)
@@ -109,10 +112,8 @@ func (s *Server) grpcOptions() []grpc.ServerOption {
 	if s.options.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(s.options.TLS)))
 	}
-	if s.options.Password != "" {
-		a := authenticator{password: s.options.Password}
-		options = append(options, grpc.UnaryInterceptor(a.unary), grpc.StreamInterceptor(a.stream))
-	}
+	a := newAuthenticator(s.options)
+	options = append(options, grpc.UnaryInterceptor(a.unary), grpc.StreamInterceptor(a.stream))
 	return options
 }
 
