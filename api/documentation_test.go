@@ -123,9 +123,9 @@ func TestOpenAPIListsEveryRoute(t *testing.T) {
 	}
 	want := []string{
 		"DELETE /v1/keys/{id}", "GET /livez", "GET /readyz", "GET /v1/edr", "GET /v1/keys", "GET /v1/notifications/{id}",
-		"GET /v1/notifications/{id}/events", "GET /v1/projections", "GET /v1/projections/{name}", "GET /v1/reports/accounting", "GET /v1/reports/metrics", "GET /v1/reports/rollups", "GET /v1/scenarios", "POST /v1/keys",
+		"GET /v1/notifications/{id}/events", "GET /v1/projections", "GET /v1/projections/{name}", "GET /v1/reports/accounting", "GET /v1/reports/metrics", "GET /v1/reports/rollups", "GET /v1/scenarios", "GET /v1/set-aside", "POST /v1/keys",
 		"POST /v1/notifications", "POST /v1/notifications/{id}/cancel", "POST /v1/notifications:batch", "POST /v1/projections/{name}:rebuild", "POST /v1/projections:rebuild", "POST /v1/projections:reconcile",
-		"POST /v1/reports/history",
+		"POST /v1/reports/history", "POST /v1/set-aside/{id}:retry",
 	}
 	var got []string
 	ids := map[string]bool{}

@@ -49,6 +49,7 @@ const (
 	CodeUnavailable      Code = "unavailable"
 	CodeBehind           Code = "behind"
 	CodeOutcomeUnknown   Code = "outcome_unknown"
+	CodeUnreadable       Code = "unreadable"
 )
 
 // CodeInfo is the row of docs/errors.md of a code.
@@ -75,6 +76,7 @@ func Codes() []CodeInfo {
 		{CodeErased, http.StatusConflict, "the idempotency key belongs to a person whose data was erased", "use a new key; the person's consent is needed anew"},
 		{CodeSeveralPersons, http.StatusConflict, "the destination names several persons; persons lists them", "ask again with `person`, one of those"},
 		{CodeTooManyKeys, http.StatusConflict, "the tenant has as many API keys as it may have", "use the keys it has"},
+		{CodeUnreadable, http.StatusConflict, "a stored event that this needs cannot be read", "an administrator finds it in `/v1/set-aside`"},
 		{CodeTooLarge, http.StatusRequestEntityTooLarge, "the body is larger than allowed", "send less at once"},
 		{CodeUnsupportedMedia, http.StatusUnsupportedMediaType, "the body is not application/json, or is compressed", "send `Content-Type: application/json`, without `Content-Encoding`"},
 		{CodeInvalid, http.StatusUnprocessableEntity, "the request breaks rules; errors lists each with its place", "mend every place listed"},
@@ -214,6 +216,7 @@ var rules = []struct {
 func problemOf(err error, changes bool) (p *Problem, fault bool) {
 	var document *strictjson.DocumentError
 	var members *strictjson.Invalid
+	var unreadable *event.Unreadable
 	switch {
 	case errors.As(err, &p):
 		return p, false
@@ -227,6 +230,8 @@ func problemOf(err error, changes bool) (p *Problem, fault bool) {
 		return NewProblem(CodeErased, ""), false
 	case errors.Is(err, event.ErrTooLarge):
 		return NewProblem(CodeTooLarge, ""), false
+	case errors.As(err, &unreadable):
+		return NewProblem(CodeUnreadable, ""), true
 	case errors.Is(err, event.ErrUnavailable), errors.Is(err, commands.ErrKeysUnavailable):
 		return NewProblem(CodeUnavailable, ""), true
 	case errors.Is(err, event.ErrUnknownOutcome):

@@ -27,7 +27,7 @@ type Projections interface {
 // Projection is how far a projection is, or its rebuild if one is under way.
 type Projection struct {
 	Name   string `json:"name"`
-	State  string `json:"state" doc:"standby, starting, catching_up, live, retrying, stopped or rebuilding"`
+	State  string `json:"state" doc:"standby, starting, catching_up, live, retrying or rebuilding"`
 	Done   uint64 `json:"done" doc:"Ledger events in the table, or in the one being built."`
 	Total  uint64 `json:"total" doc:"Ledger events there are; grows while the system runs."`
 	Rate   uint64 `json:"rate,omitempty" doc:"Ledger events a second that go into the table being built."`

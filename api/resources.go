@@ -18,6 +18,7 @@ var resources = []Resource{
 	(*Server).keys,
 	(*Server).projections,
 	(*Server).reconcile,
+	(*Server).setAside,
 	(*Server).healthRoutes,
 }
 

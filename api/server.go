@@ -52,6 +52,7 @@ type Options struct {
 	Scenarios     commands.Scenarios
 	Projections   Projections
 	Reconcile     Reconcile
+	Aside         Aside
 	Checks        []Check // for /readyz
 	// Callbacks are the handlers of the routes whose providers report by HTTP, by route.
 	// Each authenticates its caller itself.

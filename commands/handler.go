@@ -252,9 +252,9 @@ func (h *Handler[S, C, E]) refresh(ctx context.Context, stream string, from Load
 	before := from.Revision
 	existed := from.Exists
 	err := h.ledger.Store.ReadStream(ctx, read, func(r event.Recorded) error {
-		m, err := event.DecodeMetadata(r.Metadata)
+		m, err := event.MetadataOf(r)
 		if err != nil {
-			return fmt.Errorf("revision %d: %w", r.Revision, err)
+			return err
 		}
 		decoded, err := h.ledger.Codec.Decode(ctx, h.ledger.Sealer, m.Tenant, r)
 		if err != nil {
@@ -262,9 +262,14 @@ func (h *Handler[S, C, E]) refresh(ctx context.Context, stream string, from Load
 		}
 		e, ok := decoded.(E)
 		if !ok {
-			return fmt.Errorf("revision %d: %s is no event of this aggregate", r.Revision, r.Type)
+			return event.NotRead(r, "it is no event of its stream's kind")
 		}
-		from.State = h.decider.Evolve(from.State, e)
+		if err := event.Guarded(r, func() error {
+			from.State = h.decider.Evolve(from.State, e)
+			return nil
+		}); err != nil {
+			return err
+		}
 		from.Exists, from.Revision, from.Position = true, r.Revision, r.Position
 		return nil
 	})

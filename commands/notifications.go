@@ -95,9 +95,9 @@ func (n *Notifications) History(ctx context.Context, tenant, id string, from eve
 	var entries []HistoryEntry
 	read := event.StreamRead{Stream: notification.Stream(id), From: from, Limit: limit}
 	err := n.ledger.Store.ReadStream(ctx, read, func(r event.Recorded) error {
-		m, err := event.DecodeMetadata(r.Metadata)
+		m, err := event.MetadataOf(r)
 		if err != nil {
-			return fmt.Errorf("revision %d: %w", r.Revision, err)
+			return err
 		}
 		decoded, err := n.ledger.Codec.Decode(ctx, nil, m.Tenant, r)
 		if err != nil {
@@ -105,7 +105,7 @@ func (n *Notifications) History(ctx context.Context, tenant, id string, from eve
 		}
 		e, ok := decoded.(notification.Event)
 		if !ok {
-			return fmt.Errorf("revision %d: %s is no event of a notification", r.Revision, r.Type)
+			return event.NotRead(r, "it is no event of its stream's kind")
 		}
 		entries = append(entries, HistoryEntry{Recorded: r, Metadata: m, Event: e})
 		return nil

@@ -12,13 +12,21 @@ import (
 	"recapito/domain/event"
 )
 
-// LoadLatest reads the newest event of an operational stream into v, and returns the
-// revision to expect of the next append.
-func LoadLatest(ctx context.Context, s Store, stream string, v any) (event.Expected, error) {
-	at := event.NoStream()
-	err := s.ReadStream(ctx, event.StreamRead{Stream: stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}, func(e event.Recorded) error {
-		at = event.Exact(e.Revision)
-		return json.Unmarshal(e.Data, v)
+// LoadLatest reads the newest event of an operational stream that can be read into v, and
+// returns the revision to expect of the next append. An earlier state is as good: what came
+// after it is done again.
+func LoadLatest[T any](ctx context.Context, s Store, stream string, v *T) (event.Expected, error) {
+	at, found := event.NoStream(), false
+	read := event.StreamRead{Stream: stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: checkpoint.Kept}
+	err := s.ReadStream(ctx, read, func(e event.Recorded) error {
+		if at.IsNoStream() {
+			at = event.Exact(e.Revision)
+		}
+		var state T
+		if !found && json.Unmarshal(e.Data, &state) == nil {
+			*v, found = state, true
+		}
+		return nil
 	})
 	if err != nil && !errors.Is(err, event.ErrStreamNotFound) {
 		return at, err

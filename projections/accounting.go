@@ -12,32 +12,22 @@ import (
 // which status its attempt had before, so it takes the attempt out of one cell and puts it
 // into another; what a batch moved is written as one sum a cell.
 func Accounting(codec *event.Codec) Projection {
-	return Projection{Table: readmodels.AccountingTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, int, error) {
+	return Projection{Table: readmodels.AccountingTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
 		return accountingRows(codec, events)
 	}}
 }
 
-func accountingRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, int, error) {
+func accountingRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
 	sums := newSums[readmodels.AccountingCell, readmodels.AccountingSums]()
-	var broken error
-	n := 0
-	for _, e := range events {
-		if broken = countAttempt(codec, &sums, e); broken != nil {
-			break
-		}
-		n++
-	}
-	if n == 0 {
-		return nil, 0, broken
-	}
-	batch := counted(events[:n])
+	aside := each(events, func(e LedgerEvent) error { return countAttempt(codec, &sums, e) })
+	batch := counted(events)
 	rows := make([]readmodels.Row, 0, len(sums.cells))
 	for i, cell := range sums.cells {
 		if s := sums.sums[i]; s != (readmodels.AccountingSums{}) {
 			rows = append(rows, readmodels.AccountingRow{AccountingCell: cell, AccountingSums: s, Counted: batch})
 		}
 	}
-	return rows, n, broken
+	return rows, aside
 }
 
 // CountAccounting adds what one event counts in accounting, by cell: messages, parts,

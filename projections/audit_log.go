@@ -25,26 +25,24 @@ type Operations map[string]Operation
 
 // AuditLog is the projection audit_log: every call of the API, one row.
 func AuditLog(codec *event.Codec, operations Operations) Projection {
-	return Projection{Table: readmodels.AuditTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, int, error) {
+	return Projection{Table: readmodels.AuditTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
 		return callRows(codec, operations, events)
 	}}
 }
 
-func callRows(codec *event.Codec, operations Operations, events []LedgerEvent) ([]readmodels.Row, int, error) {
+func callRows(codec *event.Codec, operations Operations, events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
 	var rows []readmodels.Row
-	for i, e := range events {
+	aside := each(events, func(e LedgerEvent) error {
 		calls, err := AuditRows(codec, operations, e)
-		if err != nil {
-			return rows, i, err
-		}
 		for _, c := range calls {
 			rows = append(rows, c)
 		}
-	}
-	return rows, len(events), nil
+		return err
+	})
+	return rows, aside
 }
 
-// AuditRows returns the calls that an event records. *Corrupt if it is one that should
+// AuditRows returns the calls that an event records. *event.Unreadable if it is one that should
 // and cannot be read.
 func AuditRows(codec *event.Codec, operations Operations, e LedgerEvent) ([]readmodels.AuditRow, error) {
 	recorded := strings.HasPrefix(e.Stream, audit.StreamPrefix)

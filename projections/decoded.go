@@ -42,7 +42,12 @@ func (e LedgerEvent) notification(codec *event.Codec) (occurring, string, error)
 	if m == nil {
 		return notificationIn(codec, e)
 	}
-	m.eventOnce.Do(func() { m.event, m.tenant, m.eventErr = notificationIn(codec, e) })
+	m.eventOnce.Do(func() {
+		m.eventErr = event.Guarded(e.Recorded, func() (err error) {
+			m.event, m.tenant, err = notificationIn(codec, e)
+			return err
+		})
+	})
 	return m.event, m.tenant, m.eventErr
 }
 
@@ -62,6 +67,11 @@ func (e LedgerEvent) attempt(codec *event.Codec) (notification.AttemptEvent, *re
 		part, err := edrPart(e, a, tenant)
 		return a, part, err
 	}
-	m.partOnce.Do(func() { m.part, m.partErr = edrPart(e, a, tenant) })
+	m.partOnce.Do(func() {
+		m.partErr = event.Guarded(e.Recorded, func() (err error) {
+			m.part, err = edrPart(e, a, tenant)
+			return err
+		})
+	})
 	return a, m.part, m.partErr
 }

@@ -7,7 +7,7 @@
 // which shares nothing with the rows but the reading of one event.
 //
 // Promises. The same events make the same rows. An event of a known type that cannot be
-// read is an error (*Corrupt) that never quotes it; an event of an unknown type makes no
+// read is an error (*event.Unreadable) that never quotes it; an event of an unknown type makes no
 // row, but for the table events, which has a row of every ledger event. Projections hold no
 // keys: personal values stay sealed.
 package projections

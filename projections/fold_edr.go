@@ -41,11 +41,16 @@ func NewEDRFold(codec *event.Codec) *EDRFold {
 	return &EDRFold{codec: codec, attempts: map[attemptKey]*readmodels.EDR{}}
 }
 
-// Add folds the next event.
-func (f *EDRFold) Add(e LedgerEvent) error {
+// Add folds the next event. One that cannot be read is passed over.
+func (f *EDRFold) Add(e LedgerEvent) error { return Readable(e, func() error { return f.add(e) }) }
+
+func (f *EDRFold) add(e LedgerEvent) error {
 	r, seq := e.Recorded, e.Seq
 	a, tenant, err := attemptEvent(f.codec, r)
 	if a == nil || err != nil {
+		return err
+	}
+	if _, err := edrPart(e, a, tenant); err != nil { // as a row cannot hold it
 		return err
 	}
 	facts := a.AttemptFacts()

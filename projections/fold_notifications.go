@@ -41,8 +41,15 @@ func NewNotificationFold(codec *event.Codec) *NotificationFold {
 
 // Add folds the next event.
 func (f *NotificationFold) Add(e LedgerEvent) error {
+	return Readable(e, func() error { return f.add(e) })
+}
+
+func (f *NotificationFold) add(e LedgerEvent) error {
 	decoded, tenant, err := notificationEvent(f.codec, e.Recorded)
 	if decoded == nil || err != nil {
+		return err
+	}
+	if _, err := notificationPart(f.codec, e); err != nil { // as a row cannot hold it
 		return err
 	}
 	key := notificationKey{tenant, strings.TrimPrefix(e.Stream, notification.StreamPrefix)}

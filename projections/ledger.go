@@ -78,20 +78,4 @@ func NewestLedgerEvent(ctx context.Context, from Reader) (newest event.Recorded,
 	return newest, some, nil
 }
 
-// Corrupt is a ledger event of a known type that cannot be read. It stops the
-// projections that need it, before that event. It never quotes the event.
-type Corrupt struct {
-	Stream   string
-	Revision event.Revision
-	Position event.Position
-	Type     string
-	Why      string
-}
-
-func (c *Corrupt) Error() string {
-	return fmt.Sprintf("corrupt event %s, %s@%d, position %d: %s", c.Type, c.Stream, c.Revision, c.Position, c.Why)
-}
-
-func corrupt(r event.Recorded, why string) error {
-	return &Corrupt{Stream: r.Stream, Revision: r.Revision, Position: r.Position, Type: r.Type, Why: why}
-}
+func corrupt(r event.Recorded, why string) error { return event.NotRead(r, why) }

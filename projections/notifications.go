@@ -12,34 +12,29 @@ import (
 // Notifications is the projection notifications: one row a notification, as it is now. The
 // events of one batch are merged here; the table merges the rest.
 func Notifications(codec *event.Codec) Projection {
-	return Projection{Table: readmodels.NotificationsTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, int, error) {
+	return Projection{Table: readmodels.NotificationsTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
 		return notificationRows(codec, events)
 	}}
 }
 
 type notificationKey struct{ tenant, notification string }
 
-func notificationRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, int, error) {
+func notificationRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
 	parts := newSums[notificationKey, readmodels.PartialNotification]()
-	var broken error
-	n := 0
-	for _, e := range events {
-		var part *readmodels.PartialNotification
-		if part, broken = notificationPart(codec, e); broken != nil {
-			break
-		}
-		n++
-		if part != nil {
+	aside := each(events, func(e LedgerEvent) error {
+		part, err := notificationPart(codec, e)
+		if err == nil && part != nil {
 			of := parts.at(notificationKey{part.Tenant, part.Notification})
 			of.Tenant, of.Notification = part.Tenant, part.Notification
 			of.Merge(part)
 		}
-	}
+		return err
+	})
 	rows := make([]readmodels.Row, 0, len(parts.cells))
 	for _, part := range parts.sums {
 		rows = append(rows, part)
 	}
-	return rows, n, broken
+	return rows, aside
 }
 
 // notificationPart returns the partial row of one event; nil if it is not of a notification.

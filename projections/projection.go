@@ -8,9 +8,9 @@ import (
 // Projection turns ledger events into rows of one table.
 type Projection struct {
 	Table readmodels.Table
-	// Rows makes the rows of the events before the first corrupt one, and returns how many
-	// events that were. The error is a *Corrupt. The same events make the same rows.
-	Rows func(events []LedgerEvent) (rows []readmodels.Row, n int, err error)
+	// Rows makes the rows of a batch of events, of which there is one at least. Events that
+	// cannot be read make none, and are returned. The same events make the same rows.
+	Rows func(events []LedgerEvent) (rows []readmodels.Row, aside []Unreadable)
 }
 
 // Name is the projection's name, and that of the view that shows its table.
@@ -33,17 +33,46 @@ func names() []string {
 	return all
 }
 
-// eachRow makes at most one row of each event; nil is none.
-func eachRow(events []LedgerEvent, row func(LedgerEvent) (readmodels.Row, error)) ([]readmodels.Row, int, error) {
-	rows := make([]readmodels.Row, 0, len(events))
-	for i, e := range events {
-		r, err := row(e)
-		if err != nil {
-			return rows, i, err
-		}
-		if r != nil {
-			rows = append(rows, r)
+// Unreadable is an event that makes no rows, and why.
+type Unreadable struct {
+	Event event.Recorded
+	Why   string
+}
+
+// each hands over every event, and returns those that cannot be read. What take does of an
+// event it does whole or, if it returns an error, not at all.
+func each(events []LedgerEvent, take func(LedgerEvent) error) (aside []Unreadable) {
+	for _, e := range events {
+		if err := event.Guarded(e.Recorded, func() error { return take(e) }); err != nil {
+			why := err.Error()
+			if u, found := event.AsUnreadable(e.Recorded, err); found {
+				why = u.Why
+			}
+			aside = append(aside, Unreadable{e.Recorded, why})
 		}
 	}
-	return rows, len(events), nil
+	return aside
+}
+
+// Readable runs what handles an event: one that cannot be read is passed over, as the
+// projections do.
+func Readable(e LedgerEvent, handle func() error) error {
+	err := event.Guarded(e.Recorded, handle)
+	if _, not := event.AsUnreadable(e.Recorded, err); not {
+		return nil
+	}
+	return err
+}
+
+// eachRow makes at most one row of each event; nil is none.
+func eachRow(events []LedgerEvent, row func(LedgerEvent) (readmodels.Row, error)) ([]readmodels.Row, []Unreadable) {
+	rows := make([]readmodels.Row, 0, len(events))
+	aside := each(events, func(e LedgerEvent) error {
+		r, err := row(e)
+		if err == nil && r != nil {
+			rows = append(rows, r)
+		}
+		return err
+	})
+	return rows, aside
 }

@@ -15,7 +15,7 @@ import (
 // Rollups is the projection rollups: counts of what occurred by minute, hour and day, and
 // of what has become of what was requested in an hour or day.
 func Rollups(codec *event.Codec) Projection {
-	return Projection{Table: readmodels.RollupsTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, int, error) {
+	return Projection{Table: readmodels.RollupsTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
 		return rollupRows(codec, events)
 	}}
 }
@@ -30,28 +30,18 @@ func CountRollups(codec *event.Codec, e LedgerEvent, add func(cell readmodels.Ro
 }
 
 // rollupRows counts the finest grains event by event and makes the others of their sums.
-func rollupRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, int, error) {
+func rollupRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
 	fine := newRollupSums()
-	var broken error
-	n := 0
-	for _, e := range events {
-		if broken = eachCount(codec, e, fine.add); broken != nil {
-			break
-		}
-		n++
-	}
-	if n == 0 {
-		return nil, 0, broken
-	}
+	aside := each(events, func(e LedgerEvent) error { return eachCount(codec, e, fine.add) })
 	fine.sumUp()
-	batch := counted(events[:n])
+	batch := counted(events)
 	rows := make([]readmodels.Row, 0, len(fine.counts.cells))
 	for i, at := range fine.counts.cells {
 		if n := fine.counts.sums[i]; n != 0 {
 			rows = append(rows, readmodels.RollupRow{RollupCell: fine.cell(at), N: n, Counted: batch})
 		}
 	}
-	return rows, n, broken
+	return rows, aside
 }
 
 // rollupSums are the sums of a batch. What an event is counted under is the same in all
@@ -252,7 +242,7 @@ type occurring interface {
 }
 
 // notificationEvent decodes an event of a notification; nil if it is none, or of a type
-// that this binary does not know. *Corrupt if it is one and cannot be read.
+// that this binary does not know. *event.Unreadable if it is one and cannot be read.
 func notificationEvent(codec *event.Codec, r event.Recorded) (occurring, string, error) {
 	return notificationIn(codec, LedgerEvent{Recorded: r})
 }
@@ -292,12 +282,15 @@ func FoldRollups(codec *event.Codec, events []event.Recorded) (map[readmodels.Ro
 }
 
 func foldRollup(codec *event.Codec, r event.Recorded, all map[readmodels.RollupCell]int64) error {
-	return eachCount(codec, LedgerEvent{Recorded: r}, func(cell readmodels.RollupCell, n int64) {
-		for _, grain := range grainsFrom(cell.Grain) {
-			key := atGrain(cell, grain)
-			if all[key] += n; all[key] == 0 {
-				delete(all, key)
+	e := LedgerEvent{Recorded: r}
+	return Readable(e, func() error {
+		return eachCount(codec, e, func(cell readmodels.RollupCell, n int64) {
+			for _, grain := range grainsFrom(cell.Grain) {
+				key := atGrain(cell, grain)
+				if all[key] += n; all[key] == 0 {
+					delete(all, key)
+				}
 			}
-		}
+		})
 	})
 }

@@ -24,6 +24,7 @@ import (
 	"recapito/cmd/config"
 	"recapito/commands"
 	"recapito/commands/access"
+	"recapito/commands/aside"
 	"recapito/commands/calls"
 	"recapito/commands/channel"
 	"recapito/commands/deadlines"
@@ -53,6 +54,7 @@ type Instance struct {
 	// the command side
 	ledger        *commands.Ledger
 	Notifications *commands.Notifications
+	aside         *aside.List
 	receipts      *commands.Receipts
 	intake        *intake.Intake
 	access        *access.Access
@@ -101,7 +103,7 @@ func Open(ctx context.Context, c config.Config, scenarios *scenariofile.Set, log
 	if l.Projections, err = follow.New(follow.Config{
 		Projections: projections.All(l.codec, operations()),
 		Source:      l.Engines.Events, Checkpoints: l.Engines.Events, Target: follow.ClickHouse(l.Engines.Read, l.Engines.createDatabase),
-		Log: log, Now: time.Now, Lease: l.projectionLease(),
+		Log: log, Now: time.Now, Lease: l.projectionLease(), Aside: l.asideOfProjections(),
 	}); err != nil {
 		return nil, fmt.Errorf("wiring the projections: %w", err)
 	}
@@ -124,8 +126,9 @@ func (l *Instance) wireCommands(scenarios commands.Scenarios) error {
 		return err
 	}
 	l.ledger = core
+	l.aside = aside.New(l.Engines.Events, l.log, time.Now)
 	l.Notifications, l.receipts = commands.NewNotifications(core), commands.NewReceipts(core)
-	receiving := receipts.Config{Ledger: core, Notifications: l.Notifications, Receipts: l.receipts, Tokens: l.Engines.sealing, Routes: routes, Log: l.log}
+	receiving := receipts.Config{Ledger: core, Notifications: l.Notifications, Receipts: l.receipts, Tokens: l.Engines.sealing, Routes: routes, Log: l.log, Aside: l.aside.Of("matcher", nil)}
 	sink.to = receipts.NewReceiver(receiving)
 
 	l.bus = &bus{connected: make(chan struct{}), brokers: l.Engines.brokers, metrics: l.registry, log: l.log}
@@ -137,6 +140,7 @@ func (l *Instance) wireCommands(scenarios commands.Scenarios) error {
 	l.deadlines = deadlines.New(l.Engines.Events, l.codec, time.Now, l.log, func(ctx context.Context, d deadline.DeadlineSet) error {
 		return l.manager.OnDeadline(ctx, d)
 	})
+	l.deadlines.Aside = l.aside.Of("deadlines", nil)
 	operators, err := l.Config.ReadOperators()
 	if err != nil {
 		return err
@@ -147,7 +151,13 @@ func (l *Instance) wireCommands(scenarios commands.Scenarios) error {
 		Planner: planner, Routes: routes, Deadlines: l.deadlines, Queue: l.bus, Log: l.log,
 	}
 	l.manager = delivery.NewManager(delivering)
-	l.delivery = &delivery.Runner{Name: "delivery", Store: l.Engines.Events, Filter: l.manager.Filter(), Handle: l.manager.OnEvent, Log: l.log}
+	managed := l.aside.Of("delivery", l.manager.OnEvent)
+	l.delivery = &delivery.Runner{
+		Name: "delivery", Store: l.Engines.Events, Filter: l.manager.Filter(), Log: l.log,
+		Handle: func(ctx context.Context, r event.Recorded) error {
+			return managed.Take(ctx, r, func() error { return l.manager.OnEvent(ctx, r) })
+		},
+	}
 	l.matcher = receipts.NewMatcher(receiving)
 	if l.lease != nil {
 		l.deadlines.Lease, l.matcher.Lease = l.lease("deadlines"), l.lease("matcher")
@@ -162,8 +172,19 @@ func (l *Instance) wireCommands(scenarios commands.Scenarios) error {
 	})
 	l.RunFile.APIKey = access.NewKey()
 	l.calls = calls.New(core, l.log)
-	l.access = access.New(core, access.Options{AdminKey: l.RunFile.APIKey, Log: l.log})
+	l.access = access.New(core, access.Options{AdminKey: l.RunFile.APIKey, Log: l.log, Aside: l.aside})
 	return nil
+}
+
+// asideOfProjections records what projections cannot read. A rebuild takes it again.
+func (l *Instance) asideOfProjections() func(context.Context, string, event.Recorded, string) error {
+	of := map[string]*aside.Consumer{}
+	for _, name := range projections.Names {
+		of[name] = l.aside.Of("projection-"+name, nil)
+	}
+	return func(ctx context.Context, projection string, r event.Recorded, why string) error {
+		return of[projection].Set(ctx, r, why)
+	}
 }
 
 // LoadScenarios reads the configured folder; the default one need not be there.

@@ -24,6 +24,7 @@ var (
 	busUp             = metric("bus_up", "1 while Kafka takes dispatches.")
 	routeUp           = metric("route_up", "1 while a route has a bind.", "route")
 	receiptsUnmatched = metric("receipts_unmatched_total", "Receipts that matched nothing within a minute, since the process began, by reason.", "route", "reason")
+	setAside          = metric("set_aside_events", "Stored events that could not be taken and were set aside: GET /v1/set-aside lists them.")
 	projectionReady   = metric("projection_ready", "1 while a projection follows, or another instance keeps it.", "projection")
 	projectionEvents  = metric("projection_events", "Ledger events in a projection's table.", "projection")
 	projectionWaiting = metric("projection_waiting_events", "Ledger events that are not yet in a projection's table.", "projection")
@@ -33,7 +34,7 @@ var (
 // Describe implements prometheus.Collector.
 func (gauges) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		storePosition, storeUp, deliveryWaiting, deliveryFailing, deliveryParked, deadlinesHeld, leaseHeld, busUp, routeUp, receiptsUnmatched,
+		storePosition, storeUp, deliveryWaiting, deliveryFailing, deliveryParked, deadlinesHeld, leaseHeld, busUp, routeUp, receiptsUnmatched, setAside,
 		projectionReady, projectionEvents, projectionWaiting, projectionLag,
 	} {
 		out <- d
@@ -68,6 +69,9 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 	}
 	for u, n := range l.matcher.Unmatched() {
 		out <- prometheus.MustNewConstMetric(receiptsUnmatched, prometheus.CounterValue, float64(n), u.Route, string(u.Reason))
+	}
+	if n, err := l.aside.Count(context.Background()); err == nil {
+		set(setAside, float64(n))
 	}
 	for _, s := range l.Projections.States() {
 		set(projectionReady, one(s.Ready()), s.Projection)

@@ -17,7 +17,7 @@ import (
 func (l *Instance) apiOptions(scenarios commands.Scenarios) api.Options {
 	return api.Options{
 		Ledger: l.ledger, Intake: l.intake, Callbacks: l.callbacks(), Notifications: l.Notifications, Access: l.access, Calls: l.calls, Scenarios: scenarios,
-		Projections: l.rebuilds, Reconcile: l.reconcile, Checks: l.checks(), Log: l.log, Metrics: l.registry,
+		Projections: l.rebuilds, Reconcile: l.reconcile, Aside: l.aside, Checks: l.checks(), Log: l.log, Metrics: l.registry,
 		Resources: []api.Resource{
 			reports.New(reports.Sources{Reports: l.readings(), Persons: l.intake.Lookup(l.Engines.sealing), Notifications: l.Notifications, Passed: l.Projections.Passed}),
 		},
@@ -38,6 +38,7 @@ func (l *Instance) checks() []api.Check {
 			return l.Engines.kind(l.Engines.ClickHouse != nil), l.Engines.clickHouseState(ctx)
 		}},
 		{Name: "delivery", Probe: func(context.Context) (string, error) { return l.deliveryState() }},
+		{Name: "set-aside", Probe: func(ctx context.Context) (string, error) { return l.asideState(ctx) }},
 		{Name: "marks", Probe: func(context.Context) (string, error) { return "", l.marks.Failing() }},
 	}
 	for i, r := range l.routes {
@@ -49,6 +50,15 @@ func (l *Instance) checks() []api.Check {
 		}})
 	}
 	return checks
+}
+
+// asideState fails while events are set aside: somebody must look at them.
+func (l *Instance) asideState(ctx context.Context) (string, error) {
+	n, err := l.aside.Count(ctx)
+	if err == nil && n > 0 {
+		err = fmt.Errorf("%d could not be taken: GET /v1/set-aside lists them", n)
+	}
+	return fmt.Sprintf("%d set aside", n), err
 }
 
 // routeState shows why a route is down: a route's reasons hold nothing of a message.

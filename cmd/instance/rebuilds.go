@@ -119,7 +119,7 @@ func (r *rebuilds) Projections(ctx context.Context) []api.Projection {
 func shownProjection(s follow.State) api.Projection {
 	p := api.Projection{Name: s.Projection, State: string(s.Phase), Done: s.Events, Total: s.Events + s.Behind, Behind: int64(s.Behind), LagMs: s.Lag.Milliseconds(), Error: s.Error}
 	if b := s.Rebuild; b != nil {
-		p.State, p.Done, p.Total, p.Error, p.Rate = "rebuilding", b.Done, b.Total, b.Error, uint64(b.Rate)
+		p.State, p.Done, p.Total, p.Rate = "rebuilding", b.Done, b.Total, uint64(b.Rate)
 		if p.Rate > 0 {
 			p.Left = (b.Total - b.Done) / p.Rate
 		}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/commands/aside"
 	"recapito/commands/intake"
 	"recapito/commands/intake/strictjson"
 	"recapito/commands/retry"
@@ -55,6 +56,7 @@ const AdminActor = audit.LocalActor
 type Options struct {
 	AdminKey string       // as NewKey makes it; empty: there is none
 	Log      *slog.Logger // nil: slog.Default()
+	Aside    *aside.List  // nil: what cannot be read is an error
 }
 
 // Access is safe for concurrent use.
@@ -64,6 +66,7 @@ type Access struct {
 	index   *index
 	admin   *digest
 	log     *slog.Logger
+	aside   *aside.Consumer
 
 	ready chan struct{}         // closed when the index has caught up for the first time
 	lost  atomic.Pointer[error] // why the subscription is not live now
@@ -77,6 +80,9 @@ func New(l *commands.Ledger, o Options) *Access {
 	}
 	if a.log == nil {
 		a.log = slog.Default()
+	}
+	if o.Aside != nil {
+		a.aside = o.Aside.Of("keys", a.take)
 	}
 	if o.AdminKey != "" {
 		d := digestOf(o.AdminKey)
@@ -226,7 +232,7 @@ func (a *Access) Run(ctx context.Context) {
 			event.Subscription{After: last, Filter: event.Filter{StreamPrefixes: []string{tenant.StreamPrefix}}},
 			event.Handler{
 				Event: func(r event.Recorded) error {
-					if err := a.take(ctx, r); err != nil {
+					if err := a.aside.Take(ctx, r, func() error { return a.take(ctx, r) }); err != nil {
 						return err
 					}
 					last = &r.Position
@@ -268,5 +274,8 @@ func (a *Access) take(ctx context.Context, r event.Recorded) error {
 	if !ok {
 		return nil
 	}
-	return a.index.apply(name, e)
+	if err := a.index.apply(name, e); err != nil {
+		return event.NotRead(r, "it holds no SHA-256 of a key")
+	}
+	return nil
 }

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/commands/aside"
 	"recapito/commands/retry"
 	"recapito/domain/checkpoint"
 	"recapito/domain/deadline"
@@ -50,6 +51,8 @@ func shardOf(notification string) int {
 type Service struct {
 	// Lease, if it is set before Run, lets one of several instances fire.
 	Lease commands.Lease
+	// Aside, if it is set before Run, takes what cannot be read; else that is an error.
+	Aside *aside.Consumer
 
 	*Writer
 	store commands.Store
@@ -256,13 +259,15 @@ func (s *Service) take(ctx context.Context, e event.Recorded) error {
 	if err != nil {
 		return nil //nolint:nilerr // another program's stream
 	}
-	decoded, err := s.codec.Decode(ctx, nil, "", e)
+	decoded, err := s.decode(ctx, e)
 	if err != nil {
-		return fmt.Errorf("decoding a deadline: %w", err)
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch d := decoded.(type) {
+	case nil:
+		s.schedule.passed(keyOf(bucket), e.Revision)
 	case deadline.DeadlineSet:
 		s.schedule.add(item{DeadlineSet: d, bucket: keyOf(bucket), revision: e.Revision, position: e.Position}, e.Position)
 	case deadline.BucketClosed: // our own, unless another instance fires
@@ -271,6 +276,18 @@ func (s *Service) take(ctx context.Context, e event.Recorded) error {
 		}
 	}
 	return nil
+}
+
+// decode returns an event of a bucket; nil if it cannot be read.
+func (s *Service) decode(ctx context.Context, e event.Recorded) (decoded any, err error) {
+	err = s.Aside.Take(ctx, e, func() (err error) {
+		decoded, err = s.codec.Decode(ctx, nil, "", e)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("decoding a deadline: %w", err)
+	}
+	return decoded, nil
 }
 
 // Step reads the buckets that are near, hands over what is due, closes the buckets
@@ -347,9 +364,9 @@ func (s *Service) readBucket(ctx context.Context, k key, visit func(item)) (last
 	last = event.NoStream()
 	err = readStream(ctx, s.store, k.stream(), func(e event.Recorded) error {
 		last = event.Exact(e.Revision)
-		decoded, err := s.codec.Decode(ctx, nil, "", e)
+		decoded, err := s.decode(ctx, e)
 		if err != nil {
-			return fmt.Errorf("decoding a deadline: %w", err)
+			return err
 		}
 		switch d := decoded.(type) {
 		case deadline.DeadlineSet:

@@ -206,6 +206,15 @@ func (s *schedule) add(it item, at event.Position) {
 	s.shrink(it.bucket, b)
 }
 
+// passed records an event of a bucket that is no deadline.
+func (s *schedule) passed(k key, revision event.Revision) {
+	if !k.before(s.next) {
+		return
+	}
+	b := s.bucket(k)
+	b.wrote, b.last = true, later(b.last, event.Exact(revision))
+}
+
 // shrink gives up the later part of a bucket of which too much is held: it is read
 // again when the earlier part is used up. Equal times stay together.
 func (s *schedule) shrink(k key, b *bucket) {

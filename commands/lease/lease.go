@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"recapito/commands"
+	"recapito/domain/checkpoint"
 	"recapito/domain/event"
 	"recapito/domain/lease"
 )
@@ -77,7 +78,7 @@ func (l *Lease) Hold(ctx context.Context, waiting func(context.Context) (mark ui
 	}
 }
 
-// state is what the newest event of the stream records.
+// state is what the newest event of the stream records that can be read.
 type state struct {
 	lease.LeaseTaken
 	free bool
@@ -88,10 +89,18 @@ func (l *Lease) read(ctx context.Context) (state, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	s := state{free: true, at: event.NoStream()}
-	newest := event.StreamRead{Stream: lease.Stream(l.work), From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}
+	newest := event.StreamRead{Stream: lease.Stream(l.work), From: event.RevisionEnd, Direction: event.Backwards, Limit: checkpoint.Kept}
+	found := false
 	err := l.store.ReadStream(ctx, newest, func(e event.Recorded) error {
-		s.at, s.free = event.Exact(e.Revision), e.Type != takenName
-		return json.Unmarshal(e.Data, &s.LeaseTaken) // both events have the same members
+		if s.at.IsNoStream() {
+			s.at = event.Exact(e.Revision)
+		}
+		var taken lease.LeaseTaken // both events have the same members
+		known := e.Type == takenName || e.Type == releasedName
+		if !found && known && json.Unmarshal(e.Data, &taken) == nil {
+			s.LeaseTaken, s.free, found = taken, e.Type != takenName, true
+		}
+		return nil
 	})
 	if errors.Is(err, event.ErrStreamNotFound) {
 		err = nil

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"recapito/commands"
+	"recapito/commands/aside"
 	"recapito/commands/channel"
 )
 
@@ -15,4 +16,5 @@ type Config struct {
 	Tokens        commands.Tokens
 	Routes        channel.Routes
 	Log           *slog.Logger
+	Aside         *aside.Consumer // of the matcher; nil: what cannot be read is an error
 }

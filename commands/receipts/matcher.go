@@ -85,9 +85,9 @@ func (m *Matcher) Observe(ctx context.Context, r event.Recorded) ([]Look, error)
 	defer m.mu.Unlock()
 	switch e := decoded.(type) {
 	case notification.NotificationDispatched:
-		md, err := event.DecodeMetadata(r.Metadata)
+		md, err := event.MetadataOf(r)
 		if err != nil {
-			return nil, fmt.Errorf("position %d: %w", r.Position, err)
+			return nil, err
 		}
 		m.index.dispatched(r.Position, md.Tenant, notificationOf(r), e)
 	case notification.NotificationSent:

@@ -113,8 +113,11 @@ func (m *Matcher) session(ctx context.Context, working func()) error {
 	}
 	err = m.c.Ledger.Store.Subscribe(ctx, event.Subscription{After: after, Filter: m.Filter()}, event.Handler{
 		Event: func(e event.Recorded) error {
-			looks, err := s.Observe(ctx, e)
-			if err != nil {
+			var looks []Look
+			if err := m.c.Aside.Take(ctx, e, func() (err error) {
+				looks, err = s.Observe(ctx, e)
+				return err
+			}); err != nil {
 				return err
 			}
 			s.decide(ctx, cancel, looks)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"recapito/domain/aside"
 	"recapito/domain/audit"
 	"recapito/domain/checkpoint"
 	"recapito/domain/deadline"
@@ -28,6 +29,7 @@ var modules = []event.Module{
 	checkpoint.Module,
 	lease.Module,
 	mark.Module,
+	aside.Module,
 }
 
 // Modules returns every module, in the order of docs/events.md.

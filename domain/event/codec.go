@@ -153,7 +153,7 @@ func (c *Codec) Encode(ctx context.Context, s personal.Sealer, tenant, stream st
 
 // Decode returns a stored event as a value of its type, its personal values opened: in
 // clear, or erased if their key was destroyed. Without a sealer they stay sealed. A key
-// store that does not answer is an error.
+// store that does not answer is an error; data that cannot be decoded are an *Unreadable.
 func (c *Codec) Decode(ctx context.Context, s personal.Sealer, tenant string, r Recorded) (any, error) {
 	known, ok := c.byName[r.Type]
 	if !ok {
@@ -163,14 +163,14 @@ func (c *Codec) Decode(ctx context.Context, s personal.Sealer, tenant string, r 
 	if known.old {
 		var err error
 		if data, err = known.def.lift(known.from, data); err != nil {
-			return nil, fmt.Errorf("decoding %s, %s@%d: %w", r.Type, r.Stream, r.Revision, err)
+			return nil, undecodable(r, err)
 		}
 	}
 	target := reflect.New(known.def.typ)
 	if !known.plan.decodeOwn(data, target.Elem()) {
 		target.Elem().SetZero()
 		if err := json.Unmarshal(data, target.Interface()); err != nil {
-			return nil, fmt.Errorf("decoding %s, %s@%d: %w", r.Type, r.Stream, r.Revision, err)
+			return nil, undecodable(r, err)
 		}
 	}
 	o := &opener{ctx: ctx, sealer: s, tenant: tenant, place: r.Stream + "\n", upcast: known.old}
@@ -178,6 +178,10 @@ func (c *Codec) Decode(ctx context.Context, s personal.Sealer, tenant string, r 
 		return nil, fmt.Errorf("decoding %s, %s@%d: %w", r.Type, r.Stream, r.Revision, err)
 	}
 	return target.Elem().Interface(), nil
+}
+
+func undecodable(r Recorded, err error) error {
+	return &Unreadable{r.Stream, r.Revision, r.Position, r.Type, "its data cannot be decoded", err}
 }
 
 // EncodeMetadata returns the stored form of metadata.

@@ -56,14 +56,7 @@ func (c *checkpoints) watch() (checkpoint.ProjectionCheckpointed, <-chan struct{
 	return clone(c.state), c.moves
 }
 
-// wake closes the channel of every watch.
-func (c *checkpoints) wake() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.wakeAll()
-}
-
-// wakeAll does what wake does. The caller holds mu.
+// wakeAll closes the channel of every watch. The caller holds mu.
 func (c *checkpoints) wakeAll() {
 	close(c.moves)
 	c.moves = make(chan struct{})
@@ -101,17 +94,17 @@ func (c *checkpoints) newest(ctx context.Context) (state checkpoint.ProjectionCh
 	ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
 	defer cancel()
 	expected = event.NoStream()
-	newest := event.StreamRead{Stream: c.stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1}
+	newest := event.StreamRead{Stream: c.stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: checkpoint.Kept}
+	found := false
 	err = c.store.ReadStream(ctx, newest, func(r event.Recorded) error {
-		decoded, err := c.codec.Decode(ctx, nil, "", r)
-		if err != nil {
-			return err
+		if expected.IsNoStream() {
+			expected = event.Exact(r.Revision)
 		}
-		s, ok := decoded.(checkpoint.ProjectionCheckpointed)
-		if !ok {
-			return fmt.Errorf("%s@%d is a %s", r.Stream, r.Revision, r.Type)
+		// What cannot be read is as if it were not there: what came after an earlier one is
+		// done again.
+		if decoded, err := c.codec.Decode(ctx, nil, "", r); err == nil && !found {
+			state, found = decoded.(checkpoint.ProjectionCheckpointed)
 		}
-		state, expected = s, event.Exact(r.Revision)
 		return nil
 	})
 	if err != nil && !errors.Is(err, event.ErrStreamNotFound) {

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"recapito/domain/event"
 	"recapito/projections"
 	"recapito/readmodels"
 )
@@ -59,26 +58,6 @@ func TestCompleteness(t *testing.T) {
 		}
 		if n := s.store.appendCount(); n != appends {
 			t.Errorf("idle, %d appends", n-appends)
-		}
-	})
-}
-
-// A projection that does not go on is complete until it stopped.
-func TestCompletenessOfAStoppedProjection(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *system) {
-		s.start()
-		s.write(20)
-		time.Sleep(30 * time.Second)
-		stopped := time.Now()
-		s.append("notification-n1", event.New{
-			ID: s.author.ID(), Type: "NotificationSent", Data: []byte(`{"attempt": "x"}`), Metadata: s.author.Metadata("t1", time.Now()),
-		})
-		time.Sleep(time.Hour)
-		if until := s.house.completeness()["edr"].Until; until.After(stopped) || until.Before(stopped.Add(-15*time.Second)) {
-			t.Errorf("complete until %v, stopped at %v", until, stopped)
-		}
-		if until := s.house.completeness()["events"].Until; time.Since(until) > 15*time.Second {
-			t.Errorf("the other is complete until %v", until)
 		}
 	})
 }

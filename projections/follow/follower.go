@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 
 	"recapito/commands/retry"
 	"recapito/domain/checkpoint"
+	"recapito/domain/event"
 	"recapito/projections"
 )
 
@@ -31,6 +31,7 @@ type follower struct {
 	target      Target
 	checkpoints *checkpoints
 	lease       Lease // nil: there is no other instance
+	aside       func(ctx context.Context, projection string, r event.Recorded, why string) error
 	log         *slog.Logger
 	now         func() time.Time
 	batchLimit  int
@@ -41,14 +42,12 @@ type follower struct {
 	changed  chan struct{}
 	doubt    chan struct{} // the table may be gone
 
-	mu       sync.Mutex
-	writers  []*tableWriter // of the running session: live and building
-	wanted   bool           // a rebuild was asked for
-	shown    string         // the table that this follower last pointed the view at
-	phase    Phase
-	lastErr  error
-	stopped  *projections.Corrupt // the event before which the live table stopped
-	buildErr *projections.Corrupt // the event before which the rebuild stopped
+	mu      sync.Mutex
+	writers []*tableWriter // of the running session: live and building
+	wanted  bool           // a rebuild was asked for
+	shown   string         // the table that this follower last pointed the view at
+	phase   Phase
+	lastErr error
 	// When this process resumed the rebuild, and what was done of it by then.
 	buildBegan time.Time
 	buildFrom  uint64
@@ -71,7 +70,7 @@ func newFollower(c Config, p projections.Projection) (*follower, error) {
 		return nil, err
 	}
 	f := &follower{
-		projection: p, source: c.Source, target: c.Target, checkpoints: b, now: c.Now,
+		projection: p, source: c.Source, target: c.Target, checkpoints: b, now: c.Now, aside: c.Aside,
 		log: c.Log.With("projection", p.Name()), batchLimit: c.BatchEvents,
 		newID: randomID, worked: make(chan struct{}, 1), changed: make(chan struct{}, 1), doubt: make(chan struct{}, 1), phase: Starting,
 	}
@@ -149,9 +148,6 @@ func (f *follower) session(ctx context.Context, working func()) error {
 		default:
 		}
 	}()
-	f.mu.Lock()
-	f.stopped = nil // the table writer meets the event again
-	f.mu.Unlock()
 	freeze := new(atomic.Bool)
 	start := func(building bool) *tableWriter {
 		w := &tableWriter{follower: f, building: building, freeze: freeze}
@@ -194,8 +190,7 @@ func (f *follower) session(ctx context.Context, working func()) error {
 	}
 }
 
-// untilChanged returns nil when a rebuild may be wanted, or a table writer met a corrupt
-// event, and else why the session ends.
+// untilChanged returns nil when a rebuild may be wanted, and else why the session ends.
 func (f *follower) untilChanged(ctx context.Context, results <-chan writerResult, running *int, working func()) error {
 	for {
 		select {
@@ -209,18 +204,9 @@ func (f *follower) untilChanged(ctx context.Context, results <-chan writerResult
 			return errEmptied
 		case r := <-results:
 			*running--
-			var broken *projections.Corrupt
-			switch {
-			case r.err == nil: // the retired tables are dropped
-				continue
-			case !errors.As(r.err, &broken):
+			if r.err != nil { // else the retired tables are dropped
 				return r.err
 			}
-			f.stop(r.tableWriter, broken)
-			if r.tableWriter.building {
-				return fmt.Errorf("rebuilding: %w", broken) // the live writer may be frozen
-			}
-			return nil
 		}
 	}
 }
@@ -349,11 +335,8 @@ func (f *follower) stillThere(ctx context.Context, t checkpoint.Table) (bool, er
 // it.
 func (f *follower) prepareBuilding(ctx context.Context) (bool, error) {
 	f.mu.Lock()
-	wanted, broken := f.wanted, f.buildErr != nil
+	wanted := f.wanted
 	f.mu.Unlock()
-	if broken {
-		return false, nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, f.patience.get())
 	defer cancel()
 	kind := f.projection.Table

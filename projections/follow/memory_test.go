@@ -55,8 +55,8 @@ func (m *memory) Append(_ context.Context, stream string, expected event.Expecte
 }
 
 func (m *memory) ReadStream(_ context.Context, read event.StreamRead, visit func(event.Recorded) error) error {
-	if read.Direction != event.Backwards || read.From != event.RevisionEnd || read.Limit != 1 {
-		return errors.New("the tests' store reads a stream only for its newest event")
+	if read.Direction != event.Backwards || read.From != event.RevisionEnd || read.Limit < 1 {
+		return errors.New("the tests' store reads a stream only for its newest events")
 	}
 	m.mu.Lock()
 	here := m.streams[read.Stream]
@@ -64,9 +64,18 @@ func (m *memory) ReadStream(_ context.Context, read event.StreamRead, visit func
 		m.mu.Unlock()
 		return event.ErrStreamNotFound
 	}
-	newest := m.all[here[len(here)-1]]
+	var newest []event.Recorded
+	for _, at := range here[max(0, len(here)-read.Limit):] {
+		newest = append(newest, m.all[at])
+	}
 	m.mu.Unlock()
-	return visit(newest)
+	slices.Reverse(newest)
+	for _, r := range newest {
+		if err := visit(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *memory) ReadAll(_ context.Context, read event.AllRead, visit func(event.Recorded) error) error {

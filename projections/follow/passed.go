@@ -22,8 +22,7 @@ const (
 
 // Passed waits until every ledger event up to a position is in the tables of the named
 // projections, all of them if none is named. Errors: readmodels.ErrNoSuchPosition if the
-// store is not that far; *readmodels.Behind after passedTimeout, or at once if a projection
-// is stopped; ErrUnknownProjection; an error of the event store.
+// store is not that far; *readmodels.Behind after passedTimeout; ErrUnknownProjection; an error of the event store.
 //
 // A projection that another instance follows is judged by its checkpoint, which is durable
 // when the next batch begins, or some seconds after the last one.
@@ -137,9 +136,6 @@ func (f *follower) passed(ctx context.Context, at extent) error {
 		behind := &readmodels.Behind{Projection: s.Projection, Position: uint64(s.Position)}
 		poll := time.After(passedPoll)
 		switch s.Phase {
-		case Stopped:
-			behind.Why = "stopped by a corrupt event"
-			return behind
 		case Standby:
 			state, _, err := f.checkpoints.newest(ctx)
 			if err == nil && state.Live.Done.Events > 0 {

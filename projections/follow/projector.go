@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"recapito/domain/event"
 	"recapito/projections"
 )
 
@@ -23,6 +24,9 @@ type Config struct {
 	Now         func() time.Time
 	// BatchEvents is the most ledger events of a batch; 0: projections.MaxBatchEvents.
 	BatchEvents int
+	// Aside records durably that an event makes no rows of a projection, before what was
+	// made of its batch is done; the same may come again. nil: nothing is recorded.
+	Aside func(ctx context.Context, projection string, r event.Recorded, why string) error
 	// Lease makes the lease of a projection; nil: there is no other instance.
 	Lease func(projection string) Lease
 }
@@ -185,7 +189,7 @@ func (f *follower) rebuild(ctx context.Context, progress func(done, total uint64
 		case asked == "":
 			asked = state.Live.Name
 			f.mu.Lock()
-			f.wanted, f.buildErr = state.Building == nil, nil
+			f.wanted = state.Building == nil
 			f.mu.Unlock()
 			notify(f.changed)
 		case state.Live.Name != asked && live.Ready() && (live.Phase == Standby || f.shows(state.Live.Name)):
@@ -193,8 +197,6 @@ func (f *follower) rebuild(ctx context.Context, progress func(done, total uint64
 				progress(live.Events, live.Events)
 			}
 			return nil
-		case live.Rebuild != nil && live.Rebuild.Error != "":
-			return errors.New(live.Rebuild.Error)
 		case live.Rebuild != nil && progress != nil:
 			progress(live.Rebuild.Done, live.Rebuild.Total)
 		}

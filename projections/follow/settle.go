@@ -2,7 +2,6 @@ package follow
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -27,9 +26,6 @@ func (p *Projector) Settle(ctx context.Context) error {
 	for _, f := range p.followers {
 		for {
 			s := f.State()
-			if s.Phase == Stopped {
-				return errors.New(s.Error)
-			}
 			if s.Ready() && (!some || s.Events > 0 && s.Position >= newest.Position) {
 				break
 			}

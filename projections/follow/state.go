@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"recapito/domain/event"
-	"recapito/projections"
 )
 
 // Phase is what a projection is doing.
@@ -17,7 +16,6 @@ const (
 	CatchingUp Phase = "catching_up" // reading the past
 	Live       Phase = "live"        // following
 	Retrying   Phase = "retrying"    // something does not respond; see Error
-	Stopped    Phase = "stopped"     // a corrupt event; see Error
 )
 
 // State of a projection, for readiness and operators.
@@ -40,8 +38,7 @@ type RebuildState struct {
 	Done  uint64 `json:"done"`
 	Total uint64 `json:"total"`
 	// Rate is how many events a second were written to it since this process resumed it.
-	Rate  float64 `json:"rate"`
-	Error string  `json:"error,omitempty"`
+	Rate float64 `json:"rate"`
 }
 
 // Ready returns whether the table is up to date, or will be at once, or another instance
@@ -76,17 +73,11 @@ func (f *follower) State() State {
 			s.Lag = max(0, f.now().Sub(f.oldest))
 		}
 	}
-	if f.stopped != nil {
-		s.Phase, s.Error = Stopped, f.stopped.Error()
-	}
 	if checkpoints.Building != nil {
 		s.Rebuild = &RebuildState{Done: checkpoints.Building.Done.Events}
 		s.Rebuild.Total = max(s.Rebuild.Done, s.Events+s.Behind)
 		if took := f.now().Sub(f.buildBegan).Seconds(); took > 0 && s.Rebuild.Done > f.buildFrom {
 			s.Rebuild.Rate = float64(s.Rebuild.Done-f.buildFrom) / took
-		}
-		if f.buildErr != nil {
-			s.Rebuild.Error = f.buildErr.Error()
 		}
 	}
 	return s
@@ -129,7 +120,7 @@ func (f *follower) setWriters(writers ...*tableWriter) {
 func (f *follower) setPhase(p Phase) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.phase, f.lastErr, f.stopped = p, nil, nil
+	f.phase, f.lastErr = p, nil
 }
 
 // failed keeps why a session ended.
@@ -137,18 +128,4 @@ func (f *follower) failed(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.phase, f.lastErr = Retrying, err
-}
-
-// stop keeps that a table writer met a corrupt event.
-func (f *follower) stop(w *tableWriter, why *projections.Corrupt) {
-	defer f.checkpoints.wake()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if w.building {
-		f.buildErr = why
-		f.log.Error("the rebuild is stopped by a corrupt event", "error", why)
-		return
-	}
-	f.stopped = why
-	f.log.Error("the projection is stopped by a corrupt event", "error", why)
 }

@@ -63,7 +63,7 @@ type tableWriter struct {
 	taken []batch // from the batcher, not written yet, in order
 }
 
-// run follows $all until ctx ends or something fails; *projections.Corrupt ends it for good.
+// run follows $all until ctx ends or something fails.
 func (w *tableWriter) run(ctx context.Context) error {
 	if err := w.repeatPending(ctx); err != nil {
 		return err
@@ -105,16 +105,15 @@ func (w *tableWriter) after() *event.Position {
 	return &after
 }
 
-// made is a batch with the rows made of it.
+// made is a batch with the rows made of it, and the events that make none.
 type made struct {
 	batch
-	rows   []readmodels.Row
-	n      int   // how many events rows are made of
-	broken error // of the event after those
+	rows  []readmodels.Row
+	aside []projections.Unreadable
 }
 
 // makeBatches makes the rows of one batch while the one before is being written, until
-// ctx ends or an event is corrupt.
+// ctx ends.
 func (w *tableWriter) makeBatches(ctx context.Context, b *batcher, to chan<- made) {
 	var notBefore time.Time
 	for {
@@ -127,13 +126,12 @@ func (w *tableWriter) makeBatches(ctx context.Context, b *batcher, to chan<- mad
 		}
 		w.take(next)
 		m := made{batch: next}
-		m.rows, m.n, m.broken = w.projection.Rows(next.events)
+		if len(next.events) > 0 {
+			m.rows, m.aside = w.projection.Rows(next.events)
+		}
 		select {
 		case to <- m:
 		case <-ctx.Done():
-			return
-		}
-		if m.broken != nil {
 			return
 		}
 	}
@@ -210,27 +208,38 @@ func (w *tableWriter) writeMade(ctx context.Context, batches <-chan made) error 
 }
 
 // write writes a batch to the table, under a checkpoint that fixes its first and last
-// event. The events before a corrupt one are written; then that one is the error.
+// event.
 func (w *tableWriter) write(ctx context.Context, m made) error {
-	if m.n > 0 {
-		first, last := m.events[0], m.events[m.n-1]
-		pending := checkpoint.Batch{FirstSeq: first.Seq, LastSeq: last.Seq, First: first.Position, Last: last.Position}
-		err := w.checkpoints.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error {
-			if s.Live.Name != w.table.Name && !w.building {
-				return errSwitched // while this batch was being made
-			}
-			w.in(s).Pending = &pending
-			return nil
-		})
-		if err != nil {
-			return err
+	first, last := m.events[0], m.events[len(m.events)-1]
+	pending := checkpoint.Batch{FirstSeq: first.Seq, LastSeq: last.Seq, First: first.Position, Last: last.Position}
+	err := w.checkpoints.save(ctx, func(s *checkpoint.ProjectionCheckpointed) error {
+		if s.Live.Name != w.table.Name && !w.building {
+			return errSwitched // while this batch was being made
 		}
-		token := fmt.Sprintf("%s:%d-%d", w.table.Name, pending.FirstSeq, pending.LastSeq)
-		if err := w.insert(ctx, pending, token, m.rows); err != nil {
+		w.in(s).Pending = &pending
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.setAside(ctx, m.aside); err != nil {
+		return err
+	}
+	token := fmt.Sprintf("%s:%d-%d", w.table.Name, pending.FirstSeq, pending.LastSeq)
+	return w.insert(ctx, pending, token, m.rows)
+}
+
+// setAside records which events of a batch make no rows, before the batch is done.
+func (w *tableWriter) setAside(ctx context.Context, all []projections.Unreadable) error {
+	if w.aside == nil {
+		return nil
+	}
+	for _, u := range all {
+		if err := w.aside(ctx, w.projection.Name(), u.Event, u.Why); err != nil {
 			return err
 		}
 	}
-	return m.broken
+	return nil
 }
 
 // repeatPending writes the batch again that is pending in the checkpoint: it is not known
@@ -245,9 +254,9 @@ func (w *tableWriter) repeatPending(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the pending batch again: %w", err)
 	}
-	rows, _, broken := w.projection.Rows(events)
-	if broken != nil {
-		return broken
+	rows, aside := w.projection.Rows(events)
+	if err := w.setAside(ctx, aside); err != nil {
+		return err
 	}
 	return w.insert(ctx, *pending, "", rows)
 }

@@ -39,10 +39,7 @@ func rest[R readmodels.Row](source projections.Reader, p projections.Projection)
 		if err != nil {
 			return nil, fmt.Errorf("reading the events up to the cut: %w", err)
 		}
-		rows, _, err := p.Rows(events)
-		if err != nil {
-			return nil, err
-		}
+		rows, _ := p.Rows(events)
 		typed := make([]R, 0, len(rows))
 		for _, r := range rows {
 			typed = append(typed, r.(R))

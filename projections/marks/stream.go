@@ -39,9 +39,9 @@ func newMarkStream(source Source, store Store) (markStream, error) {
 	return markStream{source: source, store: store, codec: codec, projection: projections.Events().Name()}, nil
 }
 
-// newest reads the newest mark.
+// newest reads the newest mark. Its revision is that of the stream's last event.
 func (s markStream) newest(ctx context.Context) (numbered, bool, error) {
-	n, err := s.read(ctx, event.StreamRead{Stream: mark.Stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: 1})
+	n, err := s.read(ctx, event.RevisionEnd)
 	if errors.Is(err, event.ErrStreamNotFound) {
 		return numbered{}, false, nil
 	}
@@ -50,28 +50,40 @@ func (s markStream) newest(ctx context.Context) (numbered, bool, error) {
 
 // at reads the mark of a revision, which must be there: none is ever removed.
 func (s markStream) at(ctx context.Context, revision event.Revision) (numbered, error) {
-	n, err := s.read(ctx, event.StreamRead{Stream: mark.Stream, From: revision, Limit: 1})
+	n, err := s.read(ctx, revision)
 	if err == nil && (!n.some || n.revision != revision) {
 		err = fmt.Errorf("mark %d is gone", revision)
 	}
 	return n, err
 }
 
-func (s markStream) read(ctx context.Context, read event.StreamRead) (n numbered, err error) {
+// errFound ends a reading.
+var errFound = errors.New("found")
+
+// read reads the event of a revision. One that is no mark counts as the mark before it.
+func (s markStream) read(ctx context.Context, from event.Revision) (n numbered, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	err = s.store.ReadStream(ctx, read, func(r event.Recorded) error {
+	head := from
+	visit := func(r event.Recorded) error {
+		if head == event.RevisionEnd {
+			head = r.Revision
+		}
 		decoded, err := s.codec.Decode(ctx, nil, "", r)
-		if err != nil {
-			return err
+		if m, ok := decoded.(mark.Marked); err == nil && ok {
+			n = numbered{m, head, true}
+			return errFound
 		}
-		m, ok := decoded.(mark.Marked)
-		if !ok {
-			return fmt.Errorf("%s@%d is a %s", r.Stream, r.Revision, r.Type)
-		}
-		n = numbered{m, r.Revision, true}
 		return nil
-	})
+	}
+	read := event.StreamRead{Stream: mark.Stream, From: from, Direction: event.Backwards, Limit: 1}
+	if err = s.store.ReadStream(ctx, read, visit); err == nil {
+		read.Limit = 0
+		err = s.store.ReadStream(ctx, read, visit)
+	}
+	if errors.Is(err, errFound) {
+		err = nil
+	}
 	if err != nil {
 		return numbered{}, fmt.Errorf("reading the marks: %w", err)
 	}

@@ -16,13 +16,13 @@ type countEvent[C comparable] func(e projections.LedgerEvent, add func(cell C, s
 
 func countsAccounting(codec *event.Codec) countEvent[readmodels.AccountingCell] {
 	return func(e projections.LedgerEvent, add func(readmodels.AccountingCell, []int64)) error {
-		return projections.CountAccounting(codec, e, add)
+		return projections.Readable(e, func() error { return projections.CountAccounting(codec, e, add) })
 	}
 }
 
 func countsRollups(codec *event.Codec) countEvent[readmodels.RollupCell] {
 	return func(e projections.LedgerEvent, add func(readmodels.RollupCell, []int64)) error {
-		return projections.CountRollups(codec, e, add)
+		return projections.Readable(e, func() error { return projections.CountRollups(codec, e, add) })
 	}
 }
 

@@ -139,11 +139,15 @@ func callsCompared(conn readmodels.Conn, codec *event.Codec, operations projecti
 		read: func(ctx context.Context, p readmodels.Shard, visit func(readmodels.AuditRow) error) error {
 			return readmodels.CallsIn(ctx, conn, p, visit)
 		},
-		of: func(e projections.LedgerEvent, p readmodels.Shard) ([]readmodels.AuditRow, error) {
+		of: func(e projections.LedgerEvent, p readmodels.Shard) (rows []readmodels.AuditRow, err error) {
 			if !p.Has(strconv.FormatUint(e.Seq, 10)) {
 				return nil, nil
 			}
-			return projections.AuditRows(codec, operations, e)
+			err = projections.Readable(e, func() (err error) {
+				rows, err = projections.AuditRows(codec, operations, e)
+				return err
+			})
+			return rows, err
 		},
 	}
 }
@@ -185,8 +189,11 @@ func (t *mergedCompared[R]) add(e projections.LedgerEvent, tail bool) error {
 		return t.fold.Add(e)
 	}
 	before, there, folded, err := t.fold.Of(e)
-	if err != nil || !folded {
-		return err
+	if err != nil { // it cannot be read
+		return t.fold.Add(e)
+	}
+	if !folded {
+		return nil
 	}
 	if there {
 		if got := t.rows[t.key(before)]; got != nil && got.sum == fingerprint(before) {
