@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"recapito/commands/retry"
@@ -94,6 +95,9 @@ func (s sendCmd) request() (map[string]any, error) {
 	return body, nil
 }
 
+// failedStates are those of a final notification that reached nobody.
+var failedStates = []string{"rejected", "suppressed", "cancelled", "expired", "exhausted", "undelivered", "outcome_unknown"}
+
 const followEvery = 200 * time.Millisecond
 
 // followNotification prints a notification's events as they come, until it is final.
@@ -115,6 +119,9 @@ func followNotification(ctx context.Context, c *client, t terminal, id string) e
 		seen = len(h)
 		if now.Final {
 			_, _ = fmt.Fprintf(t.out, "%s: %s\n", id, now.State)
+			if slices.Contains(failedStates, now.State) {
+				return fmt.Errorf("nobody is known to have been reached; `recapito show %s` shows why", id)
+			}
 			return nil
 		}
 		if retry.Wait(ctx, followEvery) != nil {

@@ -4,6 +4,7 @@ import (
 	"recapito/commands/channel"
 	"recapito/domain/address"
 	"recapito/domain/content"
+	"recapito/domain/notification"
 )
 
 // Kind is the channel "email" over SMTP.
@@ -16,6 +17,7 @@ var Kind = channel.Kind{
 	Check:    checkContent,
 	Settings: func() channel.Settings { return defaults() },
 	Codes:    codes,
+	Reports:  notification.Sent, // delivery status notifications are not read yet
 }
 
 func checkContent(d content.Document) error {

@@ -125,11 +125,19 @@ func (c Config) Logger(out io.Writer) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
 		return nil, errors.New("log.level: must be debug, info, warn or error")
 	}
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: withUnit}
 	if c.Log.Format == "json" {
 		return slog.New(slog.NewJSONHandler(out, options)), nil
 	}
 	return slog.New(slog.NewTextHandler(out, options)), nil
+}
+
+// withUnit writes durations as 1.5s in JSON too, where slog writes a number of nanoseconds.
+func withUnit(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // ChildLogger makes the logger of a verb that an instance runs as its child:

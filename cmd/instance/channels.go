@@ -45,7 +45,7 @@ func (l *Instance) openChannels() (channel.Routes, *lateSink, error) {
 func ScenarioChannels(c config.Config) scenario.Channels {
 	channels := make(scenario.Channels, len(Kinds))
 	for _, k := range Kinds {
-		channels[k.Name] = scenario.Channel{Content: k.Content, Sender: k.Sender, Check: k.Check}
+		channels[k.Name] = scenario.Channel{Content: k.Content, Sender: k.Sender, Check: k.Check, Reports: k.Reports}
 	}
 	for _, r := range c.Routes {
 		if k, ok := channels[r.Channel]; ok {

@@ -8,6 +8,7 @@ import (
 
 	"recapito/domain/address"
 	"recapito/domain/content"
+	"recapito/domain/notification"
 	"recapito/domain/receipt"
 )
 
@@ -30,6 +31,8 @@ type Kind struct {
 	// unknown keys.
 	Settings func() Settings
 	Codes    Codes
+	// Reports is the highest status that providers report; None: any.
+	Reports notification.Status
 }
 
 // Settings are the settings of one route.

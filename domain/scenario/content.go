@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"recapito/domain/content"
+	"recapito/domain/notification"
 	"recapito/domain/template"
 )
 
@@ -36,6 +37,8 @@ type Channel struct {
 	Routed bool
 	// NeedsSender: a message must have a sender, and the route has none of its own.
 	NeedsSender bool
+	// Reports is the highest status that the channel reports; None: any.
+	Reports notification.Status
 }
 
 // Channels are the channels that there are, by name.
@@ -60,12 +63,28 @@ type Attachment struct {
 	Data      []byte
 }
 
+// unreported warns of a step whose wanted status none of its channels reports: it would
+// always fail over.
+func unreported(i int, s Step, channels Channels) Problems {
+	if len(s.Channels) == 0 || s.Wanted.Rank() == 0 {
+		return nil
+	}
+	for _, name := range s.Channels {
+		if c := channels[name]; c.Reports == notification.None || c.Reports.Rank() >= s.Wanted.Rank() {
+			return nil
+		}
+	}
+	return Problems{{Path: fmt.Sprintf("steps[%d].wanted", i), Rule: fmt.Sprintf("%s is not reported by %s: the step always goes on to the next when its wait is over; `wanted: %s` is what it reports",
+		s.Wanted, strings.Join(s.Channels, ", "), channels[s.Channels[0]].Reports)}}
+}
+
 // compileContents checks the content of every channel, and what the steps need of it.
 // Its warnings are what does not stop the definition from being used.
 func (d *Definition) compileContents(channels Channels) (problems Problems, warnings Problems) {
 	used := map[string]bool{}
 	routed := 0
 	for i, s := range d.Steps {
+		warnings = append(warnings, unreported(i, s, channels)...)
 		for j, name := range s.Channels {
 			if used[name] {
 				continue

@@ -374,6 +374,8 @@ func TestContentIsCheckedAgainstItsChannel(t *testing.T) {
 	email := scenario.Content{Members: map[string]string{"subject": "Your day", "html": "<p>{{ name }}</p>"}}
 	refusing := maps.Clone(channels)
 	refusing["sms"] = scenario.Channel{Content: content.SMS, Routed: true, Check: func(content.Document) error { return errors.New("makes more than 10 segments") }}
+	silent := maps.Clone(channels)
+	silent["email"] = scenario.Channel{Content: content.Email, Routed: true, Reports: notification.Sent}
 	for _, c := range []struct {
 		name     string
 		change   func(*scenario.Definition)
@@ -397,6 +399,14 @@ func TestContentIsCheckedAgainstItsChannel(t *testing.T) {
 		{"one channel without a route", func(d *scenario.Definition) {
 			d.Steps, d.Contents["rest"] = steps("sms", "rest"), scenario.Content{Members: map[string]string{"body": "{}"}}
 		}, channels, "", "the channel rest has no route"},
+		{"a wanted status that the channel does not report", func(d *scenario.Definition) {
+			d.Steps, d.Contents["email"] = steps("email"), email
+			d.Steps[0].Wanted = notification.Delivered
+		}, silent, "", "steps[0].wanted: delivered is not reported by email"},
+		{"a wanted status that one of the channels reports", func(d *scenario.Definition) {
+			d.Steps, d.Contents["email"] = steps("email", "sms"), email
+			d.Steps[0].Channels, d.Steps[0].Wanted = []string{"email", "sms"}, notification.Delivered
+		}, silent, "", ""},
 		{"no channel with a route", func(d *scenario.Definition) {
 			d.Steps, d.Contents["rest"] = steps("rest"), scenario.Content{Members: map[string]string{"body": "{}"}}
 		}, channels, "steps: name no channel that has a route", ""},
