@@ -134,14 +134,19 @@ func TestPoisonGoesToTheDeadLetters(t *testing.T) {
 	topic := freshTopics(t, addresses, 1)[0]
 	registry := prometheus.NewRegistry()
 	handled := newSeen()
+	garbled := errors.New("garbled")
 	runRouter(t, kafka.RouterOptions{
 		Publisher: b.Publisher(), Retries: 2, RetryInterval: time.Millisecond, Metrics: registry,
+		Hopeless: func(err error) bool { return errors.Is(err, garbled) },
 	}, func(r *message.Router) {
 		r.AddConsumerHandler("poison", topic, subscriber(t, b, "poison"), func(m *message.Message) error {
 			switch body := string(m.Payload); body {
 			case "bad":
 				handled.add(body)
 				return errors.New("cannot be understood")
+			case "hopeless": // tried once
+				handled.add(body)
+				return garbled
 			case "panics":
 				handled.add(body)
 				panic("a value nobody may see")
@@ -157,10 +162,10 @@ func TestPoisonGoesToTheDeadLetters(t *testing.T) {
 		})
 	})
 	// All in one partition: those behind the poison must pass.
-	publish(t, b, topic, newMessage("k", "first"), newMessage("k", "bad"), newMessage("k", "panics"),
+	publish(t, b, topic, newMessage("k", "first"), newMessage("k", "bad"), newMessage("k", "hopeless"), newMessage("k", "panics"),
 		newMessage("k", "once"), newMessage("k", "last"))
-	handled.await(t, 6)
-	want := []string{"first", "bad", "bad", "bad", "panics", "panics", "panics", "try", "try", "once", "last"}
+	handled.await(t, 7)
+	want := []string{"first", "bad", "bad", "bad", "hopeless", "panics", "panics", "panics", "try", "try", "once", "last"}
 	if diff := cmp.Diff(want, handled.list()); diff != "" {
 		t.Error(diff)
 	}
@@ -170,7 +175,7 @@ func TestPoisonGoesToTheDeadLetters(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []struct{ body, reason string }{
-		{"bad", "cannot be understood"}, {"panics", "handler panicked with a string"},
+		{"bad", "cannot be understood"}, {"hopeless", "garbled"}, {"panics", "handler panicked with a string"},
 	} {
 		m := receive(t, dead)
 		m.Ack()
@@ -184,7 +189,7 @@ func TestPoisonGoesToTheDeadLetters(t *testing.T) {
 			t.Errorf("from topic %q", from)
 		}
 	}
-	if n := deadLetters(t, registry); n != 2 {
+	if n := deadLetters(t, registry); n != 3 {
 		t.Errorf("metric counts %v dead letters", n)
 	}
 }

@@ -40,6 +40,9 @@ type RouterOptions struct {
 	// down): the message then is not dead-lettered but delivered again, and holds its
 	// partition meanwhile. Nil: no error is.
 	Redeliver func(error) bool
+	// Hopeless marks an error that repetition does not help: the message is dead-lettered at
+	// once. Nil: no error is.
+	Hopeless func(error) bool
 	// Retries of a failed handler, before its message is dead-lettered, and the first
 	// pause between them, which doubles up to a second. 5 and 50 ms if zero;
 	// negative Retries: none.
@@ -96,6 +99,7 @@ func NewRouter(o RouterOptions) (*message.Router, error) {
 			MaxInterval:         maxRetryInterval,
 			Multiplier:          retryMultiplier,
 			RandomizationFactor: retryJitter,
+			ShouldRetry:         func(p middleware.RetryParams) bool { return o.Hopeless == nil || !o.Hopeless(p.Err) },
 			ResetContextOnRetry: true,
 			Logger:              retryLog(o.Logger),
 		}.Middleware,

@@ -92,6 +92,23 @@ func EnsureTopics(ctx context.Context, brokers []string, topics ...Topic) error 
 	return ensureTopics(ctx, client, topics)
 }
 
+// MissingTopic names one of the topics that is not there, or is without a leader; it is
+// empty if none is.
+func MissingTopic(ctx context.Context, brokers []string, topics ...Topic) (string, error) {
+	client, err := newAdmin(brokers)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, topicCreateTimeout)
+	defer cancel()
+	missing, err := withoutLeader(ctx, client, topics)
+	if err != nil {
+		return "", fmt.Errorf("look up topics: %w", err)
+	}
+	return missing, nil
+}
+
 func newAdmin(brokers []string, opts ...kgo.Opt) (*kgo.Client, error) {
 	client, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(brokers...),

@@ -30,6 +30,7 @@ func TestConfigurationMistakes(t *testing.T) {
 		}},
 		{"routes of another kind", "routes: SECRET\n", []string{"line 1: must be a list of routes"}},
 		{"a section of another kind", "http: SECRET\n", []string{"line 1: must be keys and values"}},
+		{"an open broker on the network", "kafka: {addr: \"0.0.0.0:9092\"}\n", []string{"\n  kafka.addr: must be an address of this machine alone"}},
 		{"no YAML", "http: [\n", []string{"line 1"}},
 		{"values against the rules", `
 data: ""

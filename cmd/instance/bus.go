@@ -97,7 +97,7 @@ func (b *bus) session(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, open.Close()) }()
 	router, err := kafka.NewRouter(kafka.RouterOptions{
 		Logger: b.log, Publisher: open.Publisher(), Metrics: b.metrics,
-		Redeliver: comesAgain,
+		Redeliver: comesAgain, Hopeless: hopeless,
 	})
 	if err != nil {
 		return fmt.Errorf("making the router: %w", err)
@@ -113,10 +113,58 @@ func (b *bus) session(ctx context.Context) (err error) {
 		}
 	}
 	b.set(&delivery.Topics{Publisher: open.Publisher()}, nil)
-	if err := router.Run(ctx); err != nil {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		cancel(b.watchTopics(ctx))
+	}()
+	err = router.Run(ctx)
+	cancel(nil)
+	<-watched
+	if err != nil {
 		return fmt.Errorf("running the router: %w", err)
 	}
+	if gone := context.Cause(ctx); errors.Is(gone, errTopicGone) {
+		return gone
+	}
 	return nil
+}
+
+// topicsEvery is how often the topics are looked for while the bus is connected.
+const topicsEvery = 5 * time.Second
+
+var errTopicGone = errors.New("a topic is gone")
+
+// watchTopics returns when a topic is gone, so that the next session makes it again: a
+// consumer of a topic that was deleted waits for ever. What was on it comes again by the
+// attempts' watchdogs.
+func (b *bus) watchTopics(ctx context.Context) error {
+	tick := time.NewTicker(topicsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		missing, err := kafka.MissingTopic(ctx, b.brokers, b.topicList()...)
+		if err == nil && missing != "" {
+			return fmt.Errorf("%w: %s", errTopicGone, missing)
+		}
+	}
+}
+
+func (b *bus) topicList() []kafka.Topic {
+	var topics []kafka.Topic
+	for _, channel := range b.channels {
+		for _, priority := range notification.Priorities {
+			name := delivery.DispatchTopic(channel, priority)
+			topics = append(topics, kafka.WorkTopic(name), kafka.DeadTopic(name))
+		}
+	}
+	return topics
 }
 
 // prepare makes the topics and learns which bus this is.
@@ -130,14 +178,7 @@ func (b *bus) prepare(ctx context.Context) error {
 	if created {
 		b.log.Info("the bus is new: attempts that were on an older one are dispatched again by their watchdogs", "generation", generation)
 	}
-	var topics []kafka.Topic
-	for _, channel := range b.channels {
-		for _, priority := range notification.Priorities {
-			name := delivery.DispatchTopic(channel, priority)
-			topics = append(topics, kafka.WorkTopic(name), kafka.DeadTopic(name))
-		}
-	}
-	if err := kafka.EnsureTopics(ctx, b.brokers, topics...); err != nil {
+	if err := kafka.EnsureTopics(ctx, b.brokers, b.topicList()...); err != nil {
 		return fmt.Errorf("making the topics: %w", err)
 	}
 	return nil
@@ -156,6 +197,13 @@ func comesAgain(err error) bool {
 		}
 	}
 	return false
+}
+
+// hopeless reports whether an error is the message's for good: its dead-letter topic has it
+// at once.
+func hopeless(err error) bool {
+	_, unreadable := event.AsUnreadable(event.Recorded{}, err)
+	return unreadable || errors.Is(err, delivery.ErrNoDispatch)
 }
 
 func (b *bus) handle(m *message.Message) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"recapito/api"
+	"recapito/cmd/config"
 	"recapito/commands"
 )
 
@@ -44,9 +45,11 @@ func (l *Instance) listen(scenarios commands.Scenarios) error {
 	l.http = api.NewServer(api.New(l.apiOptions(scenarios)), l.log)
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(l.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/debug/pprof/", pprof.Index) // profiles, for operators on this machine
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	if config.IsLoopback(l.RunFile.Metrics) { // profiles are for operators on this machine
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
 	l.metrics = api.NewServer(mux, l.log)
 	return nil
 }

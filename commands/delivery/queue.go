@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -44,14 +45,17 @@ func (t Topics) Dispatch(ctx context.Context, d DispatchMessage, channel, priori
 	return nil
 }
 
+// ErrNoDispatch: a message is not one that the process manager dispatched.
+var ErrNoDispatch = errors.New("not a dispatch message")
+
 // ParseDispatch reads a message off a dispatch topic.
 func ParseDispatch(m *message.Message) (DispatchMessage, error) {
 	var d DispatchMessage
 	if err := json.Unmarshal(m.Payload, &d); err != nil {
-		return d, fmt.Errorf("a dispatch message is not of its form: %w", err)
+		return d, fmt.Errorf("%w: %w", ErrNoDispatch, err)
 	}
 	if d.Notification == "" || d.Attempt < 1 {
-		return d, fmt.Errorf("a dispatch message lacks its notification or attempt")
+		return d, fmt.Errorf("%w: it lacks its notification or attempt", ErrNoDispatch)
 	}
 	return d, nil
 }
