@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -23,7 +25,7 @@ type SupervisorOptions struct {
 	// [RunServer] with its stdin and [PrintReady] with its stdout.
 	Executable string   // empty: this program
 	Args       []string // such as "clickhouse"
-	// Env is added to this process's environment. Lines of JSON, as slog writes them, go
+	// Env is added to the child's environment, which has little of this process's. Lines of JSON, as slog writes them, go
 	// from the child's stderr to Logger at their own level.
 	Env  []string
 	Dir  string
@@ -211,11 +213,25 @@ func (s *Supervised) supervise(c *child) {
 	})
 }
 
+// childEnvironment is what a child has of this process's environment: what a program needs
+// to run, and no secret that the configuration may hold.
+func childEnvironment(all []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		return !slices.Contains(childVariables, name) && !strings.HasPrefix(name, "RECAPITO_TEST_")
+	})
+}
+
+var childVariables = []string{
+	"PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "XDG_CACHE_HOME", LibraryEnv,
+	"GOMAXPROCS", "GOGC", "GOMEMLIMIT", "GODEBUG", "GOTRACEBACK", "GOCOVERDIR", "GORACE",
+}
+
 // spawn starts a child and waits for its address.
 func (s *Supervised) spawn(ctx context.Context) (*child, error) {
 	args := append(append([]string{}, s.options.Args...), "--dir", s.options.Dir, "--addr", s.addr)
 	cmd := exec.Command(s.options.Executable, args...)
-	cmd.Env = append(os.Environ(), s.options.Env...)
+	cmd.Env = append(childEnvironment(os.Environ()), s.options.Env...)
 	// Signals of a terminal are for the parent, which then stops the child.
 	cmd.SysProcAttr = ownGroup()
 	stdin, err := cmd.StdinPipe()

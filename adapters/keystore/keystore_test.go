@@ -2,9 +2,12 @@ package keystore_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -67,7 +70,7 @@ func TestMasterKeyIsMadeOnceAndKept(t *testing.T) {
 	var done sync.WaitGroup
 	for i := range all {
 		done.Go(func() {
-			key, err := keystore.LoadMasterKey(path)
+			key, err := keystore.LoadMasterKey(path, true)
 			if err != nil {
 				t.Error(err)
 			}
@@ -75,7 +78,7 @@ func TestMasterKeyIsMadeOnceAndKept(t *testing.T) {
 		})
 	}
 	done.Wait()
-	again, err := keystore.LoadMasterKey(path)
+	again, err := keystore.LoadMasterKey(path, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,11 +112,11 @@ func TestMasterKeyThatIsNoneIsRefused(t *testing.T) {
 		if err := os.Chmod(path, f.mode); err != nil { // whatever the umask
 			t.Fatal(err)
 		}
-		if _, err := keystore.LoadMasterKey(path); err == nil {
+		if _, err := keystore.LoadMasterKey(path, true); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}
-	if _, err := keystore.LoadMasterKey(filepath.Join(dir, "short", "master.key")); err == nil {
+	if _, err := keystore.LoadMasterKey(filepath.Join(dir, "short", "master.key"), true); err == nil {
 		t.Error("a key below a file was made")
 	}
 }
@@ -132,4 +135,15 @@ func BenchmarkClaimPerson(b *testing.B) {
 			}
 		}
 	})
+}
+
+// A master key that is missing beside keys is not made: another one opens none of them.
+func TestMissingMasterKeyIsNotMade(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "master.key")
+	if _, err := keystore.LoadMasterKey(path, false); !errors.Is(err, keystore.ErrMasterKeyMissing) || !strings.Contains(err.Error(), path) {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file is there: %v", err)
+	}
 }

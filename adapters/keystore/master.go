@@ -12,14 +12,23 @@ import (
 // masterKeyBytes is the length of the master key: AES-256.
 const masterKeyBytes = 32
 
+// ErrMasterKeyMissing: there are keys, and not the master key that opens them.
+var ErrMasterKeyMissing = errors.New("the master key is missing, without which no stored key opens")
+
 // LoadMasterKey reads the master key from its file, 32 random bytes that only the
 // owner may read (0600). If there is no file it is made, durable when this returns;
 // of several processes that make it at once all get the same. Without this file
 // nothing personal can be opened any more: back it up, apart from everything else.
-func LoadMasterKey(path string) ([]byte, error) {
+//
+// mayMake is false where keys are wrapped by a master key already: another one would open
+// none of them. ErrMasterKeyMissing then.
+func LoadMasterKey(path string, mayMake bool) ([]byte, error) {
 	key, err := readMasterKey(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
+	}
+	if !mayMake {
+		return nil, fmt.Errorf("%w: put %s back from its backup", ErrMasterKeyMissing, path)
 	}
 	if err := makeMasterKey(path); err != nil {
 		return nil, fmt.Errorf("making the master key: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -51,6 +52,9 @@ func openEngines(ctx context.Context, c config.Config, log *slog.Logger) (_ *Eng
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
+	if err := os.Chmod(c.Data, 0o700); err != nil { // it may have been made by others
+		return nil, fmt.Errorf("keeping the data folder to its owner: %w", err)
+	}
 	if e.Events, err = openEventStore(c, log); err != nil {
 		return nil, err
 	}
@@ -78,7 +82,12 @@ func (e *Engines) openKeys(ctx context.Context, c config.Config) error {
 	if file == "" {
 		file = filepath.Join(c.Data, "keys", "master.key")
 	}
-	master, err := keystore.LoadMasterKey(file)
+	store := filepath.Join(c.Data, "keys", "store")
+	entries, err := os.ReadDir(store)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("looking for the key store: %w", err)
+	}
+	master, err := keystore.LoadMasterKey(file, len(entries) == 0)
 	if err != nil {
 		return fmt.Errorf("loading the master key: %w", err)
 	}
@@ -89,7 +98,7 @@ func (e *Engines) openKeys(ctx context.Context, c config.Config) error {
 		}
 		e.keys = s
 	} else {
-		s, err := keystore.Open(filepath.Join(c.Data, "keys", "store"), keystore.Options{Logger: e.log})
+		s, err := keystore.Open(store, keystore.Options{Logger: e.log})
 		if err != nil {
 			return fmt.Errorf("opening the key store: %w", err)
 		}
