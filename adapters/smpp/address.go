@@ -9,6 +9,7 @@ import (
 // Types of number and numbering plans (SMPP 3.4, 5.2.5, 5.2.6).
 const (
 	tonInternational = 1
+	tonNetwork       = 3
 	tonAlphanumeric  = 5
 	npiUnknown       = 0
 	npiISDN          = 1
@@ -17,6 +18,7 @@ const (
 // Limits of an address.
 const (
 	maxDigits       = 15 // E.164
+	maxShortCode    = 6  // a sender of so few digits without + is a number of the network, not E.164
 	maxAlphanumeric = 11 // 3GPP TS 23.040, 9.1.2.5: 11 characters of 7 bits
 )
 
@@ -35,6 +37,9 @@ func sender(s string) (smppAddress, error) {
 	if digits := strings.TrimPrefix(s, "+"); isDigits(digits) {
 		if len(digits) > maxDigits {
 			return smppAddress{}, errSender
+		}
+		if len(digits) <= maxShortCode && digits == s {
+			return smppAddress{tonNetwork, npiUnknown, digits}, nil
 		}
 		return smppAddress{tonInternational, npiISDN, digits}, nil
 	}

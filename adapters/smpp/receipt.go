@@ -95,11 +95,11 @@ func valueAt(text string, at int) (string, int) {
 	for end < len(text) && !isGap(text[end]) {
 		end++
 	}
-	return strings.TrimRight(text[at:end], "\x00"), end
+	return strings.Trim(text[at:end], "\x00\"'"), end
 }
 
 func isGap(c byte) bool {
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ',' || c == ';'
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ',' || c == ';' || c == '|'
 }
 
 // receiptTime reads YYMMDDhhmm, with seconds or a four-digit year in some, and tells
@@ -130,19 +130,23 @@ var stateNames = map[string]byte{
 	"UNDELIV": wire.StateUndeliverable, "UNDELIVERED": wire.StateUndeliverable, "UNDELIVERABLE": wire.StateUndeliverable,
 	"ACCEPTD": wire.StateAccepted, "ACCEPTED": wire.StateAccepted, "UNKNOWN": wire.StateUnknown,
 	"REJECTD": wire.StateRejected, "REJECTED": wire.StateRejected,
+	// Not of SMPP 3.4, but seen; FAILED is what many write for UNDELIV.
+	"FAILED": wire.StateUndeliverable, "FAIL": wire.StateUndeliverable, "SKIPPED": wire.StateSkipped,
+	"1": wire.StateEnroute, "2": wire.StateDelivered, "3": wire.StateExpired, "4": wire.StateDeleted, "5": wire.StateUndeliverable,
+	"6": wire.StateAccepted, "7": wire.StateUnknown, "8": wire.StateRejected, "9": wire.StateSkipped,
 }
 
 // stateCodes name a failure whose receipt has no error code.
 var stateCodes = map[byte]string{
 	wire.StateExpired: "EXPIRED", wire.StateDeleted: "DELETED",
-	wire.StateUndeliverable: "UNDELIV", wire.StateRejected: "REJECTD",
+	wire.StateUndeliverable: "UNDELIV", wire.StateRejected: "REJECTD", wire.StateSkipped: "SKIPPED",
 }
 
 func receiptStatus(state byte) receipt.Status {
 	switch state {
 	case wire.StateDelivered:
 		return receipt.Delivered
-	case wire.StateExpired, wire.StateDeleted, wire.StateUndeliverable, wire.StateRejected:
+	case wire.StateExpired, wire.StateDeleted, wire.StateUndeliverable, wire.StateRejected, wire.StateSkipped:
 		return receipt.Undelivered
 	}
 	return receipt.Intermediate
@@ -154,8 +158,9 @@ func isReceipt(f wire.Fields) bool {
 	if f.Byte(pdufield.ESMClass)&(wire.ESMReceipt|wire.ESMIntermediate) != 0 {
 		return true
 	}
-	_, ok := f.TLV(pdutlv.TagReceiptedMessageID)
-	return ok
+	_, named := f.TLV(pdutlv.TagReceiptedMessageID)
+	_, state := f.TLV(pdutlv.TagMessageStateOption)
+	return named || state
 }
 
 // parseReceipt reads a receipt: its parameters first, its text for what they lack.
@@ -178,7 +183,7 @@ func (r *Route) parseReceipt(f wire.Fields) channel.ProviderReceipt {
 		p.ProviderID = t.id
 	}
 	state := stateNames[t.stat]
-	if v, ok := f.TLV(pdutlv.TagMessageStateOption); ok && len(v) > 0 && v[0] >= wire.StateEnroute && v[0] <= wire.StateRejected {
+	if v, ok := f.TLV(pdutlv.TagMessageStateOption); ok && len(v) > 0 && v[0] >= wire.StateEnroute && v[0] <= wire.StateSkipped {
 		state = v[0]
 	}
 	if f.Byte(pdufield.ESMClass)&wire.ESMTypeMask != wire.ESMIntermediate {

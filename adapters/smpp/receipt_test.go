@@ -1,9 +1,15 @@
 package smpp
 
 import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
 	"strings"
 	"testing"
 	"time"
+
+	"recapito/adapters/smpp/wire"
+	"recapito/domain/receipt"
 )
 
 func TestReceiptText(t *testing.T) {
@@ -21,6 +27,8 @@ func TestReceiptText(t *testing.T) {
 		{"an empty field", "id: sub:001 stat:DELIVRD", receiptText{"", "DELIVRD", "", time.Time{}, 0}},
 		{"text first", "text:hello id:3 stat:DELIVRD", receiptText{"3", "DELIVRD", "", time.Time{}, 0}},
 		{"commas", "id:3,stat:DELIVRD,err:0", receiptText{"3", "DELIVRD", "0", time.Time{}, 0}},
+		{"pipes", "id:1001|sub:001|stat:DELIVRD|err:000", receiptText{"1001", "DELIVRD", "000", time.Time{}, 0}},
+		{"quotes", `id:"1001" stat:'DELIVRD' err:"000"`, receiptText{"1001", "DELIVRD", "000", time.Time{}, 0}},
 		{"the first of two counts", "id:3 stat:DELIVRD id:4 stat:UNDELIV", receiptText{"3", "DELIVRD", "", time.Time{}, 0}},
 		{"not a word of its own", "paid:3 substat:DELIVRD", receiptText{}},
 		{"nonsense date", "id:3 done date:9999999999", receiptText{id: "3"}},
@@ -60,4 +68,38 @@ func FuzzReceiptText(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What providers send beside SMPP 3.4, as in the cases that went wrong: the status, the code
+// and whether it is a receipt at all.
+func TestReceiptsAsProvidersSendThem(t *testing.T) {
+	for name, c := range map[string]struct {
+		pdu    string // hexadecimal, the header included
+		status receipt.Status
+		code   string
+	}{
+		"message_state without the receipt's esm_class": {"0000009a000000050000000000000001000101333933333331323334353637000500436c696e6963000000000000000000006269643a31303031207375623a30303120646c7672643a303031207375626d697420646174653a3236313133303139313220646f6e6520646174653a3236313133303139313220737461743a44454c49565244206572723a30303020746578743a68690427000102", receipt.Delivered, ""},
+		"stat FAILED": {"00000094000000050000000000000001000101333933333331323334353637000500436c696e6963000400000000000000006169643a31303031207375623a30303120646c7672643a303031207375626d697420646174653a3236313133303139313220646f6e6520646174653a3236313133303139313220737461743a4641494c4544206572723a30313720746578743a6869", receipt.Undelivered, "017"},
+		"pipes":       {"00000057000000050000000000000001000101333933333331323334353637000500436c696e6963000400000000000000002469643a313030317c7375623a3030317c737461743a44454c495652447c6572723a303030", receipt.Delivered, ""},
+	} {
+		raw, err := hex.DecodeString(c.pdu)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frame, err := wire.ReadFrame(bufio.NewReader(bytes.NewReader(raw)))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		fields, err := frame.Decode()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !isReceipt(fields) {
+			t.Errorf("%s: it is no receipt", name)
+		}
+		r := &Route{o: RouteOptions{Name: "smsc", Location: time.UTC, Now: time.Now}}
+		if p := r.parseReceipt(fields); p.Status != c.status || p.Code != c.code || p.ProviderID != "1001" {
+			t.Errorf("%s: %s %q of %q, want %s %q", name, p.Status, p.Code, p.ProviderID, c.status, c.code)
+		}
+	}
 }

@@ -48,6 +48,7 @@ const (
 	StateAccepted      byte = 6
 	StateUnknown       byte = 7
 	StateRejected      byte = 8
+	StateSkipped       byte = 9 // SMPP 5.0, 4.7.15
 )
 
 // Parameters of ours, in the range the standard leaves to vendors. A peer that does
