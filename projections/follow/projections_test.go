@@ -143,11 +143,11 @@ func TestUnreadableEventsAreSetAside(t *testing.T) {
 		if err := s.projections.Settle(t.Context()); err != nil {
 			t.Error(err)
 		}
-		s.house.check(t, s.author.Codec, s.store.ledger())
 		if err := s.projections.Rebuild(t.Context(), "edr", nil); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(settle)
+		s.stop()
 		s.house.check(t, s.author.Codec, s.store.ledger())
 	})
 }
