@@ -22,7 +22,7 @@ const maxSenderBytes = 255
 // systems.
 var Kind = channel.Kind{
 	Name:     Name,
-	Doc:      "a call to an HTTP service of your own, with statuses and replies by callback",
+	Doc:      "A call to an HTTP service of your own, with statuses and replies by callback.",
 	Address:  address.User,
 	Content:  content.REST,
 	Sender:   checkSender,

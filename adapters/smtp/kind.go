@@ -10,7 +10,7 @@ import (
 // Kind is the channel "email" over SMTP.
 var Kind = channel.Kind{
 	Name:     "email",
-	Doc:      "e-mail through smart hosts, by SMTP",
+	Doc:      "E-mail through smart hosts, by SMTP.",
 	Address:  address.Email,
 	Content:  content.Email,
 	Sender:   checkSender,

@@ -57,7 +57,7 @@ type List struct {
 
 type consumer struct {
 	retry func(context.Context, event.Recorded) error // nil: it takes nothing again
-	known map[event.Position]bool                     // set aside by this process
+	known map[event.Position]bool                     // set aside; nil until the list was read
 }
 
 // New makes the list over a store.
@@ -71,7 +71,7 @@ func New(store commands.Store, log *slog.Logger, now func() time.Time) *List {
 func (l *List) Of(name string, retry func(context.Context, event.Recorded) error) *Consumer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.consumers[name] = &consumer{retry: retry, known: map[event.Position]bool{}}
+	l.consumers[name] = &consumer{retry: retry}
 	return &Consumer{l, name}
 }
 
@@ -97,30 +97,46 @@ func (c *Consumer) Take(ctx context.Context, r event.Recorded, handle func() err
 // Set records an event as set aside. Returned nil, that is durable.
 func (c *Consumer) Set(ctx context.Context, r event.Recorded, why string) error {
 	l := c.list
-	l.mu.Lock()
-	of := l.consumers[c.name]
-	known := of.known[r.Position]
-	l.mu.Unlock()
-	if known {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	there, err := l.entries(ctx, c.name)
-	if err != nil {
+	known, err := l.known(ctx, c.name, r.Position)
+	if known || err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(there, func(e Entry) bool { return e.Position == r.Position }) {
-		record := aside.EventSetAside{Stream: r.Stream, Revision: r.Revision, Position: r.Position, Type: r.Type, Why: why, At: l.now()}
-		if err := l.append(ctx, c.name, "EventSetAside", record); err != nil {
-			return err
+	record := aside.EventSetAside{Stream: r.Stream, Revision: r.Revision, Position: r.Position, Type: r.Type, Why: why, At: l.now()}
+	if err := l.append(ctx, c.name, "EventSetAside", record); err != nil {
+		return err
+	}
+	l.log.Error("a stored event cannot be taken and was set aside", "consumer", c.name, "stream", r.Stream, "revision", r.Revision, "position", r.Position, "type", r.Type, "why", why)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.consumers[c.name].known[r.Position] = true
+	return nil
+}
+
+// known reports whether an event is set aside. The list is read once: only its consumer adds
+// to it, and what another instance adds meanwhile is listed once.
+func (l *List) known(ctx context.Context, name string, at event.Position) (bool, error) {
+	l.mu.Lock()
+	of := l.consumers[name]
+	read := of.known == nil
+	l.mu.Unlock()
+	var entries []Entry
+	if read {
+		var err error
+		if entries, err = l.entries(ctx, name); err != nil {
+			return false, err
 		}
-		l.log.Error("a stored event cannot be taken and was set aside", "consumer", c.name, "stream", r.Stream, "revision", r.Revision, "position", r.Position, "type", r.Type, "why", why)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	of.known[r.Position] = true
-	return nil
+	if of.known == nil {
+		of.known = map[event.Position]bool{}
+	}
+	for _, e := range entries {
+		of.known[e.Position] = true
+	}
+	return of.known[at], nil
 }
 
 func (l *List) append(ctx context.Context, consumer, name string, v any) error {

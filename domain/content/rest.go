@@ -33,7 +33,7 @@ var REST = Kind{
 			problems = append(problems, &MemberError{"media_type", "must be a media type, such as application/json"})
 		}
 		if FormatOf(mediaType) == JSON && !json.Valid([]byte(body)) {
-			problems = append(problems, &MemberError{"body", "must be JSON, because of its media type"})
+			problems = append(problems, &MemberError{"body", "must be JSON, because of its media type (application/json unless media_type names another)"})
 		}
 		return errors.Join(problems...)
 	},

@@ -205,7 +205,7 @@ func (d Definition) checkSteps(report func(path, rule string, args ...any)) {
 			report(path+".wanted", "must be sent, delivered or read")
 		}
 		if s.Wait <= 0 || s.Wait > MaxWait {
-			report(path+".wait", "must be more than 0 and at most %s", time.Duration(MaxWait))
+			report(path+".wait", "must be more than 0 and at most %dh", int(time.Duration(MaxWait).Hours()))
 		}
 	}
 }
