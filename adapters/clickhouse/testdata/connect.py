@@ -47,11 +47,12 @@ try:
 except DatabaseError as e:
     assert "48" in str(e), e
 
+d.command("CREATE VIEW shown AS SELECT * FROM connected")
 r = clickhouse_connect.get_client(host="127.0.0.1", port=port, username="bi", password=reader, database="recapito")
-assert r.command("SELECT count() FROM connected") == 1
+assert r.command("SELECT count() FROM shown") == 1
 r = client("bi", reader)
-assert r.query("SELECT tenant, n FROM connected").result_rows == [("a", 1)]
-assert r.query("SELECT name FROM system.tables WHERE name = 'connected'").result_rows == [("connected",)]
+assert r.query("SELECT tenant, n FROM shown").result_rows == [("a", 1)]
+assert r.query("SELECT name FROM system.tables").result_rows == [("shown",)]
 try:
     r.command("DROP TABLE connected")
     raise AssertionError("a reader drops")
