@@ -16,22 +16,14 @@ import (
 // returns the revision to expect of the next append. An earlier state is as good: what came
 // after it is done again.
 func LoadLatest[T any](ctx context.Context, s Store, stream string, v *T) (event.Expected, error) {
-	at, found := event.NoStream(), false
-	read := event.StreamRead{Stream: stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: checkpoint.Kept}
-	err := s.ReadStream(ctx, read, func(e event.Recorded) error {
-		if at.IsNoStream() {
-			at = event.Exact(e.Revision)
-		}
+	return event.Newest(ctx, s, stream, event.RevisionEnd, checkpoint.Kept, func(e event.Recorded) bool {
 		var state T
-		if !found && json.Unmarshal(e.Data, &state) == nil {
-			*v, found = state, true
+		if json.Unmarshal(e.Data, &state) != nil {
+			return false
 		}
-		return nil
+		*v = state
+		return true
 	})
-	if err != nil && !errors.Is(err, event.ErrStreamNotFound) {
-		return at, err
-	}
-	return at, nil
 }
 
 // AppendOperational appends one event without personal data to an operational stream

@@ -88,23 +88,17 @@ type state struct {
 func (l *Lease) read(ctx context.Context) (state, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	s := state{free: true, at: event.NoStream()}
-	newest := event.StreamRead{Stream: lease.Stream(l.work), From: event.RevisionEnd, Direction: event.Backwards, Limit: checkpoint.Kept}
-	found := false
-	err := l.store.ReadStream(ctx, newest, func(e event.Recorded) error {
-		if s.at.IsNoStream() {
-			s.at = event.Exact(e.Revision)
-		}
+	s := state{free: true}
+	var err error
+	s.at, err = event.Newest(ctx, l.store, lease.Stream(l.work), event.RevisionEnd, checkpoint.Kept, func(e event.Recorded) bool {
 		var taken lease.LeaseTaken // both events have the same members
 		known := e.Type == takenName || e.Type == releasedName
-		if !found && known && json.Unmarshal(e.Data, &taken) == nil {
-			s.LeaseTaken, s.free, found = taken, e.Type != takenName, true
+		if !known || json.Unmarshal(e.Data, &taken) != nil {
+			return false
 		}
-		return nil
+		s.LeaseTaken, s.free = taken, e.Type != takenName
+		return true
 	})
-	if errors.Is(err, event.ErrStreamNotFound) {
-		err = nil
-	}
 	return s, err
 }
 

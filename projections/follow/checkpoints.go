@@ -93,21 +93,15 @@ func newer(read, known event.Expected) bool {
 func (c *checkpoints) newest(ctx context.Context) (state checkpoint.ProjectionCheckpointed, expected event.Expected, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
 	defer cancel()
-	expected = event.NoStream()
-	newest := event.StreamRead{Stream: c.stream, From: event.RevisionEnd, Direction: event.Backwards, Limit: checkpoint.Kept}
-	found := false
-	err = c.store.ReadStream(ctx, newest, func(r event.Recorded) error {
-		if expected.IsNoStream() {
-			expected = event.Exact(r.Revision)
-		}
-		// What cannot be read is as if it were not there: what came after an earlier one is
-		// done again.
-		if decoded, err := c.codec.Decode(ctx, nil, "", r); err == nil && !found {
+	// What cannot be read is as if it were not there: what came after an earlier one is done
+	// again.
+	expected, err = event.Newest(ctx, c.store, c.stream, event.RevisionEnd, checkpoint.Kept, func(r event.Recorded) (found bool) {
+		if decoded, err := c.codec.Decode(ctx, nil, "", r); err == nil {
 			state, found = decoded.(checkpoint.ProjectionCheckpointed)
 		}
-		return nil
+		return found
 	})
-	if err != nil && !errors.Is(err, event.ErrStreamNotFound) {
+	if err != nil {
 		return checkpoint.ProjectionCheckpointed{}, event.NoStream(), fmt.Errorf("reading the checkpoint: %w", err)
 	}
 	return state, expected, nil

@@ -2,7 +2,6 @@ package marks
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -42,9 +41,6 @@ func newMarkStream(source Source, store Store) (markStream, error) {
 // newest reads the newest mark. Its revision is that of the stream's last event.
 func (s markStream) newest(ctx context.Context) (numbered, bool, error) {
 	n, err := s.read(ctx, event.RevisionEnd)
-	if errors.Is(err, event.ErrStreamNotFound) {
-		return numbered{}, false, nil
-	}
 	return n, n.some, err
 }
 
@@ -57,33 +53,17 @@ func (s markStream) at(ctx context.Context, revision event.Revision) (numbered, 
 	return n, err
 }
 
-// errFound ends a reading.
-var errFound = errors.New("found")
-
 // read reads the event of a revision. One that is no mark counts as the mark before it.
-func (s markStream) read(ctx context.Context, from event.Revision) (n numbered, err error) {
+func (s markStream) read(ctx context.Context, from event.Revision) (n numbered, _ error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	head := from
-	visit := func(r event.Recorded) error {
-		if head == event.RevisionEnd {
-			head = r.Revision
+	at, err := event.Newest(ctx, s.store, mark.Stream, from, 0, func(r event.Recorded) bool {
+		if decoded, err := s.codec.Decode(ctx, nil, "", r); err == nil {
+			n.Marked, n.some = decoded.(mark.Marked)
 		}
-		decoded, err := s.codec.Decode(ctx, nil, "", r)
-		if m, ok := decoded.(mark.Marked); err == nil && ok {
-			n = numbered{m, head, true}
-			return errFound
-		}
-		return nil
-	}
-	read := event.StreamRead{Stream: mark.Stream, From: from, Direction: event.Backwards, Limit: 1}
-	if err = s.store.ReadStream(ctx, read, visit); err == nil {
-		read.Limit = 0
-		err = s.store.ReadStream(ctx, read, visit)
-	}
-	if errors.Is(err, errFound) {
-		err = nil
-	}
+		return n.some
+	})
+	n.revision, _ = at.Exactly()
 	if err != nil {
 		return numbered{}, fmt.Errorf("reading the marks: %w", err)
 	}
