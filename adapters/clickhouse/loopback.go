@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
+
+	"recapito/commands/channel/netguard"
 )
 
 var errNotLoopback = errors.New("the embedded ClickHouse speaks plain HTTP, so it only listens on a loopback address")
@@ -19,10 +20,7 @@ func checkLoopback(addr string) error {
 }
 
 func checkLoopbackHost(host string) error {
-	if strings.EqualFold(host, "localhost") {
-		return nil
-	}
-	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil && ip.IsLoopback() {
+	if netguard.IsLoopbackHost(host) {
 		return nil
 	}
 	return errNotLoopback

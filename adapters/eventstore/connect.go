@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
-	"strings"
 	"time"
+
+	"recapito/commands/channel/netguard"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"google.golang.org/grpc/codes"
@@ -58,20 +58,11 @@ func (s *Store) begin(ctx context.Context, call func(ctx context.Context, c *esd
 // to a loopback address it may go so.
 func (s *Store) outgoing(ctx context.Context) context.Context {
 	ctx = metadata.AppendToOutgoingContext(ctx, "requires-leader", "true")
-	if s.config.DisableTLS && s.config.Username != "" && isLoopback(s.config.Address) {
+	if s.config.DisableTLS && s.config.Username != "" && netguard.IsLoopback(s.config.Address) {
 		credentials := base64.StdEncoding.EncodeToString([]byte(s.config.Username + ":" + s.config.Password))
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Basic "+credentials)
 	}
 	return ctx
-}
-
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // ended returns a call's error, or errAbandoned if ctx ends and the call does not.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"recapito/commands/channel/netguard"
+
 	"recapito/adapters/clickhouse"
 	"recapito/adapters/eventstore"
 	"recapito/adapters/postgres"
@@ -29,7 +31,7 @@ func (c *Config) validate(kinds []channel.Kind) error {
 			problem("%s: must be host:port, such as 127.0.0.1:8080", key)
 		}
 	}
-	if len(c.Kafka.Brokers) == 0 && IsAddress(c.Kafka.Addr) && !IsLoopback(c.Kafka.Addr) {
+	if len(c.Kafka.Brokers) == 0 && IsAddress(c.Kafka.Addr) && !netguard.IsLoopback(c.Kafka.Addr) {
 		problem("kafka.addr: must be an address of this machine alone, such as 127.0.0.1:9092: the embedded broker asks nobody for a password; kafka.brokers names a Kafka for a network")
 	}
 	if n, err := c.ClickHouse.Memory.Bytes(); err != nil || n < clickhouse.MinMemory {
@@ -68,16 +70,6 @@ func (c *Config) validate(kinds []channel.Kind) error {
 	}
 	slices.Sort(problems)
 	return errors.New("configuration:\n  " + strings.Join(problems, "\n  "))
-}
-
-// IsLoopback reports whether an address can be reached from this machine alone.
-func IsLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // IsAddress reports whether a text is host:port with a port that can exist.

@@ -10,10 +10,11 @@ import (
 	"os"
 	"syscall"
 
+	"recapito/commands/channel/netguard"
+
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"recapito/api"
-	"recapito/cmd/config"
 	"recapito/commands"
 )
 
@@ -45,7 +46,7 @@ func (l *Instance) listen(scenarios commands.Scenarios) error {
 	l.http = api.NewServer(api.New(l.apiOptions(scenarios)), l.log)
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(l.registry, promhttp.HandlerOpts{}))
-	if config.IsLoopback(l.RunFile.Metrics) { // profiles are for operators on this machine
+	if netguard.IsLoopback(l.RunFile.Metrics) { // profiles are for operators on this machine
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)

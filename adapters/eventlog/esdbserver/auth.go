@@ -20,13 +20,14 @@ const (
 )
 
 // authenticator lets those in who know a password. Without one it lets everybody in.
-type authenticator struct{ passwords map[string]string } // by user
+// It keeps hashes of user:password, so that not even the length leaks.
+type authenticator struct{ credentials map[string][sha256.Size]byte } // by user
 
 func newAuthenticator(o Options) authenticator {
-	a := authenticator{map[string]string{}}
+	a := authenticator{map[string][sha256.Size]byte{}}
 	for user, password := range map[string]string{User: o.Password, LedgerUser: o.LedgerPassword} {
 		if password != "" {
-			a.passwords[user] = password
+			a.credentials[user] = sha256.Sum256([]byte(user + ":" + password))
 		}
 	}
 	return a
@@ -56,7 +57,7 @@ func (a authenticator) stream(service any, s grpc.ServerStream, info *grpc.Strea
 }
 
 func (a authenticator) check(ctx context.Context, method string) error {
-	if len(a.passwords) == 0 || open(method) {
+	if len(a.credentials) == 0 || open(method) {
 		return nil
 	}
 	_, err := a.user(ctx)
@@ -78,10 +79,8 @@ func (a authenticator) user(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", status.Error(codes.Unauthenticated, "malformed credentials")
 	}
-	// Of hashes, so that not even the length leaks.
 	got := sha256.Sum256(raw)
-	for user, password := range a.passwords {
-		want := sha256.Sum256([]byte(user + ":" + password))
+	for user, want := range a.credentials {
 		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 {
 			return user, nil
 		}

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
 	"time"
+
+	"recapito/commands/channel/netguard"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
 	subscriptions "github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
@@ -86,8 +87,9 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{options: o, listener: listener, id: uuid.New()}
 	s.stopping, s.stop = context.WithCancel(context.Background())
-	s.grpc = grpc.NewServer(s.grpcOptions()...)
-	streams.RegisterStreamsServer(s.grpc, &streamsService{log: o.Log, logger: o.Logger, now: o.Now, stopping: s.stopping, users: newAuthenticator(o), policy: o.Policy})
+	users := newAuthenticator(o)
+	s.grpc = grpc.NewServer(s.grpcOptions(users)...)
+	streams.RegisterStreamsServer(s.grpc, &streamsService{log: o.Log, logger: o.Logger, now: o.Now, stopping: s.stopping, users: users, policy: o.Policy})
 	s.groups, err = openGroups(o)
 	if err != nil {
 		o.Logger.Error("event store: persistent subscriptions are not served", "error", err)
@@ -98,7 +100,7 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) grpcOptions() []grpc.ServerOption {
+func (s *Server) grpcOptions(users authenticator) []grpc.ServerOption {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxMessageBytes),
@@ -112,9 +114,7 @@ func (s *Server) grpcOptions() []grpc.ServerOption {
 	if s.options.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(s.options.TLS)))
 	}
-	a := newAuthenticator(s.options)
-	options = append(options, grpc.UnaryInterceptor(a.unary), grpc.StreamInterceptor(a.stream))
-	return options
+	return append(options, grpc.UnaryInterceptor(users.unary), grpc.StreamInterceptor(users.stream))
 }
 
 // Addr is host:port as listened on.
@@ -160,10 +160,7 @@ func checkAddr(o Options) error {
 	if err != nil {
 		return fmt.Errorf("address of the event store: %w", err)
 	}
-	if o.TLS != nil && o.Password != "" || strings.EqualFold(host, "localhost") {
-		return nil
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+	if o.TLS != nil && o.Password != "" || netguard.IsLoopbackHost(host) {
 		return nil
 	}
 	return errors.New("address of the event store: without TLS and a password it only listens on a loopback address")
