@@ -9,7 +9,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"recapito/commands/aside"
-	"recapito/domain/event"
 	"recapito/domain/notification"
 )
 
@@ -80,12 +79,4 @@ func (s *Server) setAside() {
 	})
 }
 
-func (s *Server) mayTakeUp(ctx context.Context) error {
-	if _, err := adminOnly(ctx); err != nil {
-		return err
-	}
-	if s.Aside == nil {
-		return event.ErrUnavailable
-	}
-	return nil
-}
+func (s *Server) mayTakeUp(ctx context.Context) error { return adminOf(ctx, s.Aside != nil) }

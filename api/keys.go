@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"recapito/commands/intake/strictjson"
+	"recapito/domain/event"
 	"recapito/domain/tenant"
 )
 
@@ -19,6 +20,17 @@ func adminOnly(ctx context.Context) (*Call, error) {
 		return nil, NewProblem(CodeForbidden, "this needs the local admin key")
 	}
 	return c, nil
+}
+
+// adminOf refuses a tenant's key, and reports a part that this server does not have.
+func adminOf(ctx context.Context, there bool) error {
+	if _, err := adminOnly(ctx); err != nil {
+		return err
+	}
+	if !there {
+		return event.ErrUnavailable
+	}
+	return nil
 }
 
 var administration = []string{"administration"}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"recapito/domain/event"
 	"recapito/domain/notification"
 )
 
@@ -102,15 +101,7 @@ func (s *Server) projections() {
 	})
 }
 
-func (s *Server) mayRebuild(ctx context.Context) error {
-	if _, err := adminOnly(ctx); err != nil {
-		return err
-	}
-	if s.Projections == nil {
-		return event.ErrUnavailable
-	}
-	return nil
-}
+func (s *Server) mayRebuild(ctx context.Context) error { return adminOf(ctx, s.Projections != nil) }
 
 func (s *Server) projection(ctx context.Context, name string) (*projectionOutput, error) {
 	p, known := s.Projections.Projection(ctx, name)

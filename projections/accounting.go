@@ -12,12 +12,12 @@ import (
 // which status its attempt had before, so it takes the attempt out of one cell and puts it
 // into another; what a batch moved is written as one sum a cell.
 func Accounting(codec *event.Codec) Projection {
-	return Projection{Table: readmodels.AccountingTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
+	return Projection{Table: readmodels.AccountingTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []*event.Unreadable) {
 		return accountingRows(codec, events)
 	}}
 }
 
-func accountingRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
+func accountingRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, []*event.Unreadable) {
 	sums := newSums[readmodels.AccountingCell, readmodels.AccountingSums]()
 	aside := each(events, func(e LedgerEvent) error { return countAttempt(codec, &sums, e) })
 	batch := counted(events)

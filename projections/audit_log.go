@@ -25,12 +25,12 @@ type Operations map[string]Operation
 
 // AuditLog is the projection audit_log: every call of the API, one row.
 func AuditLog(codec *event.Codec, operations Operations) Projection {
-	return Projection{Table: readmodels.AuditTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
+	return Projection{Table: readmodels.AuditTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []*event.Unreadable) {
 		return callRows(codec, operations, events)
 	}}
 }
 
-func callRows(codec *event.Codec, operations Operations, events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
+func callRows(codec *event.Codec, operations Operations, events []LedgerEvent) ([]readmodels.Row, []*event.Unreadable) {
 	var rows []readmodels.Row
 	aside := each(events, func(e LedgerEvent) error {
 		calls, err := AuditRows(codec, operations, e)

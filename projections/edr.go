@@ -11,7 +11,7 @@ import (
 
 // EDR is the projection edr: a partial row for each event of an attempt.
 func EDR(codec *event.Codec) Projection {
-	return Projection{Table: readmodels.EDRTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
+	return Projection{Table: readmodels.EDRTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []*event.Unreadable) {
 		return eachRow(events, func(e LedgerEvent) (readmodels.Row, error) {
 			_, part, err := e.attempt(codec)
 			if part == nil || err != nil {

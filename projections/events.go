@@ -10,7 +10,7 @@ import (
 // Events is the projection events: every ledger event, one row; types this binary does
 // not know too.
 func Events() Projection {
-	return Projection{Table: readmodels.EventsTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
+	return Projection{Table: readmodels.EventsTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []*event.Unreadable) {
 		return eachRow(events, func(e LedgerEvent) (readmodels.Row, error) { return EventRow(e), nil })
 	}}
 }

@@ -12,14 +12,14 @@ import (
 // Notifications is the projection notifications: one row a notification, as it is now. The
 // events of one batch are merged here; the table merges the rest.
 func Notifications(codec *event.Codec) Projection {
-	return Projection{Table: readmodels.NotificationsTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
+	return Projection{Table: readmodels.NotificationsTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []*event.Unreadable) {
 		return notificationRows(codec, events)
 	}}
 }
 
 type notificationKey struct{ tenant, notification string }
 
-func notificationRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
+func notificationRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, []*event.Unreadable) {
 	parts := newSums[notificationKey, readmodels.PartialNotification]()
 	aside := each(events, func(e LedgerEvent) error {
 		part, err := notificationPart(codec, e)

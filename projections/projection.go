@@ -10,7 +10,7 @@ type Projection struct {
 	Table readmodels.Table
 	// Rows makes the rows of a batch of events, of which there is one at least. Events that
 	// cannot be read make none, and are returned. The same events make the same rows.
-	Rows func(events []LedgerEvent) (rows []readmodels.Row, aside []Unreadable)
+	Rows func(events []LedgerEvent) (rows []readmodels.Row, aside []*event.Unreadable)
 }
 
 // Name is the projection's name, and that of the view that shows its table.
@@ -33,22 +33,16 @@ func names() []string {
 	return all
 }
 
-// Unreadable is an event that makes no rows, and why.
-type Unreadable struct {
-	Event event.Recorded
-	Why   string
-}
-
 // each hands over every event, and returns those that cannot be read. What take does of an
 // event it does whole or, if it returns an error, not at all.
-func each(events []LedgerEvent, take func(LedgerEvent) error) (aside []Unreadable) {
+func each(events []LedgerEvent, take func(LedgerEvent) error) (aside []*event.Unreadable) {
 	for _, e := range events {
 		if err := event.Guarded(e.Recorded, func() error { return take(e) }); err != nil {
 			why := err.Error()
 			if u, found := event.AsUnreadable(e.Recorded, err); found {
 				why = u.Why
 			}
-			aside = append(aside, Unreadable{e.Recorded, why})
+			aside = append(aside, event.NotRead(e.Recorded, why))
 		}
 	}
 	return aside
@@ -58,14 +52,14 @@ func each(events []LedgerEvent, take func(LedgerEvent) error) (aside []Unreadabl
 // projections do.
 func Readable(e LedgerEvent, handle func() error) error {
 	err := event.Guarded(e.Recorded, handle)
-	if _, not := event.AsUnreadable(e.Recorded, err); not {
+	if _, unreadable := event.AsUnreadable(e.Recorded, err); unreadable {
 		return nil
 	}
 	return err
 }
 
 // eachRow makes at most one row of each event; nil is none.
-func eachRow(events []LedgerEvent, row func(LedgerEvent) (readmodels.Row, error)) ([]readmodels.Row, []Unreadable) {
+func eachRow(events []LedgerEvent, row func(LedgerEvent) (readmodels.Row, error)) ([]readmodels.Row, []*event.Unreadable) {
 	rows := make([]readmodels.Row, 0, len(events))
 	aside := each(events, func(e LedgerEvent) error {
 		r, err := row(e)

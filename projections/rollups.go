@@ -15,7 +15,7 @@ import (
 // Rollups is the projection rollups: counts of what occurred by minute, hour and day, and
 // of what has become of what was requested in an hour or day.
 func Rollups(codec *event.Codec) Projection {
-	return Projection{Table: readmodels.RollupsTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
+	return Projection{Table: readmodels.RollupsTable, Rows: func(events []LedgerEvent) ([]readmodels.Row, []*event.Unreadable) {
 		return rollupRows(codec, events)
 	}}
 }
@@ -30,7 +30,7 @@ func CountRollups(codec *event.Codec, e LedgerEvent, add func(cell readmodels.Ro
 }
 
 // rollupRows counts the finest grains event by event and makes the others of their sums.
-func rollupRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, []Unreadable) {
+func rollupRows(codec *event.Codec, events []LedgerEvent) ([]readmodels.Row, []*event.Unreadable) {
 	fine := newRollupSums()
 	aside := each(events, func(e LedgerEvent) error { return eachCount(codec, e, fine.add) })
 	fine.sumUp()

@@ -12,7 +12,7 @@ import (
 // conditions that come before the filters, tables that are read without one.
 func TestReadersFindNoWayRound(t *testing.T) {
 	s, alpha, _ := readers(t)
-	for _, statement := range []string{
+	prepare(t, s,
 		// Not ordered by tenant, so that both tenants' rows stand side by side.
 		"CREATE TABLE mixed_v1_x (tenant String, id UInt64, said String, name String, shared LowCardinality(String) MATERIALIZED left(said, 8), PROJECTION p (SELECT tenant, said, id ORDER BY said)) ENGINE = MergeTree ORDER BY id",
 		"INSERT INTO mixed_v1_x (tenant, id, said, name) SELECT tenant, id, said, 'recapito' FROM edr_v1_x",
@@ -23,11 +23,7 @@ func TestReadersFindNoWayRound(t *testing.T) {
 		"CREATE VIEW wide AS SELECT * FROM wide_v1_x",
 		"CREATE TABLE inset (said String) ENGINE = Set",
 		"INSERT INTO inset VALUES ('theirs0')",
-	} {
-		if a := post(t, s.URL(), nil, statement); a.status != 200 {
-			t.Fatalf("%s: %s", statement, a.body)
-		}
-	}
+	)
 	const denied, readonly = "497", "164"
 	for code, statements := range map[string][]string{
 		denied: deniedToReaders, readonly: readonlyToReaders, "": harmlessToReaders,
@@ -88,7 +84,7 @@ func TestReadersFindNoWayRound(t *testing.T) {
 // show a value, and those that take time how many there are.
 func TestReadersEvaluateTheirRowsOnly(t *testing.T) {
 	s, alpha, _ := readers(t)
-	for _, statement := range []string{
+	prepare(t, s,
 		// Not ordered by tenant, one part, many rows in one granule; summed; merged as it is read.
 		"CREATE TABLE mixed_v1_x (tenant String, id UInt64, said String) ENGINE = MergeTree ORDER BY id",
 		"INSERT INTO mixed_v1_x SELECT * FROM edr_v1_x",
@@ -100,11 +96,7 @@ func TestReadersEvaluateTheirRowsOnly(t *testing.T) {
 		"CREATE VIEW joined_up AS SELECT tenant, id, said FROM edr_v1_x FINAL UNION ALL SELECT tenant, id, said FROM mixed_v1_x",
 		"CREATE VIEW grouped AS SELECT tenant, id, max(said) AS said FROM (SELECT tenant, id, said FROM mixed_v1_x) GROUP BY tenant, id",
 		"CREATE VIEW flat AS SELECT tenant, id, if(id > 3, said, concat(said, '')) AS said FROM edr_v1_x FINAL SETTINGS optimize_move_to_prewhere_if_final = 0",
-	} {
-		if a := post(t, s.URL(), nil, statement); a.status != 200 {
-			t.Fatalf("%s: %s", statement, a.body)
-		}
-	}
+	)
 	shapes := []string{"edr", "mixed", "kept", "joined_up", "grouped", "flat"}
 	for _, condition := range []string{
 		"toUInt64(if(tenant = 'b', concat('x', said), '1')) > 0", "toUInt64(if(startsWith(said, 'theirs'), said, '1')) > 0", "throwIf(id >= 500000, 'not ours') = 0",

@@ -28,7 +28,7 @@ func readers(t *testing.T) (s *clickhouse.Supervised, alpha, beta string) {
 		{Name: "default", Tenant: "it's a \\ tenant"},
 	}
 	s = start(t, o)
-	for _, statement := range []string{
+	prepare(t, s,
 		"CREATE TABLE edr_v1_x (tenant LowCardinality(String), id UInt64, said String, INDEX i said TYPE minmax) ENGINE = ReplacingMergeTree ORDER BY (tenant, id)",
 		"INSERT INTO edr_v1_x SELECT 'a', number, 'ours' || number FROM numbers(3)",
 		"INSERT INTO edr_v1_x SELECT 'b', 770000 + number, 'theirs' || number FROM numbers(7000)",
@@ -49,11 +49,7 @@ func readers(t *testing.T) (s *clickhouse.Supervised, alpha, beta string) {
 		"CREATE DATABASE aside",
 		"CREATE TABLE aside.t (tenant String, said String) ENGINE = MergeTree ORDER BY tenant",
 		"INSERT INTO aside.t VALUES ('a', 'theirs')",
-	} {
-		if a := post(t, s.URL(), nil, statement); a.status != 200 {
-			t.Fatalf("%s: %s", statement, a.body)
-		}
-	}
+	)
 	as := func(name, password string) string {
 		u, err := url.Parse(s.URL())
 		must(t, err)
@@ -61,6 +57,16 @@ func readers(t *testing.T) (s *clickhouse.Supervised, alpha, beta string) {
 		return u.String()
 	}
 	return s, as("alpha", "one"), as("beta", "two")
+}
+
+// prepare runs the ledger's own statements.
+func prepare(t *testing.T, s *clickhouse.Supervised, statements ...string) {
+	t.Helper()
+	for _, statement := range statements {
+		if a := post(t, s.URL(), nil, statement); a.status != 200 {
+			t.Fatalf("%s: %s", statement, a.body)
+		}
+	}
 }
 
 func TestReadersSeeTheirTenant(t *testing.T) {

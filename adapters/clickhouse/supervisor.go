@@ -25,8 +25,8 @@ type SupervisorOptions struct {
 	// [RunServer] with its stdin and [PrintReady] with its stdout.
 	Executable string   // empty: this program
 	Args       []string // such as "clickhouse"
-	// Env is added to the child's environment, which has little of this process's. Lines of JSON, as slog writes them, go
-	// from the child's stderr to Logger at their own level.
+	// Env is added to the child's environment, which has little of this process's. Lines of
+	// JSON, as slog writes them, go from the child's stderr to Logger at their own level.
 	Env  []string
 	Dir  string
 	Addr string // a loopback address; with port 0 the first child's choice is kept

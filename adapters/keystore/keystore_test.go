@@ -137,7 +137,7 @@ func BenchmarkClaimPerson(b *testing.B) {
 	})
 }
 
-// A master key that is missing beside keys is not made: another one opens none of them.
+// Where there are keys and no master key, none is made: a new one would open none of them.
 func TestMissingMasterKeyIsNotMade(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "master.key")
 	if _, err := keystore.LoadMasterKey(path, false); !errors.Is(err, keystore.ErrMasterKeyMissing) || !strings.Contains(err.Error(), path) {

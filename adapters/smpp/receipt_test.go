@@ -70,8 +70,8 @@ func FuzzReceiptText(f *testing.F) {
 	})
 }
 
-// What providers send beside SMPP 3.4, as in the cases that went wrong: the status, the code
-// and whether it is a receipt at all.
+// Receipts that providers send though SMPP 3.4 describes others: each is known as a receipt,
+// with its status and code.
 func TestReceiptsAsProvidersSendThem(t *testing.T) {
 	for name, c := range map[string]struct {
 		pdu    string // hexadecimal, the header included

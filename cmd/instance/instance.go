@@ -177,13 +177,13 @@ func (l *Instance) wireCommands(scenarios commands.Scenarios) error {
 }
 
 // asideOfProjections records what projections cannot read. A rebuild takes it again.
-func (l *Instance) asideOfProjections() func(context.Context, string, event.Recorded, string) error {
+func (l *Instance) asideOfProjections() func(context.Context, string, *event.Unreadable) error {
 	of := map[string]*aside.Consumer{}
 	for _, name := range projections.Names {
 		of[name] = l.aside.Of("projection-"+name, nil)
 	}
-	return func(ctx context.Context, projection string, r event.Recorded, why string) error {
-		return of[projection].Set(ctx, r, why)
+	return func(ctx context.Context, projection string, u *event.Unreadable) error {
+		return of[projection].Set(ctx, u)
 	}
 }
 

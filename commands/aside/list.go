@@ -89,28 +89,28 @@ func (c *Consumer) Take(ctx context.Context, r event.Recorded, handle func() err
 		return err
 	}
 	if u, found := event.AsUnreadable(r, err); found {
-		return c.Set(ctx, r, u.Why)
+		return c.Set(ctx, event.NotRead(r, u.Why))
 	}
 	return err
 }
 
 // Set records an event as set aside. Returned nil, that is durable.
-func (c *Consumer) Set(ctx context.Context, r event.Recorded, why string) error {
+func (c *Consumer) Set(ctx context.Context, u *event.Unreadable) error {
 	l := c.list
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	known, err := l.known(ctx, c.name, r.Position)
+	known, err := l.known(ctx, c.name, u.Position)
 	if known || err != nil {
 		return err
 	}
-	record := aside.EventSetAside{Stream: r.Stream, Revision: r.Revision, Position: r.Position, Type: r.Type, Why: why, At: l.now()}
+	record := aside.EventSetAside{Stream: u.Stream, Revision: u.Revision, Position: u.Position, Type: u.Type, Why: u.Why, At: l.now()}
 	if err := l.append(ctx, c.name, "EventSetAside", record); err != nil {
 		return err
 	}
-	l.log.Error("a stored event cannot be taken and was set aside", "consumer", c.name, "stream", r.Stream, "revision", r.Revision, "position", r.Position, "type", r.Type, "why", why)
+	l.log.Error("a stored event cannot be taken and was set aside", "consumer", c.name, "stream", u.Stream, "revision", u.Revision, "position", u.Position, "type", u.Type, "why", u.Why)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.consumers[c.name].known[r.Position] = true
+	l.consumers[c.name].known[u.Position] = true
 	return nil
 }
 
@@ -254,7 +254,7 @@ func (l *List) Retry(ctx context.Context, id string) error {
 	err = l.store.ReadStream(ctx, event.StreamRead{Stream: e.Stream, From: e.Revision, Limit: 1}, func(r event.Recorded) error {
 		found = true
 		taking = event.Guarded(r, func() error { return of.retry(ctx, r) })
-		if _, not := event.AsUnreadable(r, taking); not {
+		if _, unreadable := event.AsUnreadable(r, taking); unreadable {
 			taking = fmt.Errorf("%w: %w", ErrStillNot, taking)
 		}
 		return nil

@@ -16,7 +16,7 @@ import (
 	"recapito/domain/event"
 )
 
-// refusing is a store that takes nothing while it is told so.
+// refusing is a store that takes no appends while down is set.
 type refusing struct {
 	commands.Store
 	down bool
@@ -97,7 +97,7 @@ func TestList(t *testing.T) {
 	other := aside.New(store, commandstest.Quiet, time.Now)
 	again := other.Of("one", take)
 	other.Of("two", nil)
-	if err := again.Set(t.Context(), r, "again"); err != nil {
+	if err := again.Set(t.Context(), event.NotRead(r, "again")); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, entries(other)); diff != "" {
@@ -119,7 +119,7 @@ func TestList(t *testing.T) {
 	if err := list.Retry(t.Context(), "one@0"); !errors.Is(err, aside.ErrNoEntry) {
 		t.Errorf("retry again: %v", err)
 	}
-	if err := one.Set(t.Context(), r, "it cannot again"); err != nil {
+	if err := one.Set(t.Context(), event.NotRead(r, "it cannot again")); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(entries(list)); n != 3 {

@@ -97,7 +97,7 @@ func (m *Manager) OnDeadline(ctx context.Context, d deadline.DeadlineSet) error 
 		return nil // final stays final: nothing of it has a limit any more
 	}
 	l, err := m.sealed.Load(ctx, notification.Stream(d.Notification))
-	if u, not := event.AsUnreadable(event.Recorded{}, err); not {
+	if u, unreadable := event.AsUnreadable(event.Recorded{}, err); unreadable {
 		m.c.Log.Info("a deadline lapses: its notification cannot be read", "stream", u.Stream, "revision", u.Revision)
 		return nil // what cannot be read is set aside; taken up again, it sets its deadlines
 	}

@@ -153,7 +153,7 @@ func (c *Codec) Encode(ctx context.Context, s personal.Sealer, tenant, stream st
 
 // Decode returns a stored event as a value of its type, its personal values opened: in
 // clear, or erased if their key was destroyed. Without a sealer they stay sealed. A key
-// store that does not answer is an error; data that cannot be decoded are an *Unreadable.
+// store that does not respond is an error. Data that cannot be decoded are an *Unreadable.
 func (c *Codec) Decode(ctx context.Context, s personal.Sealer, tenant string, r Recorded) (any, error) {
 	known, ok := c.byName[r.Type]
 	if !ok {

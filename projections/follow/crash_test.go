@@ -59,13 +59,13 @@ type process struct {
 	aside map[string]string // what was set aside and why, by projection and position
 }
 
-func (p *process) setAside(_ context.Context, projection string, r event.Recorded, why string) error {
+func (p *process) setAside(_ context.Context, projection string, u *event.Unreadable) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.aside == nil {
 		p.aside = map[string]string{}
 	}
-	p.aside[fmt.Sprintf("%s@%d", projection, r.Position)] = why
+	p.aside[fmt.Sprintf("%s@%d", projection, u.Position)] = u.Why
 	return nil
 }
 

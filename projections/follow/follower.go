@@ -31,7 +31,7 @@ type follower struct {
 	target      Target
 	checkpoints *checkpoints
 	lease       Lease // nil: there is no other instance
-	aside       func(ctx context.Context, projection string, r event.Recorded, why string) error
+	aside       func(ctx context.Context, projection string, u *event.Unreadable) error
 	log         *slog.Logger
 	now         func() time.Time
 	batchLimit  int

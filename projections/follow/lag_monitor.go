@@ -176,8 +176,7 @@ func (f *follower) received() (checkpoint.Done, bool) {
 	}
 	for _, w := range f.writers {
 		if b := w.batches.Load(); b != nil && !w.building {
-			received, more := b.reached()
-			return received, more
+			return b.reached()
 		}
 	}
 	return checkpoint.Done{}, false

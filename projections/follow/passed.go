@@ -22,7 +22,8 @@ const (
 
 // Passed waits until every ledger event up to a position is in the tables of the named
 // projections, all of them if none is named. Errors: readmodels.ErrNoSuchPosition if the
-// store is not that far; *readmodels.Behind after passedTimeout; ErrUnknownProjection; an error of the event store.
+// store is not that far; *readmodels.Behind after passedTimeout; ErrUnknownProjection; an error
+// of the event store.
 //
 // A projection that another instance follows is judged by its checkpoint, which is durable
 // when the next batch begins, or some seconds after the last one.

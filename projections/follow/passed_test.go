@@ -63,7 +63,7 @@ func TestPassed(t *testing.T) {
 	})
 }
 
-// While ClickHouse is down the reader is told how far the table is, after a while.
+// While ClickHouse is down, waiting ends after a while with how far the table is.
 func TestPassedIsBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *system) {
 		s.start()

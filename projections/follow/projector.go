@@ -26,7 +26,7 @@ type Config struct {
 	BatchEvents int
 	// Aside records durably that an event makes no rows of a projection, before what was
 	// made of its batch is done; the same may come again. nil: nothing is recorded.
-	Aside func(ctx context.Context, projection string, r event.Recorded, why string) error
+	Aside func(ctx context.Context, projection string, u *event.Unreadable) error
 	// Lease makes the lease of a projection; nil: there is no other instance.
 	Lease func(projection string) Lease
 }

@@ -109,7 +109,7 @@ func (w *tableWriter) after() *event.Position {
 type made struct {
 	batch
 	rows  []readmodels.Row
-	aside []projections.Unreadable
+	aside []*event.Unreadable
 }
 
 // makeBatches makes the rows of one batch while the one before is being written, until
@@ -230,12 +230,12 @@ func (w *tableWriter) write(ctx context.Context, m made) error {
 }
 
 // setAside records which events of a batch make no rows, before the batch is done.
-func (w *tableWriter) setAside(ctx context.Context, all []projections.Unreadable) error {
+func (w *tableWriter) setAside(ctx context.Context, all []*event.Unreadable) error {
 	if w.aside == nil {
 		return nil
 	}
 	for _, u := range all {
-		if err := w.aside(ctx, w.projection.Name(), u.Event, u.Why); err != nil {
+		if err := w.aside(ctx, w.projection.Name(), u); err != nil {
 			return err
 		}
 	}
