@@ -149,6 +149,7 @@ func (b *bus) watchTopics(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		// A broker that is away is looked at again: it is no topic that is gone.
 		missing, err := kafka.MissingTopic(ctx, b.brokers, b.topicList()...)
 		if err == nil && missing != "" {
 			return fmt.Errorf("%w: %s", errTopicGone, missing)
